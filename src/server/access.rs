@@ -10,8 +10,8 @@ use crate::{
     router::Ports,
 };
 
-/// Reads what the configuration names, and plugs it in where the embedding program has plugged in nothing of its own.
-/// `None`: it has, everywhere.
+/// Reads the configured files and plugs them into the ports that the embedding program has not used. `None`: it has
+/// used all of them.
 pub(super) fn plug(
     config: &Config,
     ports: &mut Ports,
@@ -29,12 +29,12 @@ pub(super) fn plug(
     Ok(Some(auth))
 }
 
-/// Reads what the configuration names. `plugged_in`: the embedding program decides who is let in.
+/// Reads the configured files. `plugged_in`: the embedding program authenticates clients.
 pub(super) fn load(config: &Config, plugged_in: bool) -> Result<Policy, AuthError> {
     load_with(config, plugged_in, InMemory::default())
 }
 
-/// The same, with users and rules that are in no file.
+/// The same, with users and rules without a file.
 pub(super) fn load_with(config: &Config, plugged_in: bool, in_memory: InMemory) -> Result<Policy, AuthError> {
     let other_login = match plugged_in {
         true => Some(OtherLogin::PlugIn),
@@ -52,7 +52,7 @@ fn settings(config: &Config) -> Settings {
         dynsec_file,
         denied_publish,
         failed_login_delay,
-        // the router's
+        // the router uses these
         session_owner: _,
         client_id: _,
         client_id_prefixes: _,
@@ -93,7 +93,7 @@ fn settings(config: &Config) -> Settings {
     }
 }
 
-/// The files of listeners that have some of their own, each once.
+/// The files of listeners with their own, without repetition.
 fn own_files(config: &Config) -> Vec<OwnFiles> {
     let mut all = Vec::new();
     for files in config.listeners.iter().map(|listener| of_listener(listener).files).filter(|files| !files.is_empty()) {
@@ -111,9 +111,9 @@ pub(super) enum Line {
     OfFile(String),
     Warning(&'static str),
     Note(&'static str),
-    /// Anonymous clients are refused because of this variable, although the file serves them.
+    /// Anonymous clients are refused because of this variable, although the configuration file accepts them.
     RefusedFor(String),
-    /// Clients with a user name have to prove it.
+    /// Clients with a user name must prove it.
     Proofs {
         users: Option<usize>,
         tokens: bool,
@@ -123,7 +123,7 @@ pub(super) enum Line {
     Certificates(String),
     /// The same, but clients with a certificate are refused too.
     CertificatesAlone(String),
-    /// A listener that says of anonymous clients something else than what holds for all.
+    /// A listener whose setting for anonymous clients differs from the general one.
     Own {
         listener: String,
         served: bool,
@@ -134,10 +134,10 @@ pub(super) enum Line {
 pub(super) fn lines(policy: &Policy, config: &Config) -> Vec<Line> {
     let mut lines: Vec<_> = policy.warnings().iter().cloned().map(Line::OfFile).collect();
     let (users, rules, tokens) = policy.summary();
-    // a client with a certificate is not anonymous: allow_anonymous opens such a listener to nobody else
+    // a client with a certificate is not anonymous: allow_anonymous has no effect on such a listener
     let (certain, others): (Vec<_>, Vec<_>) = config.listeners.iter().partition(|l| l.demands_certificates());
     let allow_anonymous = config.allow_anonymous;
-    // what a listener says of its own is meant as it says
+    // a listener's own setting is intended
     let open = others.iter().filter(|l| l.allow_anonymous.is_none()).any(|l| !l.is_loopback());
     let own = others.iter().any(|l| l.allow_anonymous == Some(true) && !l.is_loopback());
     if own {
@@ -160,7 +160,7 @@ pub(super) fn lines(policy: &Policy, config: &Config) -> Vec<Line> {
                 Some(variable) => Some(Line::RefusedFor(variable.into())),
                 None => refused_on_loopback(&others),
             },
-            // somebody may, on such a listener
+            // another listener accepts them
             Some(false) if others.iter().any(|l| l.allow_anonymous == Some(true)) => None,
             _ => of_anonymous(is_proved, allow_anonymous, open, by_certificate),
         });
@@ -178,8 +178,8 @@ pub(super) fn lines(policy: &Policy, config: &Config) -> Vec<Line> {
     lines
 }
 
-/// `is_proved`: there are users or tokens. `open`: a listener that other machines reach has no `allow_anonymous` of its
-/// own. `by_certificate`: a listener accepts certificates as proof.
+/// `is_proved`: there are users or tokens. `open`: a listener that other machines can reach uses the general
+/// `allow_anonymous`. `by_certificate`: a listener accepts certificates as proof.
 fn of_anonymous(is_proved: bool, allow_anonymous: Option<bool>, open: bool, by_certificate: bool) -> Option<Line> {
     let warning = |text| Some(Line::Warning(text));
     match (is_proved, allow_anonymous) {
@@ -201,8 +201,8 @@ fn of_anonymous(is_proved: bool, allow_anonymous: Option<bool>, open: bool, by_c
     }
 }
 
-/// With a login, anonymous clients of these listeners are refused unless the configuration says otherwise: what to
-/// write where they were served before there was one.
+/// With a login, anonymous clients of these listeners are refused unless the configuration accepts them: advice for
+/// listeners that accepted them before.
 fn refused_on_loopback(listeners: &[&ListenerConfig]) -> Option<Line> {
     let mut inherit = listeners.iter().filter(|l| l.allow_anonymous.is_none());
     inherit.any(|l| l.is_loopback()).then(|| match listeners.iter().all(|l| l.is_loopback()) {

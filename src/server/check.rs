@@ -17,7 +17,7 @@ use crate::{
     types::Endpoint,
 };
 
-/// What would run, in lines for people; the error is all that is wrong, a line each.
+/// The resulting broker as text for the operator. The error has one line for each problem.
 pub fn check(cli: &Cli) -> Result<String, Vec<String>> {
     let (config, errors) = cli.resolve_all();
     let mut found = Found {
@@ -47,8 +47,7 @@ pub fn check(cli: &Cli) -> Result<String, Vec<String>> {
     Ok(summary(&config, cli.config.as_deref()) + &checked + &warnings)
 }
 
-/// Reads all files that `config` names, as a start would. Gives what is allowed and hardly meant, a line each; the
-/// error is the first one.
+/// Reads all files of `config`, as a start does. Returns warnings, one line each. The error is the first problem.
 pub fn check_files(config: &Config) -> Result<String, ServerError> {
     let of_listeners = Server::check(config)?;
     let policy = access::load(config, false)?;
@@ -56,11 +55,11 @@ pub fn check_files(config: &Config) -> Result<String, ServerError> {
     Ok(of_listeners.iter().chain(policy.warnings()).map(|line| format!("warning:       {line}\n")).collect())
 }
 
-/// What was found so far.
+/// The problems so far.
 struct Found {
     errors: Vec<String>,
     warnings: Vec<String>,
-    /// The user for whom it was looked.
+    /// The user for whom permissions were checked.
     user: String,
 }
 
@@ -80,7 +79,7 @@ impl Found {
         let address = listener.name();
         match &listener.address {
             Endpoint::Ip(ip) => {
-                // a socket of UDP on no port of its own takes no place from any listener
+                // a UDP socket on any port does not block a listener
                 let lacks = UdpSocket::bind((ip.ip(), 0));
                 if let Err(error) = lacks.map_err(|error| error.kind())
                     && error == io::ErrorKind::AddrNotAvailable
@@ -92,7 +91,7 @@ impl Found {
                     ));
                 }
             }
-            // systemd passes them to the service alone, not to a check
+            // systemd passes them only to the service
             Endpoint::Passed(_) => {}
             Endpoint::Unix(path) => {
                 let taken = fs::symlink_metadata(path).is_ok_and(|about| !about.file_type().is_socket());
@@ -104,7 +103,7 @@ impl Found {
         }
     }
 
-    /// A listener on every interface has the addresses of the others at its port.
+    /// A listener on all interfaces includes the other addresses on its port.
     fn overlaps(&mut self, listeners: &[ListenerConfig]) {
         let addresses: Vec<_> = listeners.iter().filter_map(|listener| listener.address.socket_addr()).collect();
         for every in addresses.iter().filter(|address| address.ip().is_unspecified() && address.port() != 0) {
@@ -123,7 +122,7 @@ impl Found {
             Ok(policy) => return self.warnings.extend(policy.warnings().iter().cloned()),
             Err(error) => error,
         };
-        // it is the first error: the files are read one by one for the others
+        // it reports the first error: for the others, the files are read one by one
         let AuthConfig {
             password_file,
             user,
@@ -161,7 +160,7 @@ impl Found {
         self.wrong(error);
     }
 
-    /// A file that a start makes, or replaces.
+    /// A file that a start creates or replaces.
     fn file_to_write(&mut self, what: &str, path: &Path) {
         match path.is_dir() {
             true => self.wrong(format!("cannot write {what} {}: it is a directory", path.display())),
@@ -169,7 +168,7 @@ impl Found {
         }
     }
 
-    /// The directory in which a file is to be made.
+    /// The directory of a file to be created.
     fn parent(&mut self, to: &str, path: &Path) {
         let parent = match path.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -178,7 +177,7 @@ impl Found {
         self.directory(to, parent, Access::WRITE_OK | Access::EXEC_OK, None);
     }
 
-    /// `chown`: to whom it belongs, and the command that changes that.
+    /// `chown`: the owner, and the command that changes it.
     fn directory(&mut self, to: &str, path: &Path, access: Access, chown: Option<String>) {
         let shown = path.display();
         match fs::metadata(path) {
@@ -194,7 +193,7 @@ impl Found {
         }
     }
 
-    /// It is made where it is missing, in the last directory on the way that is there.
+    /// A missing directory is created in the last existing one of its path.
     fn data_dir(&mut self, path: &Path) {
         let to = format!("keep anything in data_dir {}", path.display());
         if fs::symlink_metadata(path).is_ok() {

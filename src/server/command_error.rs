@@ -7,103 +7,103 @@ use thiserror::Error;
 use super::{ctl::CtlError, health::HealthError};
 use crate::{auth::AuthError, certs::CertsError, config::ConfigError, store::tools::ToolError};
 
-/// Why a command did not do what it was asked.
+/// Why a subcommand failed.
 #[derive(Debug, Error)]
 pub enum CommandError {
-    /// The configuration.
+    /// An invalid configuration.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// A file of users, rules or keys.
+    /// A problem in a file of users, rules or keys.
     #[error(transparent)]
     Auth(#[from] AuthError),
-    /// Certificates to try TLS with.
+    /// Development certificates could not be created.
     #[error(transparent)]
     Certs(#[from] CertsError),
-    /// What `dunlin init` writes.
+    /// `dunlin init` could not write its files.
     #[error(transparent)]
     Init(#[from] InitError),
-    /// The broker does not answer.
+    /// The broker is not healthy.
     #[error(transparent)]
     Health(#[from] HealthError),
-    /// What was asked of a broker.
+    /// A request to a broker failed.
     #[error(transparent)]
     Ctl(#[from] CtlError),
-    /// A data directory.
+    /// A tool for data directories failed.
     #[error(transparent)]
     Store(#[from] ToolError),
     /// The password cannot be read.
     #[error("cannot read the password: {0}; --batch takes it from standard input")]
     Password(io::Error),
-    /// What was read is no password.
+    /// The input is not a valid password.
     #[error("{0}; nothing was changed")]
     NoPassword(String),
-    /// The manual pages.
+    /// The manual pages cannot be written.
     #[error("cannot write the manual pages to {}: {error}", .dir.display())]
     Pages {
-        /// Where.
+        /// The directory.
         dir: PathBuf,
-        /// Why.
+        /// The system's error.
         error: io::Error,
     },
     /// A file cannot be written.
     #[error("cannot write {}: {error}", .path.display())]
     File {
-        /// Which.
+        /// The file.
         path: PathBuf,
-        /// What the system says, and part of the text.
+        /// The system's error; part of the text.
         error: io::Error,
     },
-    /// The answer cannot be written.
+    /// The output cannot be written.
     #[error("cannot write: {0}")]
     Write(io::Error),
 }
 
-/// Why nothing was set up, or not all.
+/// Why `dunlin init` failed.
 #[derive(Debug, Error)]
 pub enum InitError {
-    /// Something is there.
+    /// The directory is not empty.
     #[error("{} is there already; nothing was written: give another directory", .0.display())]
     Exists(PathBuf),
-    /// Some of it is there, and the configuration, which is written last, is not.
+    /// Some of the files exist, but not the configuration, which is written last.
     #[error(
         "there is no {}, but already {}: an earlier `dunlin init` may have been stopped; nothing was written: remove {}, \
          or give another directory",
         .configuration.display(), joined(.parts), joined(.parts)
     )]
     NotWhole {
-        /// What is not there.
+        /// The missing configuration.
         configuration: PathBuf,
-        /// What is there.
+        /// The existing files.
         parts: Vec<PathBuf>,
     },
-    /// A password would be made, and nobody would see it.
+    /// A password would be generated, and no one would see it.
     #[error(
         "standard output is closed or /dev/null, so the password that is made would be lost; nothing was written: give \
          --password-file, or redirect standard output to a file"
     )]
     Unseen,
-    /// A password was made that cannot be shown.
+    /// The generated password cannot be shown.
     #[error("cannot write the password that was made to standard output: {0}; nothing was set up")]
     Unshown(io::Error),
     /// A file cannot be written.
     #[error("cannot write {}: {error}", .path.display())]
     Write {
-        /// Which.
+        /// The file.
         path: PathBuf,
-        /// What the system says, and part of the text.
+        /// The system's error; part of the text.
         error: io::Error,
     },
-    /// The file with the password.
+    /// The file with the password cannot be read.
     #[error("cannot read {}: {error}", .path.display())]
     Read {
-        /// Which.
+        /// The file.
         path: PathBuf,
-        /// What the system says, and part of the text.
+        /// The system's error; part of the text.
         error: io::Error,
     },
 }
 
-/// As a list in a sentence.
+/// Joins paths to a list in a sentence.
 fn joined(paths: &[PathBuf]) -> String {
     paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(" and ")
 }

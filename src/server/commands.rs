@@ -18,7 +18,7 @@ use crate::{
     store::tools::{self, ToolError},
 };
 
-/// Does what `command`, a part of `cli`, says; the exit code: 1 where the answer is no.
+/// Runs `command`, a part of `cli`. Returns the exit code: 1 for a negative answer.
 pub fn command(cli: &Cli, command: &Command) -> Result<u8, CommandError> {
     let done = match command {
         Command::Import(args) => return import::import(args),
@@ -108,7 +108,7 @@ fn answer(cli: &Cli, explain: &Explain) -> Result<bool, CommandError> {
     Ok(explanation.allowed)
 }
 
-/// The program that reads standard output may have seen enough and be gone.
+/// Prints a line. The reader of standard output may have ended already.
 fn say(text: &str) -> Result<(), CommandError> {
     match writeln!(io::stdout(), "{text}") {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(CommandError::Write(error)),

@@ -1,4 +1,4 @@
-//! [`Desk`]: what the HTTP side asks a server: its configuration and rules, and that it is read again.
+//! [`Desk`]: the HTTP side's access to a server: its configuration and rules, and requests for a reload.
 
 use std::{
     future::poll_fn,
@@ -20,9 +20,9 @@ use crate::{
     config::{self, Config, SysPublish},
 };
 
-/// What the HTTP side asks.
+/// The HTTP side's access to a server.
 pub(super) struct Desk {
-    /// As it is in force.
+    /// The configuration in force.
     config: ArcSwap<Config>,
     auth: Option<Arc<Auth>>,
     listeners: Arc<Listeners>,
@@ -30,20 +30,20 @@ pub(super) struct Desk {
     is_heard: Arc<AtomicBool>,
 }
 
-/// Those that wait for the program that runs the server.
+/// Requests for a reload that wait for the program that runs the server.
 pub(super) struct ReloadsAsked {
     asked: Mutex<mpsc::Receiver<ReloadAsked>>,
     is_heard: Arc<AtomicBool>,
 }
 
-/// Somebody asks that the configuration is read again.
+/// A request for a reload.
 #[derive(Debug)]
 pub struct ReloadAsked(oneshot::Sender<Result<Vec<String>, String>>);
 
 impl ReloadAsked {
-    /// It was: what changed, a line each, or why everything stays as it is.
+    /// Answers it: the changes, one line each, or why nothing changed.
     pub fn done(self, result: Result<Vec<String>, String>) {
-        // who asked may be gone
+        // the HTTP side may have given up
         let _ = self.0.send(result);
     }
 }
@@ -72,7 +72,7 @@ impl Desk {
         (Arc::new(desk), ReloadsAsked { asked: Mutex::new(receiver), is_heard })
     }
 
-    /// This is in force from now on.
+    /// Sets the configuration in force.
     pub(super) fn replace(&self, config: &Config) {
         self.config.store(Arc::new(config.clone()));
     }

@@ -1,5 +1,5 @@
-//! `dunlin health`: does the broker of this configuration answer? Asks as a client would, on the first listener on
-//! which that is possible, and blocks: a thread of its own asks, and is left behind when the time is over.
+//! `dunlin health`: checks whether the configured broker answers. It connects like a client to the first suitable
+//! listener. The check runs on a separate thread, which is abandoned after the timeout.
 
 use std::{
     fmt,
@@ -25,10 +25,10 @@ use crate::{
     types::{Endpoint, ProtocolVersion, Transport},
 };
 
-/// Why the broker counts as dead.
+/// Why the broker is not healthy.
 #[derive(Debug, thiserror::Error)]
 pub enum HealthError {
-    /// The configuration does not say where it listens.
+    /// The configuration is invalid.
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// No listener has a known address and port.
@@ -37,21 +37,21 @@ pub enum HealthError {
     /// No HTTP with a known address and port.
     #[error("[http] has no listen with a known address and port; write --listen ADDRESS:PORT")]
     NoHttp,
-    /// It does not answer as a broker.
+    /// It does not answer like a broker.
     #[error("not healthy: {address}: {problem}")]
     Dead {
-        /// Where it was asked.
+        /// The address.
         address: String,
-        /// What it did.
+        /// The problem.
         problem: String,
     },
 }
 
-/// What a broker did that is alive.
+/// The answer of a healthy broker.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Alive {
     address: String,
-    /// The return code of its CONNACK; `None`: it accepted a connection, and was not asked more.
+    /// The return code of its CONNACK; `None`: it only accepted a connection.
     code: Option<u8>,
 }
 
@@ -68,7 +68,7 @@ impl fmt::Display for Alive {
     }
 }
 
-/// Asks the broker of this command line.
+/// Checks the broker of this command line.
 pub(super) fn ask(cli: &Cli, health: &Health) -> Result<Alive, HealthError> {
     let listeners = listeners(cli, health)?;
     let listener = chosen(&listeners).ok_or(HealthError::NoListener)?.clone();
@@ -93,7 +93,7 @@ pub(super) fn ask(cli: &Cli, health: &Health) -> Result<Alive, HealthError> {
     }
 }
 
-/// Those of the broker. A mistake elsewhere in its configuration says nothing about a broker that runs already.
+/// The broker's listeners. Errors elsewhere in the configuration do not matter for a running broker.
 fn listeners(cli: &Cli, health: &Health) -> Result<Vec<ListenerConfig>, HealthError> {
     if let Some(address) = &health.listen {
         let transport = address.transport().unwrap_or_default();
@@ -109,17 +109,17 @@ fn listeners(cli: &Cli, health: &Health) -> Result<Vec<ListenerConfig>, HealthEr
     }
 }
 
-/// Is nothing known of the configuration?
+/// Is nothing of the configuration known?
 pub(super) fn is_unread(error: &ConfigError) -> bool {
     matches!(error, ConfigError::Unreadable { .. } | ConfigError::Syntax { .. } | ConfigError::Foreign { .. })
 }
 
-/// The first listener on which a CONNECT can be answered, WebSocket last; otherwise the first one.
+/// The first listener that can answer a CONNECT, with WebSocket last; if there is none, the first listener.
 fn chosen(listeners: &[ListenerConfig]) -> Option<&ListenerConfig> {
     let is_known = |endpoint: &Endpoint| match endpoint {
         Endpoint::Ip(address) => address.port() != 0,
         Endpoint::Unix(_) => true,
-        // where it listens is written in its socket unit
+        // its address is in the socket unit
         Endpoint::Passed(_) => false,
     };
     let known = || listeners.iter().filter(|one| is_known(&one.address));
@@ -131,7 +131,7 @@ fn is_usable(listener: &ListenerConfig) -> bool {
     !listener.proxy_protocol && !listener.demands_certificates()
 }
 
-/// A listener on every address is reached on loopback.
+/// The address to connect to: for a listener on all interfaces, loopback.
 pub(super) fn reachable(endpoint: &Endpoint) -> Endpoint {
     match endpoint {
         Endpoint::Ip(address) => {
@@ -148,12 +148,12 @@ pub(super) fn reachable(endpoint: &Endpoint) -> Endpoint {
 
 enum Attempt {
     Answered(io::Result<Option<u8>>),
-    /// It closed the connection without an answer.
+    /// The connection was closed without an answer.
     Closed,
 }
 
-/// A broker that has as many connections as it may closes one more: there may be room a moment later. Ends when nobody
-/// listens to the attempts any more.
+/// Repeats the attempt if the connection is closed: a broker that has reached its limit of connections may have space a
+/// moment later. Ends when the receiver of attempts is gone.
 fn attempt_until_answered(listener: &ListenerConfig, endpoint: &Endpoint, attempts: &mpsc::Sender<Attempt>) {
     loop {
         let attempt = match ask_once(listener, endpoint) {
@@ -192,7 +192,7 @@ fn ask_once(listener: &ListenerConfig, endpoint: &Endpoint) -> io::Result<Option
     code.map(Some)
 }
 
-/// CONNECT, and the return code of what answers it (MQTT 3.1.1 sections 3.1 and 3.2).
+/// Sends a CONNECT. Returns the return code of the CONNACK (MQTT 3.1.1 sections 3.1 and 3.2).
 fn connack(mut stream: impl Read + Write) -> io::Result<u8> {
     stream.write_all(&connect())?;
     stream.flush()?;
@@ -208,7 +208,7 @@ fn return_code(answer: [u8; 4]) -> io::Result<u8> {
     }
 }
 
-/// Clean Session, a Keep Alive of 10 s.
+/// A CONNECT with Clean Session and a Keep Alive of 10 s.
 fn connect() -> Vec<u8> {
     let connect = Connect {
         version: ProtocolVersion::V311,
@@ -226,7 +226,7 @@ fn connect() -> Vec<u8> {
     packet
 }
 
-/// The same in frames of WebSocket (RFC 6455).
+/// The same in WebSocket frames (RFC 6455).
 fn connack_in_websocket(mut stream: impl Read + Write, path: &str) -> io::Result<u8> {
     let request = format!(
         "GET {path} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
@@ -247,7 +247,7 @@ fn connack_in_websocket(mut stream: impl Read + Write, path: &str) -> io::Result
         let line = String::from_utf8_lossy(&head).lines().next().unwrap_or_default().to_owned();
         return Err(io::Error::other(format!("it opens no WebSocket at {path}: {line}")));
     }
-    // a binary frame, masked with zeros
+    // a binary frame with a mask of zeros
     let connect = connect();
     let mut frame = vec![0x82, 0x80 | connect.len() as u8, 0, 0, 0, 0];
     frame.extend_from_slice(&connect);
@@ -261,8 +261,8 @@ fn connack_in_websocket(mut stream: impl Read + Write, path: &str) -> io::Result
     }
 }
 
-/// TLS with whatever certificate the other side has: nothing is told to it, and one that has expired or is for another
-/// name does not mean that the broker is dead.
+/// TLS that accepts any certificate: no secrets are sent, and an expired certificate, or one for another name, does not
+/// mean that the broker is dead.
 fn tls(socket: TcpStream) -> io::Result<impl Read + Write> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider.clone())
@@ -314,11 +314,11 @@ impl ServerCertVerifier for Anybody {
     }
 }
 
-/// Any 16 bytes in base64: the answer to them is not looked at.
+/// Any 16 bytes in base64: the answer to them is not checked.
 const KEY: &str = "ZHVubGluIGlzIGFsaXZlLg==";
 const LONGEST_HEAD: usize = 8 << 10;
 const CLOSED: &str = "it closes connections without an answer (limits.max_connections?); no other answer";
-/// Between two attempts.
+/// The pause between two attempts.
 const PAUSE: Duration = Duration::from_millis(200);
 
 #[cfg(test)]

@@ -1,5 +1,4 @@
-//! `dunlin health --http`: asks a health check of the HTTP side, and blocks, in a thread that is left behind when the
-//! time is over.
+//! `dunlin health --http`: requests a health check from the HTTP side, on a thread that is abandoned after the timeout.
 
 use std::{
     fmt,
@@ -15,7 +14,7 @@ use crate::{
     types::{Endpoint, Transport},
 };
 
-/// A check that says yes.
+/// A positive result.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Passed(String);
 
@@ -25,7 +24,7 @@ impl fmt::Display for Passed {
     }
 }
 
-/// Asks that check of the broker of this command line.
+/// Requests this check from the broker of this command line.
 pub(super) fn ask(cli: &Cli, health: &Health, check: &str) -> Result<Passed, HealthError> {
     let endpoint = reachable(&endpoint(cli, health)?);
     let at = match &endpoint {
@@ -52,7 +51,7 @@ pub(super) fn ask(cli: &Cli, health: &Health, check: &str) -> Result<Passed, Hea
     }
 }
 
-/// Where everything is served, or else the health checks alone.
+/// The address of HTTP, or of the health checks alone.
 fn endpoint(cli: &Cli, health: &Health) -> Result<Endpoint, HealthError> {
     let addresses = match &health.listen {
         Some(address) => vec![address.clone()],

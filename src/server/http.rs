@@ -21,34 +21,34 @@ use crate::{
     types::{Endpoint, Transport},
 };
 
-/// Why HTTP cannot be served, or not as the configuration says.
+/// Why HTTP cannot be served as configured.
 #[derive(Debug, Error)]
 pub enum HttpError {
-    /// An address or a path that is taken or not there.
+    /// An address or path that is in use or does not exist.
     #[error("cannot serve HTTP on {address}: {error} (http.{key})")]
     Bind {
-        /// Where.
+        /// The address.
         address: String,
-        /// The key that says so.
+        /// The configuration key.
         key: &'static str,
-        /// What the system says, and part of the text.
+        /// The system's error; part of the text.
         error: io::Error,
     },
-    /// A host name that cannot be looked up.
+    /// A host name that cannot be resolved.
     #[error("http.{key}: {error}")]
     Address {
-        /// The key that has it.
+        /// The configuration key.
         key: &'static str,
-        /// What is wrong.
+        /// The reason.
         error: crate::config::ListenAddressError,
     },
-    /// Everybody who reaches the address would be let in, or nobody.
+    /// The address would be open to all, or to no one.
     #[error(
         "http.listen: {0} is not on loopback, and nobody may log in there; write users = [\"NAME:admin\"] below [http], with a \
          user of auth.password_file, or http.health for the health checks alone"
     )]
     NoUsers(String),
-    /// Nobody checks the passwords of those who may log in.
+    /// Users may log in, but there are no passwords for them.
     #[error("http.users: user {0:?} cannot log in: no auth.password_file is configured; make one with dunlin passwd")]
     NoPasswords(String),
     /// The thread cannot be started.
@@ -56,25 +56,25 @@ pub enum HttpError {
     Thread(io::Error),
 }
 
-/// The HTTP side, and what it has to know of the server.
+/// The HTTP side, with the server's state.
 pub(super) struct Http {
     admin: Admin,
-    /// The embedding program decides who is let in.
+    /// The embedding program authenticates clients.
     plugged_in: bool,
 }
 
 impl Http {
-    /// Serves what can be served before there is a broker.
+    /// Starts serving, before there is a broker.
     pub(super) fn start(config: &Config, plugged_in: bool, clock: Clock) -> Result<Self, HttpError> {
         check(config, plugged_in)?;
         let mut bound = Vec::new();
-        // nobody asked for the default
+        // the default address was not requested
         let left_out = cfg!(not(feature = "http")) && config.has_default_http();
         let addresses = if left_out { &[] } else { config.http_addresses() };
         for endpoint in endpoints(addresses, LISTEN)? {
             match bind(&endpoint, config.http.mode, false) {
                 Ok(one) => bound.push(one),
-                // nobody asked for it
+                // the default address was not requested
                 Err(error) if config.has_default_http() => {
                     tracing::info!(address = %endpoint, %error, "no HTTP: http.listen may name another port");
                 }
@@ -91,17 +91,17 @@ impl Http {
         Ok(Self { admin, plugged_in })
     }
 
-    /// What is served from now on is this broker's.
+    /// From now on it serves this broker.
     pub(super) fn restored(&self, router: &Arc<Router>, pings: Pings) {
         self.admin.restored(router.clone(), Arc::new(move |within: Duration| pings.are_answered(within)));
     }
 
-    /// What is told of what happens, if somebody may ask for it.
+    /// The observer of events, if the API may be asked for them.
     pub(super) fn observer(&self) -> Option<Arc<dyn Observe>> {
         self.admin.observer()
     }
 
-    /// By this the API acts.
+    /// Gives the API access to the broker.
     pub(super) fn serves(
         &self,
         operator: &Arc<Operator>,
@@ -123,13 +123,13 @@ impl Http {
         let metrics = match (rules.open, rules.metrics_open, rules.users.is_empty()) {
             (true, ..) | (_, true, _) => "open",
             (false, false, false) => "for users",
-            // a login is configured, and nobody has a role
+            // a login is configured, but no user has a role
             (false, false, true) => "refused (http.users is empty)",
         };
         tracing::info!(urls = urls.join(","), metrics, "HTTP");
     }
 
-    /// These listeners have certificates, which end at these times.
+    /// Sets the listeners with certificates, and when these expire.
     pub(super) fn certificates(&self, all: Vec<(String, SystemTime)>) {
         self.admin.certificates(all);
     }
@@ -139,22 +139,22 @@ impl Http {
         self.admin.stopping();
     }
 
-    /// Can this configuration be put in force?
+    /// Is this configuration possible?
     pub(super) fn check(&self, config: &Config) -> Result<(), HttpError> {
         check(config, self.plugged_in)
     }
 
-    /// Who is let in by this configuration is let in from now on.
+    /// Sets who may log in.
     pub(super) fn replace(&self, config: &Config) {
         self.admin.replace(rules(config, self.plugged_in));
     }
 
-    /// Another configuration was put in force, or was not.
+    /// A reload succeeded, or failed.
     pub(super) fn reloaded(&self, succeeded: bool) {
         self.admin.reloaded(succeeded);
     }
 
-    /// Where everything is served.
+    /// The URLs.
     pub(super) fn urls(&self) -> Vec<String> {
         let url = |endpoint: &Endpoint| match endpoint {
             Endpoint::Unix(path) => format!("unix:{}", path.display()),
@@ -164,7 +164,7 @@ impl Http {
     }
 }
 
-/// Is somebody let in whom nobody meant, or nobody?
+/// An error if the address would be open to all, or to no one.
 pub(super) fn check(config: &Config, plugged_in: bool) -> Result<(), HttpError> {
     let users = &config.http.users;
     if let Some(user) = users.first()
@@ -180,7 +180,7 @@ pub(super) fn check(config: &Config, plugged_in: bool) -> Result<(), HttpError> 
     }
 }
 
-/// Waits at a shutdown until load balancers have seen it.
+/// Waits at a shutdown until load balancers have noticed it.
 pub(super) fn wait(clock: &Clock, drain: Duration) {
     let until = clock.now() + drain;
     while clock.now() < until {

@@ -1,4 +1,4 @@
-//! `dunlin import`: what mosquitto has, as dunlin has it.
+//! `dunlin import`: converts mosquitto's files.
 
 use std::{
     fs::OpenOptions,
@@ -12,12 +12,12 @@ use crate::{
     store::tools,
 };
 
-/// The exit code of a command whose answer is no, or that refuses.
+/// The exit code for a negative answer or a refusal.
 pub(super) const NO: u8 = 1;
 /// The exit code of an import with losses.
 const LOSSES: u8 = 3;
 
-/// Imports what `args` name; the exit code.
+/// Imports the files in `args`. Returns the exit code.
 pub(super) fn import(args: &ImportArgs) -> Result<u8, CommandError> {
     match (&args.db, &args.data_dir, &args.config) {
         (Some(database), Some(data_dir), _) => {
@@ -25,7 +25,7 @@ pub(super) fn import(args: &ImportArgs) -> Result<u8, CommandError> {
             Ok(0)
         }
         (_, _, Some(config)) => configuration(config, args),
-        // the command line says so
+        // the command line ensures this
         _ => Ok(NO),
     }
 }
@@ -53,12 +53,12 @@ fn configuration(config: &Path, args: &ImportArgs) -> Result<u8, CommandError> {
     Ok(if import.lost().next().is_some() { LOSSES } else { 0 })
 }
 
-/// There is no log yet.
+/// Prints to standard error: there is no log yet.
 fn say(text: &str) -> Result<(), CommandError> {
     writeln!(io::stderr(), "dunlin: {text}").map_err(CommandError::Write)
 }
 
-/// A configuration that is there is never replaced.
+/// Writes a configuration. An existing one is kept.
 fn write(file: &Path, replace: bool, text: &str) -> Result<(), CommandError> {
     let mut options = OpenOptions::new();
     options.write(true).truncate(replace).create(replace).create_new(!replace);

@@ -1,4 +1,4 @@
-//! `dunlin init`: a broker for a house, with one password. Makes a configuration and all that it names, and says how a
+//! `dunlin init`: a broker for a house, with one password. It writes a configuration and its files, and shows how a
 //! client connects.
 
 use std::{
@@ -30,17 +30,17 @@ struct Password {
     origin: Origin,
 }
 
-/// Where a password is from, which decides how the client's command line has it.
+/// The origin of a password, which determines how the client's command line contains it.
 enum Origin {
-    /// Somebody typed it, or gave it by a pipe.
+    /// It was typed, or came through a pipe.
     Given,
-    /// It was made, of these characters.
+    /// It was generated, with these characters.
     Made(String),
-    /// A file has it, and this command prints it.
+    /// It is in a file, which this command prints.
     File(String),
 }
 
-/// Sets it up, and prints what to type next.
+/// Writes the files, and prints the next commands.
 pub(super) fn set_up(init: &Init) -> Result<(), CommandError> {
     let Init { dir, user, password_file, host } = init;
     check_absent(dir)?;
@@ -51,7 +51,7 @@ pub(super) fn set_up(init: &Init) -> Result<(), CommandError> {
     let mut out = io::stdout();
     let printed = writeln!(out, "{}", told(init, &password, &hosts)).and_then(|()| out.flush());
     match (printed, &password.origin) {
-        // nobody would know it: the set is removed
+        // without it the password would be unknown: the files are removed
         (Err(error), Origin::Made(_)) => Err(InitError::Unshown(error).into()),
         (printed, _) => {
             set.keep();
@@ -79,7 +79,7 @@ fn password(user: &str, file: Option<&Path>) -> Result<Password, CommandError> {
     }
     let mut random = [0; 18];
     SystemRandom::new().fill(&mut random).expect("the system gives random bytes");
-    // a "-" at its beginning would look like a flag of the client's
+    // the client would take a leading "-" for a flag
     let text = URL_SAFE_NO_PAD.encode(random).replace('-', "x");
     Ok(Password { bytes: text.clone().into(), origin: Origin::Made(text) })
 }
@@ -92,19 +92,19 @@ fn password_of(path: &Path) -> Result<Password, CommandError> {
     let (line, is_regular) = read.map_err(|error| InitError::Read { path: path.into(), error })?;
     fits(&line.password, "the first line of --password-file")?;
     let mut command = format!("head -n 1 {}", quoted(&path.display().to_string()));
-    // what the line has beside the password
+    // remove the other parts of the line
     if line.has_mark {
         command += " | tail -c +4";
     }
     if line.has_carriage_return {
         command += r" | tr -d '\r'";
     }
-    // a pipe is read once
+    // a pipe can be read only once
     let origin = if is_regular { Origin::File(command) } else { Origin::Given };
     Ok(Password { bytes: line.password, origin })
 }
 
-/// Is it /dev/null? What was closed when the process began is that, too.
+/// Is it /dev/null? A closed standard output is replaced by that.
 fn is_null(out: impl AsFd) -> bool {
     let about = out.as_fd().try_clone_to_owned().and_then(|out| File::from(out).metadata());
     let (Ok(about), Ok(null)) = (about, fs::metadata("/dev/null")) else { return false };
@@ -112,7 +112,7 @@ fn is_null(out: impl AsFd) -> bool {
 }
 
 impl Password {
-    /// As a word for a shell. One that somebody chose is not shown.
+    /// The password as a word for a shell. One that the user chose is not shown.
     fn word(&self) -> String {
         match &self.origin {
             Origin::Given => "PASSWORD".into(),
@@ -122,7 +122,7 @@ impl Password {
     }
 }
 
-/// The names and addresses by which clients reach this machine, as far as it knows them, and those that are asked for.
+/// The names and addresses of this machine for clients, as far as known, and the requested ones.
 fn hosts(asked: &[String]) -> Vec<String> {
     let mut hosts: Vec<String> = ["localhost", "127.0.0.1", "::1"].map(Into::into).into();
     hosts.extend(asked.iter().cloned());
@@ -137,8 +137,8 @@ fn hosts(asked: &[String]) -> Vec<String> {
     hosts
 }
 
-/// From where this machine speaks to others. A socket of UDP that is connected has such an address, and nothing is
-/// sent; those that it is connected to are for documentation.
+/// The address of this machine towards others. A connected UDP socket has such an address, and nothing is sent; the
+/// targets are addresses for documentation.
 fn own_addresses() -> impl Iterator<Item = IpAddr> {
     [("0.0.0.0:0", "192.0.2.1:9"), ("[::]:0", "[2001:db8::1]:9")].into_iter().filter_map(|(any, other)| {
         let socket = UdpSocket::bind(any).ok()?;
@@ -176,12 +176,11 @@ fn told(init: &Init, password: &Password, hosts: &[String]) -> String {
     out
 }
 
-/// How clients on other machines reach this one: by the first name or address that was asked for, or by an address that
-/// this machine knows of itself.
+/// The address of this machine for clients on others: the first requested name or address, or an address of its own.
 fn elsewhere<'a>(asked: &'a [String], hosts: &'a [String]) -> Option<&'a str> {
     let reaches = |host: &&String| match host.parse::<IpAddr>() {
         Ok(address) => !address.is_loopback() && !address.is_unspecified(),
-        // a wildcard is for certificates
+        // a wildcard is only for certificates
         Err(_) => !host.eq_ignore_ascii_case("localhost") && !host.contains('*'),
     };
     let is_address = |host: &&String| host.parse::<IpAddr>().is_ok();
@@ -189,7 +188,7 @@ fn elsewhere<'a>(asked: &'a [String], hosts: &'a [String]) -> Option<&'a str> {
     asked.iter().find(reaches).or_else(known).map(|host| &**host)
 }
 
-/// A word for a shell.
+/// Quotes a word for a shell.
 fn quoted(word: &str) -> String {
     let plain = !word.is_empty() && word.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._/@+".contains(&b));
     if plain { word.into() } else { format!("'{}'", word.replace('\'', r"'\''")) }

@@ -19,11 +19,11 @@ use crate::{
 };
 
 impl Server {
-    /// Shows clients and their sessions: those behind `after` that are `wanted`, until `each` breaks or `budget`
-    /// sessions, at most [`SESSIONS_A_STEP`](crate::inspect::SESSIONS_A_STEP), were visited. Gives where to go on;
-    /// `None`: there are no more.
+    /// Calls `each` for `wanted` clients with their sessions behind `after`, until `each` breaks or `budget` sessions,
+    /// at most [`SESSIONS_A_STEP`](crate::inspect::SESSIONS_A_STEP), were visited. Returns where to continue; `None`:
+    /// there are no more.
     ///
-    /// `each` is called with that session locked: it must be quick, and not call the server.
+    /// `each` is called with the session locked: it must be quick, and must not call the server.
     ///
     /// ```
     /// use std::ops::ControlFlow;
@@ -51,37 +51,36 @@ impl Server {
         self.router.clients(after, wanted, budget, each)
     }
 
-    /// Shows one client; `None`: there is no session of that name. `show` is called with that session locked: it must
-    /// be quick, and not call the server.
+    /// Calls `show` for one client. `None`: there is no session with this identifier. `show` is called with the session
+    /// locked: it must be quick, and must not call the server.
     pub fn inspect_client<R>(&self, client: &ClientId, show: impl FnOnce(&ClientView<'_>) -> R) -> Option<R> {
         self.router.client(client, show)
     }
 
-    /// The first `limit` of the messages that wait for a client, in their order; `None`: there is no session of that
-    /// name.
+    /// The first `limit` queued messages of a client, in order. `None`: there is no session with this identifier.
     pub fn queue(&self, client: &ClientId, limit: usize) -> Option<Vec<QueuedMessage>> {
         self.router.queue(client, limit)
     }
 
-    /// The first `limit` of the messages that were sent to a client and are not completed, in the order in which they
-    /// were sent; `None`: there is no session of that name.
+    /// The first `limit` messages in flight to a client, in the order of sending. `None`: there is no session with this
+    /// identifier.
     pub fn inflight(&self, client: &ClientId, limit: usize) -> Option<Vec<InFlightMessage>> {
         self.router.inflight(client, limit)
     }
 
-    /// The subscriptions of a client: `limit` of them behind the first `skip`, shared ones last; `None`: there is no
-    /// session of that name.
+    /// The subscriptions of a client: `limit` of them behind the first `skip`, shared ones last. `None`: there is no
+    /// session with this identifier.
     pub fn subscriptions_of(&self, client: &ClientId, skip: usize, limit: usize) -> Option<Vec<SubscriptionView>> {
         self.router.subscriptions_of(client, skip, limit)
     }
 
-    /// Who would get a message of this topic: `limit` of them at most, and how many there are in all.
+    /// The first `limit` clients that would get a message with this topic, and their total number.
     pub fn subscribers(&self, topic: &TopicName, limit: usize) -> (Vec<SubscriberView>, usize) {
         self.router.subscribers(topic, limit)
     }
 
-    /// Shows the retained messages behind `after` that a filter matches, those of the broker itself among them, until
-    /// `each` breaks or about `budget` topics were looked at. Gives where to go on; `None`: there are no more.
+    /// Calls `each` for retained messages behind `after` that match a filter, including those of the broker itself,
+    /// until `each` breaks or about `budget` topics were visited. Returns where to continue; `None`: there are no more.
     pub fn retained(
         &self,
         filter: &TopicFilter,
@@ -92,14 +91,14 @@ impl Server {
         self.router.retained(filter, after, budget, each)
     }
 
-    /// Removes the retained messages of clients behind `after` that a filter matches; about `budget` topics are looked
-    /// at. Subscribers are not told.
+    /// Removes clients' retained messages behind `after` that match a filter, among about `budget` topics. Subscribers
+    /// are not notified.
     pub fn remove_retained(&self, filter: &TopicFilter, after: Cursor, budget: usize) -> Removed {
         self.router.remove_retained(filter, after, budget)
     }
 
-    /// Closes the connection of a client, which is told so if it speaks MQTT 5 (DISCONNECT with Reason Code 0x98). Its
-    /// session waits for it as it asked for; it may come back at once.
+    /// Closes the connection of a client. An MQTT 5 client gets a DISCONNECT with Reason Code 0x98. Its session is kept
+    /// as it requested, and the client may reconnect at once.
     pub fn close(&self, client: &ClientId, closed: &ByAdministrator) -> Closed {
         self.router.close(client, closed)
     }
@@ -109,13 +108,13 @@ impl Server {
         self.operator.end_session(self.clock.now(), client, closed)
     }
 
-    /// What happens from now on, of these kinds, for a task of the embedding program; payloads where
-    /// [`EventKinds::PAYLOADS`] is among them. What the task is too slow for is lost, and counted.
+    /// Events of these kinds from now on, for a task of the embedding program; with payloads if
+    /// [`EventKinds::PAYLOADS`] is included. Events that the task is too slow for are lost, and counted.
     pub fn events(&self, kinds: EventKinds) -> EventStream {
         self.events.open(kinds)
     }
 
-    /// What the clock that people read showed, or will show, at a moment that a view names.
+    /// The wall-clock time of a monotonic time in a view.
     pub fn wall_time(&self, at: Instant) -> SystemTime {
         let (now, wall) = (self.clock.now(), self.clock.wall());
         match now.checked_duration_since(at) {

@@ -25,51 +25,50 @@ use crate::{
     net::{CertificateName, ClientFiles, TlsFiles},
 };
 
-/// A listener that accepts.
+/// An open listener.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Listening {
-    /// Its number, as in [`Peer::listener`](crate::router::Peer): its place in the configuration, or one that no other
-    /// had.
+    /// Its number, as in [`Peer::listener`](crate::router::Peer): its place in the configuration, or a unique one.
     pub number: u16,
     /// What is spoken.
     pub transport: Transport,
-    /// Where; the port is the one that the system picked where 0 was asked for.
+    /// Its address; if port 0 was requested, with the port that the system chose.
     pub endpoint: Endpoint,
     /// WebSocket: the path of the request; `None`: any.
     pub path: Option<String>,
 }
 
 impl Listening {
-    /// What is bound there for `config`. A passed socket may turn out to be a Unix socket.
+    /// The listener of `config` that is bound to `endpoint`. A passed socket may turn out to be a Unix socket.
     pub(super) fn new(number: u16, endpoint: Endpoint, config: &ListenerConfig) -> Self {
         let transport = if endpoint.path().is_some() { Transport::Unix } else { config.transport };
         Self { number, transport, endpoint, path: config.path.clone() }
     }
 }
 
-/// Why there is no listener.
+/// Why a listener cannot be opened.
 #[derive(Debug, Error)]
 pub enum ListenError {
-    /// An address cannot be listened on.
+    /// The address cannot be bound.
     #[error("cannot listen on {address}: {}", hint(.error, .address))]
     Bind {
         /// As configured.
         address: Endpoint,
-        /// What the system says, and part of the text.
+        /// The system's error; part of the text.
         error: io::Error,
     },
-    /// It is for WebSocket, which was left out.
+    /// It needs WebSocket, which was left out.
     #[error("cannot listen on {0}: this dunlin was built without WebSocket (the feature `websocket`)")]
     NoWebSocket(Endpoint),
-    /// Its TLS is not as it should be.
+    /// Its TLS settings are not valid.
     #[error("cannot listen on {address}: {error}")]
     Tls {
         /// As configured.
         address: Endpoint,
-        /// What is wrong.
+        /// The reason.
         error: TlsError,
     },
-    /// An address cannot be listened on while a listener that it would replace is open.
+    /// The address cannot be bound while another listener, which it would replace, is open.
     #[error(
         "cannot listen on {address} while this broker listens on {before}, which it would replace: restart the broker, or \
          take {before} away with one reload and add {address} with the next"
@@ -77,27 +76,27 @@ pub enum ListenError {
     Overlap {
         /// As configured.
         address: Endpoint,
-        /// Where this broker listens.
+        /// The address of the open listener.
         before: Endpoint,
     },
-    /// The file of a Unix socket cannot have other permission bits.
+    /// The permission bits of a Unix socket's file cannot be changed.
     #[error("cannot change the mode of {}: {error}", .path.display())]
     Mode {
         /// The socket.
         path: std::path::PathBuf,
-        /// What the system says, and part of the text.
+        /// The system's error; part of the text.
         error: io::Error,
     },
-    /// It would speak TLS without a certificate, which a configuration that was read from a file cannot say.
+    /// It needs TLS and has no certificate, which cannot happen with a configuration from a file.
     #[error("cannot listen on {0}: TLS needs a certificate_file and a key_file")]
     NoCertificate(Endpoint),
-    /// A socket that systemd passed would never be served.
+    /// No listener uses a socket that systemd passed.
     #[error(
         "systemd passed the socket \"{0}\", and no listener takes it: write address = \"systemd:{0}\" in a [[listener]] table (or \
          --listen systemd:{0}), or stop its socket unit"
     )]
     Unused(String),
-    /// There were as many listeners in the life of this server as can be numbered.
+    /// All numbers for listeners were used during the life of this server.
     #[error("cannot listen on {0}: no more listeners can be opened; start the broker anew")]
     TooMany(Endpoint),
 }
@@ -124,49 +123,49 @@ fn hint(error: &io::Error, address: &Endpoint) -> String {
     }
 }
 
-/// What each listener says of its own about its clients, by number.
+/// The settings of each listener for authentication, by number.
 pub(super) type Anonymity = auth::Listeners;
 
-/// Those that are open.
+/// The open listeners.
 pub(super) struct Listeners {
     open: Mutex<Vec<Open>>,
     anonymity: Anonymity,
     passed: PassedSockets,
 }
 
-/// One that is.
+/// An open listener.
 #[derive(Clone)]
 pub(super) struct Open {
     pub(super) listening: Listening,
     pub(super) config: ListenerConfig,
-    /// Of its files, when they were read.
+    /// The contents of its files when they were read.
     pub(super) contents: Contents,
-    /// When its certificate ends, if it has one.
+    /// When its certificate expires, if it has one.
     pub(super) expires: Option<SystemTime>,
-    /// What was said of them.
+    /// The warnings about its files.
     pub(super) warnings: Vec<String>,
     pub(super) by: By,
 }
 
-/// Who opened a listener.
+/// The origin of a listener.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum By {
-    /// The configuration: it goes when it is there no more.
+    /// The configuration: it closes when it is removed there.
     Config,
-    /// The embedding program, which closes it too.
+    /// The embedding program, which also closes it.
     Program,
 }
 
-/// What a listener asks of its connections, read from its files.
+/// The options of a listener, read from its files.
 #[derive(Clone)]
 pub(super) struct Read {
     pub(super) listener_options: ListenerOptions,
     pub(super) contents: Contents,
-    /// What works and is not as it should be.
+    /// Warnings about its files.
     pub(super) warnings: Vec<String>,
 }
 
-/// A listener that is bound, and all that it needs is read.
+/// A bound listener with all its files.
 pub(super) struct Bound {
     pub(super) socket: net::Listener,
     pub(super) listener_options: ListenerOptions,
@@ -176,7 +175,7 @@ pub(super) struct Bound {
 }
 
 impl Listeners {
-    /// Serves what was bound.
+    /// Opens the bound listeners.
     pub(super) fn open(
         bound: Vec<Bound>,
         workers: &Workers,
@@ -194,19 +193,18 @@ impl Listeners {
         self.open.lock().iter().map(|open| open.listening.clone()).collect()
     }
 
-    /// The listeners with a certificate, by name, and when it ends.
+    /// The listeners with a certificate, by name, and when it expires.
     pub(super) fn certificates(&self) -> Vec<(String, SystemTime)> {
         let name = |listening: &Listening| listening.endpoint.with(listening.transport).to_string();
         self.open.lock().iter().filter_map(|open| Some((name(&open.listening), open.expires?))).collect()
     }
 
-    /// Those that are open, which nobody else changes while they are held, and what `allow_anonymous` says for them,
-    /// which nobody else does either.
+    /// Locks the open listeners and their settings for anonymous clients, so that no one else changes them.
     pub(super) fn hold(&self) -> (MutexGuard<'_, Vec<Open>>, &Anonymity) {
         (self.open.lock(), &self.anonymity)
     }
 
-    /// What systemd passed.
+    /// The sockets that systemd passed.
     pub(super) fn passed(&self) -> &PassedSockets {
         &self.passed
     }
@@ -238,7 +236,7 @@ impl Listeners {
 }
 
 impl Read {
-    /// Reads what a listener needs.
+    /// Reads the files of a listener.
     pub(super) fn of(config: &ListenerConfig) -> Result<Self, ListenError> {
         if cfg!(not(feature = "websocket")) && config.transport.has_websocket() {
             return Err(ListenError::NoWebSocket(config.address.clone()));
@@ -252,7 +250,7 @@ impl Read {
         let websocket = config.transport.has_websocket().then(|| WebSocketOptions {
             path: config.path.clone(),
             allowed_origins: config.allowed_origins.clone(),
-            // a proxy says it once, by its PROXY header or by those of HTTP
+            // a proxy uses either the PROXY header or HTTP headers
             trusted_proxies: if config.proxy_protocol { Vec::new() } else { config.trusted_proxies.clone() },
             ping: config.websocket_ping,
         });
@@ -263,12 +261,12 @@ impl Read {
         Ok(Self { listener_options, contents, warnings: warnings.unwrap_or_default() })
     }
 
-    /// Says what is not as it should be.
+    /// Logs the warnings.
     pub(super) fn warn(&self) {
         self.warnings.iter().for_each(|reason| tracing::warn!(reason, "certificate warning"));
     }
 
-    /// Binds the listener that this was read for; it is more than one where systemd passed more than one of its name.
+    /// Binds the listener. The result has several if systemd passed several sockets with its name.
     pub(super) fn bind(&self, config: &ListenerConfig, passed: &PassedSockets) -> Result<Vec<Bound>, ListenError> {
         let address = &config.address;
         let only_tcp = config.transport != Transport::Tcp || config.proxy_protocol;
@@ -283,31 +281,31 @@ impl Read {
     }
 }
 
-/// What a listener says of its own about its clients.
+/// The settings of a listener for authentication.
 pub(super) fn of_listener(config: &ListenerConfig) -> OfListener {
     let ListenerConfig { allow_anonymous, password_file, acl_file, .. } = config;
     let files = OwnFiles { password_file: password_file.clone(), acl_file: acl_file.clone() };
     OfListener { allow_anonymous: *allow_anonymous, files }
 }
 
-/// When the certificate of a listener ends, if it has one.
+/// When the certificate of a listener expires, if it has one.
 pub(super) fn expires(options: &ListenerOptions) -> Option<SystemTime> {
     options.tls.as_ref().map(TlsSettings::expires)
 }
 
-/// The number of a listener, when there have been so many before it.
+/// The number of a listener after this many others.
 pub(super) fn number(before: usize, endpoint: &Endpoint) -> Result<u16, ListenError> {
     u16::try_from(before).map_err(|_| ListenError::TooMany(endpoint.clone()))
 }
 
-/// Reads what a listener needs, and binds it.
+/// Reads the files of a listener, and binds it.
 pub(super) fn bind(config: &ListenerConfig, passed: &PassedSockets) -> Result<Vec<Bound>, ListenError> {
     let read = Read::of(config)?;
     read.warn();
     read.bind(config, passed)
 }
 
-/// Binds every listener of a configuration.
+/// Binds all listeners of a configuration.
 pub(super) fn bind_all(config: &Config, passed: &PassedSockets) -> Result<Vec<Bound>, ListenError> {
     check_passed(config, passed)?;
     let mut all = Vec::new();
@@ -317,7 +315,7 @@ pub(super) fn bind_all(config: &Config, passed: &PassedSockets) -> Result<Vec<Bo
     Ok(all)
 }
 
-/// Is there a listener for every socket that systemd passed? Clients of one that nobody serves would wait.
+/// An error if no listener uses a socket that systemd passed, because its clients would wait forever.
 pub(super) fn check_passed(config: &Config, passed: &PassedSockets) -> Result<(), ListenError> {
     let is_taken = |name: &str| config.listeners.iter().any(|one| one.address == Endpoint::Passed(name.into()));
     match passed.names().find(|name| !is_taken(name)) {
@@ -326,8 +324,8 @@ pub(super) fn check_passed(config: &Config, passed: &PassedSockets) -> Result<()
     }
 }
 
-/// A listener on IPv6 that has a twin on IPv4, as the default ones and `:1883` have, is left out on a machine without
-/// IPv6: `None`, which is logged if `is_new`.
+/// A listener on IPv6 with an equivalent one on IPv4, such as the default ones and `:1883`, is skipped on a machine
+/// without IPv6: `None`, which is logged if `is_new`.
 pub(super) fn tolerate<T>(
     config: &Config,
     bound: Result<T, ListenError>,
@@ -345,7 +343,8 @@ pub(super) fn tolerate<T>(
     }
 }
 
-/// Is this the loopback or every interface of IPv6, and a listener of the same port and settings that of IPv4?
+/// Is this loopback or all interfaces of IPv6, and is there a listener for the same of IPv4 with the same port and
+/// settings?
 fn has_twin(config: &Config, address: &Endpoint) -> bool {
     let Endpoint::Ip(SocketAddr::V6(v6)) = address else { return false };
     let twin = match *v6.ip() {

@@ -7,12 +7,12 @@ use std::{
 
 use crate::config::MemoryBound;
 
-/// Bytes; `None`: the system does not say.
+/// Bytes; `None`: unknown.
 pub(super) fn memory() -> Option<u64> {
     memory_of(&|path| fs::read_to_string(path).ok())
 }
 
-/// A bound, of which so many quarters of the memory are the default; `None`: there is none.
+/// A limit, whose default is a number of `quarters` of the memory. `None`: no limit.
 pub(super) fn bound(bound: MemoryBound, quarters: u64, memory: Option<u64>) -> Option<usize> {
     match bound {
         MemoryBound::Off => None,
@@ -21,7 +21,7 @@ pub(super) fn bound(bound: MemoryBound, quarters: u64, memory: Option<u64>) -> O
     }
 }
 
-/// `read` gives what a file says, if it is there.
+/// `read` returns the contents of a file, if it exists.
 fn memory_of(read: &dyn Fn(&Path) -> Option<String>) -> Option<u64> {
     let machine = read(Path::new("/proc/meminfo")).as_deref().and_then(of_machine);
     let groups = read(Path::new("/proc/self/cgroup")).unwrap_or_default();
@@ -37,7 +37,7 @@ fn of_machine(meminfo: &str) -> Option<u64> {
 }
 
 /// The files with the limits of one line of `/proc/self/cgroup`: of the group and all above it. In a container the path
-/// may be as the machine sees it, and then only the root is there.
+/// may be that of the host, and then only the root exists.
 fn files_of_group(line: &str) -> Vec<PathBuf> {
     let mut fields = line.splitn(3, ':').skip(1);
     let (Some(controllers), Some(path)) = (fields.next(), fields.next()) else { return Vec::new() };

@@ -1,5 +1,5 @@
-//! `dunlin man` and `dunlin completions`: the manual pages and the completions of shells, made from the command line
-//! itself.
+//! `dunlin man` and `dunlin completions`: manual pages and completions for shells, generated from the command line's
+//! definition.
 
 use std::{
     fs,
@@ -14,10 +14,10 @@ use clap_mangen::{Man, generate_to};
 use super::command_error::CommandError;
 use crate::config::{Cli, Shell};
 
-/// Writes the manual page of dunlin and one of each command to a directory, or the first to standard output.
-/// `dunlin-store-check.1` is the page of `dunlin store check`.
+/// Writes the manual pages of dunlin and of each subcommand to a directory, or the first to standard output. The page
+/// of `dunlin store check` is `dunlin-store-check.1`.
 pub(super) fn man(dir: Option<&Path>) -> Result<(), CommandError> {
-    // "help" explains itself
+    // "help" needs no page
     let mut command = Cli::command().disable_help_subcommand(true);
     command.build();
     let Some(dir) = dir else {
@@ -41,7 +41,7 @@ pub(super) fn completions(shell: Shell) -> Result<(), CommandError> {
     print(&script)
 }
 
-/// The program that reads standard output may have seen enough and be gone.
+/// Prints bytes. The reader of standard output may have ended already.
 fn print(bytes: &[u8]) -> Result<(), CommandError> {
     match io::stdout().write_all(bytes) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(CommandError::Write(error)),

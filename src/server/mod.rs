@@ -88,18 +88,18 @@ use ready_file::ReadyFile;
 pub use ready_file::{ReadyFileError, remove_ready_file};
 pub use watch::Watch;
 
-/// A running broker. It runs on threads of its own until it is shut down or dropped.
+/// A running broker. It has its own threads, until it is shut down or dropped.
 pub struct Server {
     router: Arc<Router>,
     workers: Workers,
-    /// Behind the router's port; closed when nobody appends any more.
+    /// The store behind the router's port; closed after the last append.
     store: Option<Arc<DiskStore>>,
     clock: Clock,
     listeners: Arc<Listeners>,
     addresses: Vec<SocketAddr>,
-    /// Held for as long as a reload takes: there is one at a time.
+    /// Held during a reload, so that there is one at a time.
     config: tokio::sync::Mutex<Config>,
-    /// `None`: the embedding program decides who comes in and what they may do.
+    /// `None`: the embedding program authenticates and authorizes clients.
     auth: Option<Arc<Auth>>,
     ready_file: Mutex<Option<ReadyFile>>,
     http: Http,
@@ -110,39 +110,39 @@ pub struct Server {
     reloads: ReloadsAsked,
 }
 
-/// Why a broker did not start, or did not take another configuration; then what was in force still is, all of it.
+/// Why a broker did not start, or did not accept a new configuration; then the previous one is completely in force.
 #[derive(Debug, Error)]
 pub enum ServerError {
-    /// There is nothing to listen on.
+    /// No listener is configured.
     #[error("no listener is configured: give --listen ADDR:PORT or a [[listener]] table")]
     NoListener,
-    /// A file of users, rules or keys is not as it should be.
+    /// A problem in a file of users, rules or keys.
     #[error(transparent)]
     Auth(#[from] AuthError),
-    /// A listener cannot be opened, or not as it should be from now on.
+    /// A listener cannot be opened, or cannot be changed.
     #[error(transparent)]
     Listen(#[from] ListenError),
-    /// At a start: what was kept cannot be read, or nothing can be kept.
+    /// At a start: the store cannot be opened.
     #[error(transparent)]
     Store(#[from] store::OpenError),
-    /// At a start: the store is elsewhere.
+    /// At a start: the store is in another directory.
     #[error(transparent)]
     Moved(#[from] MovedError),
-    /// At a start: what mosquitto kept cannot be taken over.
+    /// At a start: mosquitto's database cannot be imported.
     #[error(transparent)]
     TakeOver(#[from] TakeOverError),
     /// At a start: the threads cannot be started.
     #[error("cannot start the worker threads: {0}")]
     Threads(io::Error),
-    /// HTTP cannot be served, or not as the configuration says.
+    /// HTTP cannot be served as configured.
     #[error(transparent)]
     Http(#[from] HttpError),
-    /// Nobody can be told where it listens.
+    /// The ready file cannot be written.
     #[error(transparent)]
     ReadyFile(#[from] ReadyFileError),
 }
 
-/// A broker to be, with whatever an embedding program plugs in.
+/// Builds a broker, with plug-ins of the embedding program.
 #[derive(Default)]
 pub struct Builder {
     config: Config,
@@ -160,64 +160,64 @@ impl Builder {
         Self { config, ..Self::default() }
     }
 
-    /// Sees what happens. There may be several.
+    /// Adds an observer of events.
     pub fn observe(mut self, observe: Arc<dyn Observe>) -> Self {
         self.ports.observe.push(observe);
         self
     }
 
-    /// Decides who may connect, in place of `allow_anonymous`, users and tokens.
+    /// Authenticates clients, in place of `allow_anonymous`, users and tokens.
     pub fn authenticate(mut self, authenticate: Arc<dyn Authenticate>) -> Self {
         self.ports.authenticate = Some(authenticate);
         self
     }
 
-    /// Decides what clients may do, in place of `auth.acl_file`.
+    /// Authorizes clients, in place of `auth.acl_file`.
     pub fn authorize(mut self, authorize: Arc<dyn Authorize>) -> Self {
         self.ports.authorize = Some(authorize);
         self
     }
 
-    /// Keeps what must survive the process, in place of `data_dir`.
+    /// Stores the state that must survive the process, in place of `data_dir`.
     pub fn store(mut self, store: Arc<dyn Store>) -> Self {
         self.ports.store = Some(store);
         self
     }
 
-    /// Adds so much to each fsync in `data_dir`, as a slower disk would: for tests.
+    /// Adds a delay to each fsync in `data_dir`, to simulate a slower disk: for tests.
     pub fn sync_delay(mut self, delay: Duration) -> Self {
         self.sync_delay = delay;
         self
     }
 
-    /// Sockets that listen already, with the names by which listeners take them (`systemd:NAME`). One that no listener
-    /// takes is an error. They stay open while the server runs.
+    /// Sockets that are bound already, with their names for listeners (`systemd:NAME`). A socket that no listener uses
+    /// is an error. They stay open while the server runs.
     pub fn passed_sockets(mut self, sockets: Vec<(String, OwnedFd)>) -> Self {
         self.passed = sockets;
         self
     }
 
-    /// Counts the records that the start reads from `data_dir`, so that another thread can tell a long start from one
-    /// that hangs.
+    /// Counts the records that are read from `data_dir` at the start, so that another thread can distinguish a long
+    /// start from a hanging one.
     pub fn progress(mut self, records: Arc<AtomicU64>) -> Self {
         self.progress = records;
         self
     }
 
-    /// Does by this clock what it does at a time, in place of the system's: for tests, which turn it
-    /// ([`TestClock`](crate::TestClock)). How fast the machine is, it finds out by the system's.
+    /// The clock for all timers, in place of the system's: for tests with a [`TestClock`](crate::TestClock). The speed
+    /// of the machine is measured by the system's clock.
     pub fn clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
         self
     }
 
-    /// Passes on what clients publish.
+    /// Forwards messages of clients.
     pub fn forward(mut self, forward: Arc<dyn Forward>) -> Self {
         self.ports.forward = Some(forward);
         self
     }
 
-    /// Binds all listeners, starts the threads and accepts. All listeners accept when this returns.
+    /// Starts the broker. All listeners accept when this returns.
     pub async fn start(self) -> Result<Server, ServerError> {
         Server::run(self)
     }
@@ -229,9 +229,8 @@ impl Server {
         Builder::new(config).start().await
     }
 
-    /// What `start` would find wrong with the files of the listeners; nothing is started. Gives what works and is
-    /// hardly meant, a line each: a certificate that has expired, a key that others may read; what the configuration
-    /// says itself.
+    /// Checks the files of the listeners, as `start` does, without starting anything. Returns warnings, one line each,
+    /// about the files (an expired certificate, a key that others may read) and the configuration.
     pub fn check(config: &Config) -> Result<Vec<String>, ServerError> {
         let mut warnings = config.warnings.clone();
         for listener in &config.listeners {
@@ -306,51 +305,51 @@ impl Server {
         })
     }
 
-    /// Where it listened when it had started, in the order of the config, with the ports that the system picked in
-    /// place of 0; Unix sockets, which have no such address, are left out.
+    /// The addresses of the listeners at the start, in the order of the configuration, with the ports that the system
+    /// chose for 0; without Unix sockets.
     pub fn local_addrs(&self) -> &[SocketAddr] {
         &self.addresses
     }
 
-    /// Where HTTP is served, as URLs; `unix:/path` for a Unix socket.
+    /// The URLs of HTTP; `unix:/path` for a Unix socket.
     pub fn http_urls(&self) -> Vec<String> {
         self.http.urls()
     }
 
-    /// Ends when somebody asks over HTTP that the configuration is read again; the answer is to be told.
+    /// Completes when a reload is requested over HTTP. Answer the request.
     pub async fn reload_asked(&self) -> ReloadAsked {
         self.reloads.next().await
     }
 
-    /// A configuration could not be read, so that nobody could put it in force: the metrics say so.
+    /// Counts a failed reload in the metrics, because the configuration could not be read.
     pub fn reload_failed(&self) {
         self.http.reloaded(false);
     }
 
-    /// The listeners that are open now.
+    /// The open listeners.
     pub fn listeners(&self) -> Vec<Listening> {
         self.listeners.all()
     }
 
-    /// Opens one more listener, other than on a passed socket. It accepts when this returns.
+    /// Opens a listener, but not on a passed socket. It accepts when this returns.
     pub fn open_listener(&self, listener: &ListenerConfig) -> Result<Listening, ListenError> {
-        // those that were passed are all taken by listeners of the configuration
+        // listeners of the configuration use all passed sockets
         let bound = bind(listener, &PassedSockets::default())?.pop().expect("an address is bound once");
         self.listeners.add(bound, By::Program, &self.workers)
     }
 
-    /// Closes the listener of that number; its clients stay connected. Its address is free when this returns. `false`:
-    /// there is none.
+    /// Closes the listener with this number; its clients stay connected. Its address is free when this returns.
+    /// `false`: there is none.
     pub async fn close_listener(&self, number: u16) -> bool {
         self.listeners.close(number, &self.workers).await
     }
 
-    /// What was counted since the start.
+    /// The counters since the start.
     pub fn counters(&self) -> &Counters {
         self.router.counters()
     }
 
-    /// A client within this process: it has its session, and its subscriptions are kept, when this returns.
+    /// Creates a client within this process. Its session and its subscriptions are stored when this returns.
     pub async fn client(&self, client: InsideClient) -> Result<Client, ClientError> {
         self.inside.client(client).await
     }
@@ -360,14 +359,14 @@ impl Server {
         self.inside.publish(publication).await
     }
 
-    /// A client within this process that is subscribed to this filter, with a queue for a thousand messages.
+    /// Creates a client within this process that subscribes to this filter, with a queue for a thousand messages.
     pub async fn subscribe(&self, filter: &str, qos: QoS) -> Result<Client, ClientError> {
         let id = self.router.generated_client_id("$subscriber").to_string();
         self.client(InsideClient { id, filters: vec![filter.into()], qos, ..InsideClient::default() }).await
     }
 
-    /// Ends when what clients send can no longer be made durable, as a write or fsync failed: the server has to end,
-    /// and the process better says so with its exit code.
+    /// Completes when messages can no longer be made durable, because a write or fsync failed: the server must end, and
+    /// the process should report it with its exit code.
     pub async fn failed(&self) -> store::Failure {
         match &self.store {
             Some(store) => store.failed().await,
@@ -375,15 +374,16 @@ impl Server {
         }
     }
 
-    /// How long [`shutdown`](Self::shutdown) waits for load balancers and clients at most.
+    /// The longest time that [`shutdown`](Self::shutdown) waits for load balancers and clients.
     pub async fn shutdown_grace(&self) -> Duration {
         let config = self.config.lock().await;
         config.shutdown_grace.saturating_add(config.http.drain_delay)
     }
 
-    /// Says no to `/readyz` and waits for `http.drain_delay`. Then publishes the Wills of connected clients, stops
-    /// accepting, writes what is queued to connected clients for at most the configured grace, closes all connections,
-    /// ends the threads and closes the store. An error is the store's: what was acknowledged is kept all the same.
+    /// Shuts down: `/readyz` fails, and after `http.drain_delay` the Wills of connected clients are published, no
+    /// connections are accepted any more, output is written for at most the configured grace, all connections are
+    /// closed, the threads end and the store closes. An error is the store's; acknowledged messages are stored in any
+    /// case.
     pub async fn shutdown(self) -> Result<(), store::Failure> {
         let config = self.config.into_inner();
         let (grace, drain) = (config.shutdown_grace, config.http.drain_delay);
@@ -396,10 +396,10 @@ impl Server {
         let (mut workers, store, router, clock) = (self.workers, self.store, self.router, self.clock);
         let inside = self.inside;
         let (done, stopped) = tokio::sync::oneshot::channel();
-        // a thread of its own: a caller that gives up waiting is not held by it
+        // a separate thread: a caller that gives up waiting does not stop the shutdown
         std::thread::spawn(move || {
             http::wait(&clock, drain);
-            // while those that wait for them are still connected
+            // while the subscribers are still connected
             router.publish_all_wills(&mut router.local(clock.now()));
             workers.stop(grace);
             inside.stop();
@@ -469,7 +469,7 @@ fn router_limits(config: &Config) -> RouterLimits {
     let memory = machine::memory();
     RouterLimits {
         session: SessionLimits {
-            // with a window of nothing, nothing would ever move
+            // an empty window would block all messages
             max_inflight_out: usize::from(max_inflight_out.max(1)),
             max_inflight_in: usize::from(max_inflight_in.max(1)),
             max_queued_messages,
@@ -518,7 +518,7 @@ fn server_says(config: &Config) -> router::ServerSays {
     router::ServerSays {
         max_qos: QoS::from_bits(max_qos).unwrap_or(QoS::ExactlyOnce),
         retain_available,
-        // the key is bounded
+        // the configuration limits the key
         max_keep_alive: max_keep_alive.map(|most| u16::try_from(most.as_secs()).unwrap_or(u16::MAX)),
         server_reference: config.server_reference.as_deref().map(Into::into),
         response_information: config.response_information.as_deref().map(Into::into),

@@ -12,7 +12,7 @@ pub(super) fn asked_twice(prompt: &str) -> Result<String, CommandError> {
     }
 }
 
-/// The error says what is wrong with the password, and calls it `name`.
+/// Checks a password. The error calls it `name` and has the reason.
 pub(super) fn fits(password: &[u8], name: &str) -> Result<(), CommandError> {
     check_password(password).map_err(|problem| CommandError::NoPassword(format!("{name} {problem}")))
 }

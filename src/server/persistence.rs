@@ -13,7 +13,8 @@ use crate::{
     store::{self, DiskStore},
 };
 
-/// A relative `data_dir` was once one in the working directory, and is one beside the configuration now.
+/// A relative `data_dir` was in the working directory in earlier versions, and is now in the directory of the
+/// configuration.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "data_dir is {} (beside the configuration), where nothing is stored, and {} (in the working directory), where earlier \
@@ -21,13 +22,13 @@ use crate::{
     .path.display(), .before.display()
 )]
 pub struct MovedError {
-    /// Where it is now.
+    /// The present place.
     pub path: PathBuf,
-    /// Where it was.
+    /// The earlier place.
     pub before: PathBuf,
 }
 
-/// No broker begins with an empty store because its `data_dir` is looked for in another place.
+/// Prevents a broker from starting with an empty store because its `data_dir` is now in another place.
 pub(super) fn check_place(config: &Config) -> Result<(), MovedError> {
     let (Some(path), Some(before)) = (&config.data_dir, config.origins.relative("data_dir")) else { return Ok(()) };
     match !store::is_stored_in(path) && store::is_stored_in(before) {
@@ -39,7 +40,7 @@ pub(super) fn check_place(config: &Config) -> Result<(), MovedError> {
     }
 }
 
-/// What mosquitto kept cannot be read.
+/// mosquitto's database cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "{0}: what mosquitto kept cannot be taken over, and no broker begins empty in its place: mend the file, or move it away to \
@@ -47,11 +48,11 @@ pub(super) fn check_place(config: &Config) -> Result<(), MovedError> {
 )]
 pub struct TakeOverError(String);
 
-/// What mosquitto kept is taken over if nothing is stored yet.
+/// Imports mosquitto's database if nothing is stored yet.
 #[cfg(feature = "store")]
 pub(super) fn take_over(config: &Config) -> Result<(), TakeOverError> {
     let (Some(database), Some(data_dir)) = (&config.mosquitto_db, &config.data_dir) else { return Ok(()) };
-    // one that may not be looked at is an error, and not as if it were not there
+    // a database without permission is an error, and not the same as a missing one
     if store::is_stored_in(data_dir) || matches!(database.try_exists(), Ok(false)) {
         return Ok(());
     }
@@ -63,14 +64,14 @@ pub(super) fn take_over(config: &Config) -> Result<(), TakeOverError> {
     Ok(())
 }
 
-/// There is no store that could take it over.
+/// There is no store for it.
 #[cfg(not(feature = "store"))]
 pub(super) fn take_over(_: &Config) -> Result<(), TakeOverError> {
     Ok(())
 }
 
-/// Opens the store that the configuration asks for, unless the embedding program plugged in one, and puts it behind its
-/// port. `sync_delay` is added to each fsync; `progress` counts the records that are read.
+/// Opens the configured store and plugs it in, unless the embedding program plugged in one. `sync_delay`: added to each
+/// fsync. `progress`: counts the records that are read.
 pub(super) fn plug(
     config: &Config,
     ports: &mut Ports,
@@ -90,7 +91,7 @@ pub(super) fn plug(
     Ok(Some((disk, restored)))
 }
 
-/// Gives the router what was kept. To be called before anybody is accepted.
+/// Restores the router's state. Call it before clients are accepted.
 pub(super) fn restore(router: &Router, restored: Restored, now: Instant) {
     let (sessions, retained) = (restored.sessions.len(), restored.retained.len());
     let messages: usize = restored.sessions.iter().map(|session| session.messages.len()).sum();

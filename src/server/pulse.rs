@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use super::Server;
 use crate::{net::Pings, router::Router};
 
-/// Whether a server serves, and how many clients.
+/// A handle to check whether a server responds, and its number of clients.
 #[derive(Clone)]
 pub struct Pulse {
     router: Arc<Router>,
@@ -13,20 +13,19 @@ pub struct Pulse {
 }
 
 impl Pulse {
-    /// The clients that are connected.
+    /// The number of connected clients.
     pub fn connected(&self) -> usize {
         self.router.connected()
     }
 
-    /// Does every worker thread answer before that much time has passed? Blocks until they have, or it has. After a
-    /// shutdown none does.
+    /// Does every worker thread answer within this time? Blocks until then. After a shutdown none does.
     pub fn threads_answer(&self, within: Duration) -> bool {
         self.pings.are_answered(within)
     }
 }
 
 impl Server {
-    /// For a thread that watches over this server.
+    /// A handle for a thread that monitors this server.
     pub fn pulse(&self) -> Pulse {
         Pulse { router: self.router.clone(), pings: self.workers.pings() }
     }

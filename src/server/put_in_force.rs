@@ -7,15 +7,16 @@ use crate::{
 };
 
 impl Server {
-    /// Puts `config` in force, with what its files have in them now: listeners, certificates, keys, client CAs,
-    /// revocation lists, users, rules, tokens, limits, `$SYS`. Everything is read and bound first; an error leaves all
-    /// as it is. Gives what changed, a line each; what needs a restart says so. The level of the log is its owner's.
+    /// Applies `config` with the present contents of its files: listeners, certificates, keys, client CAs, revocation
+    /// lists, users, rules, tokens, limits, `$SYS`. Everything is read and bound first; an error changes nothing.
+    /// Returns the changes, one line each, including those that need a restart. The caller applies the level of the
+    /// log.
     ///
-    /// Who is connected stays connected: also where its listener closes or takes other settings. Clients whose user is
-    /// gone are disconnected; the others are treated by the new rules from their next packet on. Listeners that the
-    /// program [opened](Server::open_listener) itself stay, and their files are read again.
+    /// Connected clients stay connected, also if their listener closes or changes. Clients of removed users are
+    /// disconnected; the new rules apply to the others from their next packet on. Listeners that the program
+    /// [opened](Server::open_listener) stay open, and their files are read again.
     ///
-    /// When this returns, the addresses of listeners that are gone are free. Files are read on the thread that calls.
+    /// When this returns, the addresses of closed listeners are free. Files are read on the calling thread.
     pub async fn reload(&self, config: &Config) -> Result<Vec<String>, ServerError> {
         let mut running = self.config.lock().await;
         let put = self.put_in_force(&mut running, config);
@@ -35,7 +36,7 @@ impl Server {
         if config.listeners.is_empty() {
             return Err(ServerError::NoListener);
         }
-        // what may fail
+        // the steps that may fail
         self.http.check(config)?;
         let policy = match &self.auth {
             Some(auth) => {
@@ -48,7 +49,7 @@ impl Server {
         let plan = Plan::make(&self.listeners, config, running)?;
         self.replace_ready_file(running, config, &plan)?;
 
-        // what does not
+        // the steps that cannot fail
         let mut lines = changes(running, config);
         if let Some((auth, policy)) = policy {
             lines.extend(self.replace_policy(running, config, auth, policy));
@@ -66,7 +67,7 @@ impl Server {
         Ok((lines, closing))
     }
 
-    /// The ready file says where the broker listens when the plan is carried out. The last step that may fail.
+    /// Writes the ready file for the listeners of the plan. It is the last step that may fail.
     fn replace_ready_file(&self, running: &Config, config: &Config, plan: &Plan<'_>) -> Result<(), ServerError> {
         let mut ready_file = self.ready_file.lock();
         let listening = plan.listening();
@@ -83,7 +84,7 @@ impl Server {
         Ok(ReadyFile::replace(&mut ready_file, prepared)?)
     }
 
-    /// Users, rules and tokens; gives what changed, a line each.
+    /// Applies users, rules and tokens. Returns the changes, one line each.
     pub(super) fn replace_policy(&self, running: &Config, config: &Config, auth: &Auth, policy: Policy) -> Vec<String> {
         let mut lines = Vec::new();
         let before = auth.policy();
@@ -99,7 +100,7 @@ impl Server {
     }
 }
 
-/// What is in force from now on: all but what needs a restart.
+/// Updates the configuration in force, except keys that need a restart.
 fn replace_running(running: &mut Config, config: &Config) {
     let Config {
         listeners,
@@ -129,14 +130,14 @@ fn replace_running(running: &mut Config, config: &Config) {
         limits,
         sys,
         auth,
-        // where it is served needs a restart
+        // changing the address needs a restart
         http: HttpConfig { listen: running.http.listen.clone(), health: running.http.health.clone(), ..http },
         warnings,
         ..running.clone()
     };
 }
 
-/// Every key that changes, but for those of listeners.
+/// All changed keys, except those of listeners.
 fn changes(running: &Config, config: &Config) -> Vec<String> {
     let all = config::changes(running, config).into_iter().filter(|change| change.key != "listener");
     let lines = all.map(|change| {
@@ -146,7 +147,7 @@ fn changes(running: &Config, config: &Config) -> Vec<String> {
     lines.collect()
 }
 
-/// The keys, or tables, that are put in force while the server runs.
+/// The keys and tables that apply without a restart.
 const AT_ONCE: [&str; 15] = [
     "allow_anonymous",
     "shutdown_grace",

@@ -11,19 +11,19 @@ use thiserror::Error;
 use super::Listening;
 use crate::types::Transport;
 
-/// The ready file cannot be written, or the one of an earlier run cannot be removed.
+/// The ready file cannot be written, or that of an earlier run cannot be removed.
 #[derive(Debug, Error)]
 #[error("cannot {what} the ready file {}: {error}", .path.display())]
 pub struct ReadyFileError {
-    /// What was tried: to write it, or to remove it.
+    /// The operation: to write it, or to remove it.
     pub what: &'static str,
-    /// Where it should be.
+    /// Its path.
     pub path: PathBuf,
-    /// What the system says, and part of the text.
+    /// The system's error; part of the text.
     pub error: io::Error,
 }
 
-/// Removes the file that an earlier run left behind: a reader would take it for that of the broker that starts now.
+/// Removes the file of an earlier run, which a reader would take for that of the broker that starts now.
 pub fn remove_ready_file(path: &Path) -> Result<(), ReadyFileError> {
     match fs::remove_file(path) {
         // without its directory there is no such file
@@ -34,10 +34,10 @@ pub fn remove_ready_file(path: &Path) -> Result<(), ReadyFileError> {
     }
 }
 
-/// A file that goes with this value.
+/// The file, which is removed with this value.
 pub(super) struct ReadyFile(PathBuf);
 
-/// A file that is written under another name and renamed later, so that no reader sees half of it.
+/// A file under a temporary name, so that no reader sees an incomplete one.
 pub(super) struct Prepared {
     path: PathBuf,
     unfinished: PathBuf,
@@ -49,7 +49,7 @@ impl ReadyFile {
         Self::prepare(path, listening, http)?.publish()
     }
 
-    /// Writes all of it, beside where it will be.
+    /// Writes it completely, beside its final place.
     pub(super) fn prepare(path: &Path, listening: &[Listening], http: &[String]) -> Result<Prepared, ReadyFileError> {
         let mut unfinished = path.as_os_str().to_owned();
         unfinished.push(".unfinished");
@@ -60,12 +60,12 @@ impl ReadyFile {
         }
     }
 
-    /// Puts another file, perhaps elsewhere, in the place of the one that was, or none. An error leaves all as it was.
+    /// Replaces the file by another one, possibly at another path, or by none. An error changes nothing.
     pub(super) fn replace(current: &mut Option<Self>, prepared: Option<Prepared>) -> Result<(), ReadyFileError> {
         let next = prepared.map(Prepared::publish).transpose()?;
         let before = std::mem::replace(current, next);
         match (before, current) {
-            // it is written over, not gone
+            // it was overwritten, so it must not be removed
             (Some(before), Some(next)) if before.0 == next.0 => std::mem::forget(before),
             (before, _) => drop(before),
         }
@@ -84,7 +84,7 @@ impl Prepared {
 
 impl Drop for Prepared {
     fn drop(&mut self) {
-        // it is not there where it was published
+        // after publication there is no such file
         let _ = fs::remove_file(&self.unfinished);
     }
 }
@@ -116,7 +116,7 @@ fn listener(listening: &Listening) -> serde_json::Value {
     }
 }
 
-/// What a client on this machine connects to. One that listens on every interface is reached by loopback.
+/// The URL for clients on this machine: for all interfaces, loopback.
 fn url(listening: &Listening) -> String {
     let Listening { transport, endpoint, path, .. } = listening;
     let scheme = match transport {

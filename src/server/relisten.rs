@@ -1,5 +1,5 @@
-//! What another configuration does to the listeners that are open: read and bound first ([`Plan::make`]), then put in
-//! force ([`Plan::apply`]), which cannot fail.
+//! The effect of a new configuration on open listeners: read and bound first ([`Plan::make`]), then applied
+//! ([`Plan::apply`]), which cannot fail.
 
 use std::{fs, io, os::unix::fs::PermissionsExt, sync::Arc};
 
@@ -12,18 +12,18 @@ use crate::{
     types::Endpoint,
 };
 
-/// All that is needed is read and bound, and nothing is changed yet.
+/// Everything is read and bound, and nothing is changed yet.
 pub(super) struct Plan<'a> {
     open: MutexGuard<'a, Vec<Open>>,
     anonymity: &'a Anonymity,
     next: Vec<Next>,
     gone: Vec<Open>,
-    /// What changes, in words for people.
+    /// The changes as text for the operator.
     lines: Vec<String>,
     warnings: Vec<String>,
 }
 
-/// A listener as it will be.
+/// A listener after the reload.
 struct Next {
     open: Open,
     change: ListenerChange,
@@ -36,8 +36,8 @@ enum ListenerChange {
 }
 
 impl<'a> Plan<'a> {
-    /// Reads the files of all listeners, those that the embedding program opened among them, and binds those that are
-    /// new. An error leaves all as it is. `running` is in force until then.
+    /// Reads the files of all listeners, including those that the embedding program opened, and binds new ones. An
+    /// error changes nothing. `running`: the configuration in force.
     pub(super) fn make(listeners: &'a Listeners, config: &Config, running: &Config) -> Result<Self, ListenError> {
         listeners::check_passed(config, listeners.passed())?;
         let (open, anonymity) = listeners.hold();
@@ -45,7 +45,7 @@ impl<'a> Plan<'a> {
         let mut wanted = Vec::new();
         for one in &config.listeners {
             let read = Read::of(one)?;
-            // sockets of one name are all the same listener's, and there may be none
+            // all sockets with one name are for the same listener, and there may be none
             let most = if matches!(one.address, Endpoint::Passed(_)) { usize::MAX } else { 1 };
             let mut found = 0;
             let is_its = |open: &mut Open| {
@@ -86,7 +86,7 @@ impl<'a> Plan<'a> {
         Ok(plan)
     }
 
-    /// One that stays, perhaps with other settings.
+    /// A listener that stays open, possibly with other settings.
     fn keep(&mut self, before: Open, config: ListenerConfig, read: Read) {
         let open = Open {
             listening: Listening::new(before.listening.number, before.listening.endpoint, &config),
@@ -100,7 +100,7 @@ impl<'a> Plan<'a> {
         self.warnings.extend(open.warnings.iter().filter(is_new).cloned());
         let settings = config::listener_changes(&before.config, &open.config);
         let files = open.contents.changed_since(&before.contents);
-        // what has not changed keeps the keys of its tickets: its clients resume their sessions
+        // unchanged settings keep the keys for tickets, so that clients can resume their sessions
         let change = match settings.is_empty() && open.contents == before.contents {
             true => ListenerChange::None,
             false => ListenerChange::ListenerOptions(read.listener_options),
@@ -111,7 +111,7 @@ impl<'a> Plan<'a> {
         self.next.push(Next { open, change });
     }
 
-    /// One that is new.
+    /// A new listener.
     fn add(&mut self, bound: Bound, numbered: usize) -> Result<(), ListenError> {
         let Bound { socket, listener_options, contents, warnings, config } = bound;
         let (endpoint, expires) = (socket.endpoint().clone(), listeners::expires(&listener_options));
@@ -123,7 +123,7 @@ impl<'a> Plan<'a> {
         Ok(())
     }
 
-    /// An address may be in use by a listener that this reload closes.
+    /// The address may be in use by a listener that this reload closes.
     fn explain(&self, error: ListenError) -> ListenError {
         let ListenError::Bind { address: Endpoint::Ip(address), error } = error else { return error };
         let port = |open: &&Open| open.listening.endpoint.socket_addr().is_some_and(|a| a.port() == address.port());
@@ -135,23 +135,22 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// The listeners that are open.
+    /// The open listeners.
     pub(super) fn open(&self) -> Vec<Listening> {
         self.open.iter().map(|open| open.listening.clone()).collect()
     }
 
-    /// The listeners that will be open; `None`: they are those that are.
+    /// The listeners after the reload; `None`: unchanged.
     pub(super) fn listening(&self) -> Option<Vec<Listening>> {
         let next: Vec<_> = self.next.iter().map(|next| next.open.listening.clone()).collect();
         (next != self.open()).then_some(next)
     }
 
-    /// Gives the files of Unix sockets the modes that they are to have: the one thing that is done before the rest
-    /// because it may fail.
+    /// Sets the modes of Unix sockets' files. It is done early because it may fail.
     pub(super) fn set_modes(&self) -> Result<(), ListenError> {
         let unix = self.next.iter().filter(|next| matches!(next.change, ListenerChange::ListenerOptions(_)));
         for open in unix.map(|next| &next.open) {
-            // that of a passed socket is its unit's
+            // the mode of a passed socket is in its unit
             if let Some(path) = open.config.address.path() {
                 fs::set_permissions(path, fs::Permissions::from_mode(open.config.mode))
                     .map_err(|error| ListenError::Mode { path: path.into(), error })?;
@@ -160,13 +159,14 @@ impl<'a> Plan<'a> {
         Ok(())
     }
 
-    /// Puts it in force. Gives what changed, a line each, and what ends when the listeners that are gone are closed.
+    /// Applies the plan. Returns the changes, one line each, and futures that complete when removed listeners are
+    /// closed.
     pub(super) fn apply(mut self, workers: &Workers) -> (Vec<String>, Vec<impl Future<Output = ()> + Send + use<>>) {
         self.warnings.iter().for_each(|reason| tracing::warn!(reason, "certificate warning"));
         let mut anonymity = self.anonymity.load().to_vec();
         for Next { open, .. } in &self.next {
             let number = usize::from(open.listening.number);
-            // a new one's is the next
+            // a new listener has the next number
             anonymity.resize(anonymity.len().max(number + 1), Default::default());
             anonymity[number] = listeners::of_listener(&open.config);
         }
@@ -189,8 +189,8 @@ impl<'a> Plan<'a> {
     }
 }
 
-/// Is this the listener that is wanted, if with other settings? One on a port that the system picked is found by that
-/// port too; port 0 is another one for another transport.
+/// Is this the wanted listener, possibly with other settings? A listener on a port that the system chose also matches
+/// that port. Port 0 with another transport is another listener.
 fn is_same(open: &Open, wanted: &ListenerConfig) -> bool {
     let any_port = wanted.address.socket_addr().is_some_and(|address| address.port() == 0);
     let same_transport = open.config.transport == wanted.transport;

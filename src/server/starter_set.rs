@@ -1,5 +1,5 @@
-//! The files that `dunlin init` makes in a directory: all of them, or none. They are made in a directory within it, and
-//! each is moved to its place, the configuration last.
+//! The files that `dunlin init` creates in a directory: all or none. They are created in a subdirectory, and then moved
+//! to their places, the configuration last.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -13,21 +13,21 @@ use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, flock, linkat, mkdirat, 
 use super::command_error::{CommandError, InitError};
 use crate::{auth, certs, config::starter};
 
-/// The configuration's name.
+/// The name of the configuration.
 pub(super) const CONFIGURATION: &str = "dunlin.toml";
 
-/// What was made. Dropped without [`keep`](Self::keep), it removes what it put into place.
+/// The created files. If it is dropped without [`keep`](Self::keep), moved files are removed.
 pub(super) struct StarterSet {
     path: PathBuf,
-    /// Locked: of two processes, the later one finds the whole set of the other.
+    /// Locked: of two processes, the later one sees the complete set of the other.
     dir: File,
-    /// In `dir`. Its files are given away and moved by this descriptor: the owner of `dir` could put a symbolic link in
-    /// its place, and root must not follow it.
+    /// The subdirectory of `dir`. Its files are moved, and get their owner, by this descriptor: the owner of `dir`
+    /// could replace the subdirectory by a symbolic link, which root must not follow.
     unfinished: File,
     placed: Vec<PathBuf>,
 }
 
-/// Refuses a directory that has one of the files.
+/// An error if the directory contains one of the files.
 pub(super) fn check_absent(dir: &Path) -> Result<(), InitError> {
     let is_there = |path: &PathBuf| fs::symlink_metadata(path).is_ok();
     let [configuration, data] = [CONFIGURATION, starter::DATA].map(|name| dir.join(name));
@@ -42,14 +42,14 @@ pub(super) fn check_absent(dir: &Path) -> Result<(), InitError> {
 }
 
 impl StarterSet {
-    /// Makes the directory and, within another one in it, the files.
+    /// Creates the directory, and the files in a subdirectory of it.
     pub(super) fn make(path: &Path, user: &str, password: &[u8], hosts: &[String]) -> Result<Self, CommandError> {
         fs::create_dir_all(path).map_err(unwritable(path))?;
         let dir = File::open(path).map_err(unwritable(path))?;
         flock(&dir, FlockOperation::LockExclusive).map_err(|error| unwritable(path)(error.into()))?;
         check_absent(path)?;
         let within = path.join(UNFINISHED);
-        // a process that was killed left it: one that lives would have the lock
+        // left by a process that was killed, because a living one would hold the lock
         match fs::remove_dir_all(&within) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(unwritable(&within)(error).into()),
             _ => {}
@@ -65,7 +65,7 @@ impl StarterSet {
         let write = || {
             let mut file = OpenOptions::new().write(true).create_new(true).mode(0o644).open(&configuration)?;
             file.write_all(starter::starter().as_bytes())?;
-            // some file systems only notice here that they are full
+            // some file systems report only here that they are full
             file.sync_all()
         };
         write().map_err(unwritable(&configuration))?;
@@ -73,8 +73,9 @@ impl StarterSet {
         Ok(set)
     }
 
-    /// Gives all files to the owner of the directory, who runs the broker. If the directory is root's and its group is
-    /// another's, this group reads what the broker reads. Unless this process may give files away, all stay its own.
+    /// Gives all files to the owner of the directory, which runs the broker. If the directory is root's and has another
+    /// group, that group may read the broker's files. Without the privilege for that, the files stay with this
+    /// process's user.
     fn give(&self) -> io::Result<()> {
         let directory = self.dir.metadata()?;
         let (owner, group) = (directory.uid(), directory.gid());
@@ -87,7 +88,7 @@ impl StarterSet {
         let private = fs::Permissions::from_mode(if owner == own { 0o640 } else { 0o600 });
         let passwords = open_at(&self.unfinished, starter::PASSWORDS, OFlags::empty())?;
         match give(&passwords) {
-            // root of a container may be without this privilege
+            // root in a container may lack the privilege
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(()),
             given => given?,
         }
@@ -104,11 +105,11 @@ impl StarterSet {
         give(&open_at(&self.unfinished, CONFIGURATION, OFlags::empty())?)
     }
 
-    /// Moves all to their places, and replaces nothing that is there.
+    /// Moves all files to their places. Existing files are not replaced.
     pub(super) fn place(&mut self) -> Result<(), InitError> {
         for name in [starter::PASSWORDS, starter::CERTS, CONFIGURATION] {
             let to = self.path.join(name);
-            // where a configuration is, all else is too, also after a power cut
+            // so that if the configuration exists, all others do too, also after a power cut
             let placed = self.dir.sync_all().and_then(|()| Ok(self.place_one(name)?));
             placed.map_err(|error| match error.kind() {
                 io::ErrorKind::AlreadyExists => InitError::Exists(to.clone()),
@@ -123,19 +124,19 @@ impl StarterSet {
         let Self { dir, unfinished, .. } = self;
         if name == starter::CERTS {
             mkdirat(dir, name, Mode::RWXU)?;
-            // it takes the place of an empty directory alone
+            // it can only replace an empty directory
             return renameat(unfinished, name, dir, name).inspect_err(|_| _ = unlinkat(dir, name, AtFlags::REMOVEDIR));
         }
         match linkat(unfinished, name, dir, name, AtFlags::empty()) {
             Ok(()) => unlinkat(unfinished, name, AtFlags::empty()),
             Err(rustix::io::Errno::EXIST) => Err(rustix::io::Errno::EXIST),
-            // a file system without hard links; no other init is at work, which would have the lock
+            // a file system without hard links; another init would hold the lock
             Err(_) if statat(dir, name, AtFlags::SYMLINK_NOFOLLOW).is_ok() => Err(rustix::io::Errno::EXIST),
             Err(_) => renameat(unfinished, name, dir, name),
         }
     }
 
-    /// All stays where it is.
+    /// Keeps all files.
     pub(super) fn keep(mut self) {
         self.placed.clear();
     }
@@ -143,7 +144,7 @@ impl StarterSet {
 
 impl Drop for StarterSet {
     fn drop(&mut self) {
-        // the configuration first; what is wrong is said by the error
+        // the configuration first; the caller's error has the reason
         for path in self.placed.iter().rev() {
             let _ = if path.ends_with(starter::CERTS) { fs::remove_dir_all(path) } else { fs::remove_file(path) };
         }
@@ -151,7 +152,7 @@ impl Drop for StarterSet {
     }
 }
 
-/// Opens what has this name in a directory, and no symbolic link.
+/// Opens a name in a directory, but not a symbolic link.
 fn open_at(dir: &File, name: &str, flags: OFlags) -> io::Result<File> {
     let flags = flags | OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     Ok(openat(dir, name, flags, Mode::empty())?.into())

@@ -1,17 +1,17 @@
-//! Users and rules that an embedding program gives, beside those of files.
+//! Users and rules from the embedding program, in addition to those of files.
 
 use super::{Builder, Server, ServerError, access};
 use crate::auth::{AuthError, InMemory, OtherLogin};
 
 impl Builder {
-    /// A user, beside those of `auth.password_file`, in place of the one with the same name. From the first user on,
-    /// clients have to log in, unless `allow_anonymous` is true. Hashing the password takes some ten milliseconds.
+    /// Adds a user to those of `auth.password_file`, or replaces the one with the same name. From the first user on,
+    /// clients must log in, unless `allow_anonymous` is true. Hashing the password takes some ten milliseconds.
     pub fn add_user(mut self, name: &str, password: impl AsRef<[u8]>) -> Result<Self, ServerError> {
         self.in_memory.add_user(name, password.as_ref())?;
         Ok(self)
     }
 
-    /// Rules as an ACL file has them, in place of `auth.acl_file`.
+    /// Sets rules in the format of an ACL file, in place of `auth.acl_file`.
     pub fn rules(mut self, rules: &str) -> Result<Self, ServerError> {
         self.in_memory.set_rules(Some(rules))?;
         Ok(self)
@@ -19,18 +19,18 @@ impl Builder {
 }
 
 impl Server {
-    /// A user, beside those of `auth.password_file`, in place of the one with the same name, whose clients are
-    /// disconnected if the password is another. Nothing is written to a file: the user is there until the server ends.
+    /// Adds a user to those of `auth.password_file`, or replaces the one with the same name, whose clients are
+    /// disconnected if the password changes. No file is written: the user exists until the server ends.
     ///
-    /// From the first user on, clients have to log in, unless `allow_anonymous` is true. An error if the program
-    /// [decides itself](Builder::authenticate) who may connect. Hashing the password takes some ten milliseconds on the
-    /// thread that calls.
+    /// From the first user on, clients must log in, unless `allow_anonymous` is true. An error if the program
+    /// [authenticates clients itself](Builder::authenticate). Hashing the password takes some ten milliseconds on the
+    /// calling thread.
     pub async fn add_user(&self, name: &str, password: impl AsRef<[u8]>) -> Result<(), ServerError> {
         self.change_in_memory(|own| own.add_user(name, password.as_ref())).await
     }
 
-    /// A user that was [added](Self::add_user) is no more: its clients are disconnected, and their sessions stay. An
-    /// error: there is none of that name.
+    /// Removes a user that was [added](Self::add_user): its clients are disconnected, and their sessions stay. An error
+    /// if there is none with this name.
     pub async fn remove_user(&self, name: &str) -> Result<(), ServerError> {
         self.change_in_memory(|own| match own.remove_user(name) {
             true => Ok(()),
@@ -39,13 +39,13 @@ impl Server {
         .await
     }
 
-    /// Rules as an ACL file has them, in place of `auth.acl_file`; `None`: those of the file. They hold for clients
-    /// that are connected, too.
+    /// Sets rules in the format of an ACL file, in place of `auth.acl_file`; `None`: those of the file. They apply to
+    /// connected clients too.
     pub async fn set_rules(&self, rules: Option<&str>) -> Result<(), ServerError> {
         self.change_in_memory(|own| own.set_rules(rules)).await
     }
 
-    /// All of it or nothing, and one change at a time, a reload being one too.
+    /// Applies a change completely or not at all. Changes and reloads are done one at a time.
     async fn change_in_memory(
         &self,
         change: impl FnOnce(&mut InMemory) -> Result<(), AuthError>,

@@ -23,18 +23,18 @@ use tokio::sync::Notify;
 
 use crate::clock::Clock;
 
-/// Files, and what they were when they were last looked at.
+/// Watched files, and their state at the last look.
 #[derive(Default)]
 pub struct Watch {
     seen: BTreeMap<PathBuf, Option<Identity>>,
-    /// With what each is, so that one that another was renamed to is found to be another.
+    /// With the identity of each, so that a directory that was replaced by renaming is noticed.
     directories: BTreeMap<PathBuf, Option<(u64, u64)>>,
     watcher: Option<RecommendedWatcher>,
     happened: Arc<Notify>,
     clock: Clock,
 }
 
-/// What is another when a file was written, replaced, or may be read by others.
+/// Differs when a file was written, replaced, or made readable for others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Identity {
     device_and_inode: (u64, u64),
@@ -44,24 +44,24 @@ struct Identity {
 }
 
 impl Watch {
-    /// Watches these files in place of those that were.
+    /// Watches these files instead of the previous ones.
     pub fn follow(&mut self, files: &[PathBuf]) {
         self.seen.retain(|file, _| files.contains(file));
         let new: Vec<_> = files.iter().filter(|file| !self.seen.contains_key(*file)).cloned().collect();
         self.seen.extend(new.iter().map(|file| (file.clone(), None)));
         self.arm();
-        // what they are now is looked at when nothing that happens to them is missed any more
+        // their state is read when no event can be missed any more
         self.seen.extend(new.into_iter().map(|file| (Identity::of(&file), file)).map(|(is, file)| (file, is)));
     }
 
-    /// Takes the files as they are now for what is known.
+    /// Takes the present state of the files as known.
     pub fn look(&mut self) {
         self.seen.iter_mut().for_each(|(file, seen)| *seen = Identity::of(file));
     }
 
-    /// Ends when one of the files is another than it was, and nothing more happened for a moment: who writes several
-    /// files is not caught between them. One that another was renamed to is whole; one that was written to where it is
-    /// may be in the middle of that, and counts when it was left alone for a second.
+    /// Completes when a file has changed and nothing more happened for a moment, so that an editor of several files is
+    /// not interrupted. A renamed file is complete; one that was written in place counts after a second without
+    /// changes.
     pub async fn changed(&mut self) {
         loop {
             self.happened.notified().await;
@@ -74,14 +74,14 @@ impl Watch {
         }
     }
 
-    /// Is one of the files another than it was, once nothing happens for a moment?
+    /// Has a file changed, after a moment without events?
     async fn has_changed(&mut self, latest: Instant) -> bool {
         while self.clock.timeout(QUIET, pin!(self.happened.notified())).await.is_ok() && self.clock.now() < latest {}
         self.arm();
         self.seen.iter().any(|(file, seen)| *seen != Identity::of(file))
     }
 
-    /// Is every file that is another one that was renamed?
+    /// Was every changed file renamed?
     fn is_whole(&self) -> bool {
         self.seen.iter().all(|(file, seen)| {
             let now = Identity::of(file);
@@ -89,14 +89,14 @@ impl Watch {
         })
     }
 
-    /// Does nothing more happen to any file for [`LEFT_ALONE`]?
+    /// Does no file change for [`LEFT_ALONE`]?
     async fn is_left_alone(&self) -> bool {
         let all = || self.seen.keys().map(|file| Identity::of(file)).collect::<Vec<_>>();
         let before = all();
         self.clock.timeout(LEFT_ALONE, pin!(self.happened.notified())).await.is_err() && all() == before
     }
 
-    /// Watches the directories that matter now, where they are others than before.
+    /// Watches the relevant directories, if they have changed.
     fn arm(&mut self) {
         let paths: BTreeSet<_> = self.seen.keys().flat_map(|file| directories(file)).collect();
         let directories: BTreeMap<_, _> =
@@ -125,13 +125,13 @@ impl Watch {
                 tracing::error!(directory = %directory.display(), %error, "cannot watch a directory: reload with SIGHUP");
             }
         }
-        // the one before it watches until here
+        // the previous watcher is active until here
         (self.watcher, self.directories) = (Some(watcher), directories);
     }
 }
 
 impl Identity {
-    /// Was the file written before it came here? A rename changes its inode, and not its contents.
+    /// Was the file written before it was moved here? A rename changes its inode, but not its contents.
     fn was_renamed(&self, before: Option<&Self>) -> bool {
         before.is_none_or(|before| before.device_and_inode != self.device_and_inode) && self.changed > self.modified
     }
@@ -152,8 +152,8 @@ fn inode(path: &Path) -> Option<(u64, u64)> {
     fs::metadata(path).ok().map(|about| (about.dev(), about.ino()))
 }
 
-/// The directories in which a change of an entry may make `file` mean another file: its own, that of each symbolic link
-/// on the way to it, and, where there is nothing yet, the last one that is there.
+/// The directories in which a changed entry may make `file` another file: its own, those of the symbolic links on the
+/// way to it, and, if it is missing, the last existing one of its path.
 fn directories(file: &Path) -> BTreeSet<PathBuf> {
     let mut found = BTreeSet::new();
     let Ok(absolute) = std::path::absolute(file) else { return found };
@@ -190,13 +190,13 @@ fn steps(path: &Path) -> VecDeque<OsString> {
     names.map(|part| part.as_os_str().to_owned()).collect()
 }
 
-/// Who writes files is done when nothing happened for this long.
+/// After this time without events, the writing of files is complete.
 const QUIET: Duration = Duration::from_millis(200);
-/// One that was written where it is counts when nothing happened to it for this long.
+/// After this time without events, a file that was written in place is complete.
 const LEFT_ALONE: Duration = Duration::from_secs(1);
-/// One who is never done is not waited for.
+/// The longest wait for that.
 const AT_MOST: Duration = Duration::from_secs(10);
-/// As for Linux.
+/// Most symbolic links that are followed, as in Linux.
 const MOST_LINKS: usize = 40;
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! [`Asking`]: requests to the HTTP side of a broker, over TCP or a Unix socket. They are of HTTP/1.0: the answer ends
-//! with its connection.
+//! [`Asking`]: requests to the HTTP side of a broker, over TCP or a Unix socket, with HTTP/1.0: the answer ends with
+//! the connection.
 
 use std::{
     io::{self, BufRead, BufReader, Read, Write},
@@ -19,7 +19,7 @@ use crate::{
     types::{Endpoint, Transport},
 };
 
-/// A broker that is asked.
+/// The broker to be asked.
 pub(super) struct Asking {
     place: Place,
     login: Option<String>,
@@ -31,7 +31,7 @@ enum Place {
     Unix(PathBuf),
 }
 
-/// What it answers.
+/// The broker's answer.
 pub(super) struct Answered {
     pub value: Value,
 }
@@ -45,7 +45,7 @@ impl Asking {
         Ok(Self { place, login })
     }
 
-    /// Asks for something below `/api/v1/`.
+    /// Sends a request for a path below `/api/v1/`.
     pub fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Answered, CtlError> {
         let mut answer = self.begin(method, path, body)?;
         let mut text = String::new();
@@ -54,7 +54,7 @@ impl Asking {
         Ok(Answered { value })
     }
 
-    /// Reads server-sent events until there are no more, or as many as are wanted.
+    /// Reads server-sent events until there are no more, or the wanted number has arrived.
     pub fn stream(
         &self,
         path: &str,
@@ -82,7 +82,7 @@ impl Asking {
         Ok(())
     }
 
-    /// Sends a request; what comes behind the head of an answer that is 200.
+    /// Sends a request. Returns the rest of the answer after its head, if the status is 200.
     fn begin(&self, method: &str, path: &str, body: Option<&Value>) -> Result<BufReader<Box<dyn Read>>, CtlError> {
         let (host, mut socket): (_, Box<dyn Socket>) = match &self.place {
             Place::Tcp(address) => {
@@ -129,7 +129,7 @@ impl Asking {
     }
 }
 
-/// What both kinds of sockets do.
+/// The common operations of both kinds of sockets.
 trait Socket: Read + Write {}
 
 impl<S: Read + Write> Socket for S {}
@@ -138,7 +138,7 @@ const LONGEST_LINE: u64 = 64 << 10;
 
 fn refused(status: u16, mut answer: impl Read) -> CtlError {
     let mut text = String::new();
-    // what it says is for people alone
+    // only the operator reads it
     let _cut_off = answer.read_to_string(&mut text);
     let value: Value = serde_json::from_str(&text).unwrap_or_default();
     let word = |name: &str| value[name].as_str().map(str::to_owned);
@@ -157,7 +157,7 @@ impl Place {
     }
 }
 
-/// Where the configuration says, a Unix socket first.
+/// The configured address, a Unix socket first.
 fn configured(cli: &Cli, ctl: &Ctl) -> Result<Place, CtlError> {
     let (config, errors) = cli.with_config(ctl.config.as_deref()).resolve_all();
     if let Some(error) = errors.into_iter().find(is_unread) {
@@ -174,7 +174,7 @@ fn configured(cli: &Cli, ctl: &Ctl) -> Result<Place, CtlError> {
     place.ok_or(CtlError::Nowhere)
 }
 
-/// Percent-encoding (RFC 3986): all but what is never special.
+/// Percent-encoding (RFC 3986) of all characters except those that are never special.
 pub(super) fn encode(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {

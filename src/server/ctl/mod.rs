@@ -1,4 +1,4 @@
-//! `dunlin ctl`: asks a broker that runs, over HTTP, and shows what it answers.
+//! `dunlin ctl`: sends a request to a running broker over HTTP, and shows the answer.
 
 mod asking;
 mod shown;
@@ -15,53 +15,53 @@ use crate::{
 };
 use asking::{Answered, Asking, encode};
 
-/// Why a broker did not do what it was asked.
+/// Why a request failed.
 #[derive(Debug, Error)]
 pub enum CtlError {
-    /// Where it is served is not known.
+    /// The address is unknown.
     #[error("no HTTP is configured (http.listen): give --url http://HOST:PORT or --url unix:PATH")]
     Nowhere,
-    /// Neither of the two.
+    /// The URL is neither of the two forms.
     #[error("--url {0:?}: http://HOST:PORT or unix:PATH is expected")]
     Url(String),
-    /// The configuration.
+    /// An invalid configuration.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// A file with a key or a password.
+    /// A file with a key or a password cannot be read.
     #[error("cannot read {}: {error}", .path.display())]
     Read {
-        /// Which.
+        /// The file.
         path: PathBuf,
-        /// What the system says, and part of the text.
+        /// The system's error; part of the text.
         error: io::Error,
     },
     /// A parameter without a name.
     #[error("{0:?}: NAME=VALUE is expected, such as user=alice")]
     Parameter(String),
-    /// It does not answer.
+    /// The broker does not answer.
     #[error("{url}: {error}")]
     Silent {
-        /// Where.
+        /// Its URL.
         url: String,
-        /// What the system says, and part of the text.
+        /// The system's error; part of the text.
         error: io::Error,
     },
-    /// It answers no.
+    /// The broker refused the request.
     #[error("{detail} ({status} {code})")]
     Refused {
-        /// Status of HTTP.
+        /// The status of HTTP.
         status: u16,
-        /// What is wrong, for programs.
+        /// The error code for programs.
         code: String,
-        /// For people.
+        /// The reason as text.
         detail: String,
     },
-    /// Standard output.
+    /// Standard output cannot be written.
     #[error("cannot write: {0}")]
     Write(io::Error),
 }
 
-/// Asks, and prints the answer.
+/// Sends the request, and prints the answer.
 pub(super) fn ask(cli: &Cli, ctl: &Ctl) -> Result<(), CtlError> {
     let asking = Asking::new(cli, ctl, login(ctl)?)?;
     match &ctl.action {
@@ -143,7 +143,7 @@ fn object(parameters: &[String], more: &[(&str, Value)], dry_run: bool) -> Resul
     Ok(body)
 }
 
-/// The header with the login, if there is one.
+/// The header for the login, if there is one.
 fn login(ctl: &Ctl) -> Result<Option<String>, CtlError> {
     let first_line = |path: &PathBuf| {
         let file = fs::File::open(path);

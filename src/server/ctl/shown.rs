@@ -1,4 +1,4 @@
-//! Answers for people: tables of lists, lines of objects.
+//! Answers as text: lists as tables, objects as lines.
 
 use std::io::{self, Write};
 
@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::CtlError;
 
-/// The reader of standard output may have seen enough and be gone.
+/// Prints text. The reader of standard output may have ended already.
 pub(super) fn print(text: &str) -> Result<(), CtlError> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
@@ -30,7 +30,7 @@ pub(super) fn people(value: &Value) -> String {
     }
 }
 
-/// The columns that any row has something in, in the order of the answer.
+/// The columns that are not empty, in the order of the answer.
 fn table(rows: &[Value]) -> String {
     let mut names: Vec<&str> = Vec::new();
     for object in rows.iter().filter_map(Value::as_object) {
@@ -41,7 +41,7 @@ fn table(rows: &[Value]) -> String {
             }
         });
     }
-    // what a row is known by comes first
+    // identifying columns come first
     names.sort_by_key(|name| FIRST.iter().position(|first| first == name).unwrap_or(FIRST.len()));
     let mut all = vec![names.iter().map(|name| name.to_uppercase()).collect::<Vec<_>>()];
     all.extend(rows.iter().map(|row| names.iter().map(|name| cell(&row[*name])).collect()));
@@ -78,7 +78,7 @@ fn is_nothing(value: &Value) -> bool {
     }
 }
 
-/// What a terminal would take for more than text is escaped.
+/// Escapes characters that a terminal could interpret.
 fn cell(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
@@ -89,7 +89,7 @@ fn cell(value: &Value) -> String {
     }
 }
 
-/// A message that came: topic and payload.
+/// Prints a message: topic and payload.
 pub(super) fn message(data: &Value, json: bool) -> Result<(), CtlError> {
     if json {
         return print(&format!("{data}\n"));
@@ -102,7 +102,7 @@ pub(super) fn message(data: &Value, json: bool) -> Result<(), CtlError> {
     print(&format!("{} {}\n", cell(&data["topic"]), cell(payload.as_ref().unwrap_or(&data["payload"]))))
 }
 
-/// Something that happened.
+/// Prints an event.
 pub(super) fn event(name: &str, data: &Value, json: bool) -> Result<(), CtlError> {
     if json {
         let mut data = data.clone();
