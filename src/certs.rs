@@ -29,10 +29,10 @@ pub struct Made {
 #[derive(Debug, Error)]
 pub enum CertsError {
     /// A file is there.
-    #[error("{} is there already; give another --dir, or --force to replace what is in this one", .0.display())]
+    #[error("{} already exists; give another --dir, or --force to replace the files", .0.display())]
     Exists(PathBuf),
     /// A name that no certificate can have.
-    #[error("{0:?} is no host name or address for a certificate; write one such as \"localhost\" or \"192.0.2.7\"")]
+    #[error("{0:?} is not a host name or address for a certificate; write one such as \"localhost\" or \"192.0.2.7\"")]
     Host(String),
     /// No host at all.
     #[error("no host is named; write --host NAME with the name or address that clients connect to")]

@@ -105,7 +105,7 @@ fn nothing_there(path: &Path) -> io::Result<()> {
         Ok(to) => {
             let to = to.display();
             Err(invalid(format!(
-                "it is a symbolic link to {to}, which is not there; make that file, or remove the link"
+                "it is a symbolic link to {to}, which does not exist; create that file, or remove the link"
             )))
         }
         Err(_) => Ok(()),
@@ -342,7 +342,7 @@ mod tests {
 
         std::os::unix::fs::symlink("nowhere", at("dangling")).unwrap();
         let error = edit(&at("dangling"), "bob", PasswordChange::Set(b"x")).unwrap_err().to_string();
-        assert!(error.contains("it is a symbolic link to nowhere, which is not there"), "{error}");
+        assert!(error.contains("it is a symbolic link to nowhere, which does not exist"), "{error}");
         assert!(fs::symlink_metadata(at("dangling")).unwrap().is_symlink() && !at("nowhere").exists());
 
         fs::write(at("one"), format!("bob:{}\n", Hash::make(b"x"))).unwrap();

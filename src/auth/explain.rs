@@ -55,13 +55,16 @@ impl Policy {
             return answer(allowed, "the roles of auth.dynsec_file say so".into());
         }
         let Some(rules) = &self.rules else {
-            return answer(true, "there are no rules (auth.acl_file is not set): everybody may do everything".into());
+            return answer(
+                true,
+                "there are no rules (auth.acl_file is not set): every client may do everything".into(),
+            );
         };
         let rights = ClientRights::new(rules, question.client, question.user);
         if question.publish {
             return match TopicName::new(question.topic) {
                 Ok(topic) => of_topic(&rights, topic, Want::Write, rules.file()),
-                Err(error) => answer(false, format!("nobody can publish to {:?}, which {error}", question.topic)),
+                Err(error) => answer(false, format!("no client can publish to {:?}, which {error}", question.topic)),
             };
         }
         // for a shared subscription, rules apply to the filter of the group
@@ -69,7 +72,7 @@ impl Policy {
         match (TopicName::new(asked), TopicFilter::new(asked)) {
             (Ok(topic), _) => of_topic(&rights, topic, Want::Read, rules.file()),
             (_, Ok(filter)) => of_filter(&rights, filter, rules.file()),
-            (_, Err(error)) => answer(false, format!("nobody can subscribe to {:?}, which {error}", question.topic)),
+            (_, Err(error)) => answer(false, format!("no client can subscribe to {:?}, which {error}", question.topic)),
         }
     }
 }
@@ -110,7 +113,7 @@ fn of_filter(rights: &ClientRights, filter: &TopicFilter, file: &str) -> Explana
     }
     let speak = rules.iter().filter(|rule| rule.access == Permission::Deny || rule.access.allows(Want::Read));
     let lines: Vec<_> = speak.map(|rule| format!("\n  {}", said(rule, file))).collect();
-    let because = format!("the subscription is granted, each message is looked at by these rules{}", lines.concat());
+    let because = format!("the subscription is granted, and these rules apply to each message{}", lines.concat());
     Explanation { allowed, because }
 }
 

@@ -299,11 +299,11 @@ impl Policy {
                 return tokens.check(password, user, clock).map_err(wrong);
             }
             if self.users.is_none() {
-                return Err(wrong("the password is no token (auth.token_…)"));
+                return Err(wrong("the password is not a token (auth.token_…)"));
             }
         }
         let (Some(user), Some(users)) = (user, &self.users) else {
-            return Err(wrong("it gives no user name, and the password is no token (auth.token_…)"));
+            return Err(wrong("it gives no user name, and the password is not a token (auth.token_…)"));
         };
         let (hash, known) = users.hash(user);
         // an unknown user takes as long as a wrong password, and gets the same answer
@@ -373,12 +373,12 @@ fn warn_of_unknown_users(users: &Users, rules: &Rules, warnings: &mut Vec<String
     let mut unknown = rules.named().iter().filter(|(_, name)| !users.contains(name));
     for (line, name) in unknown.by_ref().take(NAMED) {
         warnings.push(format!(
-            "{file}:{line}: rules for user {name:?}, whom auth.password_file lacks: nobody can log in as {name:?}"
+            "{file}:{line}: rules for user {name:?}, who is not in auth.password_file and cannot log in"
         ));
     }
     match unknown.count() {
         0 => {}
-        more => warnings.push(format!("{file}: rules for {more} more users whom auth.password_file lacks")),
+        more => warnings.push(format!("{file}: rules for {more} more users who are not in auth.password_file")),
     }
 }
 
@@ -436,7 +436,7 @@ impl Auth {
                 refused(ReasonCode::BadAuthenticationMethod, "its Authentication Method is not served")
             }
             None if !Tokens::is_one(data) => {
-                refused(ReasonCode::NotAuthorized, "its Authentication Data is no token, as OAUTH2-JWT asks for")
+                refused(ReasonCode::NotAuthorized, "its Authentication Data is not a token, which OAUTH2-JWT requires")
             }
             None if !self.logins.clock().is_set() => refused(ReasonCode::ServerUnavailable, CLOCK_NOT_SET),
             None => {
@@ -457,9 +457,9 @@ type Checked = Result<Identity, Refusal>;
 /// The Authentication Method for tokens.
 const JWT: &str = "OAUTH2-JWT";
 const CLOCK_NOT_SET: &str =
-    "it gives a token, and the clock of this machine is not set: nobody can tell whether it has ended";
-const NAMES_UNPROVEN: &str = "auth.acl_file has rules for users, but nobody proves who they are: without \
-                              auth.password_file or tokens, a client is believed the user name that it gives";
+    "it gives a token, and the clock of this machine is not set: the token's expiry cannot be checked";
+const NAMES_UNPROVEN: &str = "auth.acl_file has rules for users, but logins are not checked: without \
+                              auth.password_file or tokens, the user name in CONNECT is not verified";
 /// The longest search of a password file for empty passwords.
 const LOOKING: Duration = Duration::from_millis(500);
 
@@ -497,7 +497,7 @@ impl Authenticate for Auth {
                 Err(Refusal::new(ReasonCode::BadUserNameOrPassword, why)).into()
             }
             (None, Some(_)) if credentials.username.is_none() && policy.has_login() => {
-                let why = "it gives a password without a user name, and the password is no token (auth.token_…)";
+                let why = "it gives a password without a user name, and the password is not a token (auth.token_…)";
                 Err(Refusal::new(ReasonCode::BadUserNameOrPassword, why)).into()
             }
             (Some(_), _) if credentials.names_in_certificates => {

@@ -64,7 +64,7 @@ impl Hash {
             "argon2id" => {
                 let version = named(next("version")?, "v", 0x13)?;
                 if version != 0x10 && version != 0x13 {
-                    return Err(format!("there is no version {version} of argon2; v=19 is the usual one"));
+                    return Err(format!("version {version} of argon2 does not exist; v=19 is the usual one"));
                 }
                 let costs = next("costs m=…,t=…,p=…")?;
                 let [memory, passes, lanes] = costs.splitn(3, ',').collect::<Vec<_>>()[..] else {
@@ -229,7 +229,7 @@ impl Kind {
 fn scram_iterations(text: &str) -> Result<NonZeroU32, String> {
     let iterations = text.parse().ok().filter(|number| (LEAST_SCRAM_ITERATIONS..=MOST_ITERATIONS).contains(number));
     iterations.and_then(NonZeroU32::new).ok_or_else(|| {
-        format!("iterations: {:?} is no number from {LEAST_SCRAM_ITERATIONS} to {MOST_ITERATIONS}", shortened(text))
+        format!("iterations: {:?} is not a number from {LEAST_SCRAM_ITERATIONS} to {MOST_ITERATIONS}", shortened(text))
     })
 }
 
@@ -264,7 +264,7 @@ fn named(text: &str, name: &str, most: u32) -> Result<u32, String> {
 
 fn number(text: &str, what: &str, most: u32) -> Result<u32, String> {
     let number = text.parse().ok().filter(|number| (1..=most).contains(number));
-    number.ok_or_else(|| format!("{what}: {:?} is no number from 1 to {most}", shortened(text)))
+    number.ok_or_else(|| format!("{what}: {:?} is not a number from 1 to {most}", shortened(text)))
 }
 
 /// Only the beginning, because the text may be a plain-text password.
@@ -344,14 +344,14 @@ mod tests {
             ("$6$AAAA", "the hash ends where its hash should be"),
             ("$6$AAAA$AAAA", "a hash of 3 bytes is not whole"),
             ("$6$A*AA$AAAA", "its salt is not base64"),
-            ("$7$0$AAAA$AAAA", "iterations: \"0\" is no number from 1 to 10000000"),
-            ("$7$AAAA$AAAA", "iterations: \"AAAA\" is no number"),
+            ("$7$0$AAAA$AAAA", "iterations: \"0\" is not a number from 1 to 10000000"),
+            ("$7$AAAA$AAAA", "iterations: \"AAAA\" is not a number"),
             ("$argon2id$v=19", "the hash ends where its costs m=…,t=…,p=… should be"),
-            ("$argon2id$v=18$m=19456,t=2,p=1$AAAA$AAAA", "there is no version 18 of argon2"),
+            ("$argon2id$v=18$m=19456,t=2,p=1$AAAA$AAAA", "version 18 of argon2 does not exist"),
             ("$argon2id$v=19$m=19456,t=2$AAAA$AAAA", "costs such as m=19456,t=2,p=1 are expected"),
             ("$argon2id$v=19$m=1,t=2,p=1$AAAAAAAAAAAA$AAAA", "no costs of argon2"),
-            ("$argon2id$v=19$m=9999999,t=2,p=1$AAAA$AAAA", "m: \"9999999\" is no number from 1 to 1048576"),
-            ("$scram$4095$AAAA$AAAA", "iterations: \"4095\" is no number from 4096 to 10000000"),
+            ("$argon2id$v=19$m=9999999,t=2,p=1$AAAA$AAAA", "m: \"9999999\" is not a number from 1 to 1048576"),
+            ("$scram$4095$AAAA$AAAA", "iterations: \"4095\" is not a number from 4096 to 10000000"),
             ("$scram$4096$AAAA$AAAA", "a stored key of 3 bytes is not whole"),
             ("$scram$4096$AAAA", "the hash ends where its stored key should be"),
             ("$argon2i$v=19$m=19456,t=2,p=1$AAAA$AAAA", "a hash of an unknown kind, \"argon2i\""),

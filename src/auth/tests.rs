@@ -121,7 +121,7 @@ fn rules_for_users_whom_the_file_lacks_are_warned_of() {
     let settings = Settings { acl_file: Some(acl_file), ..settings(&dir) };
     let warnings = Policy::load(&settings).unwrap().warnings().to_vec();
     assert_eq!(warnings.len(), 11, "{warnings:#?}");
-    assert!(warnings[0].contains("acl:3: rules for user \"stranger 0\", whom auth.password_file lacks"));
+    assert!(warnings[0].contains("acl:3: rules for user \"stranger 0\", who is not in auth.password_file"));
     assert!(warnings[10].contains("rules for 2 more users"));
     // whose names come from elsewhere as well
     let tokens = TokenSettings { secret: Some(crate::types::Secret("x".repeat(32))), ..TokenSettings::default() };

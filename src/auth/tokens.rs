@@ -283,7 +283,7 @@ impl Tokens {
         };
         let narrowed = match claims.acl {
             Some(acl) if acl.is_valid() => Some(Arc::new(acl) as Arc<dyn Rights>),
-            Some(_) => return Err("the token's claim acl has something in it that is no Topic Filter"),
+            Some(_) => return Err("the token's claim acl contains an invalid Topic Filter"),
             None => None,
         };
         let evidence = Some(Arc::new(shown) as Arc<_>);
@@ -421,8 +421,8 @@ fn told(error: &ErrorKind) -> &'static str {
         ErrorKind::MissingRequiredClaim(claim) if claim == "aud" => {
             "the token names no audience (aud, auth.token_audience)"
         }
-        ErrorKind::MissingRequiredClaim(_) => "the token lacks a claim that is asked for",
+        ErrorKind::MissingRequiredClaim(_) => "the token lacks a required claim",
         ErrorKind::Json(_) => "the token's claims are not as they should be (exp, nbf, acl)",
-        _ => "the password is no token that could be read",
+        _ => "the password is not a readable token",
     }
 }

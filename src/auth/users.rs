@@ -55,9 +55,7 @@ impl Users {
             let hash = Arc::new(hash);
             match by_name.entry(Box::from(name)) {
                 Entry::Occupied(_) => {
-                    return Err(wrong(format!(
-                        "user {name:?} is there already, in a line above; remove one of the two"
-                    )));
+                    return Err(wrong(format!("user {name:?} already exists in a line above; remove one of the two")));
                 }
                 Entry::Vacant(vacant) => _ = vacant.insert(hash.clone()),
             }
@@ -216,7 +214,7 @@ mod tests {
             (":$6$AAAA$AAAA", 2, "the user name is empty"),
             ("bob:secret", 2, "user \"bob\": no hash of a password"),
             ("eve:$6$AAAA", 2, "user \"eve\": the hash ends"),
-            ("one:HASH", 2, "user \"one\" is there already"),
+            ("one:HASH", 2, "user \"one\" already exists"),
         ];
         for (text, at, said) in table {
             let text = format!("one:{HASH}\n{}\ntwo:{HASH}\n", text.replace("HASH", HASH));

@@ -132,7 +132,7 @@ pub enum DecodeError {
         carrier: Carrier,
     },
     /// A property that may occur only once.
-    #[error("the property {0} is there twice (MQTT 5 section 2.2.2.2) [MQTT-4.13.1-1]")]
+    #[error("the property {0} appears twice (MQTT 5 section 2.2.2.2) [MQTT-4.13.1-1]")]
     PropertyTwice(PropertyId),
     /// A property with a forbidden value.
     #[error("the property {id} has the value {value} (MQTT 5 section 2.2.2.2) [MQTT-4.13.1-1]")]

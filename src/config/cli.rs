@@ -350,7 +350,7 @@ mod tests {
     #[test]
     fn one_address_twice_is_an_error() {
         let error = cli(&["--listen=1883", "--listen=[::1]:1883"]).unwrap().resolve().unwrap_err();
-        assert_eq!(error.to_string(), "--listen (DUNLIN_LISTEN): [::1]:1883 is there twice; remove one of them");
+        assert_eq!(error.to_string(), "--listen (DUNLIN_LISTEN): [::1]:1883 appears twice; remove one of them");
     }
 
     #[test]

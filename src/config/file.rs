@@ -263,7 +263,10 @@ impl<'a> Source<'a> {
         const BRACKETS: &str = "write each listener below a line [[listener]], with two brackets";
         let all = value.get_ref().as_array().ok_or_else(|| wrong(value, BRACKETS))?;
         if all.is_empty() {
-            return Err(wrong(value, "there is none, so nobody could connect; leave the key out for the default ones"));
+            return Err(wrong(
+                value,
+                "no listener, so no client could connect; leave the key out for the default ones",
+            ));
         }
         let mut listeners = before;
         for one in all.iter() {

@@ -146,7 +146,7 @@ impl Form for Users {
                 ))
             })?;
             if users.iter().any(|user| user.name == name) {
-                return Err(Misfit::Said(format!("user {} is there twice; remove one", quoted(name))));
+                return Err(Misfit::Said(format!("user {} appears twice; remove one", quoted(name))));
             }
             users.push(HttpUser { name: name.into(), role });
         }
@@ -223,7 +223,7 @@ mod tests {
             ("listen = \"systemd:http\"", "for listeners of MQTT alone"),
             ("users = [\"alice\"]", "write NAME:viewer"),
             ("users = [\"alice:root\"]", "write NAME:viewer"),
-            ("users = [\"a:viewer\", \"a:admin\"]", "is there twice"),
+            ("users = [\"a:viewer\", \"a:admin\"]", "appears twice"),
             ("allowed_hosts = [\"http://a\"]", "not a host name"),
             ("keys_file = \"keys\"", "keys_file"),
         ];

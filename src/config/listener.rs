@@ -219,7 +219,7 @@ pub(super) fn check(listener: &ListenerConfig) -> Result<(), Conflict> {
     match (listener.proxy_protocol, listener.trusted_proxies.is_empty()) {
         (true, true) => Err((
             "proxy_protocol",
-            "nobody's headers would be believed; write trusted_proxies = [\"ADDRESS\"] with the proxy's address",
+            "no proxy is trusted; write trusted_proxies = [\"ADDRESS\"] with the proxy's address",
         )),
         (false, false) if !listener.transport.has_websocket() => {
             Err(("trusted_proxies", "it does nothing without proxy_protocol = true; write that too"))
@@ -243,7 +243,7 @@ fn check_tls(listener: &ListenerConfig) -> Result<(), Conflict> {
     }
     let asked = listener.client_certificates != ClientCertificates::Off;
     if asked && listener.client_ca_file.is_none() {
-        return Err(("client_certificates", "nobody could sign them; write client_ca_file = \"FILE\""));
+        return Err(("client_certificates", "their authority is missing; write client_ca_file = \"FILE\""));
     }
     let without = [
         ("client_ca_file", listener.client_ca_file.is_some()),

@@ -99,7 +99,7 @@ impl Cli {
             }
         }
         if let Some(twice) = listen::twice(listeners.iter().map(|listener| &listener.address)) {
-            return Err(wrong(format!("{twice} is there twice; remove one of them")));
+            return Err(wrong(format!("{twice} appears twice; remove one of them")));
         }
         Ok(listeners)
     }

@@ -52,13 +52,13 @@ fn listener_text(listener: &ListenerConfig, config: &Config) -> String {
         (true, false, _) if by_certificate => ", for clients with a certificate alone",
         (true, false, true) => ", for users with a certificate",
         (true, false, false) => {
-            ", where nobody is let in: a certificate is not a user name (identity), there are no users, and anonymous \
+            ", which refuses all clients: a certificate is not a user name (identity), there are no users, and anonymous \
              clients are refused"
         }
         (false, true, _) => "",
         (false, false, true) => ", for users alone",
         (false, false, false) if by_certificate => ", for clients with a certificate alone",
-        (false, false, false) => ", where nobody is let in: there are no users, and anonymous clients are refused",
+        (false, false, false) => ", which refuses all clients: there are no users, and anonymous clients are refused",
     };
     format!("{}{note}{whom}", listener.name())
 }
@@ -144,7 +144,7 @@ connect_timeout = '10s'
 ";
         let expected = "\
 configuration: a.toml
-listen:        0.0.0.0:0 (a free port), where nobody is let in: there are no users, and anonymous clients are refused
+listen:        0.0.0.0:0 (a free port), which refuses all clients: there are no users, and anonymous clients are refused
 listen:        127.0.0.1:1, for clients with a certificate alone
 anonymous:     served on loopback listeners alone; allow_anonymous = true or --allow-anonymous changes that
 persistence:   none: sessions and messages are kept in memory and end with the process

@@ -43,12 +43,12 @@ fn value(name: &str, is_secret: bool, look_up: impl Fn(&str) -> Found) -> Result
     if !first || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
         let name: String = name.chars().take(60).collect();
         let shown = if is_secret { Secret::HIDDEN.into() } else { format!("{name:?}") };
-        return Err(format!("{shown} is no name of an environment variable"));
+        return Err(format!("{shown} is not a name of an environment variable"));
     }
     match look_up(name) {
         Some(Ok(value)) => Ok(value),
         Some(Err(_)) => Err(format!("the environment variable {name} is not UTF-8")),
-        None => Err(format!("there is no environment variable {name}")),
+        None => Err(format!("environment variable {name} is not set")),
     }
 }
 
@@ -77,15 +77,15 @@ mod tests {
         }
         for (text, said) in [
             ("${", "\"${\" without \"}\""),
-            ("${}", "\"\" is no name"),
-            ("${A-B}", "\"A-B\" is no name"),
-            ("${NONE}", "there is no environment variable NONE"),
+            ("${}", "\"\" is not a name"),
+            ("${A-B}", "\"A-B\" is not a name"),
+            ("${NONE}", "environment variable NONE is not set"),
             ("${BYTES}", "the environment variable BYTES is not UTF-8"),
         ] {
             let error = got(text).unwrap_err();
             assert!(error.starts_with(said), "{text}: {error}");
         }
         let error = fill_from("p${ass word}", true, look_up).unwrap_err();
-        assert_eq!(error, "(hidden) is no name of an environment variable");
+        assert_eq!(error, "(hidden) is not a name of an environment variable");
     }
 }

@@ -62,7 +62,7 @@ pub enum CommandError {
 #[derive(Debug, Error)]
 pub enum InitError {
     /// The directory is not empty.
-    #[error("{} is there already; nothing was written: give another directory", .0.display())]
+    #[error("{} already exists; nothing was written: give another directory", .0.display())]
     Exists(PathBuf),
     /// Some of the files exist, but not the configuration, which is written last.
     #[error(

@@ -204,7 +204,7 @@ fn connack(mut stream: impl Read + Write) -> io::Result<u8> {
 fn return_code(answer: [u8; 4]) -> io::Result<u8> {
     match answer {
         [0x20, 2, _, code] => Ok(code),
-        _ => Err(io::Error::other("what answers there is no MQTT broker")),
+        _ => Err(io::Error::other("the program at that address is not an MQTT broker")),
     }
 }
 
@@ -257,7 +257,7 @@ fn connack_in_websocket(mut stream: impl Read + Write, path: &str) -> io::Result
     stream.read_exact(&mut answer)?;
     match answer {
         [0x82, 4, rest @ ..] => return_code(rest),
-        _ => Err(io::Error::other("what answers there is no MQTT broker")),
+        _ => Err(io::Error::other("the program at that address is not an MQTT broker")),
     }
 }
 

@@ -44,7 +44,7 @@ pub enum HttpError {
     },
     /// The address would be open to all, or to no one.
     #[error(
-        "http.listen: {0} is not on loopback, and nobody may log in there; write users = [\"NAME:admin\"] below [http], with a \
+        "http.listen: {0} is not on loopback, and no user may log in there; write users = [\"NAME:admin\"] below [http], with a \
          user of auth.password_file, or http.health for the health checks alone"
     )]
     NoUsers(String),

@@ -107,17 +107,19 @@ fn hint(error: &io::Error, address: &Endpoint) -> String {
             format!("{error}: another program, perhaps another broker, listens there; stop it or choose another port")
         }
         (io::ErrorKind::AddrInUse, Endpoint::Unix(_)) => format!(
-            "{error}: another program, perhaps another broker, listens there, or the file is no socket; stop it or choose \
+            "{error}: another program, perhaps another broker, listens there, or the file is not a socket; stop it or choose \
              another path"
         ),
         (io::ErrorKind::PermissionDenied, Endpoint::Ip(_)) => {
             format!("{error}: ports below 1024 need the CAP_NET_BIND_SERVICE capability")
         }
         (io::ErrorKind::PermissionDenied | io::ErrorKind::NotFound, Endpoint::Unix(_)) => {
-            format!("{error}: its directory has to exist, and the broker's user has to be allowed to write there")
+            format!("{error}: its directory must exist, and the broker's user must be allowed to write there")
         }
         (io::ErrorKind::AddrNotAvailable, _) => {
-            format!("{error}: this machine has no such address; if it gets it later, write freebind = true (Linux)")
+            format!(
+                "{error}: this machine does not have that address; if it is assigned later, write freebind = true (Linux)"
+            )
         }
         _ => error.to_string(),
     }

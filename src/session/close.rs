@@ -179,7 +179,9 @@ pub enum ProtocolError {
     #[error("the client sends QoS 2 messages faster than it releases them: more than limits.max_queued_bytes wait")]
     TooManyUnreleased,
     /// [MQTT-2.3.1-2]. A client that does not reuse Packet Identifiers in use does not reach the default limit.
-    #[error("the client does not wait for acknowledgements: more than limits.max_outbound_bytes wait for the store")]
+    #[error(
+        "the client does not wait for acknowledgements: more than limits.max_outbound_bytes of them wait for the store"
+    )]
     TooManyUnacknowledged,
     /// The first connection goes on, and the client may then try again.
     #[error(
@@ -205,7 +207,7 @@ pub enum ProtocolError {
     #[error("DISCONNECT has a Session Expiry Interval, and that of CONNECT was 0 (MQTT 5 section 3.14.2.2.2)")]
     ExpiryRaised,
     /// A CONNACK, SUBACK or UNSUBACK that is larger than the client accepts.
-    #[error("the answer is larger than the Maximum Packet Size that the client said [MQTT-3.1.2-24]")]
+    #[error("the answer is larger than the client's Maximum Packet Size [MQTT-3.1.2-24]")]
     AnswerTooLarge,
     /// More unacknowledged messages than the server's Receive Maximum.
     #[error("more messages are unacknowledged than Receive Maximum allows (limits.receive_maximum) [MQTT-3.3.4-7]")]

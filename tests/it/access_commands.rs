@@ -141,8 +141,8 @@ fn explain_names_the_line() {
         (Some("bob"), "c", "subscribe", "$share/g/b/no", 1, "denied: acl:4: deny b/no"),
         (None, "c", "subscribe", "$share/g/open/x", 0, "allowed: acl:1: read open/#"),
         (Some("eve"), "c", "subscribe", "r/x", 1, "denied: acl: no rule allows it"),
-        (Some("bob"), "c", "publish", "a/#", 1, "denied: nobody can publish to \"a/#\""),
-        (Some("bob"), "c", "subscribe", "a#", 1, "denied: nobody can subscribe to \"a#\""),
+        (Some("bob"), "c", "publish", "a/#", 1, "denied: no client can publish to \"a/#\""),
+        (Some("bob"), "c", "subscribe", "a#", 1, "denied: no client can subscribe to \"a#\""),
         (Some("bob"), "c", "publish", "$SYS/x", 1, "denied: sys.client_publish"),
     ] {
         let (got, out, err) = explain(user, client, action, topic);
@@ -175,7 +175,7 @@ fn check_reads_the_files_too() {
         assert_eq!((code, out.as_str()), (Some(1), ""));
         assert!(err.starts_with(said) && !err.contains(secret), "{err}");
     };
-    wrong("dunlin: d.toml:4: auth.token_secret: there is no environment variable TOKEN_SECRET\n", &[]);
+    wrong("dunlin: d.toml:4: auth.token_secret: environment variable TOKEN_SECRET is not set\n", &[]);
     wrong("dunlin: d.toml:4: auth.token_secret: its variables are empty, and so is it;", &[("TOKEN_SECRET", "")]);
     wrong("dunlin: auth.password_file = users: cannot be read: No such file", &good);
     write(&dir, "users", "bob:$6$AAAA\n");

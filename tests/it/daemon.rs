@@ -418,7 +418,7 @@ fn a_terminate_more_than_a_second_after_the_first_ends_it_at_once() {
     assert!(first.elapsed() > Duration::from_secs(1), "{:?}", first.elapsed());
     assert_eq!(running.exit_code(), Some(1));
     let last = running.read.last().unwrap();
-    assert_eq!(last, "dunlin: second stop signal: ended without sending what was queued to the clients");
+    assert_eq!(last, "dunlin: second stop signal: exited without sending queued messages");
 }
 
 #[test]

@@ -201,7 +201,7 @@ fn nobody_there_silence_and_something_else_are_told() {
         socket.write_all(b"SSH-2.0-x\r\n").unwrap();
         let _ = socket.read(&mut [0; 64]);
     });
-    dead(&["--listen", &address], "what answers there is no MQTT broker");
+    dead(&["--listen", &address], "the program at that address is not an MQTT broker");
     answers.join().unwrap();
 }
 

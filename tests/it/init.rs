@@ -171,7 +171,7 @@ fn of_two_at_once_one_makes_a_whole_set_and_the_other_leaves_it_alone() {
         let outputs: Vec<_> = children.into_iter().map(|child| child.wait_with_output().unwrap()).collect();
         let (won, lost): (Vec<_>, Vec<_>) = outputs.iter().partition(|output| output.status.success());
         assert_eq!(won.len(), 1, "{outputs:?}");
-        lost.iter().for_each(|output| refused(output, "house/dunlin.toml is there already; nothing was written"));
+        lost.iter().for_each(|output| refused(output, "house/dunlin.toml already exists; nothing was written"));
         assert_eq!(files(dir.join("house")), WHOLE);
         works(dir, &String::from_utf8_lossy(&won[0].stdout));
     });
@@ -314,18 +314,18 @@ fn nothing_is_replaced_and_nothing_is_left_of_what_failed() {
         fs::create_dir(dir.path().join(&within)).unwrap();
         fs::write(dir.path().join(&within).join(there), "mine").unwrap();
         let said = match there {
-            "dunlin.toml" | "data" => format!("{within}/{there} is there already; nothing was written"),
+            "dunlin.toml" | "data" => format!("{within}/{there} already exists; nothing was written"),
             _ => format!("there is no {within}/dunlin.toml, but already {within}/{there}: "),
         };
         refused(&[&within], &said);
         assert_eq!(files(&within), [there]);
         assert_eq!(fs::read_to_string(dir.path().join(&within).join(there)).unwrap(), "mine");
     }
-    refused(&["x", "--host", "no host"], "\"no host\" is no host name or address");
+    refused(&["x", "--host", "no host"], "\"no host\" is not a host name or address");
     refused(&["x", "--user", "a:b"], "the user name \"a:b\" has a colon in it");
     refused(&["x", "--password-file", "none"], "cannot read none: ");
     assert_eq!(files("x"), [""; 0]);
     printed(dir.path(), &["x"]);
     assert_eq!(files("x"), ["certs", "dunlin.toml", "passwords"]);
-    refused(&["x"], "x/dunlin.toml is there already");
+    refused(&["x"], "x/dunlin.toml already exists");
 }

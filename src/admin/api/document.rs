@@ -160,7 +160,7 @@ mod tests {
         let route = |route: &Route| format!("{} /api/v1/{}", route.method.as_str().to_lowercase(), route.path);
         let there: BTreeSet<_> = ROUTES.iter().map(route).collect();
         assert_eq!(told, there);
-        assert_eq!(there.len(), ROUTES.len(), "a route is there twice");
+        assert_eq!(there.len(), ROUTES.len(), "a route appears twice");
     }
 
     #[test]

@@ -72,7 +72,7 @@ impl Query {
                 return Err(unknown("parameter", &name, known().map(|parameter| parameter.name)));
             };
             if query.text(parameter.name).is_some() {
-                return Err(bad("repeated-parameter", format!("{name} is there twice")));
+                return Err(bad("repeated-parameter", format!("{name} appears twice")));
             }
             check(parameter, &value)?;
             query.0.push((parameter.name, value));

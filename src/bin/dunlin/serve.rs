@@ -49,7 +49,7 @@ pub async fn serve(cli: &Cli, sockets: Vec<(String, OwnedFd)>) -> anyhow::Result
         }
         () = stop.asked() => match has_failed {
             true => Ok(ExitCode::FAILURE),
-            false => anyhow::bail!("second stop signal: ended without sending what was queued to the clients"),
+            false => anyhow::bail!("second stop signal: exited without sending queued messages"),
         },
     }
 }

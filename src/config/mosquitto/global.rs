@@ -104,7 +104,7 @@ fn count(to: &mut Translation, key: &'static str, found: &Found) {
 }
 
 fn unlimited(to: &mut Translation, key: &'static str, most: &str, found: &Found) {
-    to.set_so(key, most, found, format!("it is no limit in mosquitto; {key} is the largest that there is, {most}"));
+    to.set_so(key, most, found, format!("no limit in mosquitto; {key} is at most {most}"));
 }
 
 fn in_flight(to: &mut Translation, found: &Found) {
@@ -155,7 +155,7 @@ fn persistence(to: &mut Translation, sections: &Sections) {
     for found in both.into_iter().flatten() {
         match is_on {
             true => to.as_row(found),
-            false => to.tell(found, Outcome::Same, "nothing is kept beyond the process: there is no data_dir"),
+            false => to.tell(found, Outcome::Same, "nothing is stored: there is no data_dir"),
         }
     }
     location.into_iter().for_each(|found| match is_on {

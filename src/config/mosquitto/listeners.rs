@@ -50,11 +50,7 @@ fn listener(to: &mut Translation, section: &Section) -> Vec<Entry> {
             "certfile" => to.in_listener(&mut set, "listener.certificate_file", path(found.text()), found),
             "keyfile" => to.in_listener(&mut set, "listener.key_file", path(found.text()), found),
             "cafile" | "capath" if no_tls => {
-                to.tell(
-                    found,
-                    Outcome::Refused,
-                    "without certfile and keyfile there is no TLS: write them, or take it away",
-                );
+                to.tell(found, Outcome::Refused, "TLS needs certfile and keyfile: write them, or remove this line");
             }
             "cafile" | "crlfile" | "capath" if asks.is_none() => {
                 to.tell(found, Outcome::Meaningless, "clients are not asked for certificates (require_certificate)");
@@ -201,7 +197,7 @@ fn address(to: &mut Translation, section: &Section) -> Option<Entry> {
         (1..=65_535, Some(host)) if host.contains(':') && !host.starts_with('[') => format!("{scheme}[{host}]:{port}"),
         (1..=65_535, Some(host)) => format!("{scheme}{host}:{port}"),
         _ => {
-            found.into_iter().for_each(|found| to.tell(found, Outcome::Refused, "its port has to be 1 to 65535"));
+            found.into_iter().for_each(|found| to.tell(found, Outcome::Refused, "the port must be 1 to 65535"));
             return None;
         }
     };

@@ -73,7 +73,7 @@ fn dynamic_security(to: &mut Translation, plugin: &Plugin) {
         return refuse(to, plugin, "its clients are those of all listeners: write global_plugin");
     }
     if to.has("auth.dynsec_file") {
-        return refuse(to, plugin, "it is there twice");
+        return refuse(to, plugin, "it appears twice");
     }
     to.set("auth.dynsec_file", path(found.text()), found);
     to.tell(&plugin.line, Outcome::Lost, "the file is read as it is; $CONTROL/dynamic-security/v1 is not served");
@@ -92,7 +92,7 @@ fn persist(to: &mut Translation, plugin: &Plugin, sections: &Sections) {
     if !to.has("data_dir") {
         to.entry("data_dir", path(&Path::new(".").join(directory).join("dunlin").to_string_lossy()), found);
     }
-    to.tell(&plugin.line, Outcome::Lost, "data_dir keeps the data; what is in the SQLite file is not read");
+    to.tell(&plugin.line, Outcome::Lost, "data_dir stores the data; the SQLite file is not read");
     file.into_iter().for_each(|found| to.as_row(found));
     others(to, plugin, &["plugin_opt_db_file"]);
 }

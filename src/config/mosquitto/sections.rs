@@ -67,7 +67,7 @@ impl Section {
         let before = self.get(found.row.name).filter(|_| found.row.repeat != Repeat::Many);
         let told = match (before, found.row.repeat) {
             (Some(before), Repeat::Once) => {
-                let what = format!("it is there twice; the first is at {}", before.place);
+                let what = format!("it appears twice; the first is at {}", before.place);
                 return Some(found.told(Outcome::Refused, what));
             }
             (Some(before), _) => {

@@ -105,7 +105,7 @@ macro_rules! rows {
 
 const BRIDGE: &str = "bridges come in a later version; until then let mosquitto bridge to dunlin";
 const ENGINE: &str = "keys are read from files in PEM";
-const PSK: &str = "there is no TLS with pre-shared keys; use certificates, or password_file over TLS";
+const PSK: &str = "TLS with pre-shared keys is not supported; use certificates, or password_file over TLS";
 const READ_BUFFER: &str = "buffers are those of the threads";
 
 /// More exact names stand before those with a `*`.
@@ -122,13 +122,13 @@ pub(super) const ROWS: &[Row] = rows! {
     "plugin_opt_password_file" Plugin Raw Last Translated "`auth.password_file`";
     "plugin_opt_acl_file" Plugin Raw Last Translated "`auth.acl_file`";
     "plugin_opt_config_file" Plugin Raw Last Translated "`auth.dynsec_file`";
-    "plugin_opt_password_init_file" Plugin Raw Last Missing "`auth.dynsec_file` is not made: it has to be there";
+    "plugin_opt_password_init_file" Plugin Raw Last Missing "`auth.dynsec_file` is not created: it must exist";
     "plugin_opt_db_file" Plugin Raw Last Translated "the directory of that file has `data_dir`, if `persistence_location` is not set";
-    "plugin_opt_sync" Plugin Raw Last Meaningless "what is acknowledged is on the disk (`sync`)";
-    "plugin_opt_flush_period" Plugin Raw Last Meaningless "what is acknowledged is on the disk (`sync`)";
+    "plugin_opt_sync" Plugin Raw Last Meaningless "acknowledged messages are on disk (`sync`)";
+    "plugin_opt_flush_period" Plugin Raw Last Meaningless "acknowledged messages are on disk (`sync`)";
     "plugin_opt_page_size" Plugin Raw Last Meaningless "the data directory is a log";
-    "plugin_opt_*" Plugin Raw Last Missing "an option of a plug-in that is not there";
-    "auth_opt_*" Plugin Raw Last Missing "an option of a plug-in that is not there";
+    "plugin_opt_*" Plugin Raw Last Missing "an option of a plug-in that is not supported";
+    "auth_opt_*" Plugin Raw Last Missing "an option of a plug-in that is not supported";
     "auth_plugin_deny_special_chars" Plugin Bool Last Meaningless "plug-ins of mosquitto are not loaded";
     "plugin_load" Global Words Many Missing "shared objects are not loaded; write `global_plugin` for one of mosquitto's own";
     "plugin_use" Listener Words Many Missing "shared objects are not loaded; write `global_plugin` for one of mosquitto's own";
@@ -162,8 +162,8 @@ pub(super) const ROWS: &[Row] = rows! {
     "retained_persistence" Global Bool Last Translated "as `persistence`";
     "persistence_file" Global Text Once Meaningless "the data is a directory, not a file";
     "persistence_location" Global Text Once Translated "`data_dir`: the directory `dunlin` in it";
-    "autosave_interval" Global Int Last Meaningless "what is acknowledged is on the disk (`sync`)";
-    "autosave_on_changes" Global Bool Last Meaningless "what is acknowledged is on the disk (`sync`)";
+    "autosave_interval" Global Int Last Meaningless "acknowledged messages are on disk (`sync`)";
+    "autosave_on_changes" Global Bool Last Meaningless "acknowledged messages are on disk (`sync`)";
     "include_dir" Global Raw Many Same "its files `*.conf` are read at this place, in mosquitto's order";
     "pid_file" Global Text Once Meaningless "no file with the process id is written: the service manager knows it";
     "user" Global Text Last Meaningless "the user is never changed: the service unit or the container says as whom dunlin runs";

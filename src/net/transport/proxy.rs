@@ -169,7 +169,7 @@ fn only(fields: &[(u8, Range<usize>)], kind: u8) -> Result<Option<Range<usize>>,
     let mut found = fields.iter().filter(|field| field.0 == kind).map(|field| field.1.clone());
     match (found.next(), found.next()) {
         (first, None) => Ok(first),
-        _ => Err("one of its fields (TLV) is there twice"),
+        _ => Err("one of its fields (TLV) appears twice"),
     }
 }
 

@@ -392,7 +392,7 @@ fn mode_warning(file: &Path) -> Option<String> {
     let mode = fs::metadata(file).ok()?.permissions().mode();
     (mode & BY_OTHERS != 0).then(|| {
         let file = file.display();
-        format!("every user of this machine can get at the private key in {file}; change that: chmod o= {file}")
+        format!("every user of this machine can read or write the private key in {file}; run: chmod o= {file}")
     })
 }
 
@@ -400,7 +400,7 @@ fn read(file: &Path, what: &'static str, contents: &mut Contents) -> Result<Vec<
     let unreadable = |error| TlsError::Unreadable { file: file.into(), error };
     // reading a pipe or a device would block the reload
     if !fs::metadata(file).map_err(unreadable)?.is_file() {
-        return Err(unreadable(io::Error::new(io::ErrorKind::InvalidInput, "it is no file")));
+        return Err(unreadable(io::Error::new(io::ErrorKind::InvalidInput, "not a file")));
     }
     let bytes = fs::read(file).map_err(unreadable)?;
     contents.add(what, &bytes);

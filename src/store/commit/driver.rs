@@ -268,7 +268,7 @@ impl<F: Files> Driver<F> {
             self.shared.set_stuck();
             if self.shared.wait_for_room(self.now() + RETRY) {
                 let none = io::Error::from(io::ErrorKind::StorageFull);
-                return Err(Failure::new(DATA_DIR, "cannot write what was not acknowledged yet", &none));
+                return Err(Failure::new(DATA_DIR, "cannot write the records that were not acknowledged yet", &none));
             }
             if self.sync_due.is_some_and(|due| due <= self.now()) {
                 self.writer.sync()?;

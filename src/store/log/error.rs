@@ -52,7 +52,7 @@ pub enum OpenError {
         version: u32,
     },
     /// The log is damaged.
-    #[error("{}{}; run `dunlin store check --data-dir {dir}` to see all of it, and `dunlin store repair --data-dir {dir}` to go on without what is lost", data_dir.join(&damage.file).display(), At(damage, *more), dir = data_dir.display())]
+    #[error("{}{}; run `dunlin store check --data-dir {dir}` to see all damage, and `dunlin store repair --data-dir {dir}` to continue without the lost records", data_dir.join(&damage.file).display(), At(damage, *more), dir = data_dir.display())]
     Damaged {
         /// The directory.
         data_dir: PathBuf,

@@ -71,7 +71,7 @@ impl<'a> Decoder<'a> {
         let record = match self.from.0.first() {
             Some(&NEXT_DELIVERY) => {
                 self.from.byte()?;
-                let last = self.last.ok_or("goes on from a delivery that is not there")?;
+                let last = self.last.ok_or("continues a missing delivery")?;
                 let next = last.stepped(self.from.number()?).ok_or("has a number that none has")?;
                 LogRecord::Entry { session: next.session, number: next.number, entry: next.entry }
             }
@@ -145,7 +145,7 @@ mod tests {
 
     #[test]
     fn what_goes_on_from_nothing_or_too_far_is_refused() {
-        let nothing = "goes on from a delivery that is not there";
+        let nothing = "continues a missing delivery";
         let too_far = "has a number that none has";
         let table = [
             (None, 1, nothing),

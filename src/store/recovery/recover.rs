@@ -346,21 +346,20 @@ impl Walk {
     /// last one that began according to `LAST`; `end`: the contents of `END`.
     fn look_at_the_end(&mut self, last: Option<u64>, noted: u64, end: Option<Result<End, ()>>) {
         let found = self.segments.last().map_or((0, 0), |found| (found.id, found.end));
-        let lost =
-            "the last segment is missing, or nothing is left of its beginning: it had begun, and what it held is lost";
+        let lost = "the last segment is missing, or its beginning is; its records are lost";
         match end {
             Some(Ok(End { segment, frame, length })) if found < (segment, length) || self.next_frame <= frame => {
                 let offset = if found.0 == segment { found.1 } else { 0 };
                 let what = if found.0 < segment {
-                    format!("{lost}; the log was ended with frame {frame}")
+                    format!("{lost}; the log was closed with frame {frame}")
                 } else {
                     let lost = missing(self.next_frame.min(frame), frame + 1);
-                    format!("{lost} missing: the log was ended in order, with frame {frame} at byte {length}")
+                    format!("{lost} missing: the log was closed with frame {frame} at byte {length}")
                 };
                 self.damaged(&names::segment(segment), offset as usize, what);
                 self.torn = None;
             }
-            Some(Err(())) => self.damaged(names::END, 0, "it does not say where the log ended"),
+            Some(Err(())) => self.damaged(names::END, 0, "the file is damaged: it does not contain the end of the log"),
             _ if noted > last.unwrap_or(0) => {
                 self.damaged(&names::segment(noted), 0, lost);
                 self.torn = None;

@@ -272,7 +272,7 @@ fn what_is_exported_is_imported() {
     assert_eq!(sorted(&again), sorted(&lines));
     assert!(run(|out| tools::check(&to, out)).0);
     let refused = tools::import(&to, lines.as_bytes(), &mut Vec::new()).unwrap_err().to_string();
-    assert!(refused.contains("is there and not empty"), "{refused}");
+    assert!(refused.contains("exists and is not empty"), "{refused}");
     let (store, restored) = open(&options(&to)).unwrap();
     let owned = restored.sessions.iter().find(|session| session.owner.is_some()).unwrap();
     assert_eq!((owned.client.as_str(), owned.received.len(), restored.wills.len()), ("of maria", 2, 2));
@@ -409,5 +409,5 @@ fn a_backup_beside_a_store_that_is_written_to_is_whole_and_has_what_was_acknowle
     });
     store.close().unwrap();
     let refused = tools::backup(&from, dir.path(), &mut Vec::new()).unwrap_err().to_string();
-    assert!(refused.contains("is there and not empty"), "{refused}");
+    assert!(refused.contains("exists and is not empty"), "{refused}");
 }

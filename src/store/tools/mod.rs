@@ -52,13 +52,13 @@ pub enum ToolError {
         needed: u64,
     },
     /// The directory for the output is not empty.
-    #[error("{}: is there and not empty; name another directory", path.display())]
+    #[error("{}: exists and is not empty; choose another directory", path.display())]
     NotEmpty {
         /// The directory.
         path: PathBuf,
     },
     /// The lines to be imported cannot be read.
-    #[error("cannot read what is to be imported: {0}")]
+    #[error("cannot read the input: {0}")]
     Input(io::Error),
     /// A line is not valid.
     #[error("line {number}: {why}; nothing was imported")]
@@ -122,7 +122,7 @@ pub fn check(data_dir: &Path, out: &mut impl Write) -> Result<bool, ToolError> {
         0 => writeln!(out, "no damage")?,
         places => writeln!(
             out,
-            "damage in {places} place(s); `dunlin store repair --data-dir {}` goes on without what is lost",
+            "damage in {places} place(s); `dunlin store repair --data-dir {}` continues without the lost records",
             data_dir.display()
         )?,
     }

@@ -127,7 +127,7 @@ fn a_connect_of_mqtt_5_that_is_wrong_is_refused_and_the_line_says_what_was_wrong
     let twice = five::Properties([twice.0.clone(), twice.0].concat());
     let table = [
         (five::Connect { flags: 3, ..good.clone() }.frame(), 0x81, "CONNECT has its reserved flag set"),
-        (good.clone().with(twice).frame(), 0x82, "is there twice"),
+        (good.clone().with(twice).frame(), 0x82, "appears twice"),
     ];
     for (bytes, code, why) in table {
         let mut client = Client::open(address);

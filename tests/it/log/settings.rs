@@ -22,7 +22,7 @@ fn a_listener_that_demands_certificates_is_not_called_anonymous() {
     for (more, said, whom) in [
         ("identity = 'common-name'\n", "INFO", ", for clients with a certificate alone"),
         ("allow_anonymous = true\n", "INFO", ", for clients with a certificate alone"),
-        ("", "WARN", ", where nobody is let in: a certificate is not a user name (identity), there are no users"),
+        ("", "WARN", ", which refuses all clients: a certificate is not a user name (identity), there are no users"),
     ] {
         let (certs, running) = configured(&format!("{WITH_CERTIFICATE}{more}"), &[]);
         let lines: Vec<_> = running.read.iter().filter(|line| line.contains("certificate")).collect();
@@ -84,7 +84,7 @@ fn a_reload_logs_only_what_changed() {
     // what is warned of once more was not so in between
     for _ in 0..2 {
         mode(0o644);
-        expect(&["every user of this machine can get at the private key", "changed=nothing"]);
+        expect(&["every user of this machine can read or write the private key", "changed=nothing"]);
         expect(&["changed=nothing"]);
         mode(0o600);
         expect(&["changed=nothing"]);
@@ -108,7 +108,7 @@ fn a_secret_is_hidden_wherever_values_are_shown() {
         ("'short-secret'", "a secret of 12 bytes"),
         ("1234567890123", "found the whole number (hidden)"),
         ("[1234567890123]", "found a list"),
-        ("'${1234567890123}'", "(hidden) is no name"),
+        ("'${1234567890123}'", "(hidden) is not a name"),
         ("1234567890123.short-secret", "not valid TOML"),
         ("short-secret", "not valid TOML"),
         ("'short-secret", "not valid TOML"),

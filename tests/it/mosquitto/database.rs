@@ -154,5 +154,5 @@ fn what_cannot_be_read_is_told_and_nothing_is_imported() {
     let run = import();
     assert_eq!((run.status.code(), text(&run.stderr)), (Some(0), String::new()));
     assert!(text(&run.stdout).starts_with("kept: "), "{}", text(&run.stdout));
-    assert!(text(&import().stderr).contains("is there and not empty"));
+    assert!(text(&import().stderr).contains("exists and is not empty"));
 }

@@ -81,7 +81,7 @@ fn an_address_that_the_machine_lacks_is_listened_on_with_freebind_alone() {
         let listener = ListenerConfig::tcp(address);
         let refused = broker.server.open_listener(&listener).unwrap_err().to_string();
         assert!(
-            refused.contains("this machine has no such address") && refused.contains("freebind = true"),
+            refused.contains("this machine does not have that address") && refused.contains("freebind = true"),
             "{refused}"
         );
         let opened = broker.server.open_listener(&ListenerConfig { freebind: true, ..listener }).unwrap();

@@ -290,7 +290,7 @@ fn check(sent: &[(Number, usize, QoS, Fate)], arrived: &Log, way: &str) {
             (Fate::Arrives, QoS::AtLeastOnce) => times >= 1,
             (Fate::DroppedLater, QoS::AtLeastOnce) => true,
             (Fate::Arrives, QoS::ExactlyOnce) => times == 1,
-            // what is repeated on the link is there twice
+            // what is repeated on the link appears twice
             (_, QoS::AtMostOnce) | (Fate::DroppedLater, QoS::ExactlyOnce) => times <= 1,
         };
         assert!(allowed, "{number} of {qos:?}, {fate:?}, arrived {times} times {way}");
