@@ -242,6 +242,13 @@ fn every_dependency_has_a_row() {
 }
 
 #[test]
+fn the_plots_show_the_measured_lines() {
+    let plot = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/speed/plot");
+    let output = Command::new("python3").arg(plot).arg("--check").output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
 fn commands_on_the_pages_run() {
     let needed = std::env::var_os("DUNLIN_NEEDS_MOSQUITTO").is_some();
     for tool in ["mosquitto", "mosquitto_sub", "unshare", "python3", "curl"] {
