@@ -1,4 +1,4 @@
-//! [`Client`]: a client within this process, as its program holds it.
+//! [`Client`]: the handle of a client within this process.
 
 use std::{
     fmt,
@@ -17,38 +17,38 @@ use crate::{
     types::{ClientId, QoS, RetainHandling, SubscriptionOptions},
 };
 
-/// A client within this process that is asked for.
+/// The options of a client within this process.
 #[derive(Clone, Debug, Default)]
 pub struct InsideClient {
-    /// Client Identifier. It begins with `$`: the network's clients have no such identifiers.
+    /// Client Identifier. It must begin with `$`; clients on the network may not have such identifiers.
     pub id: String,
-    /// Topic Filters that it subscribes to; also shared ones, `$share/group/filter`. A durable client has these when it
-    /// comes back, and no others. Retained messages come with a subscription that is new.
+    /// Topic Filters of its subscriptions; also shared ones, `$share/group/filter`. They replace the filters of an
+    /// earlier durable client with this identifier. New subscriptions bring retained messages.
     pub filters: Vec<String>,
-    /// The highest QoS at which it is given messages.
+    /// The highest QoS of messages to it.
     pub qos: QoS,
-    /// How much may wait for it, and what goes when more comes.
+    /// The bound of its queue, and which message is dropped when it is full.
     pub queue: Bound,
-    /// It is not given messages that it publishes itself.
+    /// It does not receive messages that it publishes itself (No Local).
     pub no_local: bool,
-    /// It is given RETAIN as the publisher set it.
+    /// It receives RETAIN as the publisher set it (Retain As Published).
     pub retain_as_published: bool,
-    /// Its session stays when it goes, as that of a client of MQTT 5 with the longest Session Expiry Interval; with a
-    /// store, also when the process ends, however it ends. The limits of the configuration hold for it while there is
-    /// no such client (`limits.session_expiry`, `limits.max_queued_messages`, …).
+    /// Its session outlives it, like that of a client of MQTT 5 with the longest Session Expiry Interval; with a
+    /// store, it also outlives the process. While no such client is open, the limits of the configuration apply to the
+    /// session (`limits.session_expiry`, `limits.max_queued_messages`, …).
     pub durable: bool,
 }
 
-/// A client within this process. Several tasks may use it at a time. When it is dropped, its session ends; one that is
-/// [durable](InsideClient::durable) stays.
+/// A client within this process. Several tasks may use it at a time. When it is dropped, its session ends, unless
+/// it is [durable](InsideClient::durable).
 pub struct Client {
     shared: Arc<Shared>,
     id: ClientId,
 }
 
-/// What the server has of it too, to end it.
+/// The part that the server shares, to end the client.
 pub(super) struct Shared {
-    /// `None`: it has ended.
+    /// `None`: the client has ended.
     open: Mutex<Option<Open>>,
     threads: Arc<Threads>,
     bell: Arc<Bell>,
@@ -58,14 +58,14 @@ struct Open {
     router: Arc<Router>,
     thread: RouterThread,
     client: router::Client,
-    /// Calls since the thread was tidied.
+    /// Calls since the last housekeeping of the thread.
     calls: u32,
 }
 
-/// Calls between two times that a thread is tidied.
+/// Calls between two times of housekeeping of a thread.
 const TIDY_EVERY: u32 = 4096;
 
-/// Rings when there is something to receive, or nothing any more.
+/// Wakes a task that waits for a message or for the end of the client.
 struct Bell(Notify);
 
 impl Wake for Bell {
@@ -79,7 +79,7 @@ impl Wake for Bell {
 }
 
 impl Client {
-    /// Its session and its subscriptions, and when they are kept.
+    /// Begins or resumes its session and its subscriptions. Also returns when they are stored.
     pub(super) fn begin(threads: &Arc<Threads>, asked: InsideClient) -> Result<(Self, Stored), ClientError> {
         let InsideClient { id, filters, qos, queue, no_local, retain_as_published, durable } = asked;
         let wanted = filters
@@ -88,7 +88,7 @@ impl Client {
             .collect::<Result<Vec<_>, _>>()?;
         let options = |filter: &TopicFilter| SubscriptionOptions {
             qos,
-            // a message that no other member of a group gets would be lost [MQTT-3.8.3-4]
+            // otherwise a message could be lost that no other member of a group takes [MQTT-3.8.3-4]
             no_local: no_local && !filter.as_str().starts_with("$share/"),
             retain_as_published,
             retain_handling: RetainHandling::SendIfNew,
@@ -112,7 +112,7 @@ impl Client {
                 return Err(ClientError::Refused(reason));
             }
         };
-        // from here on it is ended when it is dropped
+        // from here on, dropping it ends it
         let open = Open { router, thread, client, calls: 0 };
         let shared = Arc::new(Shared { open: Mutex::new(Some(open)), threads: threads.clone(), bell });
         let this = Self { shared, id };
@@ -146,12 +146,12 @@ impl Client {
         &self.id
     }
 
-    /// The next message, when there is one. `None`: the server has stopped, or the client was closed. Nothing is lost
-    /// when the future is dropped before it ends.
+    /// Returns the next message when there is one; `None` after the server has stopped or the client was closed.
+    /// Dropping the future loses no message.
     ///
-    /// Messages come in the order in which they were published, as far as the broker promises it. One of QoS 1 and 2 is
-    /// to be [acknowledged](Self::ack): while as many as [`Bound::messages`] are not, no others of these come. What a
-    /// durable client did not acknowledge comes again when it is back, with `dup`.
+    /// Messages arrive in the order of publication, as far as the broker promises it. The program must
+    /// [acknowledge](Self::ack) messages of QoS 1 and 2: at most [`Bound::messages`] of them are unacknowledged at a
+    /// time. Messages that a durable client did not acknowledge arrive again, with `dup`, when it is opened again.
     pub async fn recv(&self) -> Option<Received> {
         loop {
             match self.shared.take()? {
@@ -161,29 +161,30 @@ impl Client {
         }
     }
 
-    /// The next message, if there is one now.
+    /// Returns the next message if there is one now.
     pub fn try_recv(&self) -> Option<Received> {
         self.shared.take().flatten()
     }
 
-    /// Acknowledges a message: it does not come again. `false`: it was acknowledged before, or is of QoS 0, or the
-    /// client is closed.
+    /// Acknowledges a message, so that it does not arrive again. `false`: it was acknowledged before, or is of QoS
+    /// 0, or the client is closed.
     ///
-    /// As with a PUBACK, nobody is told when this is kept: after a crash a message that was acknowledged may come once
-    /// more.
+    /// As with a PUBACK, there is no confirmation that the acknowledgement is durable: after a crash the message
+    /// may arrive once more.
     pub fn ack(&self, received: &Received) -> bool {
         received.ack.is_some_and(|ack| self.ack_by(ack))
     }
 
-    /// The same, by what the message gave for it.
+    /// The same, by [`Received::ack`].
     pub fn ack_by(&self, Ack(ack): Ack) -> bool {
         self.shared.with(|Open { router, thread, client, .. }| router.acknowledge(thread, client, ack)) == Some(true)
     }
 
-    /// Publishes a message. It ends when the message is kept as a PUBACK promises: it is in the queues of its
-    /// subscribers, or on its way to them, and with a store it is durable for all sessions that are.
+    /// Publishes a message. The future completes when the message is as safe as after a PUBACK: it is queued for
+    /// its subscribers or sent to them, and with a store it is durable for all stored sessions.
     ///
-    /// The message is published when the future is first polled, though it may be dropped then. Rules are not asked.
+    /// The message is published when the future is first polled, even if the future is dropped after that. Access
+    /// rules are not checked.
     pub async fn publish(&self, publication: Publication) -> Result<Published, PublishError> {
         let clock = self.shared.threads.clock();
         let published = self.shared.with(|Open { router, thread, client, .. }| {
@@ -195,17 +196,17 @@ impl Client {
         Ok(Published { subscribers })
     }
 
-    /// What it did not get, since it came.
+    /// Counts of the messages that it missed since it was opened.
     pub fn missed(&self) -> Missed {
         self.shared.with(|Open { router, client, .. }| router.missed(client)).unwrap_or_default()
     }
 
-    /// Ends the client and its session, also if it is durable: what waits for it is lost.
+    /// Ends the client and its session, also if it is durable: its queued messages are lost.
     pub fn end_session(self) {
         self.shared.with(|Open { router, client, .. }| router.end_with_client(client));
     }
 
-    /// The server has stopped.
+    /// Ends the client because the server has stopped.
     pub(super) fn stop(&self) {
         self.shared.stop();
     }
@@ -224,7 +225,7 @@ impl fmt::Debug for Client {
 }
 
 impl Shared {
-    /// Does something in a turn of its own; connections are woken when nothing is locked any more. `None`: it has
+    /// Runs `f` in a turn of its own, and wakes connections after all locks are released. `None`: the client has
     /// ended.
     fn with<R>(&self, f: impl FnOnce(&mut Open) -> R) -> Option<R> {
         let (result, wakes) = {
@@ -243,11 +244,11 @@ impl Shared {
         Some(result)
     }
 
-    /// The next message. `None`: it has ended.
+    /// Takes the next message. The outer `None`: the client has ended.
     fn take(&self) -> Option<Option<Received>> {
         let taken = self.with(|Open { router, thread, client, .. }| router.take(thread, client));
         let Some((taken, more)) = taken else {
-            // others may wait, too
+            // other tasks may wait too
             self.bell.0.notify_one();
             return None;
         };
@@ -258,7 +259,7 @@ impl Shared {
         Some(taken.map(|taken| Received::new(taken, clock, clock.now())))
     }
 
-    /// The server has stopped.
+    /// Ends the client because the server has stopped.
     pub(super) fn stop(&self) {
         self.end(&CloseReason::ServerShutdown);
     }

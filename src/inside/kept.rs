@@ -1,4 +1,4 @@
-//! Waiting until what the router took is kept as a PUBACK promises.
+//! Waits until a message is as safe as after a PUBACK.
 
 use std::{future::poll_fn, sync::Arc, task::Poll};
 
@@ -7,12 +7,12 @@ use crate::{
     session::{CloseReason, Stored},
 };
 
-/// Ends when it is durable. An error: it is not, and nobody knows when it will be.
+/// Waits until `stored` is durable. Error: it is not durable, and it is unknown when it will be.
 pub(super) async fn until_kept(router: Arc<Router>, stored: Stored) -> Result<(), CloseReason> {
     let Stored::By(commit) = stored else { return Ok(()) };
     poll_fn(|cx| {
         let Some(store) = router.plugged_store() else { return Poll::Ready(Ok(())) };
-        // in this order: what is not done after the store said that it is stuck is stuck
+        // in this order: a commit that is not done after the store reported "stuck" is stuck
         let condition = store.condition();
         if store.done() >= commit {
             return Poll::Ready(Ok(()));

@@ -1,14 +1,14 @@
-//! Clients within this process: the embedding program's, and what of the broker itself publishes and subscribes. A
-//! session in the router like any other, without a socket and without bytes on a wire.
+//! Clients within this process: those of the embedding program, and parts of the broker that publish and subscribe.
+//! Their sessions in the router are like any other, without a socket and without encoded packets.
 //!
 //! | module | owns |
 //! |---|---|
-//! | this one | what of it a server has |
-//! | `client` | one client, as its program holds it |
-//! | `received` | a message that a client took |
-//! | `publication` | a message to be published, and why it was not |
-//! | `kept` | waiting until something is kept |
-//! | `threads` | the router's threads that clients use |
+//! | this one | the part that a server has |
+//! | `client` | the handle of one client |
+//! | `received` | a received message |
+//! | `publication` | a message to be published, and the reason why it was not |
+//! | `kept` | waits until something is stored |
+//! | `threads` | the `RouterThread`s of the clients |
 
 mod client;
 mod kept;

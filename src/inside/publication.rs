@@ -1,4 +1,4 @@
-//! [`Publication`]: a message that comes from within this process.
+//! [`Publication`]: a message that is published from within this process.
 
 use std::time::{Duration, Instant};
 
@@ -23,22 +23,22 @@ pub struct Publication {
     properties: PropertiesBuf,
 }
 
-/// A message was published.
+/// The result of a publication.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Published {
-    /// How many subscribers it has; a group of shared subscriptions counts as one.
+    /// Number of subscribers; a group of shared subscriptions counts as one.
     pub subscribers: usize,
 }
 
-/// Why a message was not published, or not kept.
+/// The reason why a message was not published, or not stored.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PublishError {
-    /// The topic is not one.
+    /// The topic is invalid.
     #[error("not a Topic Name: it {0}")]
     Topic(#[from] TopicError),
-    /// A property that no PUBLISH of a client may have.
+    /// A property that a PUBLISH from a client may not have.
     #[error("a PUBLISH has no property {0}")]
     Property(PropertyId),
     /// Its PUBLISH would be longer than `limits.max_packet_size`.
@@ -49,7 +49,7 @@ pub enum PublishError {
         /// `limits.max_packet_size`.
         most: usize,
     },
-    /// It was refused; or it was delivered, and could not be kept.
+    /// It was refused; or it was delivered, but could not be stored.
     #[error("{0}")]
     Refused(CloseReason),
     /// The server has stopped, or the client was closed.
@@ -57,37 +57,38 @@ pub enum PublishError {
     Stopped,
 }
 
-/// Properties that are not passed on as they are.
+/// Properties that are not passed on unchanged.
 const MESSAGE_EXPIRY: &[PropertyId] = &[PropertyId::MessageExpiryInterval];
 
 impl Publication {
-    /// At QoS 0, without RETAIN and properties.
+    /// A message of QoS 0, without RETAIN and properties.
     pub fn new(topic: impl Into<String>, payload: impl Into<Bytes>) -> Self {
         Self { topic: topic.into(), payload: payload.into(), ..Self::default() }
     }
 
-    /// At this QoS. (From within the process, exactly once is no more work than at least once.)
+    /// Sets the QoS. (From within the process, exactly once costs no more than at least once.)
     pub fn qos(self, qos: QoS) -> Self {
         Self { qos, ..self }
     }
 
-    /// With this RETAIN.
+    /// Sets RETAIN.
     pub fn retain(self, retain: bool) -> Self {
         Self { retain, ..self }
     }
 
-    /// With these properties of MQTT 5, Message Expiry Interval among them, in place of those that were set before.
+    /// Sets the properties of MQTT 5, Message Expiry Interval included; they replace earlier ones.
     pub fn properties(self, properties: PropertiesBuf) -> Self {
         Self { properties, ..self }
     }
 
-    /// With one more User Property. Names and values longer than 65,535 bytes are left out.
+    /// Adds a User Property. Names and values longer than 65,535 bytes are left out.
     pub fn user_property(mut self, name: &str, value: &str) -> Self {
         self.properties.push(PropertyId::UserProperty, PropertyValue::Pair(name, value));
         self
     }
 
-    /// Publishes it, by this client or by the broker itself: when what it sets off is durable, and its subscribers.
+    /// Publishes it for this client, or for the broker itself. Returns the commit to wait for, and the number of
+    /// subscribers.
     pub(super) fn publish(
         &self,
         router: &Router,

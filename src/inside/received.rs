@@ -1,4 +1,4 @@
-//! [`Received`]: a message that a client within this process took.
+//! [`Received`]: a message that a client within this process received.
 
 use std::{
     fmt,
@@ -16,29 +16,30 @@ use crate::{
     types::QoS,
 };
 
-/// A message that a client within this process took. A clone shares topic and payload.
+/// A message that a client within this process received. A clone shares topic and payload.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct Received {
     message: Message,
-    /// The QoS of the message or of the subscription, whichever is lower.
+    /// The lower one of the message's QoS and the subscription's.
     pub qos: QoS,
-    /// RETAIN: a retained message of a new subscription; with Retain As Published, as its publisher set it.
+    /// RETAIN: true for a retained message of a new subscription; with Retain As Published, as its publisher set
+    /// it.
     pub retain: bool,
-    /// It was received before, and not acknowledged. (What came right before a crash comes again without this.)
+    /// It was received before, and not acknowledged. (Messages that are repeated because of a crash may lack this.)
     pub dup: bool,
-    /// The client that published it, also by its Will; `None`: the broker itself, or it is not known any more: of
-    /// retained messages, and of those from before a restart.
+    /// The client that published it, also by its Will. `None`: the broker published it, or the publisher is
+    /// unknown, as for retained messages and for messages from before a restart.
     pub publisher: Option<Publisher>,
-    /// When it was published; `None`: it is not known, as with `publisher`.
+    /// The time of publication; `None`: unknown, as for `publisher`.
     pub at: Option<SystemTime>,
-    /// What is left of its Message Expiry Interval.
+    /// The rest of its Message Expiry Interval.
     pub expires_in: Option<Duration>,
-    /// By this it is acknowledged; `None` at QoS 0.
+    /// Needed to acknowledge it; `None` at QoS 0.
     pub ack: Option<Ack>,
 }
 
-/// By this a message is acknowledged, also when the message itself is gone.
+/// Acknowledges a message, also after the [`Received`] was dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ack(pub(super) u64);
 
@@ -57,22 +58,23 @@ impl Received {
         self.message.topic().as_str()
     }
 
-    /// The same.
+    /// The same, as a type.
     pub fn topic_name(&self) -> &TopicName {
         self.message.topic()
     }
 
-    /// Application Message.
+    /// The payload.
     pub fn payload(&self) -> &[u8] {
         self.message.payload()
     }
 
-    /// The same, shared: it is not copied, and may outlive this.
+    /// The payload, shared: it is not copied, and may outlive this.
     pub fn bytes(&self) -> Bytes {
         Bytes::from_owner(Payload(self.message.clone()))
     }
 
-    /// Its properties, without Topic Alias and Message Expiry Interval; of a publisher before MQTT 5, none.
+    /// Its properties, without Topic Alias and Message Expiry Interval; none if the publisher does not speak MQTT
+    /// 5.
     pub fn properties(&self) -> Properties<'_> {
         self.message.extras().properties
     }

@@ -1,5 +1,5 @@
-//! [`Threads`]: what each client within this process has of the router for itself. The counters of one stay with the
-//! router for as long as it lives: clients that come and go use them one after the other.
+//! [`Threads`]: the [`RouterThread`] of each client within this process. The counters of one stay with the router,
+//! so clients reuse them one after the other.
 
 use std::sync::Arc;
 
@@ -10,10 +10,10 @@ use crate::{
     router::{Router, RouterThread},
 };
 
-/// Those that nobody uses now, and what makes more of them.
+/// The unused ones, and the router that makes more of them.
 pub(super) struct Threads {
     clock: Clock,
-    /// `None`: the server has stopped, and nobody uses its router any more.
+    /// `None`: the server has stopped, and its router is no longer used.
     free: Mutex<Option<Free>>,
 }
 
@@ -36,18 +36,18 @@ impl Threads {
         self.free.lock().as_ref().map(|free| free.router.clone())
     }
 
-    /// One that nobody else uses until it is [put back](Self::put_back).
+    /// Takes one for exclusive use until it is [put back](Self::put_back).
     pub(super) fn take(&self) -> Option<RouterThread> {
         let mut free = self.free.lock();
         let Free { router, threads } = free.as_mut()?;
         let thread = threads.pop();
         let router = thread.is_none().then(|| router.clone());
         drop(free);
-        // a new one is made without the lock
+        // a new one is made after the lock is released
         thread.or_else(|| router.map(|router| router.local(self.clock.now())))
     }
 
-    /// Nobody uses it any more.
+    /// Returns it for reuse by another client.
     pub(super) fn put_back(&self, mut thread: RouterThread) {
         let Some(router) = self.router() else { return };
         router.tidy(&mut thread);
@@ -56,7 +56,7 @@ impl Threads {
         }
     }
 
-    /// The router is given up.
+    /// Drops the router.
     pub(super) fn stop(&self) {
         let free = self.free.lock().take();
         drop(free);
