@@ -1,13 +1,13 @@
-//! [`Clock`]: what time it is, and every wait for a time. Rooms that do something at a time are given one, so that a
-//! test can turn it ([`TestClock`]) where it would have to wait.
+//! [`Clock`]: the time, and every wait for a time. Each room gets one as an argument, so that a test can advance it
+//! ([`TestClock`]) instead of waiting.
 //!
-//! How long this machine takes for something does not turn: that is for a [`Stopwatch`].
+//! A [`Stopwatch`] measures how long this machine takes; it ignores a [`TestClock`].
 //!
 //! | module | owns |
 //! |---|---|
 //! | `system` | the clock of the system; nothing else reads it |
-//! | `turned` | a clock that tests turn |
-//! | `stopwatch` | how long the machine takes |
+//! | `turned` | a clock that tests advance |
+//! | `stopwatch` | measures how long the machine takes |
 
 mod stopwatch;
 mod system;
@@ -27,7 +27,7 @@ pub(crate) use stopwatch::Stopwatch;
 pub use turned::TestClock;
 use turned::Turned;
 
-/// The clock of a broker: the system's, unless a test has one that it turns.
+/// The clock of a broker: the system's, or one that a test advances.
 #[derive(Clone, Debug, Default)]
 pub struct Clock(Kind);
 
@@ -38,22 +38,22 @@ enum Kind {
     Turned(Arc<Turned>),
 }
 
-/// The time came before what was waited for.
+/// The time was reached before the awaited event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimedOut;
 
-/// 1 January 2026: before that there was no such program.
+/// 1 January 2026, before the first release of this program.
 const BORN: Duration = Duration::from_secs(1_767_225_600);
-/// How often a thread that waits for a turned clock looks at it.
+/// How often a thread that waits by a [`TestClock`] looks at it.
 const LOOK_AGAIN: Duration = Duration::from_millis(2);
 
 impl Clock {
-    /// The system's.
+    /// The system's clock.
     pub const fn system() -> Self {
         Self(Kind::System)
     }
 
-    /// Now, to be compared with other moments of this clock alone.
+    /// The monotonic time; comparable only with other times of this clock.
     #[inline]
     pub fn now(&self) -> Instant {
         match &self.0 {
@@ -62,7 +62,7 @@ impl Clock {
         }
     }
 
-    /// Now, as people tell it: for moments that outlive this process, or come from another.
+    /// The time of day, for times that outlive this process or come from another one.
     pub fn wall(&self) -> SystemTime {
         match &self.0 {
             Kind::System => system::wall(),
@@ -70,13 +70,13 @@ impl Clock {
         }
     }
 
-    /// Does [`wall`](Self::wall) tell a time at all? A machine without a battery for its clock starts in 1970, or when
-    /// its disk was last written, until it has asked others.
+    /// Is the [`wall`](Self::wall) clock set? A machine without a battery-backed clock starts in 1970, or at the
+    /// time of its last write to the disk, until it has synchronized.
     pub fn is_set(&self) -> bool {
         self.wall().duration_since(SystemTime::UNIX_EPOCH).is_ok_and(|since| since >= BORN)
     }
 
-    /// Waits until that moment has come.
+    /// Waits until that time.
     pub async fn sleep_until(&self, at: Instant) {
         match &self.0 {
             Kind::System => system::sleep_until(at).await,
@@ -84,12 +84,12 @@ impl Clock {
         }
     }
 
-    /// Waits for so long.
+    /// Waits for this duration.
     pub async fn sleep(&self, time: Duration) {
         self.sleep_until(self.after(time)).await;
     }
 
-    /// Waits for a future, which the caller has pinned, until that moment has come at most.
+    /// Waits for a future, which the caller has pinned, at most until that time.
     pub async fn timeout_at<F: Future + Unpin>(&self, at: Instant, mut future: F) -> Result<F::Output, TimedOut> {
         let mut sleep = pin!(self.sleep_until(at));
         poll_fn(|cx| match Pin::new(&mut future).poll(cx) {
@@ -99,13 +99,13 @@ impl Clock {
         .await
     }
 
-    /// Waits for a future, which the caller has pinned, for so long at most.
+    /// Waits for a future, which the caller has pinned, at most for this duration.
     pub async fn timeout<F: Future + Unpin>(&self, time: Duration, future: F) -> Result<F::Output, TimedOut> {
         self.timeout_at(self.after(time), future).await
     }
 
-    /// Blocks until `condvar` is notified or that moment has come, and sometimes less long: the caller looks at what it
-    /// waits for, and at the clock.
+    /// Blocks until `condvar` is notified or that time is reached. May return earlier: the caller checks its
+    /// condition and the clock.
     pub fn wait_until<T>(&self, condvar: &Condvar, guard: &mut MutexGuard<'_, T>, at: Instant) {
         match &self.0 {
             Kind::System => system::wait_until(condvar, guard, at),
@@ -113,7 +113,7 @@ impl Clock {
         }
     }
 
-    /// Blocks until this thread is unparked or that moment has come.
+    /// Blocks until this thread is unparked or that time is reached.
     pub fn park_until(&self, at: Instant) {
         match &self.0 {
             Kind::System => system::park(at.saturating_duration_since(system::now())),
@@ -121,7 +121,7 @@ impl Clock {
         }
     }
 
-    /// A time that no clock can tell is as good as never.
+    /// An overflow counts as a time that is never reached.
     fn after(&self, time: Duration) -> Instant {
         const NEVER: Duration = Duration::from_secs(60 * 60 * 24 * 365 * 30);
         let now = self.now();

@@ -1,11 +1,11 @@
-//! [`Stopwatch`]: how long this machine takes for something.
+//! [`Stopwatch`]: measures how long this machine takes.
 
 use std::time::{Duration, Instant};
 
 use super::system;
 
-/// Runs from its start on, by the system's clock, also where a test turns the broker's: an fsync does not take an hour
-/// because a session is to expire.
+/// Runs by the system's clock, even if a test advances the broker's: a test that advances the clock by an hour must
+/// not make an fsync look an hour long.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stopwatch(Instant);
 
@@ -15,7 +15,7 @@ impl Stopwatch {
         Self(system::now())
     }
 
-    /// So long it runs.
+    /// The duration so far.
     #[inline]
     pub(crate) fn took(self) -> Duration {
         system::now() - self.0

@@ -1,5 +1,5 @@
-//! The clock of the system. Whatever else reads it, or waits by it, does not turn with a clock that a test turns:
-//! clippy forbids it (`clippy.toml`) everywhere but here.
+//! The clock of the system. Clippy forbids other code to read it or wait by it (`clippy.toml`), because such code
+//! would ignore a clock that a test advances.
 #![allow(clippy::disallowed_methods)]
 
 use std::{

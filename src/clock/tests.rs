@@ -1,4 +1,4 @@
-//! A clock that is turned, and one that is not.
+//! Tests of both clocks.
 
 use std::{
     sync::{Arc, mpsc},

@@ -1,5 +1,5 @@
-//! [`TestClock`]: a clock that tests turn. It goes on as the system's does; a turn moves it forward, and wakes those
-//! whose time has come.
+//! [`TestClock`]: a clock that tests advance. It runs like the system's; a turn moves it forward and wakes all
+//! timers that are due.
 
 use std::{
     collections::BTreeMap,
@@ -17,32 +17,33 @@ use parking_lot::Mutex;
 
 use super::{Clock, Kind, LOOK_AGAIN, Stopwatch, system};
 
-/// Turns the clock of a broker, for tests: what happens after an hour happens at once. Give its [`clock`](Self::clock)
-/// to [`Builder::clock`](crate::Builder::clock).
+/// Advances the clock of a broker in a test: an hour passes at once. Give its [`clock`](Self::clock) to
+/// [`Builder::clock`](crate::Builder::clock).
 ///
-/// Make sure first that the broker has seen what the time is to run from, for example by the answer to a PINGREQ.
+/// First make sure that the broker has processed the event from which the time counts, for example by a PINGREQ and
+/// its answer.
 #[derive(Clone, Debug, Default)]
 pub struct TestClock(Arc<Turned>);
 
 impl TestClock {
-    /// One that shows what the system's shows, until it is turned.
+    /// A clock that shows the system's time until it is advanced.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// One that stands still unless it is turned: what happens by it happens alike each time.
+    /// A clock that stands still unless it is advanced, so that a test always runs alike.
     #[cfg(test)]
     pub(crate) fn still() -> Self {
         Self(Arc::new(Turned { stands: Some((system::now(), system::wall())), ..Turned::default() }))
     }
 
-    /// The clock that this turns.
+    /// The clock that this advances.
     pub fn clock(&self) -> Clock {
         Clock(Kind::Turned(self.0.clone()))
     }
 
-    /// Moves it forward by so much, and wakes all that is due by then, in the order in which it is due. What something
-    /// that was woken sets anew counts from the new time on.
+    /// Advances it, and wakes all timers that are due, in the order of their times. Timers that a woken task sets
+    /// count from the new time.
     pub fn turn(&self, by: Duration) {
         let Turned { ahead, timers, .. } = &*self.0;
         ahead.fetch_add(u64::try_from(by.as_nanos()).expect("less than 500 years"), Ordering::SeqCst);
@@ -55,8 +56,8 @@ impl TestClock {
         due.into_values().for_each(Waker::wake);
     }
 
-    /// Sets what it tells people to this many seconds from what it says now, as an operator or NTP does. Nobody is
-    /// woken: for everything that waits, time goes on as before.
+    /// Changes the time of day by this many seconds, as an operator or NTP does. Wakes no timer: the monotonic time
+    /// is not changed.
     pub fn set_wall(&self, by: i64) {
         self.0.set_by.fetch_add(by, Ordering::SeqCst);
     }
@@ -69,16 +70,16 @@ impl TestClock {
 
 #[derive(Debug, Default)]
 pub(super) struct Turned {
-    /// Of the system's clock, in nanoseconds.
+    /// How far it is ahead of the system's clock, in nanoseconds.
     ahead: AtomicU64,
-    /// What people are told is this many seconds ahead of that.
+    /// How far the time of day is ahead of that, in seconds.
     set_by: AtomicI64,
     timers: Mutex<Timers>,
-    /// What the system's clock counts as showing all the time.
+    /// A clock that stands still: the times that it uses in place of the system's.
     stands: Option<(Instant, SystemTime)>,
 }
 
-/// Those who wait, by when they are due.
+/// The waiting timers, by the times at which they are due.
 #[derive(Debug, Default)]
 struct Timers {
     by_time: BTreeMap<(Instant, u64), Waker>,
@@ -109,7 +110,7 @@ impl Turned {
         let mut sleep = pin!(system::sleep(self.left_until(at)));
         let mut timer = Timer { turned: self, key: None };
         poll_fn(|cx| {
-            // a turn from now on wakes it, one from before shows
+            // a later turn wakes it; an earlier turn shows in the time that is compared below
             timer.set(at, cx.waker());
             if self.now() >= at { Poll::Ready(()) } else { sleep.as_mut().poll(cx) }
         })
@@ -122,14 +123,14 @@ impl Turned {
             let parked = Stopwatch::start();
             system::park(slice);
             if slice.is_zero() || parked.took() < slice {
-                // it has come, or this thread was unparked
+                // the time was reached, or this thread was unparked
                 return;
             }
         }
     }
 }
 
-/// One who waits; no longer where this is dropped.
+/// A waiting timer; dropping it removes it.
 struct Timer<'a> {
     turned: &'a Turned,
     key: Option<(Instant, u64)>,
