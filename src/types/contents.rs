@@ -1,24 +1,25 @@
-//! What files have in them: [`Contents`], and [`without_mark`].
+//! The contents of files: [`Contents`], and [`without_mark`].
 
 use sha2::{Digest, Sha256};
 
-/// The files that something was made of, as far as is needed to say which of them have other contents than another
-/// time. Not the contents themselves, some of which are secrets.
+/// Fingerprints of the files that something was made of, to find the files that changed. The contents themselves
+/// are not stored: some of them are secrets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Contents(Vec<(&'static str, [u8; 32])>);
 
 impl Contents {
-    /// One more file: what it is, in words for people, and its bytes.
+    /// Adds a file: its name for messages, and its bytes.
     pub fn add(&mut self, what: &'static str, bytes: &[u8]) {
         self.0.push((what, Sha256::digest(bytes).into()));
     }
 
-    /// All files of another.
+    /// Adds all files of another.
     pub fn append(&mut self, other: &Self) {
         self.0.extend_from_slice(&other.0);
     }
 
-    /// What was there `before` already and has other contents now. (What was not is told by the setting that names it.)
+    /// The files that were there `before` and have other contents now. (The setting that names a new file reports
+    /// that one.)
     pub fn changed_since(&self, before: &Self) -> Vec<&'static str> {
         let other = |(what, digest): &&(&'static str, [u8; 32])| {
             before.0.iter().any(|(also, other)| what == also && digest != other)
@@ -27,7 +28,7 @@ impl Contents {
     }
 }
 
-/// A text without the byte order mark that some editors put in front of it.
+/// Removes the byte order mark that some editors write at the beginning.
 pub fn without_mark(text: &[u8]) -> &[u8] {
     text.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(text)
 }

@@ -1,4 +1,4 @@
-//! Where and how a listener listens: [`Endpoint`], [`Transport`] and [`TlsRecords`].
+//! The address and the kind of a listener: [`Endpoint`], [`Transport`] and [`TlsRecords`].
 
 use std::{
     fmt,
@@ -6,19 +6,19 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Where a listener is.
+/// The address of a listener.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Endpoint {
     /// An address and port of TCP.
     Ip(SocketAddr),
     /// The path of a Unix socket.
     Unix(PathBuf),
-    /// The name of sockets that systemd opened and passes (`FileDescriptorName=` of a socket unit). Where they are is
-    /// known when they are taken.
+    /// The name of sockets that systemd opened and passes (`FileDescriptorName=` of a socket unit). Their addresses
+    /// are known when they are taken over.
     Passed(String),
 }
 
-/// What is spoken below MQTT on a listener's connections.
+/// The protocol below MQTT on a listener's connections.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Transport {
     /// TCP.
@@ -37,16 +37,16 @@ pub enum Transport {
 /// How MQTT packets are put into TLS records (and, with WebSocket over TLS, into frames).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TlsRecords {
-    /// A record has one packet, or a part of one. Clients that read one packet each time their socket is readable need
-    /// this: OpenSSL takes a whole record from the socket, and poll reports no more for what is left of it.
+    /// A record has one packet, or a part of one. Clients that read one packet each time their socket becomes
+    /// readable need this: OpenSSL reads a whole record, and poll does not report the rest of it.
     #[default]
     Packet,
-    /// A record has as many packets as fit: fewer bytes, less work for both sides.
+    /// A record has as many packets as fit: fewer bytes, and less work for both sides.
     Batch,
 }
 
 impl Endpoint {
-    /// Can only this machine reach it? Nobody knows that of a socket that systemd passes.
+    /// Can only this machine reach it? `false` for a socket that systemd passes: its address is unknown.
     pub fn is_loopback(&self) -> bool {
         match self {
             Self::Ip(address) => address.ip().is_loopback(),
@@ -55,7 +55,7 @@ impl Endpoint {
         }
     }
 
-    /// The address, where it is one of TCP.
+    /// The address, if it is one of TCP.
     pub fn socket_addr(&self) -> Option<SocketAddr> {
         match self {
             Self::Ip(address) => Some(*address),
@@ -63,7 +63,7 @@ impl Endpoint {
         }
     }
 
-    /// The path, where it is that of a Unix socket.
+    /// The path, if it is that of a Unix socket.
     pub fn path(&self) -> Option<&Path> {
         match self {
             Self::Ip(_) | Self::Passed(_) => None,
@@ -71,7 +71,7 @@ impl Endpoint {
         }
     }
 
-    /// As `--listen` takes it: `127.0.0.1:1883`, `tls://0.0.0.0:8883`, `unix:/run/dunlin.sock`, `systemd:mqtt`.
+    /// The form of `--listen`: `127.0.0.1:1883`, `tls://0.0.0.0:8883`, `unix:/run/dunlin.sock`, `systemd:mqtt`.
     pub fn with(&self, transport: Transport) -> impl fmt::Display {
         let scheme = match transport {
             Transport::Tcp => "",
@@ -101,7 +101,7 @@ impl fmt::Display for Endpoint {
 }
 
 impl Transport {
-    /// As in the configuration: `tcp`, `tls`, `ws`, `wss` or `unix`.
+    /// The name in the configuration: `tcp`, `tls`, `ws`, `wss` or `unix`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Tcp => "tcp",
@@ -112,7 +112,7 @@ impl Transport {
         }
     }
 
-    /// The port that is meant where none is given: IANA's for MQTT, and what brokers use for WebSocket by convention.
+    /// The default port: IANA's for MQTT, and the one that brokers conventionally use for WebSocket.
     pub const fn default_port(self) -> u16 {
         match self {
             Self::Tcp | Self::Unix => 1883,

@@ -1,6 +1,6 @@
-//! The words every room shares: [`QoS`], [`PacketId`], [`ClientId`], [`UserName`], [`ProtocolVersion`], [`Endpoint`],
-//! [`Transport`], [`TlsRecords`], [`QueueFull`], [`SessionOwnership`], [`ClientIdBinding`], [`SubscriptionOptions`],
-//! [`SharedSubscriptions`], [`Contents`], [`Role`], [`Secret`]. Nothing here does anything.
+//! The words that all rooms share: [`QoS`], [`PacketId`], [`ClientId`], [`UserName`], [`ProtocolVersion`],
+//! [`Endpoint`], [`Transport`], [`TlsRecords`], [`QueueFull`], [`SessionOwnership`], [`ClientIdBinding`],
+//! [`SubscriptionOptions`], [`SharedSubscriptions`], [`Contents`], [`Role`], [`Secret`]. They have no behaviour.
 
 mod contents;
 mod listening;
@@ -34,7 +34,7 @@ pub enum QoS {
 }
 
 impl QoS {
-    /// The QoS of the two bits that encode it on the wire; `None` for the reserved value 3.
+    /// Decodes the two bits of the wire; `None` for the reserved value 3.
     pub const fn from_bits(bits: u8) -> Option<Self> {
         match bits {
             0 => Some(Self::AtMostOnce),
@@ -53,7 +53,7 @@ impl PacketId {
     /// The first Packet Identifier.
     pub const MIN: Self = Self(NonZeroU16::MIN);
 
-    /// `None` where `id` is 0, which no Packet Identifier may be.
+    /// `None` if `id` is 0, which is not a valid Packet Identifier.
     pub const fn new(id: u16) -> Option<Self> {
         match NonZeroU16::new(id) {
             Some(id) => Some(Self(id)),
@@ -73,7 +73,7 @@ impl fmt::Display for PacketId {
     }
 }
 
-/// Client Identifier (MQTT 3.1.1 section 3.1.3.1); cheap to clone, one pointer large.
+/// Client Identifier (MQTT 3.1.1 section 3.1.3.1); cheap to clone, as large as a pointer.
 #[derive(Clone)]
 pub struct ClientId(ThinArc<(), u8>);
 
@@ -90,7 +90,7 @@ impl From<&str> for ClientId {
     }
 }
 
-/// User Name (MQTT 3.1.1 section 3.1.3.4), as a connection keeps it: one pointer large.
+/// User Name (MQTT 3.1.1 section 3.1.3.4); as large as a pointer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UserName(ClientId);
 
@@ -133,7 +133,7 @@ impl fmt::Display for ClientId {
     }
 }
 
-/// The version of the protocol that a client speaks, as the Protocol Level of its CONNECT says (section 3.1.2.2).
+/// The protocol version of a client, from the Protocol Level of its CONNECT (section 3.1.2.2).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ProtocolVersion {
     /// MQTT 3.1: `MQIsdp`, level 3.
@@ -155,10 +155,10 @@ impl fmt::Display for ProtocolVersion {
     }
 }
 
-/// Who may have a session that another user has.
+/// Which clients may have the session of another user.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SessionOwnership {
-    /// Nobody, while that user is configured.
+    /// No client, as long as that user is configured.
     #[default]
     User,
     /// Every client that is let in.
@@ -168,43 +168,43 @@ pub enum SessionOwnership {
 /// How a Client Identifier is bound to the client's user name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ClientIdBinding {
-    /// Not at all.
+    /// It is not bound.
     #[default]
     Any,
     /// It is the user name.
     IsUser,
-    /// It begins with it.
+    /// It begins with the user name.
     BeginsWithUser,
-    /// The user name takes its place, whatever the client gives.
+    /// The user name replaces it.
     FromUser,
 }
 
 /// Which message is dropped when a session's queue is full.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum QueueFull {
-    /// The one that arrives.
+    /// The new one.
     #[default]
     DropNewest,
-    /// The one that has waited longest.
+    /// The oldest one.
     DropOldest,
-    /// The oldest of the same topic. Where none waits: the oldest for whose topic a newer one waits. Where each is the
-    /// newest of its topic: the one that has waited longest.
+    /// The oldest message of the same topic. If there is none: the oldest one that has a newer one of its topic. If
+    /// each is the newest of its topic: the oldest one.
     KeepLast,
 }
 
-/// Which member of a group of shared subscriptions gets a message (MQTT 5 section 4.8.2).
+/// The policy by which a group of shared subscriptions chooses the member for a message (MQTT 5 section 4.8.2).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SharedSubscriptions {
-    /// One after the other, of those that are connected and have room.
+    /// One after the other, of the members that are connected and have room.
     #[default]
     RoundRobin,
-    /// Any of those.
+    /// Any of these.
     Random,
-    /// The same one until its client is away or does not take what it is sent.
+    /// The same member until it disconnects or does not read its messages.
     Sticky,
-    /// By the Client Identifier of the publisher: the same one while the same members are connected.
+    /// By the Client Identifier of the publisher: the same member while the connected members stay the same.
     HashClient,
-    /// By the topic.
+    /// The same by the topic.
     HashTopic,
     /// There are no new shared subscriptions; those that there are go on, as by [`RoundRobin`](Self::RoundRobin).
     Off,
