@@ -1,5 +1,5 @@
-//! Certificates to try TLS with: [`make`] a certificate authority of one's own, and what it signs for a server and a
-//! client. They are for development: the key of the authority lies beside them.
+//! Certificates for trying out TLS: [`make`] creates a certificate authority, and signs certificates for a server and a
+//! client. They are for development only: the key of the authority is stored beside them.
 
 use std::{
     fmt, fs,
@@ -18,31 +18,31 @@ use thiserror::Error;
 
 use crate::clock::Clock;
 
-/// What was made; its text says how to use it.
+/// The result; its text describes its use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Made {
     dir: PathBuf,
     host: String,
 }
 
-/// Why nothing was made, or not all.
+/// The reason why nothing, or not everything, was made.
 #[derive(Debug, Error)]
 pub enum CertsError {
-    /// A file is there.
+    /// A file exists already.
     #[error("{} already exists; give another --dir, or --force to replace the files", .0.display())]
     Exists(PathBuf),
-    /// A name that no certificate can have.
+    /// A name that a certificate cannot have.
     #[error("{0:?} is not a host name or address for a certificate; write one such as \"localhost\" or \"192.0.2.7\"")]
     Host(String),
-    /// No host at all.
+    /// No host is given.
     #[error("no host is named; write --host NAME with the name or address that clients connect to")]
     NoHost,
     /// A file cannot be written.
     #[error("cannot write {}: {error}", .path.display())]
     Write {
-        /// Which.
+        /// The path.
         path: PathBuf,
-        /// What the system says, and part of the text.
+        /// The system's error, which is part of the text.
         error: io::Error,
     },
     /// The certificates cannot be made.
@@ -51,8 +51,8 @@ pub enum CertsError {
 }
 
 /// Makes `ca.pem`, `server.pem` for these host names and addresses, `client.pem` with the Common Name `client`, and a
-/// key for each (`….key`, mode 0600) in `dir`. Files that are there are replaced only if `force` is set; otherwise
-/// nothing is written.
+/// key for each (`….key`, mode 0600) in `dir`. Existing files are replaced only if `force` is set; otherwise nothing is
+/// written.
 pub fn make(dir: &Path, hosts: &[String], client: &str, force: bool) -> Result<Made, CertsError> {
     let host = hosts.first().ok_or(CertsError::NoHost)?.clone();
     let there = FILES.iter().map(|name| dir.join(name)).find(|path| fs::symlink_metadata(path).is_ok());
@@ -87,7 +87,7 @@ fn named(name: &str) -> CertificateParams {
     params.distinguished_name = DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, name);
     let now = Clock::system().wall();
-    // a clock that is a little behind is no reason to refuse
+    // tolerates a clock that is a little slow
     params.not_before = (now - Duration::from_secs(60 * 60)).into();
     params.not_after = (now + VALIDITY).into();
     params
@@ -109,7 +109,7 @@ fn write(dir: &Path, name: &str, certificate: &str, key: &KeyPair) -> Result<(),
     write_file(&dir.join(format!("{name}.key")), &key.serialize_pem(), 0o600)
 }
 
-/// A new file, never one that was there: that might have another mode, or be a link to elsewhere.
+/// Creates a new file; an existing one could have another mode, or be a symbolic link.
 fn write_file(path: &Path, text: &str, mode: u32) -> Result<(), CertsError> {
     let fresh = || {
         match fs::remove_file(path) {
@@ -132,9 +132,9 @@ impl fmt::Display for Made {
     }
 }
 
-/// What [`make`] makes.
+/// The files that [`make`] creates.
 pub const FILES: [&str; 6] = ["ca.pem", "ca.key", "server.pem", "server.key", "client.pem", "client.key"];
-/// As long as browsers and operating systems put up with, less a little.
+/// A little less than the longest validity that browsers and operating systems accept.
 const VALIDITY: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 #[cfg(test)]

@@ -26,13 +26,13 @@
 //! lock held, and no input or output happens with one held that a connection takes.
 
 #![cfg_attr(not(test), warn(clippy::disallowed_methods))]
-// what only the binary uses is not used where parts of the broker are left out
+// without all features, the code that only the binary uses is dead
 #![cfg_attr(
     not(all(feature = "http", feature = "store", feature = "tls", feature = "websocket")),
     allow(dead_code, unreachable_code, unused_imports)
 )]
 
-// What an embedder needs is exported below. The modules are for the binary, tests, benches and fuzz targets.
+// The items for embedding programs are exported below. The modules are for the binary, tests, benches and fuzz targets.
 #[cfg(feature = "http")]
 mod admin;
 #[cfg(not(feature = "http"))]
@@ -87,7 +87,7 @@ pub use session::{Bound, CloseReason, Missed, Outgoing};
 pub use topic::{TopicFilter, TopicName};
 pub use types::{ClientId, ProtocolVersion, QoS, QueueFull, RetainHandling, SubscriptionOptions};
 
-/// The Rust of this page runs as documentation tests.
+/// Runs the Rust of this page as documentation tests.
 #[cfg(doctest)]
 #[doc = include_str!("../docs/library.md")]
 mod page_for_embedders {}

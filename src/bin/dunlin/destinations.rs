@@ -1,4 +1,4 @@
-//! Where lines of the log go beside standard error: a file that is opened anew and rotated, and syslog.
+//! The destinations of the log beside standard error: a file that is reopened and rotated, and syslog.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// A file that lines are appended to.
+/// A file to which lines are appended.
 pub struct LogFile {
     path: PathBuf,
     file: File,
@@ -15,32 +15,32 @@ pub struct LogFile {
     rotation: Option<Rotation>,
 }
 
-/// When a file is put aside, and how many of those are kept.
+/// When a file is rotated, and how many rotated files are kept.
 #[derive(Clone, Copy)]
 pub struct Rotation {
-    /// Its size in bytes, at most.
+    /// Its largest size in bytes.
     pub size: u64,
-    /// Files beside the one that is written.
+    /// Number of rotated files.
     pub keep: u32,
 }
 
 impl LogFile {
-    /// Makes it if it is not there; others than its owner and group may not read it.
+    /// Creates it if it is missing; only its owner and group may read it.
     pub fn open(path: &Path, rotation: Option<Rotation>) -> io::Result<Self> {
-        // a reload opens it again, and its working directory may be another one by then
+        // a reload reopens it, and the working directory may have changed by then
         let path = std::path::absolute(path)?;
         let file = OpenOptions::new().append(true).create(true).mode(0o640).open(&path)?;
         let size = file.metadata()?.len();
         Ok(Self { path, file, size, rotation })
     }
 
-    /// Opens it again by its name: another program may have renamed it.
+    /// Reopens it by its name, because another program may have renamed it.
     pub fn reopen(&mut self) -> io::Result<()> {
         *self = Self::open(&self.path, self.rotation)?;
         Ok(())
     }
 
-    /// Puts the file aside first if the line would make it too large.
+    /// First rotates the file if the line would make it too large.
     pub fn write(&mut self, line: &[u8]) -> io::Result<()> {
         let size = self.size + line.len() as u64;
         if let Some(rotation) = self.rotation.filter(|rotation| self.size > 0 && size > rotation.size) {
@@ -79,14 +79,14 @@ pub struct Syslog {
     facility: u8,
 }
 
-/// Where it listens (syslog(3)).
+/// The socket of syslog (syslog(3)).
 pub const DEV_LOG: &str = "/dev/log";
 
 impl Syslog {
-    /// `facility`: its number in syslog(3). Nobody needs to listen yet.
+    /// `facility`: its number in syslog(3). Syslog may start later.
     pub fn open(path: &Path, facility: u8) -> io::Result<Self> {
         let socket = UnixDatagram::unbound()?;
-        // the log's thread may wait a moment, as lines wait for it
+        // the log's thread may wait for a moment: lines wait in its queue
         socket.set_write_timeout(Some(std::time::Duration::from_millis(100)))?;
         Ok(Self { socket, path: path.into(), facility })
     }

@@ -1,5 +1,5 @@
 //! The log of the binary: `tracing` events as lines on standard error, in a file and in syslog, in text or JSON, with a
-//! level that can be changed while it runs. It decides how a line looks, and not which lines there are.
+//! level that can be changed at run time. It formats lines and does not decide which ones are logged.
 
 use std::{
     fmt::{Debug, Write},
@@ -42,20 +42,20 @@ use tracing_subscriber::{
 
 use crate::destinations::{DEV_LOG, LogFile, Rotation, Syslog};
 
-/// Changes the level of the log that [`init`] set up. When it is dropped, what was logged is written.
+/// Changes the level of the log that [`init`] set up. Dropping it writes all queued lines.
 pub struct LevelHandle {
     level: reload::Handle<Targets, Registry>,
     lines: Lines,
 }
 
 impl LevelHandle {
-    /// Opens the log's file by its name again.
+    /// Reopens the log's file by its name.
     pub fn reopen(&self) {
-        // with a full queue it is written where it was
+        // if the queue is full, the old file is written further
         let _ = self.lines.queue.try_send(Entry::Reopen);
     }
 
-    /// From now on the log has the lines that `log` says.
+    /// Applies another configuration of the log.
     pub fn set(&self, log: &LogConfig) -> anyhow::Result<()> {
         self.level.reload(targets(log)).context("cannot change the log level")
     }
@@ -67,7 +67,7 @@ impl Drop for LevelHandle {
     }
 }
 
-/// Sends every event from here on to where the configuration says. Once in a process.
+/// Sends all later events to the configured destinations. Call it once in a process.
 pub fn init(log: &LogConfig) -> anyhow::Result<LevelHandle> {
     let (filter, handle) = reload::Layer::new(targets(log));
     let outputs = Outputs::open(log)?;
@@ -79,7 +79,7 @@ pub fn init(log: &LogConfig) -> anyhow::Result<LevelHandle> {
     Ok(LevelHandle { level: handle, lines: queue })
 }
 
-/// How lines are written there.
+/// The layer that formats lines for one destination.
 fn layer<S>(format: LogFormat, queue: &Lines, to: To) -> Box<dyn Layer<S> + Send + Sync>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
@@ -104,8 +104,8 @@ where
     }
 }
 
-/// Says on standard error why the process ends, when the log has not begun or has ended: as one line of it, if that is
-/// JSON.
+/// Writes on standard error why the process ends, before the log has begun or after it has ended: as one JSON line if
+/// the log has that format.
 pub fn failure(text: &str, format: LogFormat) {
     let line = match format {
         LogFormat::Text if is_journal() => format!("<{}>dunlin: {text}", priority(Level::ERROR)),
@@ -115,7 +115,7 @@ pub fn failure(text: &str, format: LogFormat) {
     let _ = writeln!(io::stderr(), "{line}");
 }
 
-/// Says all that is wrong, a line each; the exit code of the process.
+/// Writes all errors, a line each. Returns the exit code of the process.
 pub fn failures(texts: &[String], format: LogFormat) -> ExitCode {
     texts.iter().for_each(|text| failure(text, format));
     ExitCode::FAILURE
@@ -127,7 +127,7 @@ fn json_line(message: &str) -> String {
     serde_json::to_string(&line).unwrap_or_default()
 }
 
-/// With the names and the order that the log's own lines have.
+/// A line with the names and the order of the log's own lines.
 #[derive(Serialize)]
 struct Line<'a> {
     timestamp: String,
@@ -135,7 +135,7 @@ struct Line<'a> {
     message: &'a str,
 }
 
-/// An error and its causes. Most errors have the text of their cause in their own: it is not told twice.
+/// An error and its causes. Most errors contain the text of their cause; it is not repeated.
 pub fn told(error: &anyhow::Error) -> String {
     error
         .chain()
@@ -147,8 +147,8 @@ pub fn told(error: &anyhow::Error) -> String {
         .unwrap_or_default()
 }
 
-/// The way to where lines go, through a thread of its own: where nobody reads them, they are dropped and counted, and
-/// clients served.
+/// The queue to the thread that writes lines. If the destination does not accept them, lines are dropped and counted,
+/// and clients are served.
 #[derive(Clone)]
 struct Lines {
     queue: SyncSender<Entry>,
@@ -156,7 +156,7 @@ struct Lines {
     to: To,
 }
 
-/// Where a line goes.
+/// The destination of a line.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum To {
     Stderr,
@@ -166,13 +166,13 @@ enum To {
 
 enum Entry {
     Line(To, Vec<u8>),
-    /// The file is opened again.
+    /// Reopens the file.
     Reopen,
-    /// To be answered when all before it is written.
+    /// Is answered after all earlier lines were written.
     Flush(SyncSender<()>),
 }
 
-/// Lines that may wait.
+/// Capacity of the queue in lines.
 const WAITING: usize = 4096;
 /// How long the end of the process waits for a reader of the log.
 const AT_THE_END: Duration = Duration::from_secs(1);
@@ -189,18 +189,18 @@ impl Lines {
     fn flush(&self) {
         let (done, is_done) = sync_channel(1);
         if self.queue.try_send(Entry::Flush(done)).is_ok() {
-            // a reader that is slower loses the last lines
+            // a slower reader loses the last lines
             let _ = is_done.recv_timeout(AT_THE_END);
         }
     }
 }
 
-/// What lines are written to beside standard error.
+/// The destinations beside standard error.
 #[derive(Default)]
 struct Outputs {
     file: Option<LogFile>,
     syslog: Option<Syslog>,
-    /// The last write to the file failed, and standard error was told.
+    /// The last write to the file failed, and was reported on standard error.
     is_failing: bool,
 }
 
@@ -215,7 +215,7 @@ impl Outputs {
         Ok(Self { file, syslog: syslog.transpose().context("cannot log to syslog")?, is_failing: false })
     }
 
-    /// Ends when nobody can log any more. There is nobody to tell that a line cannot be written.
+    /// Runs until all senders are dropped. A failed write to standard error is ignored: it cannot be reported.
     fn write_lines(mut self, entries: &Receiver<Entry>, dropped: &AtomicUsize) {
         for entry in entries {
             match entry {
@@ -250,7 +250,7 @@ impl Outputs {
         }
     }
 
-    /// Says once on standard error that the file cannot be written.
+    /// Reports once on standard error that the file cannot be written.
     fn tell(&mut self, written: io::Result<()>) {
         if let (Err(error), false) = (&written, self.is_failing) {
             failure(&format!("the log cannot be written to log.file: {error}"), LogFormat::Text);
@@ -273,8 +273,8 @@ impl io::Write for Lines {
     }
 }
 
-/// Dunlin at the level of the configuration; of what others say, warnings, and of clients that come and go too, if so
-/// configured.
+/// dunlin's lines at the configured level; warnings of other crates; connects and disconnects if `log.connections` is
+/// set.
 fn targets(log: &LogConfig) -> Targets {
     let level = match log.level {
         LogLevel::Error => LevelFilter::ERROR,
@@ -289,7 +289,7 @@ fn targets(log: &LogConfig) -> Targets {
 }
 
 /// The message and fields of a text line. Clients choose some values, such as their Client Identifier, and may put any
-/// character in them: a value is quoted and escaped unless it can only be read as one value. (JSON quotes by itself.)
+/// character in them. So a value is quoted and escaped unless it can only be read as one value. (JSON always quotes.)
 pub struct TextFields;
 
 impl<'w> FormatFields<'w> for TextFields {
@@ -302,7 +302,7 @@ impl<'w> FormatFields<'w> for TextFields {
 
 struct TextLine<'a, 'w> {
     out: &'a mut Writer<'w>,
-    /// The text of the field that is written.
+    /// The text of the current field.
     value: String,
     is_first: bool,
     result: std::fmt::Result,
@@ -314,7 +314,7 @@ impl TextLine<'_, '_> {
             self.out.write_char(' ')?;
         }
         match &*self.value {
-            // its words are the program's own
+            // its words are constants of the program
             message if name == "message" => OneLine(self.out).write_str(message),
             value if is_one_word(value) => write!(self.out, "{name}={value}"),
             value => write!(self.out, "{name}={value:?}"),
@@ -334,8 +334,8 @@ impl Visit for TextLine<'_, '_> {
     }
 }
 
-/// Can this text be read as one value without quotes? Anything that ends a value, begins another field, escapes, or is
-/// not shown as what it is, needs them.
+/// Can this text be read as one value without quotes? False if it has a character that ends a value, begins another
+/// field, is an escape, or is invisible.
 fn is_one_word(text: &str) -> bool {
     let is_shown = |c: char| c.is_ascii_graphic() || !c.is_ascii() && c.escape_debug().len() == 1;
     let stands = |c: char| !matches!(c, '=' | '"' | '\\') && !c.is_whitespace() && is_shown(c);
@@ -355,15 +355,15 @@ impl Write for OneLine<'_, '_> {
     }
 }
 
-/// Does systemd's journal read standard error? It says so with the device and inode of the stream that it gave, which
-/// may be another one by now (systemd.exec(5), `JOURNAL_STREAM`).
+/// Does systemd's journal read standard error? `JOURNAL_STREAM` has the device and inode of the stream that systemd
+/// passed; standard error may be another one by now (systemd.exec(5)).
 fn is_journal() -> bool {
     let stream = std::env::var("JOURNAL_STREAM").unwrap_or_default();
     let about = rustix::fs::fstat(io::stderr());
     about.is_ok_and(|about| stream == format!("{}:{}", about.st_dev, about.st_ino))
 }
 
-/// The priority of syslog(3) that a line of this level has in the journal.
+/// The priority in syslog(3) of a line of this level.
 fn priority(level: Level) -> u8 {
     match level {
         Level::ERROR => 3,
@@ -373,14 +373,14 @@ fn priority(level: Level) -> u8 {
     }
 }
 
-/// A line names the module that wrote it only if that helps: at level debug or trace, and if it is not dunlin's.
+/// Adds the module that wrote a line if that helps: at level debug or trace, and if it is not dunlin's.
 struct WithTarget<F> {
     with: F,
     without: F,
 }
 
 impl<F> WithTarget<F> {
-    /// `format` makes one that names the module, or one that does not.
+    /// `format` makes a formatter with the module's name, or one without.
     fn of(format: impl Fn(bool) -> F) -> Self {
         Self { with: format(true), without: format(false) }
     }
@@ -399,8 +399,8 @@ where
     }
 }
 
-/// A text line behind the prefix that the journal and syslog take its priority from (sd-daemon(3)). They have time
-/// stamps of their own.
+/// A text line after the prefix from which the journal and syslog take its priority (sd-daemon(3)). They add time
+/// stamps themselves.
 struct ForJournal<F>(F);
 
 impl<S, N, F> FormatEvent<S, N> for ForJournal<F>

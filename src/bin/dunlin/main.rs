@@ -59,12 +59,12 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         return server::check(cli)
             .map_or_else(|wrong| Ok(log::failures(&wrong, cli.error_format())), |text| print(&text));
     }
-    // before the process opens anything: a number that is not passed is not open then
+    // before the process opens anything, so that no other file has the number of a passed socket
     let sockets = service::passed_sockets()?;
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(serve::serve(cli, sockets))
 }
 
-/// The program that reads standard output may have seen enough and be gone.
+/// Prints a text. A closed standard output is not an error: the reader may have stopped early.
 fn print(text: &str) -> anyhow::Result<ExitCode> {
     match io::stdout().write_all(text.as_bytes()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error).context("cannot write"),

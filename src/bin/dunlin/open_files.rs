@@ -1,14 +1,14 @@
-//! The limit of open files of the process: raised as far as the system lets it, and what that means for the number of
-//! connections. An embedding program has limits of its own to think of, so this is the binary's.
+//! The process's limit of open files: raised as far as the system allows, and the number of connections for which it
+//! suffices. The library does not do this, because an embedding program has its own limit.
 
 use dunlin::Config;
 use rustix::process::{Resource, getrlimit, setrlimit};
 
-/// The limit of open files, and what the log has about it.
+/// The limit of open files, and the state of its log lines.
 pub struct OpenFiles {
-    /// `None`: there is none.
+    /// `None`: unlimited.
     limit: Option<u64>,
-    /// Open files beside those of connections, when the process started.
+    /// Open files other than those of connections, at the start of the process.
     others: Option<usize>,
     found: Option<TooLow>,
     logged: Option<TooLow>,
@@ -21,7 +21,7 @@ struct TooLow {
     is_configured: bool,
     open_files: usize,
     needed: usize,
-    /// Connections that fit.
+    /// Number of connections that fit.
     possible: usize,
 }
 
@@ -31,19 +31,19 @@ impl OpenFiles {
         let mut limit = getrlimit(Resource::Nofile);
         if limit.current != limit.maximum {
             limit.current = limit.maximum;
-            // where the system refuses, what was in force still is
+            // if the system refuses, the old limit stays
             let _ = setrlimit(Resource::Nofile, limit);
         }
         Self { limit: getrlimit(Resource::Nofile).current, others: None, found: None, logged: None }
     }
 
-    /// Lowers `limits.max_connections` to what the limit suffices for, unless it is configured.
+    /// Lowers `limits.max_connections` to the number that fits, unless it is configured.
     pub fn fit(&mut self, config: &mut Config) {
         let others = *self.others.get_or_insert_with(|| others(config));
         self.found = self.limit.and_then(|limit| fit(config, usize::try_from(limit).unwrap_or(usize::MAX), others));
     }
 
-    /// Logs what `fit` found, unless it is what was logged before.
+    /// Logs the result of `fit`, unless it was logged before.
     pub fn log(&mut self) {
         if self.found != self.logged {
             self.found.iter().for_each(TooLow::log);
@@ -80,7 +80,7 @@ fn fit(config: &mut Config, open_files: usize, others: usize) -> Option<TooLow> 
     if open_files >= needed {
         return None;
     }
-    // a very low limit is shared
+    // with a very low limit, half of it is for connections
     let possible = open_files.saturating_sub(others).max(open_files / 2).max(1);
     let is_configured = config.origins.of("limits.max_connections").is_some();
     if !is_configured {
@@ -89,7 +89,7 @@ fn fit(config: &mut Config, open_files: usize, others: usize) -> Option<TooLow> 
     Some(TooLow { max_connections, is_configured, open_files, needed, possible })
 }
 
-/// Open files beside those of connections, generously: listeners, logs, what each thread has, and the store.
+/// A generous estimate of open files other than those of connections: listeners, logs, threads, and the store.
 fn others(config: &Config) -> usize {
     const ALWAYS: usize = 128;
     const OF_A_WORKER: usize = 4;

@@ -1,5 +1,5 @@
 //! Reloads the configuration at SIGHUP, and with `watch = true` when a file changes, and logs the result.
-//! [`Server::reload`] puts it in force.
+//! [`Server::reload`] applies it.
 
 use std::path::PathBuf;
 
@@ -12,7 +12,7 @@ use tokio::signal::unix::Signal;
 
 use crate::{log, open_files::OpenFiles};
 
-/// What asks for the configuration to be read again.
+/// The events that ask for a reload.
 pub struct Reloads<'a> {
     cli: &'a Cli,
     hangup: Signal,
@@ -21,7 +21,7 @@ pub struct Reloads<'a> {
 }
 
 impl<'a> Reloads<'a> {
-    /// `config` is what was read with `cli`; the limit of open files may lower a limit in it.
+    /// `config` is the configuration that was read with `cli`; the limit of open files may lower a limit in it.
     pub fn new(cli: &'a Cli, config: &mut Config, hangup: Signal) -> Self {
         let mut reloads = Self { cli, hangup, watch: None, open_files: OpenFiles::raise() };
         reloads.open_files.fit(config);
@@ -29,12 +29,12 @@ impl<'a> Reloads<'a> {
         reloads
     }
 
-    /// To be called when the server runs with that configuration.
+    /// Call it when the server runs with that configuration.
     pub fn started(&mut self) {
         self.open_files.log();
     }
 
-    /// Ends when somebody asks; who asks over HTTP is to be answered.
+    /// Completes when a reload is requested. A request over HTTP is returned, to be answered.
     pub async fn asked(&mut self, server: &Server) -> Option<ReloadAsked> {
         let changed = async {
             match &mut self.watch {
@@ -49,8 +49,8 @@ impl<'a> Reloads<'a> {
         }
     }
 
-    /// Reads the configuration again, with the same flags over it; if that fails, which is logged, all stays as it is.
-    /// Gives what changed, a line each.
+    /// Reads the configuration again, with the same flags. If that fails, the error is logged and nothing changes.
+    /// Returns the changes, a line each.
     pub async fn run(&mut self, server: &Server, level: &log::LevelHandle) -> Result<Vec<String>, String> {
         level.reopen();
         if let Some(watch) = &mut self.watch {
@@ -59,7 +59,7 @@ impl<'a> Reloads<'a> {
         let error = match self.cli.resolve() {
             Ok(mut config) => {
                 self.open_files.fit(&mut config);
-                // also where it is not put in force: a change of a file that it names may mend it
+                // also if the new configuration is not applied: a change of one of its files may correct it
                 self.follow(&config);
                 match server.reload(&config).await {
                     Ok(changed) => {

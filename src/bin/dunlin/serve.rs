@@ -1,4 +1,4 @@
-//! The life of a broker: from its start until a signal or its store ends it.
+//! The life of a broker: from its start until a signal or a failed store ends it.
 
 use std::{
     os::fd::OwnedFd,
@@ -13,7 +13,7 @@ use crate::{log, reload, service, signals};
 
 /// Runs the server until a signal ends it.
 pub async fn serve(cli: &Cli, sockets: Vec<(String, OwnedFd)>) -> anyhow::Result<ExitCode> {
-    // before the configuration is read: a SIGHUP that comes meanwhile has it read again
+    // before the configuration is read, so that a SIGHUP meanwhile causes a reload
     let (mut stop, hangup) = signals::listen().context("cannot listen for signals")?;
     let mut config = cli.resolve()?;
     let level = log::init(&config.log)?;
@@ -32,7 +32,7 @@ pub async fn serve(cli: &Cli, sockets: Vec<(String, OwnedFd)>) -> anyhow::Result
     let has_failed = loop {
         tokio::select! {
             () = stop.asked() => break false,
-            // nothing more can be acknowledged: better none than one that acknowledges nothing
+            // nothing can be acknowledged any more: a broker that ends is better than one that never acknowledges
             _logged = server.failed() => break true,
             asked = reloads.asked(&server) => {
                 manager.reloading();

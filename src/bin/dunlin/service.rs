@@ -1,5 +1,5 @@
-//! The process as a service of systemd: takes the sockets that systemd passes (sd_listen_fds(3)), and reports that it
-//! starts, serves, reloads, stops, and that its threads are alive (sd_notify(3)). Does nothing without systemd.
+//! The process as a service of systemd: takes over the sockets that systemd passes (sd_listen_fds(3)), and reports
+//! start, readiness, reload, stop, and signs of life (sd_notify(3)). Does nothing without systemd.
 
 use std::{
     env,
@@ -25,11 +25,11 @@ use anyhow::Context;
 use dunlin::{Clock, server::Pulse};
 use sd_notify::NotifyState;
 
-/// The sockets that systemd passes, with their names. To be called once, before anything is opened.
+/// The sockets that systemd passes, with their names. Call it once, before anything is opened.
 pub fn passed_sockets() -> anyhow::Result<Vec<(String, OwnedFd)>> {
     const FAILED: &str = "cannot take the sockets that systemd passes (LISTEN_FDS)";
     if sd_notify::listen_fds().context(FAILED)?.len() == 0 {
-        // names without sockets are those of another process that this one has inherited the environment of
+        // names without sockets were inherited with the environment of another process
         return Ok(Vec::new());
     }
     let passed = sd_notify::listen_fds_with_names().context(FAILED)?;
@@ -40,26 +40,26 @@ pub fn passed_sockets() -> anyhow::Result<Vec<(String, OwnedFd)>> {
     Ok(sockets.collect())
 }
 
-/// The service manager that started the process, if one wants to be told.
+/// The service manager that started the process, if there is one.
 pub struct Manager {
     thread: Option<Sender<State>>,
 }
 
-/// What is reported from time to time.
+/// The state that is reported regularly.
 enum State {
-    /// Progress, while there is some: what was counted.
+    /// Starting: reports progress as long as this counter rises.
     Starting(Arc<AtomicU64>),
-    /// That the threads serve, and how many clients there are, if the status is not that any more.
+    /// Serving: reports that the threads answer, and a status line when it has changed.
     Serving { pulse: Pulse, error: Option<String>, status: String },
-    /// Nothing more than that the process lives, until then.
+    /// Stopping: reports only that the process is alive, until this time.
     Stopping(Instant),
 }
 
-/// How long a start may take after each sign of progress, at least, and a stop beyond the grace.
+/// The least time that a start may take after each sign of progress, and a stop beyond the grace.
 const LONGER: Duration = Duration::from_secs(30);
 
 impl Manager {
-    /// Reports, from now on, that the process starts, as long as `progress` is made.
+    /// Reports from now on that the process starts, as long as `progress` rises.
     pub fn starting(progress: Arc<AtomicU64>) -> anyhow::Result<Self> {
         if notify_socket().is_none() {
             return Ok(Self { thread: None });
@@ -75,7 +75,7 @@ impl Manager {
         Ok(Self { thread: Some(states) })
     }
 
-    /// All listeners accept; `error`: why the last reload left the configuration as it was.
+    /// All listeners accept. `error`: the reason why the last reload failed.
     pub fn serving(&self, pulse: Pulse, error: Option<String>) {
         self.tell(|| {
             let status = status(&pulse, error.as_deref());
@@ -84,7 +84,7 @@ impl Manager {
         });
     }
 
-    /// The configuration is read again, until [`serving`](Self::serving).
+    /// The configuration is being read again, until [`serving`](Self::serving).
     pub fn reloading(&self) {
         if self.thread.is_some() {
             match NotifyState::monotonic_usec_now() {
@@ -94,7 +94,7 @@ impl Manager {
         }
     }
 
-    /// The process ends within `grace`, and little more.
+    /// The process ends within `grace`, or little later.
     pub fn stopping(&self, grace: Duration) {
         self.tell(|| {
             let time = grace + LONGER;
@@ -111,17 +111,17 @@ impl Manager {
     }
 }
 
-/// The thread that reports what is true for a while only.
+/// The state of the thread that reports regularly.
 struct Reports {
     clock: Clock,
     began: Instant,
-    /// Within what time a sign of life has to follow another.
+    /// The longest time between two signs of life.
     watchdog: Option<Duration>,
-    /// The progress that was reported.
+    /// The progress that was reported last.
     records: u64,
     /// The worker threads did not answer the last time.
     is_silent: bool,
-    /// That was logged.
+    /// The missing answer was logged.
     is_logged: bool,
 }
 
@@ -133,7 +133,7 @@ impl Reports {
             state = match told.recv_timeout(pause) {
                 Ok(next) => next,
                 Err(RecvTimeoutError::Timeout) => {
-                    // those that end with a shutdown do not answer either, and the next state is there then
+                    // worker threads that end with a shutdown do not answer either; the next state has arrived by then
                     self.log_silence();
                     state
                 }
@@ -142,7 +142,7 @@ impl Reports {
         }
     }
 
-    /// Reports what is due. Gives the time until it has to be called again.
+    /// Sends the reports that are due. Returns the time until the next call.
     fn report(&mut self, state: &mut State) -> Duration {
         const WHILE_STARTING: Duration = Duration::from_millis(100);
         const WHILE_SERVING: Duration = Duration::from_secs(10);
@@ -171,8 +171,8 @@ impl Reports {
         }
     }
 
-    /// A start that reads much from the disk may take longer while it goes on. What follows the reading takes about as
-    /// long as that did, and has no signs of its own.
+    /// A start that reads much from the disk gets more time while it makes progress. The steps after reading take about
+    /// as long as reading, and report no progress.
     fn progress(&mut self, records: u64) {
         if records > self.records {
             self.records = records;
@@ -201,7 +201,7 @@ fn status(pulse: &Pulse, error: Option<&str>) -> String {
     let connected = pulse.connected();
     let clients = if connected == 1 { "client" } else { "clients" };
     let failed = error.map(|error| format!("; the last reload failed: {error}")).unwrap_or_default();
-    // a new line would begin another report
+    // a line break would begin another report
     format!("{connected} {clients} connected{failed}").replace(char::is_control, " ")
 }
 
@@ -215,8 +215,8 @@ fn notify(states: &[NotifyState<'_>]) {
     }
 }
 
-/// One datagram with a line for each state, as sd_notify(3) says. Where nobody takes it, the broker does not wait for
-/// long: it has to stop and to reload also then.
+/// Sends one datagram with a line for each state (sd_notify(3)). Waits only briefly if systemd does not read it: the
+/// broker must stop and reload in that case too.
 fn send(states: &[NotifyState<'_>]) -> io::Result<()> {
     let Some(path) = notify_socket() else { return Ok(()) };
     let address = match path.as_bytes() {
@@ -235,5 +235,5 @@ fn notify_socket() -> Option<OsString> {
     env::var_os("NOTIFY_SOCKET").filter(|path| !path.is_empty())
 }
 
-/// How long a report waits for room in the socket of systemd.
+/// How long a report waits for room in systemd's socket.
 const LONGEST_SEND: Duration = Duration::from_secs(1);

@@ -8,15 +8,15 @@ use std::{
 use dunlin::Clock;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// SIGINT and SIGTERM: they end the process.
+/// SIGINT and SIGTERM, which end the process.
 pub struct Stop {
     interrupt: Signal,
     terminate: Signal,
-    /// When [`asked`](Self::asked) last ended.
+    /// The time at which [`asked`](Self::asked) last returned.
     last: Option<Instant>,
 }
 
-/// A signal that follows another within this time repeats it: GNU `timeout` signals its child, then its process group.
+/// A signal within this time after another one repeats it: GNU `timeout` signals its child, then its process group.
 const REPEATS_WITHIN: Duration = Duration::from_secs(1);
 
 /// SIGINT and SIGTERM, and SIGHUP.
@@ -26,7 +26,7 @@ pub fn listen() -> io::Result<(Stop, Signal)> {
 }
 
 impl Stop {
-    /// Ends when one of them arrives that does not repeat the one before.
+    /// Completes when one of them arrives that does not repeat the one before.
     pub async fn asked(&mut self) {
         loop {
             tokio::select! {
