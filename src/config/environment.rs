@@ -1,5 +1,5 @@
-//! The variables of the environment that are those of keys, put over the file, and those that only look as if dunlin
-//! read them. Variables that a flag has too are read with the flags.
+//! The environment variables of keys, which override the file, and a warning about variables that dunlin does not read.
+//! Variables that also have a flag are read with the flags.
 
 use std::{collections::BTreeSet, ffi::OsString};
 
@@ -14,7 +14,7 @@ use super::{
     settings::{Config, VariableUser},
 };
 
-/// Puts the variables of keys over what the file says. An empty one counts as unset.
+/// Applies the variables of keys over the file. An empty one counts as unset.
 pub(super) fn apply(config: &mut Config) -> Vec<ConfigError> {
     apply_from(config, |name| std::env::var_os(name).filter(|value| !value.is_empty()))
 }
@@ -51,8 +51,8 @@ fn user(look_up: impl Fn(&str) -> Option<OsString>) -> Result<Option<VariableUse
     }
 }
 
-/// A login that a variable gives closes a broker that its file leaves open to everybody, as that of the image is. The
-/// flag and the variable of `allow_anonymous` go over this.
+/// Refuses anonymous clients once a variable sets up a login, even if the file serves everybody, as that of the
+/// container image does. The flag and the variable of `allow_anonymous` override this.
 fn refuse_anonymous(config: &mut Config) {
     let by_variable = |key: &&str| config.origins.of(key).is_some_and(|origin| origin.starts_with(PREFIX));
     let variable = match &config.auth.user {
@@ -70,7 +70,7 @@ fn set(key: &Key<Config>, config: &mut Config, value: OsString) -> Result<(), St
     read_plain_by(&text, &(key.allowed)(), |written| (key.read)(config, written))
 }
 
-/// The variable of each key that has one, the key with its table, and the key.
+/// For each key that has a variable: the variable, the key with its table, and the key.
 fn of_keys() -> impl Iterator<Item = (String, String, &'static Key<Config>)> {
     TABLES.into_iter().flat_map(|table| {
         let of = |key: &'static Key<Config>| Some((table.variable(key.name)?, table.full(key.name), key));
@@ -82,8 +82,7 @@ fn of_flags() -> Vec<String> {
     Cli::command().get_arguments().filter_map(|arg| Some(arg.get_env()?.to_str()?.to_owned())).collect()
 }
 
-/// A line for each variable that begins with `DUNLIN_` and that nothing reads. `used` are those that the configuration
-/// names.
+/// A line for each variable that begins with `DUNLIN_` and is not read. `used`: those that the configuration names.
 pub(super) fn warnings(used: &BTreeSet<String>) -> Vec<String> {
     let set = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
     let mut set: Vec<_> = set.filter(|name| !used.contains(name)).collect();
@@ -116,7 +115,7 @@ fn is_of_kubernetes(name: &str) -> bool {
 const PREFIX: &str = "DUNLIN_";
 const USER: &str = "DUNLIN_USER";
 const USER_PASSWORD_FILE: &str = "DUNLIN_USER_PASSWORD_FILE";
-/// The keys of logins.
+/// The keys that set up a login.
 const LOGINS: [&str; 5] = [
     "auth.password_file",
     "auth.token_secret",

@@ -1,7 +1,7 @@
-//! What can be wrong with a configuration: [`ConfigError`], one readable line each. Finding it is the business of the
-//! other files.
+//! The errors of a configuration: [`ConfigError`], one readable line each.
 
-/// Why there is no [`Config`](super::Config). Its `Display` is one line that says where, what, and what to do.
+/// The reason why there is no [`Config`](super::Config). Its `Display` is one line with the place, the fault, and what
+/// to do.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
@@ -10,7 +10,7 @@ pub enum ConfigError {
     Unreadable {
         /// The file as it was named.
         file: String,
-        /// What the operating system says.
+        /// The system's error.
         reason: std::io::Error,
     },
     /// The file is not TOML.
@@ -22,7 +22,7 @@ pub enum ConfigError {
         line: usize,
         /// In characters, counted from 1.
         column: usize,
-        /// What the parser says.
+        /// The parser's error.
         reason: String,
     },
     /// The file is a configuration of another program, or in another format.
@@ -30,7 +30,7 @@ pub enum ConfigError {
     Foreign {
         /// The file as it was named.
         file: String,
-        /// What it is, and what to do.
+        /// The recognised format, and what to do.
         what: &'static str,
     },
     /// A line of a `mosquitto.conf` that cannot be imported.
@@ -39,7 +39,7 @@ pub enum ConfigError {
         /// File, line, option, and what is wrong or what to do.
         what: String,
     },
-    /// A key that nothing reads.
+    /// An unknown key.
     #[error("{file}:{line}: unknown key {key:?}{place}; {hint}")]
     UnknownKey {
         /// The file as it was named.
@@ -48,12 +48,12 @@ pub enum ConfigError {
         line: usize,
         /// The key as written.
         key: String,
-        /// Where it stands: ` in [limits]`, or nothing at the top level.
+        /// Its place: ` in [limits]`, or empty at the top level.
         place: String,
-        /// What was meant, as far as it can be guessed.
+        /// A guess at the key that was meant.
         hint: String,
     },
-    /// A key whose value cannot be.
+    /// A key with an invalid value.
     #[error("{file}:{line}: {key}: {problem}")]
     Value {
         /// The file as it was named.
@@ -62,23 +62,23 @@ pub enum ConfigError {
         line: usize,
         /// The key with its table: `limits.max_connections`.
         key: String,
-        /// What was expected or allowed, and what was found.
+        /// The expected or allowed values, and the one that was found.
         problem: String,
     },
-    /// The environment variable of a key, whose value cannot be.
+    /// The environment variable of a key, with an invalid value.
     #[error("{variable}: {problem}")]
     Variable {
         /// Its name.
         variable: String,
-        /// What was expected or allowed, and what was found.
+        /// The expected or allowed values, and the one that was found.
         problem: String,
     },
-    /// A flag or environment variable that was understood and cannot be.
+    /// A flag or environment variable with an invalid value.
     #[error("{argument}: {problem}")]
     Argument {
         /// The flag and the variable.
         argument: &'static str,
-        /// What is wrong with it.
+        /// The fault.
         problem: String,
     },
 }

@@ -1,7 +1,6 @@
-//! Configurations of other programs, given as one of dunlin: what they are is said, in place of what is wrong with them
-//! as TOML.
+//! Recognises configurations of other programs, so that the error names the program instead of a fault in the TOML.
 
-/// What a text that is not TOML is, if it can be told; with what to do.
+/// The format of a text that is not TOML, if it is recognised, and what to do.
 pub(super) fn recognised(text: &str) -> Option<&'static str> {
     let text = text.trim_start_matches('\u{feff}');
     let is_comment = |line: &&str| line.is_empty() || line.starts_with('#');

@@ -9,15 +9,15 @@ use std::{
 
 use crate::types::{Endpoint, Transport};
 
-/// Where to listen, as somebody writes it: `127.0.0.1:1883`, `[::1]:1883`, or, for the loopback of both address
-/// families, `localhost:1883` or `1883`; for every interface, `:1883` or `*:1883`; a host name, which is looked up.
-/// Before it the transport, if it is to be told (`tls://0.0.0.0:8883`); a port left out is that of the transport; or
-/// `unix:/path`; or `systemd:name` for the sockets that systemd passes by that name.
+/// A listen address as it is written: `127.0.0.1:1883` or `[::1]:1883`; `localhost:1883` or `1883` for the loopback of
+/// both address families; `:1883` or `*:1883` for every interface; or a host name, which is looked up. A transport may
+/// precede it (`tls://0.0.0.0:8883`), and decides the default port. Also `unix:/path`, and `systemd:name` for sockets
+/// that systemd passes by that name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListenAddress {
     transport: Option<Transport>,
     host: Host,
-    /// `None`: that of the transport.
+    /// `None`: the default port of the transport.
     port: Option<u16>,
 }
 
@@ -28,7 +28,7 @@ enum Host {
     /// Every interface, in both address families.
     Every,
     Ip(IpAddr),
-    /// To be looked up.
+    /// A host name, which is looked up.
     Name(String),
     Unix(PathBuf),
     Passed(String),
@@ -40,18 +40,18 @@ impl ListenAddress {
         Self { transport: None, host: Host::Localhost, port: Some(port) }
     }
 
-    /// The transport that was told with it.
+    /// The transport that is part of it.
     pub fn transport(&self) -> Option<Transport> {
         self.transport
     }
 
-    /// Is its port told?
+    /// Does it have a port?
     pub fn has_port(&self) -> bool {
         self.port.is_some()
     }
 
-    /// What it stands for where the transport is told elsewhere: one endpoint, or one for each address family, or one
-    /// for each address of a host name, which is looked up for it.
+    /// Its endpoints, for a transport that is given elsewhere: one, or one for each address family, or one for each
+    /// address of a host name, which this looks up.
     pub fn endpoints(&self, transport: Transport) -> Result<Vec<Endpoint>, ListenAddressError> {
         let port = self.port.unwrap_or(transport.default_port());
         let ip = |ip: IpAddr| Endpoint::Ip(SocketAddr::new(ip, port));
@@ -65,7 +65,7 @@ impl ListenAddress {
         })
     }
 
-    /// A relative path of a Unix socket is one in `directory` from now on.
+    /// Makes a relative path of a Unix socket relative to `directory`.
     pub(super) fn relative_to(&mut self, directory: &Path) {
         if let Host::Unix(path) = &mut self.host {
             *path = directory.join(&*path);
@@ -121,10 +121,10 @@ impl fmt::Display for ListenAddress {
     }
 }
 
-/// Why a text is no [`ListenAddress`]; each says what to write instead.
+/// The reason why a text is not a [`ListenAddress`]; each message says what to write instead.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ListenAddressError {
-    /// A number after the colon that no port can be.
+    /// An invalid port after the colon.
     #[error("{0:?} has no valid port; allowed: 0 to 65535 (0 picks a free one)")]
     Port(String),
     /// A host name that cannot be looked up.
@@ -135,19 +135,19 @@ pub enum ListenAddressError {
     UnknownHost {
         /// As written.
         name: String,
-        /// What the system says.
+        /// The system's error.
         reason: String,
     },
-    /// Something else before the `://`.
+    /// An unknown word before the `://`.
     #[error(
         "{0:?} does not begin with a known transport; write mqtt:// (or tcp://), mqtts:// (or tls://), ws://, wss:// or \
          unix:/path"
     )]
     Scheme(String),
-    /// `unix:` and something that no path can be.
+    /// `unix:` without a valid path.
     #[error("{0:?} has no path; write one such as \"unix:/run/dunlin/mqtt.sock\"")]
     Path(String),
-    /// `systemd:` and something that is not the name of a socket.
+    /// `systemd:` without a valid name of a socket.
     #[error(
         "{0:?} has no name of a socket; write the FileDescriptorName= of the socket unit, such as \"systemd:mqtt\" (without one, \
          it is the name of the unit: \"systemd:dunlin.socket\")"
@@ -175,7 +175,7 @@ impl FromStr for ListenAddress {
             None => (None, text),
         };
         if let Some(name) = rest.strip_prefix("systemd:") {
-            // what systemd allows in FileDescriptorName=
+            // the characters that systemd allows in FileDescriptorName=
             let fits = (1..=255).contains(&name.len()) && name.bytes().all(|b| (b' '..=b'~').contains(&b) && b != b':');
             let found = fits.then(|| Self { transport, host: Host::Passed(name.into()), port: None });
             return found.ok_or_else(|| ListenAddressError::PassedName(text.into()));
@@ -195,7 +195,7 @@ fn scheme_of(scheme: &str, text: &str) -> Result<Transport, ListenAddressError> 
     }
 }
 
-/// `whole` is what an error calls it.
+/// `whole`: the text for the error.
 fn host_and_port(whole: &str, text: &str) -> Result<(Host, Option<u16>), ListenAddressError> {
     if let Ok(address) = text.parse::<SocketAddr>() {
         return Ok((Host::Ip(address.ip()), Some(address.port())));
@@ -212,7 +212,7 @@ fn host_and_port(whole: &str, text: &str) -> Result<(Host, Option<u16>), ListenA
         Some((host, after)) => match bare(host) {
             Some(name @ Host::Name(_)) => Ok((name, Some(port(whole, after)?))),
             Some(_) => {
-                // Address and port are both there and the port is the one that is wrong, or the brackets are missing.
+                // The address has a port, which is invalid, or the brackets are missing.
                 port(whole, after)?;
                 Err(ListenAddressError::NotAnAddress(whole.into()))
             }
@@ -222,7 +222,7 @@ fn host_and_port(whole: &str, text: &str) -> Result<(Host, Option<u16>), ListenA
     }
 }
 
-/// The first endpoint that occurs twice; with port 0 each is another, so those never count.
+/// The first endpoint that occurs twice. Endpoints with port 0 are never equal.
 pub(super) fn twice<'a>(endpoints: impl IntoIterator<Item = &'a Endpoint>) -> Option<&'a Endpoint> {
     let mut seen = std::collections::HashSet::new();
     let counts = |endpoint: &&Endpoint| endpoint.socket_addr().is_none_or(|address| address.port() != 0);
@@ -250,8 +250,8 @@ fn bare(text: &str) -> Option<Host> {
     ip.or_else(|| is_host_name(text).then(|| Host::Name(text.into())))
 }
 
-/// Can this be a host name (RFC 1123 section 2.1; underscores, as Docker has them, too)? One whose last label has
-/// digits alone is a mistyped address.
+/// Can this be a host name (RFC 1123 section 2.1; underscores are allowed, because Docker uses them)? A name whose last
+/// label has only digits is a mistyped address.
 fn is_host_name(text: &str) -> bool {
     let name = text.strip_suffix('.').unwrap_or(text);
     let is_label = |label: &str| {
@@ -264,7 +264,7 @@ fn is_host_name(text: &str) -> bool {
     name.len() <= 253 && name.split('.').all(is_label) && !is_number(last)
 }
 
-/// `sun_path` of unix(7) has 108 bytes, the last of them 0.
+/// `sun_path` of unix(7) has 108 bytes, the last of which is 0.
 const LONGEST_PATH: usize = 107;
 
 #[cfg(test)]

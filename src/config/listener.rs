@@ -1,4 +1,4 @@
-//! One listener: what can be set for it ([`ListenerConfig`]), and which settings go together ([`check`]).
+//! One listener: its settings ([`ListenerConfig`]), and their consistency ([`check`]).
 
 use std::{path::PathBuf, time::Duration};
 
@@ -6,14 +6,14 @@ use ipnet::IpNet;
 
 use crate::types::{Endpoint, TlsRecords, Transport};
 
-/// One listening socket and what is spoken on it.
+/// The settings of one listener.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ListenerConfig {
-    /// Where; port 0 lets the system pick one.
+    /// Its address; with port 0 the system chooses one.
     pub address: Endpoint,
-    /// What is spoken below MQTT.
+    /// The protocol below MQTT.
     pub transport: Transport,
-    /// Are clients served that give no user name? `None`: as [`Config::allow_anonymous`](super::Config) says.
+    /// Are clients without a user name served? `None`: see [`Config::allow_anonymous`](super::Config).
     pub allow_anonymous: Option<bool>,
     /// Its users, in place of those of all listeners.
     pub password_file: Option<PathBuf>,
@@ -23,37 +23,36 @@ pub struct ListenerConfig {
     pub certificate_file: Option<PathBuf>,
     /// TLS: the private key of that certificate, PEM.
     pub key_file: Option<PathBuf>,
-    /// TLS: the authorities that sign clients' certificates, PEM.
+    /// TLS: the certificate authorities of client certificates, PEM.
     pub client_ca_file: Option<PathBuf>,
-    /// TLS: is a client asked for a certificate? Where a proxy speaks TLS with it: does the proxy have to report one?
+    /// TLS: must clients have a certificate? If a proxy terminates TLS: must the proxy report one?
     pub client_certificates: ClientCertificates,
     /// TLS: the oldest version.
     pub tls_min: TlsVersion,
-    /// TLS: clients' certificates that are revoked, PEM.
+    /// TLS: the revocation lists of client certificates, PEM.
     pub revocation_list_file: Option<PathBuf>,
-    /// What of a client's certificate is its user name; see [`names_by_proxy`](Self::names_by_proxy).
+    /// The part of a client certificate that is the user name; see [`names_by_proxy`](Self::names_by_proxy).
     pub identity: Option<CertificateIdentity>,
-    /// TLS: does each MQTT packet have a record of its own?
+    /// TLS: is each MQTT packet sent in its own record?
     pub tls_records: TlsRecords,
     /// WebSocket: the path of the request; `None`: any.
     pub path: Option<String>,
-    /// WebSocket: pages of which origins may connect; none: all.
+    /// WebSocket: the origins of web pages that may connect; empty: all.
     pub allowed_origins: Vec<String>,
-    /// WebSocket: after which silence a ping is sent; `None`: never.
+    /// WebSocket: the time without traffic after which a ping is sent; `None`: never.
     pub websocket_ping: Option<Duration>,
-    /// Messages that each of its clients may publish in a second; `None`: as the limits say; `Some(None)`: as many as
-    /// it likes.
+    /// Messages that each of its clients may publish in a second; `None`: see the limits; `Some(None)`: unlimited.
     pub publish_rate: Option<Option<u32>>,
     /// The same in bytes of PUBLISH packets.
     pub publish_bytes_rate: Option<Option<usize>>,
-    /// Unix socket: who may connect, as the permission bits of the file.
+    /// Unix socket: the permission bits of the file, which decide who may connect.
     pub mode: u32,
     /// Linux: may the address be one that the machine does not have yet?
     pub freebind: bool,
     /// Do connections begin with a header of the PROXY protocol?
     pub proxy_protocol: bool,
-    /// Proxies that are believed: their PROXY headers, or, without those, the forwarding headers of their WebSocket
-    /// requests.
+    /// Trusted proxies: their PROXY headers are used, or, without `proxy_protocol`, the forwarding headers of their
+    /// WebSocket requests.
     pub trusted_proxies: Vec<IpNet>,
 }
 
@@ -67,19 +66,19 @@ pub enum TlsVersion {
     Tls13,
 }
 
-/// Whether clients have to show a certificate.
+/// Whether clients need a certificate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ClientCertificates {
-    /// None is asked for.
+    /// No certificate is requested.
     #[default]
     Off,
-    /// One that is shown has to be valid.
+    /// A certificate is optional, but must be valid.
     Optional,
-    /// Without a valid one there is no connection.
+    /// A valid certificate is required.
     Required,
 }
 
-/// What of a client's certificate is its user name.
+/// The part of a client certificate that is the user name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CertificateIdentity {
     /// The Common Name of its subject.
@@ -93,12 +92,12 @@ pub enum CertificateIdentity {
 }
 
 impl ListenerConfig {
-    /// What it is called, as `--listen` takes it: `tls://0.0.0.0:8883`.
+    /// Its name, in the form of `--listen`: `tls://0.0.0.0:8883`.
     pub fn name(&self) -> String {
         self.address.with(self.transport).to_string()
     }
 
-    /// A listener with nothing else set.
+    /// A listener with defaults.
     pub fn new(address: impl Into<Endpoint>, transport: Transport) -> Self {
         Self {
             address: address.into(),
@@ -126,13 +125,13 @@ impl ListenerConfig {
         }
     }
 
-    /// Are its clients local, as long as no header says otherwise? Those of a proxy are not.
+    /// Are its clients local, unless a header says otherwise? Those behind a proxy are not.
     pub fn is_loopback(&self) -> bool {
         self.address.is_loopback() && !self.proxy_protocol && self.trusted_proxies.is_empty()
     }
 
-    /// Are the names in clients' certificates those that a proxy reports? They are unless the listener asks for
-    /// certificates in TLS of its own.
+    /// Does the proxy report the names in client certificates? True unless the listener requests certificates in its
+    /// own TLS handshake.
     pub fn names_by_proxy(&self) -> bool {
         let asks = self.transport.has_tls() && self.client_certificates != ClientCertificates::Off;
         self.identity.is_some() && self.proxy_protocol && !asks
@@ -143,16 +142,16 @@ impl ListenerConfig {
         self.transport.has_tls() && self.client_certificates == ClientCertificates::Required
     }
 
-    /// A TCP listener with nothing else set.
+    /// A TCP listener with defaults.
     pub fn tcp(address: std::net::SocketAddr) -> Self {
         Self::new(address, Transport::Tcp)
     }
 }
 
-/// A key whose value does not go with the others, and what to do about it.
+/// A key whose value conflicts with others, and what to do.
 pub(super) type Conflict = (&'static str, &'static str);
 
-/// Do these settings go together? The first that does not is the error.
+/// Checks the settings for conflicts. Returns the first one.
 pub(super) fn check(listener: &ListenerConfig) -> Result<(), Conflict> {
     let unset = ListenerConfig::new(listener.address.clone(), listener.transport);
     let path_and_ip = listener.address.path().is_some() != (listener.transport == Transport::Unix);

@@ -1,4 +1,4 @@
-//! Forms for what a listener alone needs: lists, texts, networks, permission bits.
+//! Forms of values that only listeners have: lists, texts, networks, permission bits.
 
 use std::net::IpAddr;
 
@@ -10,7 +10,7 @@ use super::{
     listen::ListenAddress,
 };
 
-/// Any number of another form.
+/// A list of values of another form.
 pub(super) struct List<F>(pub F);
 
 impl<F: Form> Form for List<F> {
@@ -29,7 +29,7 @@ impl<F: Form> Form for List<F> {
     }
 }
 
-/// Text of one line, told by example.
+/// Text of one line, with an example for messages.
 pub(super) struct Text(pub &'static str);
 
 impl Form for Text {
@@ -52,7 +52,7 @@ impl Form for Text {
     }
 }
 
-/// Any number of texts; a variable has them with commas in between.
+/// A list of texts; in a variable they are separated by commas.
 pub(super) struct Texts(pub Text);
 
 impl Form for Texts {
@@ -71,7 +71,7 @@ impl Form for Texts {
     }
 }
 
-/// The texts of a list, or of one text with commas, as a variable has it, perhaps in brackets.
+/// The texts of a list, or of one text with commas in a variable, with or without brackets.
 pub(super) fn texts<'a>(written: &'a DeValue<'_>) -> Result<Vec<&'a str>, Misfit> {
     match written.as_array() {
         Some(list) => list.iter().map(|one| one.get_ref().as_str().ok_or(Misfit::Kind)).collect(),
@@ -84,7 +84,7 @@ pub(super) fn texts<'a>(written: &'a DeValue<'_>) -> Result<Vec<&'a str>, Misfit
     }
 }
 
-/// Addresses of IP: one, or a network of them.
+/// An IP address or a network.
 pub(super) struct Network;
 
 impl Form for Network {

@@ -1,4 +1,4 @@
-//! [`MemoryBound`]: a bound of memory that follows from how much there is, unless it is given.
+//! [`MemoryBound`]: a bound of memory. Its default depends on the available memory.
 
 use toml::de::DeValue;
 
@@ -7,16 +7,16 @@ use super::forms::{Form, Misfit, Size};
 /// A bound of memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum MemoryBound {
-    /// A part of the machine's memory, or of what the control group of the process may have.
+    /// A part of the memory of the machine, or of the process's control group.
     #[default]
     Auto,
-    /// None.
+    /// No bound.
     Off,
-    /// So many bytes.
+    /// This many bytes.
     Bytes(usize),
 }
 
-/// How it is written: a size, `"auto"`, or `"none"` or 0.
+/// Its form: a size, `"auto"`, or `"none"` or 0.
 pub(super) struct OfMemory(pub Size);
 
 impl Form for OfMemory {

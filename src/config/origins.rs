@@ -1,27 +1,26 @@
-//! Where the values of a [`Config`](super::Config) come from: [`Origins`].
+//! The origins of the values of a [`Config`](super::Config): [`Origins`].
 
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
 };
 
-/// For each key that is set, the file or environment variable that sets it, or [`Origins::FLAGS`]. Two configurations
-/// with the same values are equal, wherever these come from.
+/// For each key that is set: the file or environment variable that sets it, or [`Origins::FLAGS`]. Configurations with
+/// the same values are equal, even if their origins differ.
 #[derive(Clone, Default)]
 pub struct Origins {
     keys: BTreeMap<String, String>,
-    /// The paths that are relative to their file, as they are written there.
+    /// The paths that are relative to their file, as written.
     relative: BTreeMap<String, PathBuf>,
-    /// Files that were read beside the configuration, and where there may be more.
+    /// The drop-in files that were read, and the directories where there may be more.
     pub(super) drop_ins: Vec<PathBuf>,
 }
 
 impl Origins {
-    /// Where a flag says so.
+    /// The origin of values from flags.
     pub const FLAGS: &str = "flags";
 
-    /// Where the value of a key such as `limits.max_connections` comes from; `listener` for the listeners altogether.
-    /// `None`: it is the default.
+    /// The origin of a key such as `limits.max_connections`; `listener` stands for all listeners. `None`: the default.
     pub fn of(&self, key: &str) -> Option<&str> {
         self.keys.get(key).map(String::as_str)
     }
@@ -35,18 +34,18 @@ impl Origins {
         self.relative.insert(key.into(), written.into());
     }
 
-    /// The path that the key has as it is written, where it is relative to its file. Earlier versions took it for
-    /// relative to the working directory.
+    /// The path of a key as written, if it is relative to its file. Earlier versions took it as relative to the working
+    /// directory.
     pub fn relative(&self, key: &str) -> Option<&Path> {
         self.relative.get(key).map(PathBuf::as_path)
     }
 
-    /// The drop-in files that were read, and what changes when there are others.
+    /// The drop-in files that were read, and the directories where there may be more.
     pub fn drop_ins(&self) -> &[PathBuf] {
         &self.drop_ins
     }
 
-    /// Each origin with its keys, in the order of the alphabet.
+    /// Each origin with its keys, in alphabetical order.
     pub(super) fn by_origin(&self) -> BTreeMap<&str, Vec<&str>> {
         let mut all = BTreeMap::<&str, Vec<&str>>::new();
         self.keys.iter().for_each(|(key, origin)| all.entry(origin).or_default().push(key));

@@ -1,16 +1,15 @@
-//! Values outside TOML, such as that of an environment variable: a text that a form reads as it reads TOML, so that no
-//! quotation marks are needed.
+//! Values outside TOML, such as those of environment variables: texts without quotation marks, read by the same forms.
 
 use toml::de::DeValue;
 
 use super::forms::{Form, read};
 
-/// Reads the text as this form. The error is half a line that says what is allowed.
+/// Reads the text by this form. The error is half a line with the allowed values.
 pub(super) fn read_plain<F: Form>(form: &F, text: &str) -> Result<F::Value, String> {
     read_plain_by(text, &form.allowed(), |written| read(form, written))
 }
 
-/// The same by what reads the form, and what that allows.
+/// The same with a function that reads the form, and the allowed values.
 pub(super) fn read_plain_by<T>(
     text: &str,
     allowed: &str,
@@ -27,7 +26,8 @@ pub(super) fn read_plain_by<T>(
     Err(if problem.contains(allowed) { problem } else { format!("{problem}; allowed: {allowed}") })
 }
 
-/// What the text may be in TOML, the likeliest first: a number or a truth value, the same in other words, a text.
+/// The TOML values that the text may mean, the likeliest first: a number or a truth value, other spellings of these, a
+/// text.
 fn meanings(text: &str) -> impl Iterator<Item = DeValue<'_>> {
     let value = DeValue::parse(text).ok().map(|value| value.into_inner());
     let value = value.filter(|value| value.is_integer() || value.is_bool());

@@ -1,15 +1,15 @@
-//! The configuration that `dunlin init` writes: the reference, with what a house needs set in it.
+//! The configuration that `dunlin init` writes: the reference, with the settings of a small installation.
 
 use super::reference;
 
-/// Names of what the configuration points to, beside it.
+/// The data directory, beside the configuration.
 pub const DATA: &str = "data";
 /// The password file.
 pub const PASSWORDS: &str = "passwords";
 /// The directory of certificates.
 pub const CERTS: &str = "certs";
 
-/// Every key with what it does; set are a store, users, and listeners for this machine and, over TLS, for others.
+/// Every key with its help; set are a store, users, and listeners for this machine and, over TLS, for others.
 pub fn starter() -> String {
     let listeners = format!(
         "# This machine.\n[[listener]]\naddress = \"localhost:1883\"\n\n# Everybody who reaches this machine and has a \
@@ -17,7 +17,7 @@ pub fn starter() -> String {
          \"{CERTS}/server.key\"\n\n# The default listeners, with every key.\n#[[listener]]\n"
     );
     let text = reference::toml();
-    // a listener may have users of its own
+    // a listener may have its own users
     let (listener, mut auth) = text.split_at(text.find("\n[auth]\n").unwrap_or(text.len()));
     let users = auth.replacen("\n#password_file = \"\"\n", &format!("\npassword_file = \"{PASSWORDS}\"\n"), 1);
     auth = &users;

@@ -1,15 +1,15 @@
-//! `${NAME}` in the texts of a configuration: the environment variable of that name, so that a secret need not stand in
-//! a file. `$${` is `${` itself.
+//! `${NAME}` in the texts of a configuration: the value of that environment variable, so that a secret need not be in a
+//! file. `$${` is a literal `${`.
 
 use crate::types::Secret;
 
-/// The text with its variables put in; `None` where it has none. The error is half a line that says what to do. Of a
-/// secret it shows nothing but the names of variables.
+/// Replaces the variables of a text; `None` if it has none. The error is half a line that says what to do; for a secret
+/// it shows only the names of variables.
 pub(super) fn fill(text: &str, is_secret: bool) -> Result<Option<String>, String> {
     fill_from(text, is_secret, |name| std::env::var_os(name).map(|value| value.into_string()))
 }
 
-/// The variables that the text names.
+/// The variables in the text.
 pub(super) fn names(text: &str) -> impl Iterator<Item = String> {
     text.split("${").skip(1).filter_map(|rest| rest.split_once('}')).map(|(name, _)| name.to_owned())
 }

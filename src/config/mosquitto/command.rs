@@ -1,12 +1,12 @@
-//! The command line of mosquitto, for start scripts and container files that name it: `mosquitto -c FILE -p PORT -v`.
+//! The command line of mosquitto, for start scripts and container files that use it: `mosquitto -c FILE -p PORT -v`.
 
 use std::{
     ffi::{OsStr, OsString},
     path::Path,
 };
 
-/// The flags as dunlin has them. The name of mosquitto is left out if it is the first word behind dunlin's
-/// (`dunlin mosquitto -c FILE`, which is what an image's entry point makes of `mosquitto -c FILE`).
+/// Translates the flags to those of dunlin. Drops the word `mosquitto` if it is the first argument (an image's entry
+/// point turns `mosquitto -c FILE` into `dunlin mosquitto -c FILE`).
 pub fn arguments(mut args: Vec<OsString>) -> Vec<OsString> {
     if args.get(1).is_some_and(|first| Path::new(first).file_name() == Some(OsStr::new("mosquitto"))) {
         args.remove(1);

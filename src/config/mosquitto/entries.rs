@@ -1,8 +1,8 @@
-//! Keys with their values, as TOML, and the lines that they are from: [`Entry`].
+//! Keys with their values as TOML, and their source lines: [`Entry`].
 
 use super::{lines::Found, told::Place};
 
-/// A key with its value, as TOML, and why it has it.
+/// A key with its value as TOML, and its origin.
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
     /// With its table: `limits.max_qos`.
@@ -31,7 +31,8 @@ pub(super) fn quoted(text: &str) -> String {
     toml::Value::from(text).to_string()
 }
 
-/// A path as TOML, from the working directory as mosquitto takes it: that of the TOML file may be another one.
+/// A path as TOML. A relative one starts from the working directory, as in mosquitto; the directory of the TOML file
+/// may be another one.
 pub(super) fn path(written: &str) -> String {
     let absolute = std::path::absolute(written).unwrap_or_else(|_| written.into());
     quoted(&absolute.to_string_lossy())

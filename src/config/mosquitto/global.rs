@@ -1,4 +1,4 @@
-//! The options of the broker as a whole.
+//! The options of the whole broker.
 
 use std::path::Path;
 
@@ -10,12 +10,12 @@ use super::{
     translation::Translation,
 };
 
-/// The most that a limit of dunlin may be, where mosquitto has none.
+/// The largest value of a limit in dunlin, for options that mean "no limit" in mosquitto.
 const MOST: &str = "1000000000";
 const MOST_BYTES: &str = "\"1 TiB\"";
-/// Of connections.
+/// The note about limits of connections.
 pub(super) const NO_LIMIT: &str = "there are as many as the process may have open files, and 100,000 at most";
-/// The largest packet that there is.
+/// The largest packet in MQTT.
 const LARGEST_PACKET: i64 = 268_435_460;
 
 pub(super) fn translate(to: &mut Translation, sections: &Sections) {
@@ -25,7 +25,7 @@ pub(super) fn translate(to: &mut Translation, sections: &Sections) {
             "password_file" => to.set("auth.password_file", path(found.text()), found),
             "allow_anonymous" => to.set("allow_anonymous", found.is().to_string(), found),
             "psk_file" | "plugin_load" => to.refuse(found),
-            // those of which one value is how it is
+            // options of which dunlin has only one behaviour
             "allow_zero_length_clientid" => to.set("auth.allow_zero_length_client_id", found.is().to_string(), found),
             "connection_messages" => to.set("log.connections", found.is().to_string(), found),
             "per_listener_settings" if found.is() => to.as_row(found),
@@ -37,7 +37,7 @@ pub(super) fn translate(to: &mut Translation, sections: &Sections) {
                 to.tell(found, Outcome::Refused, "it is longer than 50 bytes")
             }
             "auto_id_prefix" => to.set("auth.auto_id_prefix", quoted(found.text()), found),
-            // persistence() and the log have these
+            // handled by persistence() and by `log`
             "persistence" | "retained_persistence" | "persistence_file" | "persistence_location" => {}
             "log_dest" | "log_type" | "log_facility" => {}
             "persistent_client_expiration" => expiration(to, found),
@@ -50,12 +50,12 @@ pub(super) fn translate(to: &mut Translation, sections: &Sections) {
     defaults(to, sections);
 }
 
-/// A value that is how it is; another one changes who may do what, or what is sent.
+/// An option of which dunlin has only one behaviour. Another value is refused, because it changes rights or messages.
 fn only(to: &mut Translation, found: &Found, is_here: bool) {
     if is_here { to.as_here(found) } else { to.refuse(found) }
 }
 
-/// The same, and another one changes less.
+/// The same, but another value is only a warning.
 fn weakly_only(to: &mut Translation, found: &Found, is_here: bool) {
     if is_here { to.as_here(found) } else { to.lose(found) }
 }
@@ -91,7 +91,7 @@ fn limit(to: &mut Translation, found: &Found) {
     }
 }
 
-/// Nothing is imported with a value that mosquitto does not start with.
+/// Refuses a value with which mosquitto does not start.
 pub(super) fn wrong(to: &mut Translation, found: &Found, allowed: &str) {
     to.tell(found, Outcome::Refused, format!("{} is not allowed; allowed: {allowed}", found.number()));
 }
@@ -131,7 +131,7 @@ fn expiration(to: &mut Translation, found: &Found) {
     let unit = word.chars().last().and_then(days);
     let number = word.get(..word.len().saturating_sub(1)).and_then(|digits| digits.parse::<u32>().ok());
     match (number.filter(|number| *number > 0), unit) {
-        // a century is the longest that there is
+        // a century is the longest duration in dunlin
         (Some(number), Some((many, unit))) => {
             let most = if unit == "h" { 876_600 } else { 36_525 };
             let number = (u64::from(number) * many).min(most);
@@ -143,10 +143,10 @@ fn expiration(to: &mut Translation, found: &Found) {
     }
 }
 
-/// Where mosquitto keeps its data, `data_dir` is beside it.
+/// Puts `data_dir` beside mosquitto's data.
 fn persistence(to: &mut Translation, sections: &Sections) {
     let global = &sections.global;
-    // the later of both lines holds: they are one option
+    // the later of both lines counts: they set one option
     let both = ["persistence", "retained_persistence"].map(|name| global.get(name));
     let on = both.into_iter().flatten().max_by_key(|found| (found.file, found.place.line));
     let (location, file) = (global.get("persistence_location"), global.get("persistence_file"));
@@ -171,7 +171,7 @@ fn persistence(to: &mut Translation, sections: &Sections) {
     }
 }
 
-/// What mosquitto 2.0 has where the file says nothing.
+/// The defaults of mosquitto 2.0 for options that the file leaves out.
 fn defaults(to: &mut Translation, sections: &Sections) {
     if !sections.per_listener {
         to.default("allow_anonymous", (!sections.listens).to_string(), "allow_anonymous");

@@ -1,4 +1,4 @@
-//! The lines of a file, and of those that it includes, as mosquitto reads them: [`Found`].
+//! Reads the lines of a file and of its includes as mosquitto does: [`Found`].
 
 use std::{
     cmp::Ordering,
@@ -16,14 +16,14 @@ use super::{
     values::{self, Value},
 };
 
-/// A line with an option that there is, and a value that it may have.
+/// A line with a known option and a valid value.
 #[derive(Clone, Debug)]
 pub(super) struct Found {
     pub place: Place,
-    /// Which file of several: sections end with their file.
+    /// The number of the file: sections end with their file.
     pub file: usize,
     pub row: &'static Row,
-    /// What stands for the `*` of the option's name.
+    /// The part of the option's name in place of `*`.
     pub suffix: String,
     pub value: Value,
 }
@@ -34,17 +34,17 @@ impl Found {
         format!("{}{}", self.row.name.trim_end_matches('*'), self.suffix)
     }
 
-    /// Of an option that is `true` or `false`.
+    /// The value of an option that is `true` or `false`.
     pub fn is(&self) -> bool {
         self.value == Value::Bool(true)
     }
 
-    /// Of an option that is a number.
+    /// The value of an option that is a number.
     pub fn number(&self) -> i64 {
         if let Value::Number { value, .. } = self.value { value } else { 0 }
     }
 
-    /// Of any other option.
+    /// The value of any other option.
     pub fn text(&self) -> &str {
         if let Value::Text(text) = &self.value { text } else { "" }
     }
@@ -54,13 +54,13 @@ impl Found {
         self.text().split(' ').next().unwrap_or_default()
     }
 
-    /// What was told of it.
+    /// The report's entry for this line.
     pub fn told(&self, outcome: Outcome, what: impl Into<String>) -> Told {
         Told { place: self.place.clone(), option: self.name(), outcome, what: what.into() }
     }
 }
 
-/// Every line of `path` and of what it includes, in mosquitto's order, and what is wrong.
+/// Reads `path` and its includes, in mosquitto's order. Also returns the errors.
 pub(super) fn read(path: &Path) -> (Vec<Found>, Vec<Told>) {
     let mut reader = Reader::default();
     reader.file(path, None);
@@ -75,7 +75,7 @@ struct Reader {
 }
 
 impl Reader {
-    /// `included`: where its `include_dir` is.
+    /// `included`: the line with its `include_dir`.
     fn file(&mut self, path: &Path, included: Option<&Found>) {
         let (name, number) = (Rc::<str>::from(path.display().to_string()), self.files);
         self.files += 1;
@@ -149,7 +149,7 @@ impl Reader {
     }
 }
 
-/// The first byte that differs decides: by its letter, and where only the case differs, upper case first.
+/// The first byte that differs decides: by its letter; if only the case differs, upper case is first.
 pub(super) fn in_mosquittos_order(a: &[u8], b: &[u8]) -> Ordering {
     match a.iter().zip(b).find(|(a, b)| a != b) {
         Some((a, b)) => a.to_ascii_lowercase().cmp(&b.to_ascii_lowercase()).then(a.cmp(b)),

@@ -90,10 +90,10 @@ fn listener(to: &mut Translation, section: &Section) -> Vec<Entry> {
     entries
 }
 
-/// Those of which one value is how it is, and those that are not there.
+/// Options of which dunlin has only one behaviour, or none.
 fn other(to: &mut Translation, found: &Found) {
     let is_here = match found.row.name {
-        // address() and shared() have these
+        // handled by address() and shared()
         "port"
         | "bind_address"
         | "socket_domain"
@@ -127,7 +127,8 @@ fn other(to: &mut Translation, found: &Found) {
     }
 }
 
-/// Whose name a certificate gives. mosquitto asks for none without `require_certificate`, and then refuses everybody.
+/// The part of the certificate that is the user name. Without `require_certificate`, mosquitto requests no certificate,
+/// and refuses every client then.
 fn identity(
     to: &mut Translation,
     section: &Section,
@@ -151,7 +152,7 @@ fn identity(
     to.in_listener(set, "listener.identity", quoted(value), found);
 }
 
-/// `listener`, or `port` and `bind_address`, with what is spoken there.
+/// The line with `listener`, or with `port` and `bind_address`, and its protocol.
 fn address(to: &mut Translation, section: &Section) -> Option<Entry> {
     let protocol = section.get("protocol");
     let websocket = protocol.is_some_and(|found| found.word() == "websockets");
@@ -204,7 +205,7 @@ fn address(to: &mut Translation, section: &Section) -> Option<Entry> {
     if let Some(found) = section.start.as_ref() {
         to.as_row(found);
     }
-    // a line that is none of these opens port 1883 too
+    // without any of these, a listener on port 1883 is opened too
     let found = found.or_else(|| section.holding().next())?;
     Some(entry("listener.address", quoted(&value), found))
 }
@@ -218,7 +219,7 @@ fn absolute(path: &str) -> String {
     std::path::absolute(path).unwrap_or_else(|_| path.into()).to_string_lossy().into_owned()
 }
 
-/// What is said for one listener there and for all of them here.
+/// Options that mosquitto has for each listener, and dunlin for all together.
 fn shared(to: &mut Translation, all: &[&Section]) {
     max_connections(to, all);
     for names in [["max_qos", "maximum_qos"], ["max_topic_alias", "max_topic_alias_broker"]] {

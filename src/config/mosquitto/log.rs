@@ -13,7 +13,7 @@ pub(super) fn translate(to: &mut Translation, sections: &Sections) {
     let global = &sections.global;
     let mut silent = None;
     let facility = facility(to, sections);
-    // those before a none are cleared
+    // a "none" clears the lines before it
     let cleared = global.all("log_dest").collect::<Vec<_>>().iter().rposition(|found| found.word() == "none");
     let (before, after) = global.all("log_dest").enumerate().partition::<Vec<_>, _>(|(n, _)| Some(*n) < cleared);
     for (_, found) in before {
@@ -45,7 +45,7 @@ pub(super) fn translate(to: &mut Translation, sections: &Sections) {
     let mut least: Option<(u8, &Found)> = None;
     for found in global.all("log_type") {
         match severity(found.word()) {
-            // none clears those before it
+            // none clears the lines before it
             Some(0) => least = Some((0, found)),
             Some(level) if least.is_none_or(|(least, _)| least < level) => least = Some((level, found)),
             Some(_) => {}

@@ -42,21 +42,21 @@ use super::error::ConfigError;
 use sections::Sections;
 use translation::Translation;
 
-/// What a `mosquitto.conf` became.
+/// The translation of a `mosquitto.conf`.
 #[derive(Clone, Debug)]
 pub struct Import {
-    /// The configuration as TOML; of a file that is refused, what could be translated.
+    /// The configuration as TOML; incomplete if a line is refused.
     pub toml: String,
-    /// What became of each line, in the order in which they were read.
+    /// The report's entries, in the order of the lines.
     pub told: Vec<Told>,
     /// The values that the file leaves out and that differ from dunlin's defaults, a line each.
     pub defaults: Vec<String>,
-    /// Where mosquitto keeps its data, if it does.
+    /// mosquitto's database, if it has one.
     pub database: Option<PathBuf>,
 }
 
 impl Import {
-    /// Reads `path` and what it includes. Relative paths in it are relative to the working directory, as in mosquitto.
+    /// Reads `path` and its includes. Relative paths in it start from the working directory, as in mosquitto.
     pub fn of_file(path: &Path) -> Self {
         let (found, mut told) = lines::read(path);
         let (sections, wrong) = Sections::of(found);
@@ -74,25 +74,25 @@ impl Import {
         self.told.iter().filter(|told| told.outcome == Outcome::Refused)
     }
 
-    /// The lines without effect, although they have one in mosquitto.
+    /// The lines that have an effect in mosquitto and none in dunlin.
     pub fn lost(&self) -> impl Iterator<Item = &Told> {
         self.told.iter().filter(|told| told.outcome == Outcome::Lost)
     }
 
-    /// File, line, option and what became of it, a line each, and the defaults.
+    /// The report: file, line, option and its translation, a line each, and the defaults.
     pub fn report(&self) -> String {
         output::report(self)
     }
 
-    /// The errors of a broker that is started with it.
+    /// The errors with which a broker refuses it.
     pub(super) fn errors(&self) -> Vec<ConfigError> {
         self.refused().map(|told| ConfigError::Mosquitto { what: told.to_string() }).collect()
     }
 }
 
-/// Is this the text of a `mosquitto.conf`? Its first line that is neither empty nor a comment decides: no line of TOML
-/// begins with an option of mosquitto and a blank. If the name ends in `.conf`, every other text that is not TOML is
-/// one too, and so is a text of comments alone.
+/// Is this the text of a `mosquitto.conf`? Its first line that is neither empty nor a comment decides: a line of TOML
+/// never begins with an option of mosquitto and a blank. If the name ends in `.conf`, every other text that is not TOML
+/// counts too, and so does a text of only comments.
 pub(super) fn is_one(path: &Path, text: &str) -> bool {
     let named = path.extension().is_some_and(|extension| extension == "conf");
     let first = text.lines().map(|line| line.trim_matches(' ')).find(|line| !line.is_empty() && !line.starts_with('#'));

@@ -1,4 +1,4 @@
-//! What is written for people: the TOML with the line that each value is from, and the report.
+//! Writes the TOML, with the source line of each value, and the report.
 
 use std::{collections::BTreeMap, fmt::Write, path::Path};
 
@@ -46,12 +46,12 @@ fn write_entry(text: &mut String, entry: &Entry) {
     };
 }
 
-/// A comment ends with its line.
+/// Removes line breaks, which would end a comment.
 fn one_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 
-/// What is told of a value that is mosquitto's default, if dunlin's is another one.
+/// The report's line for a default of mosquitto that differs from dunlin's.
 pub(super) fn default(entry: &Entry) -> Option<String> {
     let From::Default(option) = entry.from else { return None };
     let config = Config::default();

@@ -1,4 +1,4 @@
-//! Plug-ins: mosquitto's own by their base name become keys, others are refused.
+//! Plug-ins: mosquitto's own, recognised by their base name, are translated to keys; others are refused.
 
 use std::path::Path;
 
@@ -30,7 +30,7 @@ pub(super) fn translate(to: &mut Translation, sections: &Sections) {
     }
 }
 
-/// What to use in place of a plug-in that others wrote.
+/// The replacement for a third-party plug-in.
 fn instead(name: &str) -> &'static str {
     match name {
         _ if name.contains("go-auth") || name.contains("auth") => {
@@ -63,7 +63,7 @@ fn files(to: &mut Translation, plugin: &Plugin, option: &str, key: &'static str)
     others(to, plugin, &[option]);
 }
 
-/// The file is read, and not written.
+/// dunlin reads the file and does not write it.
 fn dynamic_security(to: &mut Translation, plugin: &Plugin) {
     const OPTION: &str = "plugin_opt_config_file";
     let Some(found) = plugin.options.iter().rev().find(|found| found.row.name == OPTION) else {
@@ -97,7 +97,7 @@ fn persist(to: &mut Translation, plugin: &Plugin, sections: &Sections) {
     others(to, plugin, &["plugin_opt_db_file"]);
 }
 
-/// Options that this plug-in does not have, or that have no meaning.
+/// Options that this plug-in does not have, or that have no meaning in dunlin.
 fn others(to: &mut Translation, plugin: &Plugin, but: &[&str]) {
     plugin.options.iter().filter(|found: &&Found| !but.contains(&found.row.name)).for_each(|found| to.as_row(found));
 }

@@ -1,4 +1,4 @@
-//! Which lines belong to which listener: [`Sections`].
+//! Assigns lines to listeners: [`Sections`].
 
 use super::{
     lines::Found,
@@ -6,11 +6,11 @@ use super::{
     told::{Outcome, Told},
 };
 
-/// The lines of a configuration by what they are about.
+/// The lines of a configuration, grouped by listener, plug-in and bridge.
 #[derive(Debug, Default)]
 pub(super) struct Sections {
     pub global: Section,
-    /// What stands before the first `listener` of a file; there is a listener for it if it has lines.
+    /// The lines before the first `listener` of a file; they make a listener if there are any.
     pub default: Section,
     pub listeners: Vec<Section>,
     /// Plug-ins, each with its options.
@@ -19,14 +19,14 @@ pub(super) struct Sections {
     pub bridges: Vec<Found>,
     /// `per_listener_settings true`.
     pub per_listener: bool,
-    /// There is a line with `listener`, `port` or `bind_address`.
+    /// A line with `listener`, `port` or `bind_address` exists.
     pub listens: bool,
 }
 
-/// The lines of one listener, or of none.
+/// The lines of one listener, or of no listener.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Section {
-    /// Its `listener`.
+    /// Its line with `listener`.
     pub start: Option<Found>,
     lines: Vec<Found>,
 }
@@ -36,12 +36,12 @@ pub(super) struct Section {
 pub(super) struct Plugin {
     pub line: Found,
     pub options: Vec<Found>,
-    /// The listener that it is for, where each has its own settings.
+    /// Its listener, if each listener has its own settings.
     pub listener: Option<usize>,
 }
 
 impl Section {
-    /// The line that holds for an option.
+    /// The last line with an option, which counts.
     pub fn get(&self, name: &str) -> Option<&Found> {
         self.lines.iter().rev().find(|found| found.row.name == name)
     }
@@ -51,7 +51,7 @@ impl Section {
         self.lines.iter().filter(move |found| found.row.name == name)
     }
 
-    /// The lines that hold: of an option that is written twice, the last.
+    /// The lines that count: the last one of an option that is written twice.
     pub fn holding(&self) -> impl Iterator<Item = &Found> {
         let is_last = |n: usize, name: &str| self.lines[n + 1..].iter().all(|later| later.row.name != name);
         let holds = move |n: usize, found: &Found| found.row.repeat == Repeat::Many || is_last(n, found.row.name);
@@ -62,7 +62,7 @@ impl Section {
         self.lines.is_empty()
     }
 
-    /// The error, or what is told of a line that this one replaces.
+    /// Adds a line. Returns an error, or the report's entry for the line that this one replaces.
     fn add(&mut self, found: Found) -> Option<Told> {
         let before = self.get(found.row.name).filter(|_| found.row.repeat != Repeat::Many);
         let told = match (before, found.row.repeat) {
@@ -81,7 +81,7 @@ impl Section {
     }
 }
 
-/// Where the reading of a file is.
+/// The position of the reader.
 #[derive(Clone, Copy, Default)]
 struct At {
     file: usize,
@@ -90,14 +90,14 @@ struct At {
 }
 
 impl Sections {
-    /// The error is what is wrong, and what is told of lines that others replace.
+    /// Groups the lines. Also returns the errors, and the report's entries for replaced lines.
     pub fn of(found: Vec<Found>) -> (Self, Vec<Told>) {
         let (mut sections, mut told) = (Self::default(), Vec::new());
         let mut main = At::default();
         let mut included = At::default();
         let mut has_security = false;
         for found in found {
-            // an included file begins without a section, and the main file goes on in its own
+            // an included file begins without a section; after it, the main file continues its own section
             if found.file != 0 && included.file != found.file {
                 included = At { file: found.file, ..At::default() };
             }

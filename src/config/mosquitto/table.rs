@@ -1,26 +1,26 @@
-//! The one table of all options of mosquitto 2.0 and 2.1: [`ROWS`]. The reader takes the form of a value from it, the
-//! report and the page for people what becomes of an option.
+//! The table of all options of mosquitto 2.0 and 2.1: [`ROWS`]. The reader takes the form of a value from it; the
+//! report and the page in `docs` take the translation.
 
 use std::fmt::Write;
 
 /// An option.
 #[derive(Debug)]
 pub(super) struct Row {
-    /// As written; a `*` at its end stands for the rest of the word.
+    /// The option; a `*` at its end matches the rest of the word.
     pub name: &'static str,
     pub scope: Scope,
     pub form: Form,
     pub repeat: Repeat,
     pub fate: Fate,
-    /// What it becomes, why it has no meaning here, or what to do.
+    /// Its translation, the reason why it has no meaning in dunlin, or what to do.
     pub note: &'static str,
 }
 
-/// What an option is about.
+/// The scope of an option.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Scope {
     Global,
-    /// The broker, or with `per_listener_settings true` the listener above.
+    /// The broker, or the listener above if `per_listener_settings` is true.
     Security,
     Listener,
     /// The plug-in above.
@@ -28,33 +28,33 @@ pub(super) enum Scope {
     Bridge,
 }
 
-/// How its value is written.
+/// The form of its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
     Bool,
     Int,
     /// The rest of the line, trimmed.
     Text,
-    /// Words; those beyond what an option takes are ignored.
+    /// Words; superfluous ones are ignored.
     Words,
-    /// The rest of the line as it is.
+    /// The rest of the line, not trimmed.
     Raw,
-    /// Nothing, or something.
+    /// Empty or not.
     Anything,
 }
 
-/// What a second line with the option is.
+/// The meaning of a second line with the same option.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Repeat {
     /// An error.
     Once,
-    /// The one that holds.
+    /// It replaces the first one.
     Last,
-    /// One more.
+    /// It is added.
     Many,
 }
 
-/// What becomes of an option.
+/// The translation of an option.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
     Same,
@@ -74,7 +74,7 @@ impl Fate {
     }
 }
 
-/// The row of an option as it is written.
+/// The row of an option; the name may match a `*`.
 pub(super) fn row(word: &str) -> Option<&'static Row> {
     let is = |row: &&Row| match row.name.strip_suffix('*') {
         Some(start) => word.starts_with(start),
@@ -108,7 +108,7 @@ const ENGINE: &str = "keys are read from files in PEM";
 const PSK: &str = "TLS with pre-shared keys is not supported; use certificates, or password_file over TLS";
 const READ_BUFFER: &str = "buffers are those of the threads";
 
-/// More exact names stand before those with a `*`.
+/// Exact names precede those with a `*`.
 pub(super) const ROWS: &[Row] = rows! {
     "acl_file" Security Text Once Same "`auth.acl_file`";
     "password_file" Security Text Once Same "`auth.password_file`; a wrong line in it is an error";

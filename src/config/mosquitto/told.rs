@@ -1,8 +1,8 @@
-//! What is told of each line: [`Told`].
+//! The report's entries: [`Told`].
 
 use std::{fmt, rc::Rc};
 
-/// Where a line is.
+/// The place of a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
     /// The file as it was named.
@@ -20,31 +20,31 @@ impl fmt::Display for Place {
     }
 }
 
-/// What became of a line.
+/// The translation of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It means the same here.
+    /// It means the same in dunlin.
     Same,
-    /// It became something else with the same meaning.
+    /// It became another key with the same meaning.
     Translated,
-    /// What it is about is not there, and nobody notices.
+    /// dunlin has nothing that it could change; ignoring it loses nothing.
     Meaningless,
     /// It has no effect here.
     Lost,
-    /// Without it the broker would do what nobody meant: nothing is imported.
+    /// Without it the broker would do something unintended: nothing is imported.
     Refused,
 }
 
-/// What became of one line.
+/// The report's entry for one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Told {
-    /// Where it is.
+    /// Its place.
     pub place: Place,
     /// The option as written.
     pub option: String,
-    /// What became of it.
+    /// The kind of its translation.
     pub outcome: Outcome,
-    /// How, why, or what to do.
+    /// The translation, the reason, or what to do.
     pub what: String,
 }
 

@@ -1,4 +1,4 @@
-//! The entries of TOML that lines become: [`Translation`].
+//! Collects the TOML entries of the lines: [`Translation`].
 
 use std::path::{Path, PathBuf};
 
@@ -13,7 +13,7 @@ use super::{
     values::Value,
 };
 
-/// What was translated so far.
+/// The translation so far.
 pub(super) struct Translation {
     pub entries: Vec<Entry>,
     pub listeners: Vec<Vec<Entry>>,
@@ -22,7 +22,7 @@ pub(super) struct Translation {
 }
 
 impl Translation {
-    /// `told`: what was told of lines that could not be read.
+    /// `told`: the entries for lines that could not be read.
     pub fn new(sections: &Sections, told: Vec<Told>) -> Self {
         let mut translation = Self { entries: Vec::new(), listeners: Vec::new(), told, database: None };
         let bridges = sections.bridges.iter().map(|found| {
@@ -36,24 +36,24 @@ impl Translation {
         translation
     }
 
-    /// A key with the value of a line, and what the table says of that line.
+    /// Sets a key to the value of a line, and reports the table's note for that line.
     pub fn set(&mut self, key: &'static str, value: impl Into<String>, found: &Found) {
         self.entry(key, value, found);
         self.as_row(found);
     }
 
-    /// The same, and something else is told.
+    /// The same, with another note.
     pub fn set_so(&mut self, key: &'static str, value: impl Into<String>, found: &Found, what: impl Into<String>) {
         self.entry(key, value, found);
         self.tell(found, Outcome::Translated, what);
     }
 
-    /// The same, and nothing is told.
+    /// The same, without a report.
     pub fn entry(&mut self, key: &'static str, value: impl Into<String>, found: &Found) {
         self.entries.push(entry(key, value, found));
     }
 
-    /// A key with the value that mosquitto has where no line sets `option`.
+    /// Sets a key to mosquitto's default if no line sets `option`.
     pub fn default(&mut self, key: &'static str, value: impl Into<String>, option: &'static str) {
         if !self.has(key) {
             self.entries.push(Entry { key, value: value.into(), from: From::Default(option) });
@@ -71,7 +71,7 @@ impl Translation {
         self.told.push(found.told(outcome, read + &what.into()));
     }
 
-    /// What the table says. Of an option that is not there, what it does is lost.
+    /// Reports the table's note. A missing option counts as lost.
     pub fn as_row(&mut self, found: &Found) {
         let outcome = match found.row.fate {
             Fate::Same => Outcome::Same,
@@ -82,7 +82,7 @@ impl Translation {
         self.tell(found, outcome, found.row.note);
     }
 
-    /// A key of a listener, by `set`, and what the table says.
+    /// Sets a key of a listener with `set`, and reports the table's note.
     pub fn in_listener(
         &mut self,
         set: &mut impl FnMut(&'static str, String, &Found),
@@ -94,12 +94,12 @@ impl Translation {
         self.as_row(found);
     }
 
-    /// It is there for the sake of a key that another line sets.
+    /// Reports a line that only belongs to a key that another line sets.
     pub fn set_row(&mut self, found: &Found, key: &str) {
         self.tell(found, Outcome::Translated, format!("it becomes {key}"));
     }
 
-    /// It says what is so anyway.
+    /// Reports a line that sets the only behaviour that dunlin has.
     pub fn as_here(&mut self, found: &Found) {
         self.tell(found, Outcome::Same, "this is how it is");
     }

@@ -1,4 +1,4 @@
-//! One value of a line, as mosquitto 2.0 reads it.
+//! Reads one value of a line as mosquitto 2.0 does.
 
 use super::table::Form;
 
@@ -6,7 +6,7 @@ use super::table::Form;
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Value {
     Bool(bool),
-    /// `as_zero` and the like: what the word says beside the number that was taken.
+    /// `odd`: the word is not only the number that was read.
     Number {
         value: i64,
         odd: bool,
@@ -15,7 +15,7 @@ pub(super) enum Value {
     Text(String),
 }
 
-/// Reads the rest of a line, behind the blank after the option. The error says what is wrong.
+/// Reads the rest of a line, after the blank that follows the option. The error is the reason.
 pub(super) fn read(form: Form, rest: &[u8]) -> Result<Value, String> {
     match form {
         Form::Bool => match word(rest)? {
@@ -44,7 +44,7 @@ pub(super) fn read(form: Form, rest: &[u8]) -> Result<Value, String> {
     }
 }
 
-/// The leading digits; something else is 0. mosquitto 2.1 takes numbers of 32 bits alone.
+/// The leading digits; anything else is 0. mosquitto 2.1 accepts only numbers of 32 bits.
 fn number(word: &str) -> Result<Value, String> {
     let text = word.trim_start_matches(|c: char| c.is_ascii_whitespace());
     let sign = usize::from(text.starts_with(['-', '+']));
@@ -55,7 +55,7 @@ fn number(word: &str) -> Result<Value, String> {
     value.map(|value| Value::Number { value, odd }).ok_or_else(|| format!("{word} is too large a number"))
 }
 
-/// The first word; words end at a blank, and at nothing else.
+/// The first word; only a blank ends a word.
 fn word(rest: &[u8]) -> Result<&str, String> {
     let word = rest.split(|byte| *byte == b' ').find(|word| !word.is_empty());
     utf8(word.ok_or("it has no value")?)
