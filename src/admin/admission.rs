@@ -1,5 +1,7 @@
 //! [`Rules`]: who may do what, as the configuration says.
 
+use std::path::PathBuf;
+
 use crate::types::Role;
 
 /// Who may do what.
@@ -13,4 +15,8 @@ pub struct Rules {
     pub metrics_open: bool,
     /// Names of this server, in small letters, beside those of loopback.
     pub allowed_hosts: Vec<String>,
+    /// Is the web console served?
+    pub console: bool,
+    /// Where its files are, unless in the binary.
+    pub console_dir: Option<PathBuf>,
 }

@@ -15,6 +15,9 @@
 //! | `depths` | how long queues are, as of the last walk over all sessions |
 //! | `state` | what all requests share |
 //! | `health` | `/healthz`, `/readyz`, `/startupz` |
+//! | `history` | rates and levels of the last quarter of an hour |
+//! | `sampling` | takes its points |
+//! | `page` | the files of the web console; they are in `console/` |
 //! | `metrics` | `/metrics` |
 //! | `api` | `/api/v1/` |
 //! | `control` | what it asks the server to do |
@@ -32,12 +35,15 @@ mod closed;
 mod control;
 mod depths;
 mod health;
+mod history;
 mod last;
 mod metrics;
+mod page;
 mod problem;
 mod requests;
 mod routes;
 mod rules;
+mod sampling;
 mod serving;
 mod state;
 mod thread;

@@ -20,6 +20,7 @@ use super::{
     api::{self, LARGEST_BODY},
     health,
     metrics::{self, Metrics},
+    page,
     problem::Problem,
     rules::{METRICS, Via},
     state::{Caller, State},
@@ -49,7 +50,7 @@ pub(super) fn all(state: &Arc<State>) -> Router {
         .layer(middleware::from_fn_with_state(state.clone(), judge))
         .layer(middleware::from_fn_with_state(state.clone(), bound))
         .with_state(state.clone());
-    judged.merge(checks(state))
+    judged.merge(page::routes(state)).merge(checks(state))
 }
 
 /// What is served where the health checks alone are.

@@ -16,6 +16,7 @@ use super::{
     closed::ClosedClients,
     control::Control,
     depths::Depths,
+    history::History,
     requests::Requests,
     ticks::{Probe, Ticks},
 };
@@ -50,6 +51,7 @@ pub(super) struct State {
     pub ticks: Arc<Ticks>,
     pub requests: Requests,
     pub depths: Arc<Depths>,
+    pub history: History,
     /// Requests that are being answered.
     pub under_way: AtomicUsize,
     pub started: SystemTime,
@@ -104,6 +106,7 @@ impl State {
             ticks: Arc::default(),
             requests: Requests::default(),
             depths: Arc::default(),
+            history: History::default(),
             under_way: AtomicUsize::new(0),
             started,
             reload: ArcSwap::from_pointee(Reload { succeeded: true, at: started }),

@@ -16,6 +16,7 @@ use super::{
     control::Control,
     routes,
     rules::Via,
+    sampling,
     serving::serve,
     state::{Broker, Desk, Reload, State},
     ticks::Probe,
@@ -56,6 +57,7 @@ impl Admin {
                 let routes = if one.checks_alone { &checks } else { &all };
                 tokio::spawn(listen(one, routes.clone(), shared.clone()));
             }
+            tokio::spawn(sampling::keep(shared));
             // all ends with the runtime
             let _ = stopped.await;
         };

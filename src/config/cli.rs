@@ -70,6 +70,10 @@ pub struct Cli {
     #[arg(long, env = "DUNLIN_DATA_DIR", value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
 
+    /// Read the files of the web console from this directory at each request, instead of those in the binary.
+    #[arg(long, env = "DUNLIN_CONSOLE_DIR", value_name = "DIR")]
+    pub console_dir: Option<PathBuf>,
+
     /// Let clients in that give no user name, on every listener.
     ///
     /// Without it they are let in on loopback listeners alone; with =false, on none. What a listener of the file

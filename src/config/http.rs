@@ -1,6 +1,10 @@
 //! The `[http]` table: where HTTP is served and to whom, and how that is written.
 
-use std::{fmt, path::Path, time::Duration};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use toml::de::DeValue;
 
@@ -24,6 +28,10 @@ pub struct HttpConfig {
     pub metrics_open: bool,
     /// Hosts of requests that are answered, beside those of loopback.
     pub allowed_hosts: Vec<String>,
+    /// Is the web console served?
+    pub console: bool,
+    /// The console's files are read from there at each request, in place of those in the binary.
+    pub console_dir: Option<PathBuf>,
     /// Where the health checks alone are served.
     pub health: HttpAddresses,
     /// From the moment at which the readiness check says no until listeners close.
@@ -51,6 +59,8 @@ impl Default for HttpConfig {
             users: Vec::new(),
             metrics_open: false,
             allowed_hosts: Vec::new(),
+            console: true,
+            console_dir: None,
             health: HttpAddresses::default(),
             drain_delay: Duration::ZERO,
         }

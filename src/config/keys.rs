@@ -534,6 +534,10 @@ const HTTP: Table<Config> = Table {
         allowed_hosts: Hosts,
             "Host names, beside those of loopback, that requests may have in their Host header. If set, requests with \
              a login are checked too.";
+        console: Switch, "Whether the web console is served, at / of the same addresses.";
+        console_dir: OptionalPath,
+            "Directory from which the files of the web console are read at each request, instead of those in the \
+             binary: for those who work on it.";
         health: Addresses,
             "Addresses that serve only the three health checks, to every client: /healthz, /readyz and /startupz.";
         drain_delay: span(Duration::ZERO, HOUR),

@@ -50,6 +50,10 @@ impl Cli {
             config.data_dir.clone_from(&self.data_dir);
             set.push("data_dir");
         }
+        if self.console_dir.is_some() {
+            config.http.console_dir.clone_from(&self.console_dir);
+            set.push("http.console_dir");
+        }
         config.allow_anonymous = self.allow_anonymous.unwrap_or(config.allow_anonymous);
         config.workers = self.workers.unwrap_or(config.workers);
         config.log.level = self.log_level.unwrap_or(config.log.level);
@@ -71,7 +75,11 @@ impl Cli {
     /// What sets a key that is set here: its variable, or flags.
     fn origin(&self, key: &str) -> &str {
         let is_short = key == "listener" && !self.port.is_empty() || key == "log.level" && self.verbose;
-        let name = if key == "listener" { "listen".into() } else { key.replace('.', "_") };
+        let name = match key {
+            "listener" => "listen".into(),
+            "http.console_dir" => "console_dir".into(),
+            key => key.replace('.', "_"),
+        };
         let variable = format!("DUNLIN_{}", name.to_uppercase());
         let set = self.variables.iter().find(|name| **name == variable && !is_short);
         set.map_or(Origins::FLAGS, String::as_str)

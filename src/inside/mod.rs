@@ -94,7 +94,7 @@ impl Inside {
         router.refresh(&mut thread, now);
         let published = publication.publish(&router, &mut thread, None, now);
         thread.wake();
-        self.threads.put_back(thread);
+        self.threads.put_back_after_publication(thread);
         let (stored, subscribers) = published?;
         kept::until_kept(router, stored).await.map_err(PublishError::Refused)?;
         Ok(Published { subscribers })

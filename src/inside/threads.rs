@@ -1,7 +1,10 @@
 //! [`Threads`]: the [`RouterThread`] of each client within this process. The counters of one stay with the router,
 //! so clients reuse them one after the other.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, Ordering},
+};
 
 use parking_lot::Mutex;
 
@@ -15,7 +18,12 @@ pub(super) struct Threads {
     clock: Clock,
     /// `None`: the server has stopped, and its router is no longer used.
     free: Mutex<Option<Free>>,
+    /// Publications without a client, since the start.
+    publications: AtomicU32,
 }
+
+/// Publications between two times that a thread is tidied.
+const TIDY_EVERY: u32 = 1_024;
 
 struct Free {
     router: Arc<Router>,
@@ -24,7 +32,7 @@ struct Free {
 
 impl Threads {
     pub(super) fn new(router: Arc<Router>, clock: Clock) -> Self {
-        Self { clock, free: Mutex::new(Some(Free { router, threads: Vec::new() })) }
+        Self { clock, free: Mutex::new(Some(Free { router, threads: Vec::new() })), publications: AtomicU32::new(0) }
     }
 
     pub(super) fn clock(&self) -> &Clock {
@@ -47,10 +55,22 @@ impl Threads {
         thread.or_else(|| router.map(|router| router.local(self.clock.now())))
     }
 
-    /// Returns it for reuse by another client.
+    /// Returns it for reuse by another client: its client has ended.
     pub(super) fn put_back(&self, mut thread: RouterThread) {
         let Some(router) = self.router() else { return };
         router.tidy(&mut thread);
+        self.keep(thread);
+    }
+
+    /// The same after one publication: to tidy looks at each topic that was published, and is not done each time.
+    pub(super) fn put_back_after_publication(&self, thread: RouterThread) {
+        match self.publications.fetch_add(1, Ordering::Relaxed) % TIDY_EVERY {
+            0 => self.put_back(thread),
+            _ => self.keep(thread),
+        }
+    }
+
+    fn keep(&self, thread: RouterThread) {
         if let Some(free) = &mut *self.free.lock() {
             free.threads.push(thread);
         }

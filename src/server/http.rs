@@ -195,6 +195,8 @@ fn rules(config: &Config, plugged_in: bool) -> Rules {
         users: http.users.iter().map(|user| (user.name.clone(), user.role)).collect(),
         metrics_open: http.metrics_open,
         allowed_hosts: http.allowed_hosts.clone(),
+        console: http.console,
+        console_dir: http.console_dir.clone(),
     }
 }
 

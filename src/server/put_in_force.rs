@@ -148,7 +148,7 @@ fn changes(running: &Config, config: &Config) -> Vec<String> {
 }
 
 /// The keys and tables that apply without a restart.
-const AT_ONCE: [&str; 15] = [
+const AT_ONCE: [&str; 16] = [
     "allow_anonymous",
     "shutdown_grace",
     "ready_file",
@@ -159,6 +159,7 @@ const AT_ONCE: [&str; 15] = [
     "http.users",
     "http.metrics_open",
     "http.allowed_hosts",
+    "http.console",
     "http.drain_delay",
     "log.level",
     "log.connections",

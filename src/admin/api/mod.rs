@@ -10,12 +10,16 @@
 //! | `schema` | shapes of what is answered and sent |
 //! | `selection` | clients by filters |
 //! | `clients`, `messages`, `subscriptions`, `retained`, `publish`, `broker` | answers |
+//! | `history` | rates and levels of the last quarter of an hour |
 //! | `streams` | server-sent events |
+//! | `live` | all that a page of the web console shows, as one stream |
 
 mod broker;
 mod call;
 mod clients;
 mod document;
+mod history;
+mod live;
 mod messages;
 mod parameters;
 mod publish;

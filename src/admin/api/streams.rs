@@ -23,7 +23,7 @@ use super::{
     parameters::{Kind, Parameter, bad},
 };
 use crate::{
-    inside::{Client, InsideClient},
+    inside::{Client, InsideClient, Received},
     router::{
         EventKinds,
         inspect::{Happened, What},
@@ -39,7 +39,7 @@ const MOST_STREAMS: usize = 32;
 const ON_THEIR_WAY: usize = 16;
 
 /// Kinds of events: a word, the kind.
-const KINDS: [(&str, EventKinds); 8] = [
+pub(super) const KINDS: [(&str, EventKinds); 8] = [
     ("connect", EventKinds::CONNECT),
     ("disconnect", EventKinds::DISCONNECT),
     ("subscribe", EventKinds::SUBSCRIBE),
@@ -114,7 +114,7 @@ pub(super) async fn events(call: Call) -> Answer {
     Ok(response)
 }
 
-fn shown(call: &Call, happened: &Happened) -> Value {
+pub(super) fn shown(call: &Call, happened: &Happened) -> Value {
     let mut shown = json!({ "at": time(call.state.clock.wall()) });
     let mut put = |name: &str, value: Value| shown[name] = value;
     if let Some(client) = &happened.client {
@@ -186,29 +186,39 @@ async fn pass_on(client: &Client, sender: &mpsc::Sender<Bytes>) {
             return;
         }
         told = missed;
-        let publisher = received.publisher.as_ref();
-        let mut shown = json!({
-            "at": received.at.map(time),
-            "topic": received.topic(),
-            "qos": received.qos as u8,
-            "retain": received.retain,
-            "client": publisher.map(|publisher| publisher.client.as_str()),
-            "properties": properties(received.properties()),
-        });
-        put_payload(&mut shown, received.payload());
-        if sender.send(event("message", &shown)).await.is_err() {
+        if sender.send(event("message", &message(&received))).await.is_err() {
             return;
         }
     }
 }
 
+/// A message as it is told.
+pub(super) fn message(received: &Received) -> Value {
+    let publisher = received.publisher.as_ref();
+    let mut shown = json!({
+        "at": received.at.map(time),
+        "topic": received.topic(),
+        "qos": received.qos as u8,
+        "retain": received.retain,
+        "client": publisher.map(|publisher| publisher.client.as_str()),
+        "properties": properties(received.properties()),
+    });
+    put_payload(&mut shown, received.payload());
+    shown
+}
+
 fn event(name: &str, data: &Value) -> Bytes {
+    text_of_event(name, data).into()
+}
+
+/// A server-sent event.
+pub(super) fn text_of_event(name: &str, data: &Value) -> String {
     // JSON has no line breaks of its own
-    format!("event: {name}\ndata: {data}\n\n").into()
+    format!("event: {name}\ndata: {data}\n\n")
 }
 
 /// A response whose body is what is sent, if there is room for one more.
-fn stream(state: &Arc<State>) -> Result<(mpsc::Sender<Bytes>, Response), Problem> {
+pub(super) fn stream(state: &Arc<State>) -> Result<(mpsc::Sender<Bytes>, Response), Problem> {
     let others = state.streams.fetch_add(1, Ordering::AcqRel);
     let place = Place(state.clone());
     if others >= MOST_STREAMS {

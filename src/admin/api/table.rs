@@ -9,7 +9,7 @@ use axum::{
 use super::{
     broker,
     call::{Answer, Answering, Call, LIST},
-    clients,
+    clients, history, live,
     messages::{self, PAYLOAD},
     parameters::Parameter,
     publish, retained,
@@ -74,7 +74,7 @@ macro_rules! route {
 use Gives::{Document, Either, List, One, Stream};
 use Takes::Nothing;
 
-pub(super) static ROUTES: [Route; 24] = [
+pub(super) static ROUTES: [Route; 26] = [
     route!(GET "openapi.json" Viewer "This document", [], Nothing => Document, document),
     route!(GET "broker" Viewer "What runs, and what it counted", [], Nothing => One(&broker::BROKER), broker::broker),
     route!(GET "clients" Viewer "Clients and sessions", [LIST, STATE, FILTERS, clients::SHOWN],
@@ -121,6 +121,10 @@ pub(super) static ROUTES: [Route; 24] = [
         Nothing => Stream, streams::events),
     route!(GET "messages" Operator "Messages that are published, as server-sent events", [streams::MESSAGES],
         Nothing => Stream, streams::messages),
+    route!(GET "history" Viewer "Rates and levels of the last quarter of an hour, a point for each second", [],
+        Nothing => One(&history::HISTORY), history::history),
+    route!(GET "live" Viewer "All that a page of the web console shows, in at most 20 updates a second", [live::LIVE],
+        Nothing => Stream, live::live),
 ];
 
 async fn document(call: Call) -> Answer {

@@ -3,6 +3,7 @@
 mod access;
 mod api;
 mod checks;
+mod console;
 mod metrics;
 
 use std::{

@@ -9,11 +9,13 @@ use std::net::SocketAddr;
 
 use serde_json::Value;
 
+pub use streams::Stream;
+
 use super::{Answer, address, ask, broker, http, send};
 use crate::support::{Broker, raw::Client};
 
 /// Asks for something below `/api/v1/`.
-fn api(at: SocketAddr, method: &str, path: &str, body: Option<&Value>) -> Answer {
+pub fn api(at: SocketAddr, method: &str, path: &str, body: Option<&Value>) -> Answer {
     let path = format!("/api/v1/{path}");
     let Some(body) = body else { return ask(at, method, &path, &["Content-Length: 0"]) };
     let body = body.to_string();
@@ -28,7 +30,7 @@ fn get(at: SocketAddr, path: &str) -> Value {
 }
 
 #[track_caller]
-fn done(answer: &Answer) -> Value {
+pub fn done(answer: &Answer) -> Value {
     assert_eq!(answer.status, 200, "{answer:?}");
     serde_json::from_str(&answer.body).expect("JSON")
 }
@@ -42,6 +44,6 @@ fn status_and_code(answer: &Answer) -> (u16, String) {
     (answer.status, answer.code())
 }
 
-fn client(broker: &Broker, id: &str) -> Client {
+pub fn client(broker: &Broker, id: &str) -> Client {
     broker.connect(&crate::support::raw::Connect::new(id), 0)
 }

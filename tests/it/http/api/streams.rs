@@ -12,10 +12,10 @@ use super::{address, ask, broker, client};
 use crate::support::{GUARD, raw::Message, run, wait_until};
 
 /// A stream that is read: its head has come.
-struct Stream(BufReader<TcpStream>);
+pub struct Stream(BufReader<TcpStream>);
 
 impl Stream {
-    fn open(at: SocketAddr, path: &str) -> Self {
+    pub fn open(at: SocketAddr, path: &str) -> Self {
         let mut socket = TcpStream::connect(at).unwrap();
         socket.set_read_timeout(Some(GUARD)).unwrap();
         socket.write_all(format!("GET /api/v1/{path} HTTP/1.0\r\nHost: {at}\r\n\r\n").as_bytes()).unwrap();
@@ -32,7 +32,7 @@ impl Stream {
     }
 
     /// The next event.
-    fn next(&mut self) -> (String, Value) {
+    pub fn next(&mut self) -> (String, Value) {
         let mut name = String::new();
         loop {
             let line = self.line();

@@ -1,0 +1,168 @@
+//! `live`: all that one page of the web console shows, as one stream of server-sent events: at most 20 updates a
+//! second, and what came meanwhile in each. A slow reader loses messages and is told how many.
+//!
+//! | module | owns |
+//! |---|---|
+//! | this one | the stream: what is asked for, and one update after another |
+//! | `lane` | messages of one filter |
+//! | `topics` | the last message of each topic, and how many there were |
+
+mod lane;
+mod topics;
+
+use std::time::Duration;
+
+use axum::{body::Bytes, http::StatusCode};
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+
+use self::{
+    lane::{Lane, Most},
+    topics::Topics,
+};
+use super::{
+    super::{history::Point, problem::Problem},
+    call::{Answer, Call, time},
+    history::show,
+    parameters::{Kind, Parameter},
+    streams::{self, KINDS},
+};
+use crate::{
+    router::{EventKinds, inspect::EventStream},
+    types::Role,
+};
+
+pub(super) static LIVE: [Parameter; 7] = [
+    Parameter::new("points", Kind::Flag, "A point of history each second"),
+    Parameter::new("events", Kind::Flag, "What happens, as events tells it without publish"),
+    Parameter::new("topics", Kind::Filter, "The last message of each topic that this filter matches; 50,000 topics"),
+    Parameter::new("watch", Kind::Topic, "Every message of this topic, with its payload: from operator on"),
+    Parameter::new("messages", Kind::Filter, "Messages that this filter matches, 100 an update: from operator on"),
+    Parameter::new("record", Kind::Filter, "All messages that this filter matches: from operator on"),
+    Parameter::new(
+        "resumed",
+        Kind::Words(&["topics", "watch", "messages", "record"]),
+        "Without retained messages: these \
+        go on from another stream",
+    ),
+];
+
+/// From one update to the next.
+const EVERY: Duration = Duration::from_millis(50);
+
+/// Events of clients in one update.
+const MOST_EVENTS: usize = 200;
+
+/// Messages of a lane in one update, and bytes of their payloads.
+const WATCHED: Most = Most { messages: 200, bytes: 2 << 20 };
+const SHOWN: Most = Most { messages: 100, bytes: 2 << 20 };
+const RECORDED: Most = Most { messages: 2_000, bytes: 4 << 20 };
+
+/// What a page asked for.
+struct Live {
+    call: Call,
+    points: Option<u64>,
+    events: Option<EventStream>,
+    events_lost: u64,
+    topics: Option<Topics>,
+    lanes: Vec<Lane>,
+}
+
+pub(super) async fn live(call: Call) -> Answer {
+    let sees_payloads = call.caller.role >= Role::Operator;
+    let text = |name: &str| call.query.text(name).map(str::to_owned);
+    let asked = [("watch", WATCHED), ("messages", SHOWN), ("record", RECORDED)];
+    let asked = asked.into_iter().filter_map(|(name, most)| Some((name, text(name)?, most)));
+    let asked: Vec<_> = asked.collect();
+    if let Some((name, ..)) = asked.first().filter(|_| !sees_payloads) {
+        let detail = format!("{name} shows payloads: it is for the role \"operator\" and those above");
+        return Err(Problem::new(StatusCode::FORBIDDEN, "role", detail));
+    }
+    let (sender, response) = streams::stream(&call.state)?;
+    let resumed = call.query.text("resumed").unwrap_or_default();
+    let is_new = |name: &str| !resumed.split(',').any(|resumed| resumed == name);
+    let mut lanes = Vec::new();
+    for (name, filter, most) in asked {
+        lanes.push(Lane::open(&call, name, filter, most, is_new(name)).await?);
+    }
+    let topics = match text("topics") {
+        Some(filter) => {
+            let lane = Lane::open(&call, "topics", filter, topics::TAKEN, is_new("topics")).await?;
+            Some(Topics::new(lane, sees_payloads))
+        }
+        None => None,
+    };
+    let kinds =
+        KINDS.iter().filter(|(word, _)| *word != "publish").fold(EventKinds::NONE, |all, (_, kind)| all | *kind);
+    let events = call.query.flag("events").then(|| call.desk.events.open(kinds));
+    let points = call.query.flag("points").then_some(0);
+    let live = Live { call, points, events, events_lost: 0, topics, lanes };
+    tokio::spawn(live.run(sender));
+    Ok(response)
+}
+
+impl Live {
+    /// Until there is nobody to read.
+    async fn run(mut self, sender: mpsc::Sender<Bytes>) {
+        let clock = self.call.state.clock.clone();
+        loop {
+            let update = self.update();
+            if !update.is_empty() && sender.send(update.into()).await.is_err() {
+                return;
+            }
+            tokio::select! {
+                () = clock.sleep(EVERY) => {}
+                () = sender.closed() => return,
+            }
+        }
+    }
+
+    /// All that came since the last one, as events.
+    fn update(&mut self) -> String {
+        let mut out = String::new();
+        let mut put = |name: &str, data: &Value| out.push_str(&streams::text_of_event(name, data));
+        if let Some((point, at)) = self.points.as_mut().and_then(|seen| self.call.state.history.after(seen)) {
+            put("point", &point_at(&point, time(at)));
+        }
+        if let Some(data) = self.happened() {
+            put("events", &data);
+        }
+        if let Some(topics) = &mut self.topics {
+            if let Some(data) = topics.update(self.call.state.clock.wall()) {
+                put("topics", &data);
+            }
+            if let Some(lost) = topics.lost() {
+                put("lost", &json!({ "of": "topics", "lost": lost }));
+            }
+        }
+        for lane in &mut self.lanes {
+            let (data, skipped) = lane.update();
+            if !data.is_empty() || skipped > 0 {
+                put(lane.name, &json!({ "data": data, "skipped": skipped }));
+            }
+        }
+        out
+    }
+
+    fn happened(&mut self) -> Option<Value> {
+        let events = self.events.as_mut()?;
+        let mut data = Vec::new();
+        while data.len() < MOST_EVENTS
+            && let Some(happened) = events.try_recv()
+        {
+            let word = KINDS.iter().find(|(_, kind)| *kind == happened.kind).map_or("", |(word, _)| word);
+            let mut shown = streams::shown(&self.call, &happened);
+            shown["type"] = word.into();
+            data.push(shown);
+        }
+        let lost = events.lost();
+        let newly = lost - std::mem::replace(&mut self.events_lost, lost);
+        (!data.is_empty() || newly > 0).then(|| json!({ "data": data, "lost": newly }))
+    }
+}
+
+fn point_at(point: &Point, at: String) -> Value {
+    let mut shown = show(point);
+    shown["at"] = at.into();
+    shown
+}
