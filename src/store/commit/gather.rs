@@ -69,7 +69,7 @@ mod tests {
     const MS: Duration = Duration::from_millis(1);
 
     #[test]
-    fn those_that_came_wait_for_those_that_are_to_come_again() {
+    fn arrived_clients_wait_for_the_clients_that_are_expected_again() {
         let (mut gather, now) = (Gather::default(), Instant::now());
         assert!(!gather.waits(0));
         gather.begin(8, 6, MS, now);
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_waits_for_one_or_where_an_fsync_takes_next_to_nothing() {
+    fn there_is_no_wait_for_one_client_or_with_a_fast_fsync() {
         let (mut gather, now) = (Gather::default(), Instant::now());
         for (done, came, took) in [(1, 0, MS), (0, 1, MS), (0, 0, MS), (8, 8, SHORTEST / 2)] {
             gather.begin(8, 8, MS, now);

@@ -305,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_that_is_there_is_said_to_be() {
+    fn a_message_is_delayed_only_once() {
         let mut hold = hold(MS);
         assert!(matches!(hold.add(key(1, 1), message(1), 1, Instant::now), Ok(1)));
         assert!(hold.add(key(1, 1), message(1), 1, Instant::now).is_err());

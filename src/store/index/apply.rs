@@ -463,7 +463,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_new_of_a_session_is_noted_once_and_what_comes_before_it_by_itself() {
+    fn a_new_session_coalesces_its_records_and_earlier_records_are_written_singly() {
         let mut index = Index::default();
         index.apply(
             Record::SessionStarted { session: session_number(1), client: ClientId::from("c"), owner: None, will: None },

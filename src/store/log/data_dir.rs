@@ -127,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_second_one_is_told_who_has_it() {
+    fn the_second_process_gets_the_id_of_the_first() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("made/for/us");
         create(&path).unwrap();
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn those_that_read_do_not_keep_each_other_out_and_change_nothing() {
+    fn readers_do_not_exclude_each_other_and_change_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let readers = [lock_to_read(dir.path()).unwrap(), lock_to_read(dir.path()).unwrap()];
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_no_directory() {
+    fn a_file_is_not_a_directory() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("file");
         fs::write(&path, "").unwrap();

@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_says_what_the_file_is() {
+    fn a_name_has_the_kind_of_the_file() {
         assert_eq!(segment(0x1F), "000000000000001f.log");
         assert_eq!(segment_id("000000000000001f.log"), Some(0x1F));
         assert_eq!(spare_number(&spare(3)), Some(3));

@@ -563,7 +563,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn what_no_writer_writes_is_refused() {
+    fn records_that_no_writer_writes_are_refused() {
         let table: &[(&[u8], &str)] = &[
             (&[0], "is of a kind that is not known"),
             (&[NEXT_DELIVERY], "is of a kind that is not known"),

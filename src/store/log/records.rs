@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_in_a_row_takes_two_bytes_each() {
+    fn deliveries_in_a_row_take_two_bytes_each() {
         for sent in [None, Some(7)] {
             let row: Vec<_> =
                 (0..10).map(|n| delivery(3, 1000 + n, sent.map(|sent| sent + n), Some(70_000 + 2 * n))).collect();
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn what_goes_on_from_nothing_or_too_far_is_refused() {
+    fn a_next_delivery_without_a_first_or_too_far_is_refused() {
         let nothing = "continues a missing delivery";
         let too_far = "has a number that none has";
         let table = [

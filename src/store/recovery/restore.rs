@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_wall_clock_tells_how_long_nobody_ran_unless_it_was_set_back_or_not_set_before() {
+    fn the_wall_clock_measures_the_down_time_unless_it_was_set_back_or_not_set_before() {
         let last = |wall| Time { wall, age: 7 };
         assert_eq!(down_time(last(NOT_SET), NOT_SET + 5), 5);
         assert_eq!(down_time(last(NOT_SET + 5), NOT_SET), 0);

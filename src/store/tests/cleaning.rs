@@ -80,7 +80,7 @@ proptest! {
 }
 
 #[test]
-fn what_ends_in_its_batch_is_not_written() {
+fn a_thing_that_ends_in_its_batch_is_not_written() {
     let mut world = World::new(0, settings(SEGMENT));
     commit(&mut world, vec![start(1)]);
     let records = vec![
@@ -261,7 +261,7 @@ fn a_delay_goes_on_over_a_restart_and_one_of_a_connected_client_begins_then() {
 
 /// A machine without a clock of its own: it is 1970 until the network tells.
 #[test]
-fn a_clock_that_is_set_makes_nobody_away_for_longer() {
+fn setting_the_clock_does_not_change_how_long_a_session_is_away() {
     const NOW: u64 = 1_800_000_000_000;
     let mut world = World::new(0, settings(SEGMENT));
     let mut at = |wall, age, record| {
@@ -280,7 +280,7 @@ fn a_clock_that_is_set_makes_nobody_away_for_longer() {
 }
 
 #[test]
-fn what_is_restored_says_how_far_each_message_came() {
+fn restored_messages_have_their_states() {
     let mut world = World::new(0, settings(SEGMENT));
     commit(&mut world, vec![start(1)]);
     commit(&mut world, (1..=3).map(|number| queued(1, number, number, b"x")).collect());

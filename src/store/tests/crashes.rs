@@ -17,7 +17,7 @@ use super::{
 
 /// Power cuts at any operation on a file.
 #[test]
-fn what_was_acknowledged_survives_power_cuts() {
+fn acknowledged_records_survive_power_cuts() {
     let mut cuts = 0;
     for seed in 0..60 {
         let mut world = World::new(seed, settings(4096));
@@ -34,7 +34,7 @@ fn what_was_acknowledged_survives_power_cuts() {
 
 /// A kill loses nothing that was written.
 #[test]
-fn what_was_acknowledged_survives_kills() {
+fn acknowledged_records_survive_kills() {
     for seed in 100..130 {
         let mut world = World::new(seed, settings(4096));
         for _ in 0..20 {
@@ -114,7 +114,7 @@ fn frames_that_are_on_their_way_together_survive_power_cuts_in_their_order() {
 
 /// Ends in order that are cut short anywhere, and starts after them: what is said beside the log never says too much.
 #[test]
-fn an_end_in_order_that_is_cut_short_is_no_damage() {
+fn an_interrupted_clean_end_is_not_damage() {
     let mut told = 0;
     for seed in 400..440 {
         let mut world = World::new(seed, settings(4096));

@@ -129,7 +129,7 @@ impl Wake for Bell {
 }
 
 #[test]
-fn who_waits_is_told_that_what_was_taken_finds_no_room_and_that_it_does() {
+fn waiting_tasks_are_woken_when_the_store_is_stuck_and_when_it_has_room_again() {
     let files = Simulated::default();
     files.set_room(Some(100));
     let store = Driven::start(&files);
@@ -151,7 +151,7 @@ fn who_waits_is_told_that_what_was_taken_finds_no_room_and_that_it_does() {
 
 /// The reserve takes what ends messages, and who waits for that hears nothing before it is durable.
 #[test]
-fn who_waits_on_a_full_disk_for_what_ends_something_waits_until_it_is_durable() {
+fn on_a_full_disk_a_record_that_ends_something_is_awaited_until_it_is_durable() {
     const TOPICS: usize = 40;
     let files = Simulated::default();
     let store = Driven::start(&files);
@@ -175,7 +175,7 @@ fn who_waits_on_a_full_disk_for_what_ends_something_waits_until_it_is_durable() 
 
 /// What waits for room takes memory for how it is in the end, not for each change on the way.
 #[test]
-fn what_comes_while_there_is_no_room_is_written_with_what_waits_for_it() {
+fn records_that_arrive_on_a_full_disk_are_written_with_the_waiting_batch() {
     let files = Simulated::default();
     files.set_room(Some(100));
     let store = Driven::start(&files);
@@ -199,7 +199,7 @@ fn what_comes_while_there_is_no_room_is_written_with_what_waits_for_it() {
 }
 
 #[test]
-fn who_waits_is_told_that_the_disk_is_broken() {
+fn waiting_tasks_get_the_error_of_a_broken_disk() {
     let files = Simulated::default();
     let store = Driven::start(&files);
     let commit = store.retain(b"x");
@@ -221,7 +221,7 @@ fn who_waits_is_told_that_the_disk_is_broken() {
 }
 
 #[test]
-fn who_waits_is_told_that_the_writer_panicked() {
+fn waiting_tasks_get_the_error_of_a_writer_that_panicked() {
     let files = Simulated::default();
     let mut store = Driven::start(&files);
     // the thread that prepares files may meet the fault first: without it, the next one is the writer's
@@ -250,7 +250,7 @@ fn overtaken(files: &Simulated) -> (Driven, CommitSeq, CommitSeq) {
 }
 
 #[test]
-fn a_batch_that_is_on_the_disk_waits_for_those_before_it() {
+fn a_durable_batch_waits_for_earlier_batches() {
     let files = Simulated::default();
     let (store, first, second) = overtaken(&files);
     assert!(store.shared.done() < first);
@@ -261,7 +261,7 @@ fn a_batch_that_is_on_the_disk_waits_for_those_before_it() {
 }
 
 #[test]
-fn what_is_on_its_way_is_durable_before_the_end() {
+fn batches_being_written_are_durable_before_the_end() {
     let files = Simulated::default();
     let (store, _, second) = overtaken(&files);
     let last = store.retain_at("last", b"x");
@@ -275,7 +275,7 @@ fn what_is_on_its_way_is_durable_before_the_end() {
 
 /// Where acknowledgements do not wait for the disk, it is brought there all the same.
 #[test]
-fn an_interval_syncs_what_was_written() {
+fn an_interval_syncs_written_frames() {
     let files = Simulated::default();
     let store = Driven::with(&files, settings(4096), Some(Duration::from_millis(1)));
     for _ in 0..3 {

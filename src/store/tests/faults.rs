@@ -47,7 +47,7 @@ fn after_a_failed_write_or_fsync_nothing_more_is_done() {
 
 /// After an fsync that failed the process reads back what the disk does not have.
 #[test]
-fn what_a_start_reads_is_on_the_disk_before_it_is_believed() {
+fn a_start_syncs_the_frames_that_it_reads() {
     let mut lost = 0;
     for n in 1..150 {
         let mut world = World::new(n, settings(SEGMENT));
@@ -105,7 +105,7 @@ fn no_room_for_a_moment_delays_and_loses_nothing() {
 /// What comes after a step of cleaning that has no room, with the disk as full as it was or not: nothing is
 /// acknowledged that is not on the disk, and no segment goes that the frame which is not there was to make superfluous.
 #[test]
-fn a_step_of_cleaning_that_is_stuck_holds_up_what_follows() {
+fn a_stuck_step_of_cleaning_delays_the_next_batch() {
     const WAYS: usize = 4;
     let mut met = [0; WAYS];
     for n in 1..100 {
@@ -171,7 +171,7 @@ fn a_segment_that_has_no_room_to_begin_begins_later() {
 }
 
 #[test]
-fn what_does_not_fit_is_acknowledged_when_there_is_room() {
+fn a_batch_that_does_not_fit_is_acknowledged_when_there_is_room() {
     for cut in [false, true] {
         let mut world = World::new(1, settings(SEGMENT));
         world.files.set_room(Some(SEGMENT / 2));
@@ -252,7 +252,7 @@ fn the_cleaner_always_has_room_on_a_small_disk() {
 
 /// The oldest segments are full of what lives, and all that is gone is behind them.
 #[test]
-fn what_lives_in_front_of_what_is_gone_does_not_keep_a_disk_full() {
+fn live_records_before_dead_ones_do_not_keep_a_disk_full() {
     for topics in [20, 60, 200] {
         let mut world = World::new(topics, settings(SEGMENT));
         world.writer.pool().fill_reserve().unwrap();

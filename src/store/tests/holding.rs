@@ -64,7 +64,7 @@ fn acknowledged(number: u64) -> Record {
 }
 
 #[test]
-fn what_is_acknowledged_while_it_is_held_back_is_done_and_leaves_nothing() {
+fn a_message_acknowledged_during_its_delay_is_done_and_leaves_no_record() {
     let (mut batches, now) = (holding(), Instant::now());
     batches.push(acknowledged(9), || now);
     batches.push(sent(10), || now);
@@ -85,7 +85,7 @@ fn what_is_acknowledged_while_it_is_held_back_is_done_and_leaves_nothing() {
 }
 
 #[test]
-fn of_several_that_are_acknowledged_at_once_those_that_are_held_back_leave_nothing() {
+fn delayed_messages_of_a_cumulative_acknowledgement_leave_no_record() {
     let (mut batches, now) = (holding(), Instant::now());
     for number in [3, 4, 6] {
         batches.push(sent(number), || now);
@@ -103,7 +103,7 @@ fn of_several_that_are_acknowledged_at_once_those_that_are_held_back_leave_nothi
 }
 
 #[test]
-fn what_is_not_acknowledged_in_time_is_due() {
+fn a_message_not_acknowledged_in_time_is_due() {
     let (mut batches, now) = (holding(), Instant::now());
     batches.push(sent(1), || now);
     batches.push(sent(2), || now);
@@ -127,7 +127,7 @@ fn what_is_not_acknowledged_in_time_is_due() {
 }
 
 #[test]
-fn what_has_to_be_written_is_due_and_takes_all_with_it() {
+fn a_record_that_must_be_written_is_due_with_all_delayed_ones() {
     for record in [cleared(), queued(2)] {
         let (mut batches, now) = (holding(), Instant::now());
         batches.push(sent(1), || now);
@@ -148,7 +148,7 @@ fn queued(number: u64) -> Record {
 }
 
 #[test]
-fn that_a_message_left_the_queue_is_written_if_somebody_waits_for_it() {
+fn the_record_of_a_sent_message_is_written_if_a_task_waits_for_it() {
     let (mut batches, now) = (holding(), Instant::now());
     batches.push(sent(1), || now);
     // behind what is held back, somebody does
@@ -167,7 +167,7 @@ fn that_a_message_left_the_queue_is_written_if_somebody_waits_for_it() {
 }
 
 #[test]
-fn what_is_acknowledged_behind_a_batch_is_in_time_however_long_that_takes() {
+fn an_acknowledgement_during_a_batch_is_in_time_however_long_the_batch_takes() {
     let (mut batches, now) = (holding(), Instant::now());
     batches.push(cleared(), || now);
     assert_eq!(take(&mut batches), Some(2));
@@ -183,7 +183,7 @@ fn what_is_acknowledged_behind_a_batch_is_in_time_however_long_that_takes() {
 }
 
 #[test]
-fn what_is_acknowledged_behind_batches_that_overlap_is_done_after_them_all() {
+fn a_message_acknowledged_during_overlapping_batches_is_done_after_them_all() {
     let (mut batches, now) = (holding(), Instant::now());
     let slow = |frame| Some(Fsync { frame, took: Duration::from_millis(1) });
     let large = || Record::RetainedCleared { topic: "t".repeat(128 << 10).into() };
@@ -205,7 +205,7 @@ fn what_is_acknowledged_behind_batches_that_overlap_is_done_after_them_all() {
 }
 
 #[test]
-fn what_nobody_waits_for_is_due_when_it_has_waited_though_something_is_held_back() {
+fn a_record_without_a_waiting_task_is_due_in_time_beside_delayed_ones() {
     let (mut batches, now) = (holding(), Instant::now());
     batches.push(sent(5), || now);
     batches.end_linger();
@@ -216,7 +216,7 @@ fn what_nobody_waits_for_is_due_when_it_has_waited_though_something_is_held_back
 }
 
 #[test]
-fn what_is_acknowledged_behind_a_batch_is_done_with_it() {
+fn a_message_acknowledged_during_a_batch_is_done_with_it() {
     let (mut batches, now) = (holding(), Instant::now());
     batches.push(cleared(), || now);
     assert_eq!(take(&mut batches), Some(2));
@@ -404,7 +404,7 @@ fn done_without_the_disk(told: impl Fn(&Driven) -> bool) {
 }
 
 #[test]
-fn what_is_acknowledged_in_time_is_done_without_the_disk() {
+fn a_message_acknowledged_in_time_is_done_without_the_disk() {
     done_without_the_disk(|store| {
         let mut wakes = Vec::new();
         store.shared.settle(&mut wakes);
@@ -415,12 +415,12 @@ fn what_is_acknowledged_in_time_is_done_without_the_disk() {
 }
 
 #[test]
-fn what_is_acknowledged_is_done_though_nobody_says_so() {
+fn an_acknowledged_message_is_done_without_a_call() {
     done_without_the_disk(|_| true);
 }
 
 #[test]
-fn what_is_not_acknowledged_is_on_the_disk_before_it_is_done() {
+fn an_unacknowledged_message_is_durable_before_it_is_done() {
     let files = Simulated::default();
     let store = connected(&files);
     for number in 1..=20 {

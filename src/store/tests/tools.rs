@@ -73,7 +73,7 @@ fn run(tool: impl FnOnce(&mut Vec<u8>) -> Result<bool, tools::ToolError>) -> (bo
 }
 
 #[test]
-fn what_is_sound_is_said_to_be_so() {
+fn an_intact_store_is_reported_as_intact() {
     let dir = tempfile::tempdir().unwrap();
     fill(dir.path());
     let (sound, report) = run(|out| tools::check(dir.path(), out));
@@ -104,7 +104,7 @@ fn each_thing_that_is_kept_is_a_line() {
 }
 
 #[test]
-fn a_repair_keeps_what_can_be_read_and_the_old_files() {
+fn a_repair_keeps_readable_records_and_the_old_files() {
     let dir = tempfile::tempdir().unwrap();
     fill(dir.path());
     // within a message of the second segment
@@ -247,7 +247,7 @@ fn model(path: &Path) -> (Model, Recovered) {
 }
 
 #[test]
-fn what_is_exported_is_imported() {
+fn an_export_can_be_imported() {
     let dir = tempfile::tempdir().unwrap();
     let (from, to) = (dir.path().join("from"), dir.path().join("to"));
     fill_with_all_of_5(&from);
@@ -285,7 +285,7 @@ fn what_is_exported_is_imported() {
 }
 
 #[test]
-fn a_line_that_is_no_export_is_named_and_nothing_is_imported() {
+fn an_invalid_line_is_named_and_nothing_is_imported() {
     let dir = tempfile::tempdir().unwrap();
     let session = r#"{"record":"session","session":1,"client":"c"}"#;
     let table = [
@@ -316,7 +316,7 @@ fn a_line_that_is_no_export_is_named_and_nothing_is_imported() {
 }
 
 #[test]
-fn a_directory_of_format_1_has_what_that_can_say() {
+fn an_export_to_format_1_reports_the_fields_that_it_drops() {
     let dir = tempfile::tempdir().unwrap();
     let (from, to) = (dir.path().join("from"), dir.path().join("to"));
     fill_with_all_of_5(&from);
@@ -368,7 +368,7 @@ fn a_directory_of_format_1_has_what_that_can_say() {
 
 /// Segments are filled, cleaned and written over while they are copied.
 #[test]
-fn a_backup_beside_a_store_that_is_written_to_is_whole_and_has_what_was_acknowledged() {
+fn a_backup_during_writes_is_complete_and_has_all_acknowledged_records() {
     let dir = tempfile::tempdir().unwrap();
     let from = dir.path().join("from");
     fill_with_all(&from);

@@ -30,7 +30,7 @@ fn fsync(frame: u64, took: Duration) -> Option<Fsync> {
 }
 
 #[test]
-fn a_batch_is_due_when_somebody_waits_for_it_or_it_is_large() {
+fn a_batch_is_due_when_a_task_waits_for_it_or_it_is_large() {
     let mut batches = Batches::new();
     assert!(!batches.is_due());
     push(&mut batches, lazy());
@@ -68,7 +68,7 @@ fn a_batch_is_taken_beside_another_where_the_disk_is_slow_and_tells_them_apart()
 }
 
 #[test]
-fn what_came_while_a_batch_was_on_its_way_is_taken_when_that_is_durable() {
+fn records_that_arrive_during_a_batch_are_taken_when_it_is_durable() {
     let mut batches = Batches::new();
     batches.slow = SLOW_IN_A_ROW;
     for number in 1..=2 {
@@ -133,7 +133,7 @@ fn a_batch_without_a_frame_brings_no_frame_to_the_disk() {
 }
 
 #[test]
-fn a_batch_waits_for_those_whose_records_became_durable_with_the_one_before() {
+fn a_batch_waits_for_the_clients_of_the_batch_before() {
     let begun = Instant::now();
     let durable = begun + 2 * SLOW;
     let gathering = || {
@@ -169,7 +169,7 @@ fn a_batch_waits_for_those_whose_records_became_durable_with_the_one_before() {
 }
 
 #[test]
-fn the_writer_is_woken_once_for_what_is_due_and_looks_soon_at_what_is_not() {
+fn the_writer_is_woken_once_for_a_due_batch_and_looks_soon_at_others() {
     let mut batches = Batches::new();
     push(&mut batches, cleared(1));
     assert!(!batches.wakes());

@@ -43,7 +43,7 @@ fn subscription(name: &str, filter: &str) -> Vec<u8> {
 const NOW: u64 = 2_000_000_000_000;
 
 #[test]
-fn what_is_kept_becomes_what_a_store_has() {
+fn the_database_is_converted_to_a_store() {
     let never = u32::MAX;
     let bytes = file(
         6,
@@ -81,7 +81,7 @@ fn what_is_kept_becomes_what_a_store_has() {
 
 /// mosquitto publishes a QoS 2 message when it is released, dunlin when it comes.
 #[test]
-fn what_was_not_released_goes_to_its_subscribers() {
+fn unreleased_messages_go_to_their_subscribers() {
     let bytes = file(
         6,
         &[
