@@ -1,4 +1,4 @@
-//! What clients do by chance.
+//! The random actions of clients.
 
 use super::{
     client::{Begins, is_shared},
@@ -8,7 +8,7 @@ use super::{
 use crate::types::{ProtocolVersion, QoS};
 
 impl World {
-    /// Some client does something.
+    /// A random client does something.
     pub(super) fn act(&mut self) {
         let who = self.rng.below(CLIENTS);
         if self.clients[who].connection.is_none() {
@@ -62,7 +62,7 @@ impl World {
         }
     }
 
-    /// How a connection begins.
+    /// The options of a new connection.
     fn begins(&mut self, _: usize) -> Begins {
         let rng = &mut self.rng;
         let will = rng.one_in(2).then(|| {
@@ -93,12 +93,13 @@ impl World {
         let (topic, now) = (self.rng.below(TOPICS.len()), self.now());
         let (name, filter) = TOPICS[topic];
         let retains = filter == RETAINED;
-        // of retained values, each topic has one publisher
+        // each retained topic has one publisher
         if retains && topic - FIRST_RETAINED != who {
             return;
         }
         let qos = match (retains, self.rng.below(5)) {
-            // where both go to a topic, one of QoS 1 that is sent again comes behind one of QoS 2 that is not
+            // if both QoS are used for a topic, a repeated QoS 1 message may arrive after a QoS 2 message that is not
+            // repeated
             (true, _) if topic == FIRST_RETAINED => QoS::AtLeastOnce,
             (true, _) => QoS::ExactlyOnce,
             (false, 0) => QoS::AtMostOnce,

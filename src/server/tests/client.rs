@@ -1,4 +1,4 @@
-//! [`Client`]: a client's end of the protocol, and what it does by itself.
+//! [`Client`]: the client's side of the protocol, and its own actions.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -24,22 +24,22 @@ pub(super) struct Client {
     pub(super) who: usize,
     pub(super) name: String,
     pub(super) version: ProtocolVersion,
-    /// How long its sessions last, unless it says otherwise.
+    /// The lifetime of its next sessions.
     pub(super) lasts: Lasts,
     /// The QoS of each of its subscriptions.
     pub(super) qos: [QoS; FILTERS.len()],
     pub(super) connection: Option<Connection>,
-    /// Connections that it has given up, the last one behind the others.
+    /// Connections that it has abandoned, the latest last.
     pub(super) old: Vec<Old>,
-    /// Wills of connections that ended before it was certain that they are kept.
+    /// Wills of connections that ended before the store had certainly recorded them.
     pub(super) wills_in_doubt: Vec<Number>,
     pub(super) session: Session,
     /// Its messages of QoS 1 and 2 that are not completed.
     pub(super) own: VecDeque<Own>,
     last_id: u16,
-    /// QoS 2 messages that it got and that are not released.
+    /// QoS 2 messages that it received and that are not released.
     pub(super) receipts: BTreeMap<PacketId, Number>,
-    /// A connection that it gave up unanswered may have begun another session than that of `own` and `receipts`.
+    /// An abandoned connection without a CONNACK may have begun another session than that of `own` and `receipts`.
     pub(super) is_unsure: bool,
 }
 
@@ -58,39 +58,39 @@ pub(super) struct Connection {
     pub(super) will: Option<(Number, Duration)>,
     pub(super) keep_alive: u16,
     pub(super) accepted: bool,
-    /// That it began is on the disk.
+    /// The beginning of its session is durable.
     pub(super) is_kept: bool,
     pub(super) began: Instant,
-    /// It reads nothing.
+    /// It does not read.
     pub(super) stalls: bool,
     pub(super) outbox: Vec<u8>,
     pub(super) inbox: Vec<u8>,
     /// Acknowledgements that it has not sent.
     pub(super) acks: VecDeque<Vec<u8>>,
-    /// SUBSCRIBEs, and UNSUBSCRIBEs, that are not answered: of which filter.
+    /// SUBSCRIBEs and UNSUBSCRIBEs without an answer: the filter, and whether it is a SUBSCRIBE.
     pub(super) asked: BTreeMap<PacketId, (usize, bool)>,
-    /// What came of each retained topic to a new subscription, and how many values were acknowledged before that.
+    /// For each retained topic, what a new subscription brought, and how many values were acknowledged before that.
     pub(super) values: BTreeMap<&'static str, (usize, Option<Number>)>,
 }
 
 impl Connection {
-    /// Has it lasted so long that the broker may end it for its Keep Alive?
+    /// Was it silent for so long that the broker may end the connection because of its Keep Alive?
     fn may_be_silent(&self, now: Instant) -> bool {
         let silent = Duration::from_millis(1500) * u32::from(self.keep_alive);
         self.keep_alive > 0 && now >= self.began + silent
     }
 }
 
-/// A connection that its client has given up, until the broker has closed it.
+/// A connection that its client has abandoned, until the broker has closed it.
 pub(super) struct Old {
     pub(super) line: Line,
     pub(super) will: Option<Number>,
     accepted: bool,
-    /// It said that it goes, and waits until the broker has heard that.
+    /// The client sent DISCONNECT, and waits until the broker has read it.
     pub(super) waits: bool,
 }
 
-/// What a client says of itself when it connects.
+/// The options of a CONNECT.
 pub(super) struct Begins {
     pub(super) clean: bool,
     pub(super) keep_alive: u16,
@@ -117,7 +117,7 @@ impl Client {
         }
     }
 
-    /// Is it connected, and was told so?
+    /// Does it have a connection with a CONNACK?
     pub(super) fn is_accepted(&self) -> bool {
         self.connection.as_ref().is_some_and(|connection| connection.accepted)
     }
@@ -129,7 +129,7 @@ impl Client {
 
     fn next_id(&mut self) -> PacketId {
         loop {
-            // few of them, so that they are soon used again
+            // few different ones, so that they are soon reused
             self.last_id = self.last_id % 12 + 1;
             let id = PacketId::new(self.last_id).expect("not 0");
             let asked = self.connection.as_ref().is_some_and(|connection| connection.asked.contains_key(&id));
@@ -139,20 +139,20 @@ impl Client {
         }
     }
 
-    /// May it begin a connection? Of two that are not accepted, the broker may hear the second one first.
+    /// May it begin a connection? If two are not accepted yet, the broker may read the second CONNECT first.
     pub(super) fn may_connect(&self) -> bool {
         self.old.iter().all(|old| old.accepted) && self.connection.as_ref().is_none_or(|connection| connection.accepted)
     }
 
-    /// Begins a connection; one that it has is taken over.
+    /// Begins a connection; the present one is taken over.
     pub(super) fn connect(&mut self, line: Line, begins: Begins, promises: &mut Promises, now: Instant) {
         self.give_up(promises, now, false);
         for number in self.old.iter().filter(|old| old.waits).filter_map(|old| old.will) {
-            // the broker may hear of the next connection first
+            // the broker may read the next CONNECT first
             promises.messages[number].fate = Some(Fate::Open);
         }
         let Begins { clean, keep_alive, will } = begins;
-        // Session Present would not tell it whether what it still holds belongs to the session that it finds
+        // Session Present would not tell whether the session is the one that the client has state of
         let clean = clean || self.is_unsure && !(self.own.is_empty() && self.receipts.is_empty());
         let is_five = self.version == ProtocolVersion::V5;
         let lasts = match self.lasts {
@@ -169,7 +169,7 @@ impl Client {
             number
         });
         if clean {
-            // it forgets what it had, whether the broker hears of that or not
+            // the client drops its state, even if the broker never reads this
             self.session.forget();
             self.drop_state();
         }
@@ -222,7 +222,7 @@ impl Client {
         })));
     }
 
-    /// Its connection is no more, or it cares for it no longer. `crashed`: the broker is no more.
+    /// Its connection has ended, or the client abandons it. `crashed`: the broker has ended.
     pub(super) fn give_up(&mut self, promises: &mut Promises, now: Instant, crashed: bool) {
         let Some(connection) = self.connection.take() else { return };
         for subscription in &mut self.session.subscriptions {
@@ -251,7 +251,7 @@ impl Client {
             if connection.clean {
                 self.session.doubt();
             }
-            // the broker may have begun it, and be told the end of it later
+            // the broker may have begun it, and notice its end later
             self.session.possible = true;
             self.session.away = Some((self.session.away.map_or(now, |(earliest, _)| earliest), None));
             if connection.lasts != self.session.lasts {
@@ -263,14 +263,14 @@ impl Client {
         self.old.push(Old { line, will: will.map(|(number, _)| number), accepted, waits: false });
     }
 
-    /// It forgets what it has in flight.
+    /// Drops its in-flight messages.
     pub(super) fn drop_state(&mut self) {
         self.own.clear();
         self.receipts.clear();
         self.is_unsure = false;
     }
 
-    /// It goes away without a word.
+    /// Ends the connection without DISCONNECT.
     pub(super) fn hang_up(&mut self, promises: &mut Promises, now: Instant) {
         self.give_up(promises, now, false);
         if let Some(old) = self.old.last() {
@@ -278,7 +278,7 @@ impl Client {
         }
     }
 
-    /// It goes away, and says that its Will is not to be published.
+    /// Ends the connection with DISCONNECT, so that its Will is not published.
     pub(super) fn say_goodbye(&mut self, promises: &mut Promises, now: Instant) {
         self.put(&Packet::Disconnect(Disconnect { reason: ReasonCode::Success, properties: Default::default() }));
         self.pump(usize::MAX);
@@ -295,7 +295,7 @@ impl Client {
         }
     }
 
-    /// Sends so many bytes of what it has to send. `true`: there were some.
+    /// Sends at most this many queued bytes. `true`: there were some.
     pub(super) fn pump(&mut self, most: usize) -> bool {
         let Some(connection) = &mut self.connection else { return false };
         let part = most.min(connection.outbox.len());
@@ -353,7 +353,7 @@ impl Client {
         }));
     }
 
-    /// It is connected again: what was not completed is sent again.
+    /// After a reconnect: sends uncompleted messages again.
     pub(super) fn send_again(&mut self, promises: &mut Promises) {
         let all: Vec<_> =
             self.own.iter().map(|own| (own.number, own.id, own.is_released, own.retain, own.clears)).collect();
@@ -393,7 +393,7 @@ impl Client {
         let filters = vec![TopicFilter::new(FILTERS[filter]).expect("a filter")];
         self.put(&Packet::Unsubscribe(Unsubscribe { packet_id, filters, properties: Default::default() }));
         self.session.subscriptions[filter].there = None;
-        // what of its retained messages is on the way may not come any more
+        // retained messages on their way may be missing now
         if filter == RETAINED
             && let Some(connection) = &mut self.connection
         {
@@ -405,12 +405,12 @@ impl Client {
         }
     }
 
-    /// Is the filter asked for, or to be given up, and that is not answered?
+    /// Is a SUBSCRIBE or UNSUBSCRIBE of this filter unanswered?
     pub(super) fn has_asked(&self, filter: usize) -> bool {
         self.connection.as_ref().is_some_and(|connection| connection.asked.values().any(|asked| asked.0 == filter))
     }
 
-    /// Sends so many of its acknowledgements.
+    /// Sends at most this many of its acknowledgements.
     pub(super) fn acknowledge(&mut self, most: usize) {
         let Some(connection) = &mut self.connection else { return };
         let most = most.min(connection.acks.len());
@@ -419,7 +419,7 @@ impl Client {
         }
     }
 
-    /// Lines that the broker has closed: since now at the latest it knows that the client is gone. `expected`: it may
+    /// Notices the connections that the broker has closed: the broker has noticed their end by now. `expected`: it may
     /// close any.
     pub(super) fn notice(&mut self, promises: &mut Promises, now: Instant, expected: bool) {
         if let Some(connection) = &self.connection
@@ -452,13 +452,13 @@ impl Client {
     }
 }
 
-/// Says the number. Some are so long that few of them fill what a client is given at once.
+/// The payload contains the number. Some are so long that a few of them fill the client's output buffer.
 fn payload_of(number: Number) -> String {
     let width = [0, 0, 0, 100, 250][number % 5];
     format!("{number:0width$}")
 }
 
-/// Is it one of a shared subscription?
+/// Is it the filter of a shared subscription?
 pub(super) fn is_shared(filter: usize) -> bool {
     filter == SHARED
 }

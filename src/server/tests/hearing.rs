@@ -1,4 +1,4 @@
-//! What a client does with what it is sent.
+//! How a client checks and answers received packets.
 
 use std::time::{Duration, Instant};
 
@@ -13,18 +13,18 @@ use crate::{
     types::{PacketId, QoS},
 };
 
-/// What a client needs to judge what comes.
+/// The context that a client needs to check a packet.
 pub(super) struct Ear<'a> {
     pub(super) promises: &'a mut Promises,
     pub(super) now: Instant,
-    /// Sessions that are, or may be, no more: whose, and which.
+    /// The existing sessions: client and number.
     pub(super) living: &'a [(usize, u32)],
-    /// Tells what happens.
+    /// Prints the events.
     pub(super) tells: bool,
 }
 
 impl Client {
-    /// Reads what has come, and takes so many bytes next time. `true`: there was something.
+    /// Reads the received bytes, and makes room for this many more. `true`: there were some.
     pub(super) fn read(&mut self, room: usize, ear: &mut Ear<'_>) -> bool {
         let Some(connection) = &mut self.connection else { return false };
         let come = connection.line.take(room);
@@ -78,7 +78,7 @@ impl Client {
                 self.subscribed(suback.packet_id, ear);
             }
             Packet::Unsuback(unsuback) => self.subscribed(unsuback.packet_id, ear),
-            // that its session is another connection's; or that it was silent
+            // its session was taken over, or it was silent for too long
             Packet::Disconnect(_) => {}
             other => fault!("{} hears {other:?}", self.name),
         }
@@ -167,7 +167,7 @@ impl Client {
         }
     }
 
-    /// What had expired before the connection began is not sent.
+    /// Checks that a message that expired before the connection began is not sent.
     fn check_expiry(&self, number: Number, publish: &Publish<'_>, ear: &Ear<'_>) {
         let message = &ear.promises.messages[number];
         let Some(expiry) = message.expiry else { return };
@@ -208,7 +208,7 @@ impl Client {
         self.own.remove(at);
     }
 
-    /// A SUBSCRIBE or UNSUBSCRIBE is answered.
+    /// A SUBACK or UNSUBACK.
     fn subscribed(&mut self, id: PacketId, ear: &mut Ear<'_>) {
         let Some(connection) = &mut self.connection else { return };
         let Some((filter, subscribes)) = connection.asked.remove(&id) else {

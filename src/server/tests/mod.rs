@@ -1,19 +1,19 @@
 //! The whole broker under one seed: clients, connections, router, and the store's writer over a simulated disk, on one
-//! thread, under one random number generator and a clock that the test turns. What the README promises is checked
-//! together: through take-overs, stalls, power cuts and restarts.
+//! thread, with one random number generator and a clock that the test advances. Checks the README's promises together,
+//! through take-overs, stalls, power cuts and restarts.
 //!
 //! | module | owns |
 //! |---|---|
-//! | `world` | one history: who has a turn next; time; crashes; rests, in which all that is due has to come |
-//! | `acts` | what clients do by chance |
-//! | `client` | a client's end of the protocol |
-//! | `hearing` | what a client does with what it is sent |
-//! | `session` | what a client knows of its session |
-//! | `promises` | messages, retained values, and what must and must not become of them |
-//! | `wills` | the same of Wills |
+//! | `world` | one history: the order of turns; time; crashes; rests, in which every due message must arrive |
+//! | `acts` | the random actions of clients |
+//! | `client` | the client's side of the protocol |
+//! | `hearing` | how a client checks and answers received packets |
+//! | `session` | the expected state of a session |
+//! | `promises` | messages, retained values, and the expectations about them |
+//! | `wills` | the same for Wills |
 //!
-//! A history that fails says its seed. `DUNLIN_SEED=17 cargo test --lib whole_broker` plays that one again, and tells
-//! what happens in it.
+//! A history that fails prints its seed. `DUNLIN_SEED=17 cargo test --lib whole_broker` plays it again, and prints its
+//! events.
 
 mod acts;
 mod client;
@@ -32,9 +32,9 @@ use std::{
 
 use world::{Tally, World};
 
-/// Histories that found faults, of the broker or of what is expected of it.
+/// Seeds of histories that found faults of the broker or of the expectations.
 const FOUND: [u64; 4] = [2_521, 3_439, 3_488, 1_001_293];
-/// Histories of each of the parts, which run side by side.
+/// Histories of each part; the parts run in parallel.
 const HISTORIES: u64 = 1_000;
 
 #[test]
@@ -62,7 +62,7 @@ fn a_history_is_the_same_each_time() {
     }
 }
 
-/// Plays the histories with these seeds; or the one that the environment names, to be looked at.
+/// Plays the histories with these seeds; or the one in the environment, and prints its events.
 fn run(seeds: Range<u64>) {
     if let Some(seed) = number("DUNLIN_SEED") {
         World::run(seed, true);

@@ -1,4 +1,4 @@
-//! [`Promises`]: messages and retained values, and what must and must not become of them.
+//! [`Promises`]: messages and retained values, and the expectations about them.
 
 use std::{
     collections::BTreeMap,
@@ -8,12 +8,12 @@ use std::{
 use super::wills::Fate;
 use crate::types::QoS;
 
-/// Counts what happens: of two events, the earlier has the lower one.
+/// A counter of events: the earlier of two events has the lower number.
 pub(super) type Tick = u64;
-/// Names a message; its payload says it.
+/// The number of a message, which its payload contains.
 pub(super) type Number = usize;
 
-/// Topics, and which of [`FILTERS`] they match: one each, so that each message comes once.
+/// Topics, and the index in [`FILTERS`] of the only filter that matches, so that each message arrives once.
 pub(super) const TOPICS: [(&str, usize); 8] = [
     ("t/0", 0),
     ("t/1", 1),
@@ -37,30 +37,30 @@ pub(super) struct Message {
     /// Its publisher.
     pub(super) from: usize,
     pub(super) topic: String,
-    /// Which of the filters its topic matches.
+    /// The filter that its topic matches.
     pub(super) filter: usize,
     pub(super) qos: QoS,
     /// Message Expiry Interval.
     pub(super) expiry: Option<u32>,
-    /// When it was sent first.
+    /// The event of its first sending.
     pub(super) sent: Tick,
     pub(super) sent_at: Instant,
-    /// How often.
+    /// How often it was sent.
     pub(super) sends: u32,
-    /// In which life of the broker it was sent first.
+    /// The life of the broker at its first sending.
     pub(super) life: u32,
-    /// When its publisher knew that it is kept.
+    /// When its publisher received the acknowledgement.
     pub(super) acknowledged: Option<Instant>,
-    /// What has to become of it, if it is a Will.
+    /// The expectation, if it is a Will.
     pub(super) fate: Option<Fate>,
-    /// Sessions that got it as members of a group: whose, and which of theirs; at which QoS, and in which life of the
-    /// broker.
+    /// Sessions that received it as members of a group: the client, the number of its session, the QoS, and the life of
+    /// the broker.
     pub(super) members: Vec<Got>,
-    /// Members of the group when it was sent.
+    /// The members of the group when it was sent.
     pub(super) group: Vec<(usize, u32)>,
 }
 
-/// A session that got a message.
+/// A session that received a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Got {
     pub(super) who: usize,
@@ -69,12 +69,12 @@ pub(super) struct Got {
     pub(super) life: u32,
 }
 
-/// What was published with RETAIN to a topic: by one client, in its order.
+/// The retained messages of a topic, which have one publisher, in order.
 #[derive(Debug, Default)]
 pub(super) struct Values {
-    /// Numbers; a clear one has none that is ever seen.
+    /// Their numbers; the number of a clearing message is never received.
     pub(super) sent: Vec<(Number, bool)>,
-    /// How many of them, from the first on, were acknowledged or are older than one that was.
+    /// How many of them, from the first on, were acknowledged or precede an acknowledged one.
     pub(super) acknowledged: usize,
 }
 
@@ -82,15 +82,15 @@ pub(super) struct Values {
 pub(super) struct Promises {
     pub(super) tick: Tick,
     pub(super) messages: Vec<Message>,
-    /// By the topic.
+    /// By topic.
     pub(super) values: BTreeMap<String, Values>,
-    /// How often the broker was started.
+    /// Number of starts of the broker.
     pub(super) life: u32,
     /// The number of the last session.
     pub(super) session: u32,
 }
 
-/// What is wrong: ends the history.
+/// Reports a fault and ends the history.
 macro_rules! fault {
     ($($why:tt)*) => { panic!("a promise is broken: {}", format!($($why)*)) };
 }
@@ -107,7 +107,7 @@ impl Promises {
         self.session
     }
 
-    /// One more message, which is sent now.
+    /// A new message, which is sent now.
     pub(super) fn message(&mut self, from: usize, topic: &str, filter: usize, qos: QoS, now: Instant) -> Number {
         let sent = self.tick();
         self.messages.push(Message {
@@ -128,7 +128,7 @@ impl Promises {
         self.messages.len() - 1
     }
 
-    /// Its publisher is told that it is kept.
+    /// Its publisher receives the acknowledgement.
     pub(super) fn acknowledge(&mut self, number: Number, now: Instant) {
         let message = &mut self.messages[number];
         message.acknowledged.get_or_insert(now);
@@ -139,7 +139,7 @@ impl Promises {
         }
     }
 
-    /// Must it come to those that are connected, read and acknowledge, and had subscribed by then?
+    /// Must each client that is connected, reads and acknowledges receive it, if it had subscribed in time?
     pub(super) fn is_owed(&self, number: Number, now: Instant) -> bool {
         let message = &self.messages[number];
         let may_have_expired =
@@ -147,12 +147,12 @@ impl Promises {
         message.acknowledged.is_some() && !may_have_expired
     }
 
-    /// How many values of a topic are surely overwritten now, and by which value that is.
+    /// Number of acknowledged values of a topic. All but the last of these are certainly overwritten.
     pub(super) fn overwritten(&self, topic: &str) -> usize {
         self.values.get(topic).map_or(0, |values| values.acknowledged)
     }
 
-    /// A new subscriber got this value of a topic, or none: after so many were acknowledged.
+    /// A new subscriber received this value of a topic, or none; `acknowledged` values were acknowledged before.
     pub(super) fn check_value(&self, who: &str, topic: &str, got: Option<Number>, acknowledged: usize) {
         let Some(values) = self.values.get(topic) else {
             return assert_eq!(got, None, "{who} got a retained message of {topic}");
@@ -167,7 +167,7 @@ impl Promises {
         }
     }
 
-    /// A member of a group gets a message: nobody else may have it.
+    /// A member of a group received a message: no other member may receive it.
     pub(super) fn came_to_member(&mut self, number: Number, got: Got, has_ended: impl Fn(usize, u32) -> bool) {
         let message = &mut self.messages[number];
         for other in &message.members {
@@ -176,7 +176,7 @@ impl Promises {
             }
             let (has_ended, has_crashed) = (has_ended(other.who, other.session), other.life != got.life);
             let again = match other.qos {
-                // a session that is not kept got it before that it was received was
+                // a session that is not stored received it before its receipt was stored
                 QoS::ExactlyOnce => message.sends > 1 && has_crashed && has_ended,
                 _ => message.sends > 1 || has_crashed || has_ended,
             };

@@ -1,4 +1,4 @@
-//! [`Session`]: what a client knows of its session.
+//! [`Session`]: the expected state of a session.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -16,43 +16,43 @@ pub(super) enum Lasts {
     Forever,
 }
 
-/// What is known of a subscription.
+/// The expected state of a subscription.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Subscription {
-    /// It has been acknowledged since, and nothing was done to end it.
+    /// It was acknowledged at this event, and no UNSUBSCRIBE was sent since.
     pub(super) there: Option<Tick>,
-    /// It may have been there since.
+    /// It may exist since this event.
     pub(super) possible: Option<Tick>,
-    /// It was not there then.
+    /// It did not exist at this event.
     pub(super) absent: Tick,
-    /// It was not there, and was asked for then; that is not answered.
+    /// It did not exist, and a SUBSCRIBE was sent at this event, without a SUBACK yet.
     pub(super) asked: Option<Tick>,
 }
 
 #[derive(Debug)]
 pub(super) struct Session {
     pub(super) number: u32,
-    /// It is there: its client was told so.
+    /// It exists: the client knows that from a CONNACK.
     pub(super) exists: bool,
-    /// It may be there.
+    /// It may exist.
     pub(super) possible: bool,
     pub(super) lasts: Lasts,
-    /// Its client has been away since, at the earliest, and at the latest, if that is known.
+    /// The earliest and the latest time since which its client is away; the latest may be unknown.
     pub(super) away: Option<(Instant, Option<Instant>)>,
-    /// When it expired.
+    /// The time at which it expired.
     expired: Option<Instant>,
-    /// It had been away since, and that it is back may not be kept.
+    /// Its client was away since then; its return may not be durable.
     pub(super) was_away: Option<Instant>,
     pub(super) subscriptions: [Subscription; FILTERS.len()],
-    /// Messages that have to come if their publishers are told that they are kept.
+    /// Messages that must arrive if their publishers receive the acknowledgement.
     pub(super) due: BTreeSet<Number>,
-    /// Messages that came, and in which life of the broker the last time.
+    /// Messages that arrived, and the life of the broker at their last arrival.
     came: BTreeMap<Number, u32>,
-    /// The last one of each publisher, topic and QoS.
+    /// The last message of each publisher, topic and QoS.
     last: BTreeMap<(usize, String, QoS), Number>,
 }
 
-/// How a message comes.
+/// The fields of a received PUBLISH.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Delivery {
     pub(super) number: Number,
@@ -63,7 +63,7 @@ pub(super) struct Delivery {
 }
 
 impl Session {
-    /// None yet.
+    /// No session yet.
     pub(super) fn none(number: u32) -> Self {
         Self {
             number,
@@ -80,7 +80,7 @@ impl Session {
         }
     }
 
-    /// Nobody knows whether it is there: nothing has to come to it.
+    /// Its existence is unknown: no message must arrive.
     pub(super) fn doubt(&mut self) {
         self.exists = false;
         self.due.clear();
@@ -89,20 +89,20 @@ impl Session {
         }
     }
 
-    /// Its client forgets it.
+    /// Its client drops its state.
     pub(super) fn forget(&mut self) {
         self.doubt();
         self.came.clear();
         self.last.clear();
     }
 
-    /// It is not there.
+    /// It does not exist.
     pub(super) fn end(&mut self) {
         self.doubt();
         self.possible = false;
     }
 
-    /// Its client is away, since a moment between these.
+    /// Its client is away, since a time between these.
     pub(super) fn leaves(&mut self, earliest: Instant, latest: Option<Instant>) {
         self.away = Some((earliest, latest));
         if self.lasts == Lasts::WithConnection {
@@ -110,7 +110,7 @@ impl Session {
         }
     }
 
-    /// It is `now`, and the broker last looked for sessions to end at `looked`. `asks`: its client asks for it.
+    /// The time is `now`, and the broker last looked for expired sessions at `looked`. `asks`: its client asks for it.
     pub(super) fn pass(&mut self, now: Instant, looked: Instant, asks: bool) {
         let (Some((earliest, latest)), Lasts::Seconds(seconds)) = (self.away, self.lasts) else { return };
         let lasts = Duration::from_secs(seconds.into());
@@ -123,25 +123,25 @@ impl Session {
         }
     }
 
-    /// The broker is started again after a crash. It knows that its client was there until `known`, or later.
+    /// The broker is restarted after a crash. It knows that the client was connected until `known`, or later.
     pub(super) fn survives(&mut self, known: Instant, crashed: Instant) {
         let known = self.was_away.map_or(known, |was_away| was_away.min(known));
         if self.lasts == Lasts::WithConnection {
             return self.end();
         }
-        // that it has expired may not be kept
+        // its expiry may not be durable
         self.possible |= self.expired.is_some_and(|expired| expired >= known);
         self.away = self.away.map(|(earliest, latest)| {
             (earliest.min(known), Some(latest.map_or(crashed, |latest| latest.max(crashed))))
         });
     }
 
-    /// Is the message to come, if it is kept?
+    /// Must the message arrive, if it is stored?
     pub(super) fn expects(&self, filter: usize) -> bool {
         self.exists && self.subscriptions[filter].there.is_some()
     }
 
-    /// A message came.
+    /// A message arrived.
     pub(super) fn hear(&mut self, who: &str, promises: &Promises, delivery: Delivery) {
         let Delivery { number, qos, dup, retain, is_shared } = delivery;
         let message = &promises.messages[number];
@@ -167,7 +167,7 @@ impl Session {
         if is_shared || message.fate.is_some() {
             return;
         }
-        // one that was sent again may have been published first before there was the subscription
+        // a repeated message may first have been published before the subscription existed
         let is_late = message.sends > 1 && subscription.there.is_none_or(|there| there > message.sent);
         let last = self.last.entry((message.from, message.topic.clone(), qos)).or_insert(number);
         if *last > number && !is_late {
@@ -176,7 +176,7 @@ impl Session {
         *last = number.max(*last);
     }
 
-    /// Did this come?
+    /// Did this message arrive?
     pub(super) fn has(&self, number: Number) -> bool {
         self.came.contains_key(&number)
     }

@@ -1,4 +1,4 @@
-//! [`Fate`]: what must and must not become of a Will.
+//! [`Fate`]: the expectations about a Will.
 
 use std::time::{Duration, Instant};
 
@@ -9,29 +9,29 @@ use super::{
 };
 use crate::types::QoS;
 
-/// What is known of a Will.
+/// The state of a Will.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
-    /// Whether it is published or not, both are right.
+    /// It may be published or not.
     Open,
     /// Its client is connected.
     Armed,
-    /// Its client is gone, and its delay runs: until between these.
+    /// Its client is gone, and its delay runs, until a time between these.
     Waits { lost: Tick, delay: Duration, earliest: Instant, latest: Option<Instant> },
-    /// Its client asks for its session meanwhile, and has no answer.
+    /// Its client asks for the session meanwhile, and has no CONNACK.
     Resuming { lost: Tick, earliest: Instant },
-    /// Its client said that it is not to be published. That is kept a moment later.
+    /// Its client sent DISCONNECT. Its removal is durable a moment later.
     Goodbye,
-    /// It has to come to those that had subscribed by then.
+    /// It must arrive at the clients that had subscribed by then.
     Due { lost: Tick },
-    /// They are told.
+    /// It is among the messages that these clients must receive.
     Owed,
-    /// It is not published.
+    /// It must not be published.
     Never,
 }
 
 impl Promises {
-    /// A Will came to somebody.
+    /// A Will arrived at a client.
     pub(super) fn will_came(&self, number: Number, now: Instant) {
         match self.messages[number].fate {
             Some(fate @ (Fate::Armed | Fate::Goodbye | Fate::Never)) => {
@@ -44,7 +44,7 @@ impl Promises {
         }
     }
 
-    /// A connection is lost, with its Will. `delay`: that of the Will.
+    /// A connection with a Will is lost. `delay`: that of the Will.
     pub(super) fn lose_will(&mut self, number: Number, delay: Duration, lasts: Lasts, now: Instant) {
         let lost = self.tick();
         let delay = match lasts {
@@ -65,7 +65,7 @@ impl Promises {
         }
     }
 
-    /// Does something with the fates of a client's Wills.
+    /// Changes the fates of a client's Wills.
     fn change(&mut self, who: usize, change: impl Fn(Fate) -> Fate) {
         for message in self.messages.iter_mut().filter(|message| message.from == who) {
             if let Some(fate) = &mut message.fate {
@@ -82,7 +82,7 @@ impl Promises {
         });
     }
 
-    /// Its connection was lost before it had an answer.
+    /// The connection was lost before its CONNACK.
     pub(super) fn not_answered(&mut self, who: usize) {
         self.change(who, |fate| if matches!(fate, Fate::Resuming { .. }) { Fate::Open } else { fate });
     }
@@ -92,13 +92,13 @@ impl Promises {
         self.change(who, |fate| match fate {
             Fate::Resuming { lost, .. } if !is_resumed => Fate::Due { lost },
             Fate::Resuming { earliest, .. } if now < earliest => Fate::Never,
-            // it may have been heard before that
+            // the Will may have arrived before that
             Fate::Resuming { .. } => Fate::Open,
             other => other,
         });
     }
 
-    /// The broker last looked for Wills whose delay is over at `looked`.
+    /// The broker last looked for Wills with an ended delay at `looked`.
     pub(super) fn wills_due(&mut self, looked: Instant) {
         for fate in self.messages.iter_mut().filter_map(|message| message.fate.as_mut()) {
             if let Fate::Waits { lost, latest: Some(latest), .. } = *fate
@@ -109,7 +109,7 @@ impl Promises {
         }
     }
 
-    /// All is on the disk.
+    /// Everything is durable.
     pub(super) fn goodbyes_are_kept(&mut self) {
         for fate in self.messages.iter_mut().filter_map(|message| message.fate.as_mut()) {
             if *fate == Fate::Goodbye {
@@ -118,8 +118,8 @@ impl Promises {
         }
     }
 
-    /// The broker is no more: it knows that the client was there until `known`, or later. Where its Will waits for the
-    /// end of its session, it is published so early.
+    /// The broker has ended: it knows that the client was connected until `known`, or later. If the Will waits for the
+    /// end of its session, that is the earliest time of its publication.
     pub(super) fn wills_of_session(&mut self, who: usize, known: Instant) {
         self.change(who, |fate| match fate {
             Fate::Waits { lost, delay, earliest, latest } => {
@@ -129,11 +129,11 @@ impl Promises {
         });
     }
 
-    /// The broker was started again, after a crash.
+    /// The broker was restarted after a crash.
     pub(super) fn wills_restart(&mut self, now: Instant) {
         for fate in self.messages.iter_mut().filter_map(|message| message.fate.as_mut()) {
             match fate {
-                // that the client left may not have been kept: it has the whole delay then
+                // the disconnect may not be durable: then the delay begins anew
                 Fate::Waits { delay, latest, .. } => {
                     *latest = Some(latest.map_or(now + *delay, |at| at.max(now + *delay)))
                 }
@@ -143,7 +143,7 @@ impl Promises {
         }
     }
 
-    /// Those who had subscribed when a Will became due have to get it.
+    /// Clients that had subscribed when a Will became due must receive it.
     pub(super) fn owe_wills(&mut self, clients: &mut [Client], now: Instant) {
         for (number, message) in self.messages.iter_mut().enumerate() {
             let Some(Fate::Due { lost }) = message.fate else { continue };

@@ -23,11 +23,11 @@ use crate::{
 };
 
 pub(super) const CLIENTS: usize = 6;
-/// How often the broker looks for what is due by then.
+/// The interval of the broker's housekeeping.
 const HOUSE: Duration = Duration::from_millis(500);
 const MS: Duration = Duration::from_millis(1);
 
-/// What happened in a history, or in all of them.
+/// Counts of the events in a history, or in all of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Tally {
     pub(super) steps: u64,
@@ -55,7 +55,7 @@ impl Tally {
         self.shared += shared;
     }
 
-    /// All kinds of things happened in so many histories.
+    /// Did all kinds of events happen in this many histories?
     pub(super) fn is_enough(&self, histories: u64) {
         let Self { crashes, rests, acknowledged, wills, sessions, take_overs, shared, .. } = *self;
         let each = [crashes, rests, acknowledged / 10, wills, sessions / 5, take_overs, shared];
@@ -86,7 +86,7 @@ pub(super) struct World {
 }
 
 impl World {
-    /// Plays one history. `tells`: what happens.
+    /// Plays one history. `tells`: prints the events.
     pub(super) fn run(seed: u64, tells: bool) -> Tally {
         let mut world = Self::new(seed, tells);
         world.start();
@@ -101,7 +101,7 @@ impl World {
         tally.shared = promises.messages.iter().filter(|message| !message.members.is_empty()).count() as u64;
         let is_will = |message: &&super::promises::Message| message.fate.is_some() && message.acknowledged.is_some();
         tally.wills = promises.messages.iter().filter(is_will).count() as u64;
-        // the tasks of this thread's worker go first
+        // the tasks of this thread's worker are dropped first
         world.broker = None;
         world.tally.clone()
     }
@@ -153,7 +153,7 @@ impl World {
         }
     }
 
-    /// A broker starts on what is there.
+    /// Starts a broker on the present disk.
     fn start(&mut self) {
         let clock = self.clock.clock();
         let started = store::Stepped::start(&self.files, 4096, clock.clone());
@@ -190,7 +190,7 @@ impl World {
             }
             984..995 => self.rest(),
             995..997 => {
-                // in the middle of what the store does next
+                // within the next operations of the store
                 let next = 1 + self.rng.below(6) as u64;
                 self.files.break_at(next, if self.rng.one_in(3) { Fault::Short } else { Fault::Broken });
             }
@@ -212,7 +212,7 @@ impl World {
         true
     }
 
-    /// The store does something. `false`: there is nothing to do.
+    /// The store makes a step. `false`: it has nothing to do.
     fn store(&mut self) -> bool {
         let Some(broker) = &mut self.broker else { return false };
         if self.rng.one_in(8) {
@@ -230,7 +230,7 @@ impl World {
         broker.store.step() || broker.store.is_syncing()
     }
 
-    /// Time passes.
+    /// Advances the time.
     pub(super) fn turn(&mut self, by: Duration) {
         let until = self.now() + by;
         loop {
@@ -256,7 +256,7 @@ impl World {
         }
     }
 
-    /// Clients see which connections the broker has closed.
+    /// Clients notice the connections that the broker has closed.
     pub(super) fn notice(&mut self) {
         let (now, expected) = (self.now(), self.broker.as_ref().is_none_or(|broker| broker.store.has_failed()));
         for client in &mut self.clients {
@@ -264,7 +264,7 @@ impl World {
         }
     }
 
-    /// The power fails, or the process ends; after a while a broker is started again.
+    /// The power fails, or the process is killed; later a broker is started again.
     fn crash(&mut self) {
         self.notice();
         let now = self.now();
@@ -302,7 +302,7 @@ impl World {
         }
     }
 
-    /// Client `who` does something with what it hears.
+    /// Client `who` reads and answers.
     pub(super) fn hear(&mut self, who: usize, room: usize) -> bool {
         self.notice();
         let now = self.now();
@@ -313,7 +313,8 @@ impl World {
         self.clients[who].read(room, &mut ear)
     }
 
-    /// All do what they can until nothing is left to do: then all that is due has come to those that read.
+    /// All clients and tasks continue until nothing is left to do: then every due message must have arrived at the
+    /// clients that read.
     pub(super) fn rest(&mut self) {
         self.tell(|| "rest".to_owned());
         self.tally.rests += 1;
@@ -334,7 +335,7 @@ impl World {
             if broker.store.has_failed() {
                 return self.crash();
             }
-            // one that has room again was woken just now
+            // a connection that has room again was woken just now
             if is_busy || !broker.net.woken().is_empty() {
                 continue;
             }
@@ -347,7 +348,7 @@ impl World {
         fault!("there is no rest");
     }
 
-    /// Nothing is left to do.
+    /// Checks that nothing is left to do.
     fn all_has_come(&mut self) {
         self.notice();
         let now = self.now();
@@ -386,7 +387,7 @@ impl World {
         }
     }
 
-    /// All come back, and get what is theirs.
+    /// All clients reconnect, and must receive all due messages.
     fn end(&mut self) {
         self.files.kill();
         for connection in self.clients.iter_mut().filter_map(|client| client.connection.as_mut()) {
@@ -417,8 +418,8 @@ impl World {
         self.groups_lost_nothing();
     }
 
-    /// If a member of a group is there all the time, each message comes to one member. A crash takes the messages of a
-    /// member whose session is not kept.
+    /// If a member of a group exists all the time, each message must arrive at one member. A crash drops the messages
+    /// of a member whose session is not stored.
     fn groups_lost_nothing(&self) {
         for (number, message) in self.promises.messages.iter().enumerate() {
             let is_member = |&(who, session): &(usize, u32)| {
@@ -436,7 +437,7 @@ impl World {
 }
 
 fn limits(rng: &mut Rng) -> RouterLimits {
-    // those by a hash ask where sessions are in memory, which is not the same each time
+    // the policies by hash depend on addresses of sessions in memory, which differ in each run
     let policies = [SharedSubscriptions::RoundRobin, SharedSubscriptions::Random, SharedSubscriptions::Sticky];
     RouterLimits {
         session: SessionLimits {
@@ -474,7 +475,7 @@ fn net_limits() -> NetLimits {
     }
 }
 
-/// Names what is used of the protocol, for those who read a history.
+/// The protocol features of a client, for the printed events.
 pub(super) fn version(client: &Client) -> &'static str {
     if client.version == ProtocolVersion::V5 { "5" } else { "3.1.1" }
 }
