@@ -72,7 +72,7 @@ fn bind_unix(path: &Path, mode: u32) -> io::Result<Listener> {
     }
     let metadata = fs::symlink_metadata(path)?;
     let file = SocketFile { path: path.into(), identity: (metadata.dev(), metadata.ino()) };
-    // nobody can connect before it listens, so never with the wrong mode
+    // no client can connect before it listens, so never with the wrong mode
     fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
     socket.listen(BACKLOG)?;
     let endpoint = Endpoint::Unix(path.into());

@@ -301,7 +301,7 @@ mod tests {
             for (family, addresses) in [(0x11, &V4[..]), (0x00, &[]), (0x31, &[0; 216])] {
                 let bytes = v2(0x21, family, &[addresses, &fields].concat());
                 assert_eq!(header(&bytes).unwrap().unwrap().certificate, expected, "{family} {fields:?}");
-                // the proxy's own connection is nobody's
+                // the proxy's own connection has no client
                 let own = v2(0x20, family, &[addresses, &fields].concat());
                 assert_eq!(header(&own).unwrap().unwrap().certificate, None);
             }

@@ -218,7 +218,7 @@ mod tests {
             ),
             // all of them are trusted: the first, which one of them reports
             ("X-Forwarded-For: 10.0.0.7, 10.0.0.1\r\n", Some("10.0.0.7")),
-            // beyond what nobody can read, nothing is believed
+            // an address that cannot be parsed ends the search: those before it are not trusted
             ("X-Forwarded-For: 192.0.2.1, unknown\r\n", None),
             ("X-Forwarded-For: 192.0.2.1, unknown, 10.0.0.1\r\n", Some("10.0.0.1")),
             ("X-Forwarded-For: 192.0.2.1,\r\n", None),

@@ -402,7 +402,7 @@ mod tests {
         reads: usize,
     }
 
-    /// Nobody reads that much in one turn.
+    /// More than one turn reads.
     const FAR_TOO_MUCH: usize = 16 << 20;
 
     impl AsyncRead for Endless {
