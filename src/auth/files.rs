@@ -25,8 +25,8 @@ pub(super) fn read_not_empty(path: &Path, key: &'static str) -> Result<Vec<u8>, 
         true => Err(AuthError::Setting {
             key,
             problem: format!(
-                "{} is empty (0 bytes), as if somebody was just writing it; for a file that says nothing, write a line \
-                 that begins with #",
+                "{} is empty (0 bytes), a program may be writing it; a file without entries needs one line that \
+                 begins with #",
                 path.display()
             ),
         }),
