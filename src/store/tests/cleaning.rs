@@ -1,4 +1,4 @@
-//! What is written once, and how much of the disk it takes.
+//! Cleaning: each record is written once, and the log stays within its bound on the disk.
 
 use proptest::prelude::*;
 
@@ -47,7 +47,7 @@ fn commit(world: &mut World, records: Vec<Record>) -> u64 {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
 
-    /// Random traffic, restarts and power cuts: the log says what the model says, within its bound on the disk.
+    /// Random traffic, restarts and power cuts: the log has the content of the model, within its bound on the disk.
     #[test]
     fn the_log_is_the_model_and_stays_within_its_bound(
         seed: u64,
@@ -110,7 +110,7 @@ fn a_message_is_written_once_for_all_its_sessions() {
     commit(&mut world, (51..=100).map(queue).collect());
     let written = look(&world.files).segments[0].end - before;
     assert!(written < 5000 + 100 * 10, "{written}");
-    // nor is it there more than once in memory, then or after a restart
+    // nor is it in memory twice, now or after a restart
     world.restart();
     assert_eq!(world.writer.index().bodies.iter().count(), 1);
 }
@@ -166,7 +166,7 @@ fn no_number_is_given_twice_however_much_was_cleaned() {
     assert_eq!((world.writer.index().next_session, world.writer.index().next_message), (301, 301));
 }
 
-/// A message that nobody acknowledges, in front of all others.
+/// A message that is never acknowledged, before all others.
 #[test]
 fn one_message_that_stays_keeps_no_others() {
     let mut world = World::new(0, settings(SEGMENT));
@@ -213,7 +213,7 @@ fn a_client_is_away_since_it_went_or_since_the_last_frame() {
     assert_eq!(away(&world, 40_001), [20_000, 10_000, 10_000]);
     // a clock that was set back
     assert_eq!(away(&world, 25_001), [5_000, 0, 0]);
-    // the next start says the same, whatever was written between
+    // the next start finds the same, whatever was written between
     world.now = 50_000;
     commit(&mut world, vec![Record::Attached { session: session_number(3), owner: None, will: None }]);
     world.restart();
@@ -246,20 +246,20 @@ fn a_delay_goes_on_over_a_restart_and_one_of_a_connected_client_begins_then() {
         let [from_start, from_its_start] = [60, 7].map(|delay| Some((delay, None)));
         let expected = |left| [Some((60, Some(left))), from_start, from_its_start, None, from_start];
         assert_eq!(wills(&world, 30_000), expected(50_000));
-        // nobody ran for so long
+        // no broker ran meanwhile
         assert_eq!(wills(&world, 100_000), expected(0));
         // each is written once more
         while world.writer.clean(1024).unwrap() {}
         commit(&mut world, vec![start(6)]);
         commit(&mut world, vec![Record::SessionEnded { session: session_number(6) }]);
     }
-    // the delay of one began
+    // the delay of one Will began
     commit(&mut world, vec![detached(5, WillLeft::Until(when_old(90_000)))]);
     world.restart();
     assert_eq!(wills(&world, 40_000)[4], Some((60, Some(50_000))));
 }
 
-/// A machine without a clock of its own: it is 1970 until the network tells.
+/// A machine without a battery-backed clock: it is 1970 until the network sets the time.
 #[test]
 fn setting_the_clock_does_not_change_how_long_a_session_is_away() {
     const NOW: u64 = 1_800_000_000_000;
@@ -274,7 +274,7 @@ fn setting_the_clock_does_not_change_how_long_a_session_is_away() {
     at(NOW, 6_000, queued(1, 1, 1, b"acknowledged when the clock was set"));
     let recovered = look(&world.files);
     assert_eq!(recovered.last, Time { wall: NOW, age: 6_000 });
-    // it starts again three seconds later
+    // it restarts three seconds later
     let age = recovered.last.age + down_time(recovered.last, NOW + 3_000);
     assert_eq!(restored(&recovered.index, age, std::time::Instant::now()).sessions[0].away.as_millis(), 8_000);
 }
@@ -300,11 +300,11 @@ fn restored_messages_have_their_states() {
             (3, RestoredState::Released { sent: 10 }),
         ]
     ));
-    // the message that was released is not kept for it
+    // the restored receipt does not keep the released message
     assert_eq!(world.writer.index().bodies.iter().count(), 2);
 }
 
-/// Before they were the delivery's own, a message had the Subscription Identifiers of its one session.
+/// Early format 2: a message had the Subscription Identifiers of its one session.
 #[test]
 fn identifiers_that_an_earlier_version_stored_with_a_message_are_its_deliverys() {
     let mut world = World::new(0, settings(SEGMENT));
@@ -324,7 +324,7 @@ fn identifiers_that_an_earlier_version_stored_with_a_message_are_its_deliverys()
         session.identifiers_of(entry) == identifiers
     };
     assert!(has(&look(&world.files).index));
-    // the next frame has them with the delivery: the message may be written again without them
+    // the next frame has them in the delivery: the message may be written again without them
     let (mut writer, _) = open(&world.files, &world.settings);
     for number in 2..200 {
         let noise = super::world::message(100 + number, "noise", &[1; 100]);

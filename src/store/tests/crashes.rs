@@ -1,5 +1,5 @@
-//! Power cuts, kills and faults at random moments: what was acknowledged is there, what was never handed over is not,
-//! and what belongs together is there together.
+//! Power cuts, kills and faults at random moments: acknowledged records survive, records that were never appended do
+//! not appear, and a group is restored completely or not at all.
 
 use std::time::{Duration, Instant};
 
@@ -48,7 +48,7 @@ fn acknowledged_records_survive_kills() {
     }
 }
 
-/// Where acknowledgements do not wait for the disk, a power cut leaves a beginning of what was acknowledged.
+/// With `sync = "interval"`, a power cut leaves a beginning of the acknowledged records.
 #[test]
 fn an_interval_loses_the_end_and_nothing_else() {
     for seed in 200..230 {
@@ -68,8 +68,8 @@ fn an_interval_loses_the_end_and_nothing_else() {
     }
 }
 
-/// Several frames on their way to the disk at once, frames of cleaning among them, and batches that write nothing: what
-/// a frame says of those before it is so.
+/// Several frames are written at once, frames of cleaning and empty batches among them: the number of unsynced frames
+/// in each frame is right.
 #[test]
 fn frames_that_are_on_their_way_together_survive_power_cuts_in_their_order() {
     let (mut overtaken, mut without) = (0, 0);
@@ -92,7 +92,7 @@ fn frames_that_are_on_their_way_together_survive_power_cuts_in_their_order() {
                 without += usize::from(unsynced.is_none());
                 fsyncs.push((number, frame, unsynced));
                 while fsyncs.len() > world.rng.below(4) {
-                    // any of them may be the first that is done
+                    // any of them may be the first to be done
                     let (number, frame, unsynced) = fsyncs.remove(world.rng.below(fsyncs.len()));
                     let fsync = unsynced.map(|unsynced| {
                         unsynced.sync().unwrap();
@@ -112,7 +112,7 @@ fn frames_that_are_on_their_way_together_survive_power_cuts_in_their_order() {
     assert!(overtaken > 100 && without > 100, "{overtaken}, {without}");
 }
 
-/// Ends in order that are cut short anywhere, and starts after them: what is said beside the log never says too much.
+/// Clean ends that are interrupted anywhere, and starts after them: `END` and `LAST` never claim too much.
 #[test]
 fn an_interrupted_clean_end_is_not_damage() {
     let mut told = 0;

@@ -1,5 +1,5 @@
-//! Bytes that are not what was written: cut at any place, changed in any place. A torn end is cut off; anything else is
-//! found, or makes no difference.
+//! Damaged logs: cut anywhere, changed anywhere. An incomplete end is cut off; every other change is found, or makes no
+//! difference.
 
 use super::{
     super::{
@@ -19,7 +19,7 @@ use crate::{
 
 const SEGMENT: u64 = 4096;
 
-/// A log in which each kind of record can follow, and one batch of each kind.
+/// A log that allows each kind of record, and one batch of each kind.
 fn each_kind() -> (Vec<Record>, Vec<Vec<Record>>) {
     let (session, qos) = (session_number(1), QoS::ExactlyOnce);
     let gone = StoredWill::plain(message(90, "will", b"gone"), true);
@@ -36,7 +36,7 @@ fn each_kind() -> (Vec<Record>, Vec<Vec<Record>>) {
     let kept =
         |number| Record::WillKept { number, client: client.clone(), user: user.clone(), will: kept_will.clone() };
     let owner = |user: &str| Some(Box::new(SessionOwner { user: user.into(), login: Login::Token }));
-    // as in a broker, a message is one however often it is handed over
+    // as in a broker, a message is one object for all its deliveries
     let (one, three, both) = (message(1, "t", b"one"), message(3, "r", b"three"), message(4, "t", b"both"));
     let base = vec![
         Record::SessionStarted { session, client: ClientId::from("first"), owner: owner("maria"), will: will.clone() },
@@ -92,7 +92,7 @@ fn commit(world: &mut World, records: Vec<Record>) {
     assert_eq!(world.commit(records), Ok(Progress::Done));
 }
 
-/// The last segment, and where its last frame begins and ends.
+/// The last segment, and the beginning and end of its last frame.
 fn last_frame(files: &Simulated) -> (String, usize, usize) {
     let found = look(files).segments.pop().unwrap();
     let name = names::segment(found.id);
@@ -116,7 +116,7 @@ fn each_kind_of_record_may_be_cut_at_any_byte() {
         assert_ne!(before, world.model, "kind {kind} changes something");
         let (name, start, end) = last_frame(&world.files);
         for cut in start..end {
-            // behind the cut is what was there before: zeros, or what an older segment left
+            // after the cut are the earlier contents: zeros, or the remains of an older segment
             for filler in [0, 0xA5] {
                 let files = world.files.copy();
                 let mut bytes = files.bytes(&name);
@@ -129,7 +129,7 @@ fn each_kind_of_record_may_be_cut_at_any_byte() {
                 if cut >= start + format::PREFIX && !whole {
                     assert_eq!(torn.unwrap().offset, start as u64);
                 }
-                // nothing of it comes back
+                // none of it reappears
                 assert_eq!(files.bytes(&name).len(), if whole { end } else { start });
                 let mut expected = expected.clone();
                 let record = Record::Received { session: session_number(1), packet_id: PacketId::new(99).unwrap() };
@@ -141,7 +141,7 @@ fn each_kind_of_record_may_be_cut_at_any_byte() {
     }
 }
 
-/// Segments that differ in what they hold: many frames, cleaned, the last one, closed.
+/// Segments with different contents: many frames, cleaned, the last one, closed.
 fn log() -> World {
     let mut world = World::new(5, settings(SEGMENT));
     (world.payload, world.drains) = (200, 2);
@@ -167,7 +167,7 @@ fn a_changed_bit_is_found_or_makes_no_difference() {
         let original = world.files.bytes(name);
         let end = ends.iter().find(|s| names::segment(s.id) == *name).map_or(0, |s| s.end as usize);
         for at in 0..original.len() {
-            // what is behind the last frame is looked at here and there, frames at every third byte
+            // after the last frame only some bytes are tried, in frames every third
             if (at > end + 64 && !rng.one_in(64)) || (at > format::HEADER && !rng.one_in(3)) {
                 continue;
             }
@@ -178,7 +178,7 @@ fn a_changed_bit_is_found_or_makes_no_difference() {
             match recover(&files, &mut |_, _| {}) {
                 Ok(recovered) if recovered.damage.is_empty() => {
                     assert_eq!(Model::from(&recovered.index), world.model, "byte {at} of {name}");
-                    // only what is behind the frames, and the last frame, which says nothing
+                    // only the bytes after the frames, and the last frame, which is empty
                     let (_, start, _) = last_frame(&world.files);
                     assert!(at >= end || (*name == last && at >= start), "byte {at} of {name} is not looked at");
                     harmless += 1;
@@ -190,7 +190,7 @@ fn a_changed_bit_is_found_or_makes_no_difference() {
     assert!(found > 1000 && harmless > 10, "{found} {harmless}");
 }
 
-/// Without a farewell the last frame's damage cannot be told from a torn write: its batch is gone, and nothing else.
+/// Without `END`, damage to the last frame looks like an incomplete write: only its batch is lost.
 #[test]
 fn damage_in_the_last_frame_looks_like_a_torn_end() {
     let mut world = World::new(3, settings(SEGMENT));
@@ -264,7 +264,7 @@ fn a_segment_of_another_log_is_damage() {
     assert_eq!(look(&world.files).damage[0].file, *name);
 }
 
-/// A write that goes wrong in silence is found no later than at the next start, or was the last.
+/// A silently wrong write is found at the next start at the latest, or was the last one.
 #[test]
 fn a_bit_that_a_write_changes_is_found() {
     let mut found = 0;

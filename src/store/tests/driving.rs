@@ -1,4 +1,4 @@
-//! The threads over a disk that is full or broken: who waits is told.
+//! The threads on a full or broken disk: waiting tasks are woken.
 
 use std::{
     io,
@@ -42,7 +42,7 @@ impl Driven {
         Self::with(files, settings(4096), None)
     }
 
-    /// On a disk that is slow, with room for much in a segment.
+    /// On a slow disk, with much room in a segment.
     pub(super) fn slow(files: &Simulated) -> Self {
         let settings = Settings { sync_delay: Duration::from_millis(1), ..settings(1 << 20) };
         Self::with(files, settings, None)
@@ -57,7 +57,7 @@ impl Driven {
         Self { shared, threads }
     }
 
-    /// Shows the store that its disk is slow.
+    /// Lets the store measure that its disk is slow.
     pub(super) fn learn(&self) {
         (0..10).for_each(|_| self.wait(self.retain(b"x")));
     }
@@ -78,12 +78,12 @@ impl Driven {
         }
     }
 
-    /// Waits until the waker that is left with the commit is woken.
+    /// Waits until the waker of this commit is woken.
     pub(super) fn wait(&self, commit: CommitSeq) {
         rings(&self.ask(commit));
     }
 
-    /// Leaves a waker with the commit.
+    /// Registers a waker for the commit.
     pub(super) fn ask(&self, commit: CommitSeq) -> mpsc::Receiver<()> {
         let (ring, rung) = mpsc::sync_channel(1);
         self.shared.wake_when_done(commit, &Waker::from(Arc::new(Bell(ring))));
@@ -104,7 +104,7 @@ pub(super) fn rings(bell: &mpsc::Receiver<()>) {
     bell.recv_timeout(GUARD).expect("who waits is woken");
 }
 
-/// Waits until it is so.
+/// Waits for a condition.
 pub(super) fn until(mut is_so: impl FnMut() -> bool) {
     let end = Instant::now() + GUARD;
     while !is_so() {
@@ -113,7 +113,7 @@ pub(super) fn until(mut is_so: impl FnMut() -> bool) {
     }
 }
 
-/// Lets nothing more fit, as soon as the next segment and the reserve are there.
+/// Fills the disk once the next segment and the reserve exist.
 fn fill(files: &Simulated) {
     let spares = |name: &String| name.starts_with("spare-") && !name.ends_with(".new");
     until(|| files.list().unwrap().iter().filter(|name| spares(name)).count() >= 2);
@@ -137,11 +137,11 @@ fn waiting_tasks_are_woken_when_the_store_is_stuck_and_when_it_has_room_again() 
     let early = store.ask(commit);
     rings(&early);
     assert_eq!((store.shared.condition(), store.shared.done()), (Condition::Stuck, CommitSeq(0)));
-    // at once while it is so
+    // woken at once while the store is stuck
     let late = store.ask(commit);
     rings(&late);
     files.set_room(None);
-    // and when it is done, without asking again
+    // and when it is done, without another call
     while store.shared.done() < commit {
         rings(&early);
     }
@@ -149,7 +149,7 @@ fn waiting_tasks_are_woken_when_the_store_is_stuck_and_when_it_has_room_again() 
     until(|| store.shared.condition() == Condition::Ready);
 }
 
-/// The reserve takes what ends messages, and who waits for that hears nothing before it is durable.
+/// The reserve accepts records that end messages; tasks that wait for them are not woken before they are durable.
 #[test]
 fn on_a_full_disk_a_record_that_ends_something_is_awaited_until_it_is_durable() {
     const TOPICS: usize = 40;
@@ -169,11 +169,11 @@ fn on_a_full_disk_a_record_that_ends_something_is_awaited_until_it_is_durable() 
         store.wait(commit);
         assert!(store.shared.done() >= commit, "woken too soon");
     }
-    // what nothing needs any more is room
+    // segments without live records become room
     until(|| store.shared.condition() == Condition::Ready);
 }
 
-/// What waits for room takes memory for how it is in the end, not for each change on the way.
+/// A stuck batch needs memory for its final state, not for each change.
 #[test]
 fn records_that_arrive_on_a_full_disk_are_written_with_the_waiting_batch() {
     let files = Simulated::default();
@@ -182,7 +182,7 @@ fn records_that_arrive_on_a_full_disk_are_written_with_the_waiting_batch() {
     store.wait(store.retain(b"first"));
     assert_eq!(store.shared.condition(), Condition::Stuck);
     let second = store.retain(b"second");
-    // taken, though there is no room: what comes now has another number
+    // taken although the disk is full: later records have another number
     until(|| store.retain(b"last") != second);
     assert_eq!(store.shared.done(), CommitSeq(0));
     let last = store.retain(b"last");
@@ -224,7 +224,7 @@ fn waiting_tasks_get_the_error_of_a_broken_disk() {
 fn waiting_tasks_get_the_error_of_a_writer_that_panicked() {
     let files = Simulated::default();
     let mut store = Driven::start(&files);
-    // the thread that prepares files may meet the fault first: without it, the next one is the writer's
+    // the thread that prepares files may meet the fault first: without it, the next fault is the writer's
     while store.shared.condition() != Condition::Failed {
         files.break_at(1, Fault::Panic);
         store.wait(store.retain(b"x"));
@@ -233,7 +233,7 @@ fn waiting_tasks_get_the_error_of_a_writer_that_panicked() {
     assert!(store.threads.take().unwrap().join().is_err());
 }
 
-/// Two fsyncs at once: the first is held up, and the second is done.
+/// Two fsyncs at once: the first is delayed, the second is done.
 fn overtaken(files: &Simulated) -> (Driven, CommitSeq, CommitSeq) {
     files.set_overlaps();
     let store = Driven::slow(files);
@@ -273,7 +273,7 @@ fn batches_being_written_are_durable_before_the_end() {
     assert_eq!(recover(&files, &mut |_, _| {}).unwrap().index.bodies.iter().count(), 3);
 }
 
-/// Where acknowledgements do not wait for the disk, it is brought there all the same.
+/// With `sync = "interval"`, records become durable too.
 #[test]
 fn an_interval_syncs_written_frames() {
     let files = Simulated::default();
@@ -281,7 +281,7 @@ fn an_interval_syncs_written_frames() {
     for _ in 0..3 {
         let syncs = store.shared.statistics.fsyncs.get();
         store.wait(store.retain(b"x"));
-        // the last one is not followed by another that would bring it there
+        // no further batch follows that would make it durable
         until(|| store.shared.statistics.fsyncs.get() > syncs);
     }
 }
@@ -297,7 +297,7 @@ fn a_batch_behind_one_whose_fsync_fails_is_not_acknowledged() {
     assert!(store.shared.done() < first);
 }
 
-/// What has its room on the disk is not stuck, though what came after it is.
+/// A batch with room on the disk is not stuck, even if a later one is.
 #[test]
 fn a_batch_on_its_way_is_acknowledged_though_the_next_finds_no_room() {
     let files = Simulated::default();
@@ -310,7 +310,7 @@ fn a_batch_on_its_way_is_acknowledged_though_the_next_finds_no_room() {
     let early = store.ask(first);
     until(|| files.is_holding());
     let batches = store.shared.statistics.batches.get();
-    // too large for any file that is there
+    // too large for any existing file
     let second = store.retain_at("large", &vec![b'z'; 2 << 20]);
     let late = store.ask(second);
     until(|| store.shared.statistics.batches.get() > batches);
@@ -329,7 +329,7 @@ fn a_file_for_later_takes_its_time_and_is_given_up_at_the_end() {
     let pool = Pool::new(Arc::new(files.clone()), 1 << 20, Vec::new());
     let spare = |pool: &Pool<_>, ends| pool.make_paced(&AtomicBool::new(ends));
     (0..RESERVE).for_each(|_| spare(&pool, false).unwrap());
-    // with a reserve, and a last segment that is next to empty
+    // with a reserve, and an almost empty last segment
     pool.set_used(1);
     spare(&pool, false).unwrap();
     assert!(pool.is_filled());

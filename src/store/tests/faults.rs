@@ -1,5 +1,5 @@
-//! Errors of the file system: what is not on the disk is not acknowledged, a failed fsync is the end, a full disk is
-//! not.
+//! Errors of the file system: nothing is acknowledged before it is durable, a failed fsync ends the store, a full disk
+//! does not.
 
 use super::{
     super::{
@@ -31,7 +31,7 @@ fn after_a_failed_write_or_fsync_nothing_more_is_done() {
         };
         failures.insert(failure.what);
         let (operations, syncs) = (world.files.operations(), world.files.syncs());
-        // the disk works again, and nobody may believe it
+        // the disk works again, but the store must not continue
         assert_eq!(world.writer.commit(&mut Contents::default(), time(0)), Err(failure.clone()));
         assert_eq!(world.writer.retry(), Err(failure.clone()));
         assert_eq!(world.writer.sync(), Err(failure.clone()));
@@ -45,7 +45,7 @@ fn after_a_failed_write_or_fsync_nothing_more_is_done() {
     assert_eq!(failures.into_iter().collect::<Vec<_>>(), expected);
 }
 
-/// After an fsync that failed the process reads back what the disk does not have.
+/// After a failed fsync, the process reads data back that is not on the disk.
 #[test]
 fn a_start_syncs_the_frames_that_it_reads() {
     let mut lost = 0;
@@ -102,8 +102,8 @@ fn no_room_for_a_moment_delays_and_loses_nothing() {
     assert!(delayed > 20, "{delayed}");
 }
 
-/// What comes after a step of cleaning that has no room, with the disk as full as it was or not: nothing is
-/// acknowledged that is not on the disk, and no segment goes that the frame which is not there was to make superfluous.
+/// Records after a step of cleaning that had no room, with the disk still full or not: nothing is acknowledged that is
+/// not durable, and no segment is removed that the unwritten frame was to replace.
 #[test]
 fn a_stuck_step_of_cleaning_delays_the_next_batch() {
     const WAYS: usize = 4;
@@ -132,7 +132,7 @@ fn a_stuck_step_of_cleaning_delays_the_next_batch() {
                 assert_eq!(world.retry(), Ok(Progress::Done));
             }
             2 => world.writer.sync().unwrap(),
-            // as at the end
+            // as at the end of the log
             _ => {
                 world.writer.sync().unwrap();
                 world.writer.mark(time(world.now)).unwrap();
@@ -146,7 +146,7 @@ fn a_stuck_step_of_cleaning_delays_the_next_batch() {
     assert!(met.iter().all(|&met| met > 5), "{met:?}");
 }
 
-/// Wherever in it there is no room, the next try begins a segment.
+/// A frame fails for lack of room at any place: the next try begins a segment.
 #[test]
 fn a_segment_that_has_no_room_to_begin_begins_later() {
     for large in [false, true] {
@@ -191,7 +191,7 @@ fn a_batch_that_does_not_fit_is_acknowledged_when_there_is_room() {
     }
 }
 
-/// With nothing but the reserve, messages are taken until it is full, and what ends messages makes room.
+/// With only the reserve, messages are accepted until it is full, and records that end messages free room.
 #[test]
 fn a_full_disk_can_be_emptied() {
     for seed in 0..20 {
@@ -205,7 +205,7 @@ fn a_full_disk_can_be_emptied() {
             while world.writer.clean(512).unwrap() {}
         }
         let full = world.writer.index().live_bytes;
-        // nothing is taken any more; clients get what waits for them
+        // nothing is accepted any more; clients receive their queued messages
         let mut steps = 0;
         while world.writer.is_full() {
             let ended = world.model.sessions.iter().find_map(|(&session, state)| {
@@ -229,20 +229,20 @@ fn a_full_disk_can_be_emptied() {
     }
 }
 
-/// On a disk that has room for what lives and a few segments, what is replaced again and again never fills it.
+/// On a disk with room for the live records and a few segments, repeated replacements never fill it.
 #[test]
 fn the_cleaner_always_has_room_on_a_small_disk() {
     for (seed, topics) in [(1, 10), (2, 50), (3, 100)] {
         let segment_bytes = SegmentBytes { first: SEGMENT, most: 16 * SEGMENT };
         let mut world = World::new(seed, Settings { segment_bytes, ..settings(SEGMENT) });
-        // about two fifths of it live
+        // about two fifths of the disk are live
         world.files.set_room(Some(topics * 600 * 5 / 2 + 8 * SEGMENT));
         for number in 1..=4000 {
             let topic = format!("topic/{}", if number <= topics { number } else { 1 + world.rng.next() % topics });
             let record = Record::Retained { message: message(number, &topic, &[b'x'; 550]), publisher: None };
             world.model.apply(&record);
             assert_eq!(world.commit(vec![record]), Ok(Progress::Done), "{number} of {topics} topics");
-            // a step for each batch, as the store's thread does at least
+            // one step for each batch, which is the least that the store's thread does
             world.writer.clean(3 * 600).unwrap();
             assert!(!world.writer.is_full(), "{number} of {topics} topics");
         }
@@ -250,7 +250,7 @@ fn the_cleaner_always_has_room_on_a_small_disk() {
     }
 }
 
-/// The oldest segments are full of what lives, and all that is gone is behind them.
+/// The oldest segments are full of live records, and all dead ones are in later segments.
 #[test]
 fn live_records_before_dead_ones_do_not_keep_a_disk_full() {
     for topics in [20, 60, 200] {

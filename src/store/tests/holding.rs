@@ -1,4 +1,4 @@
-//! Messages that clients acknowledge before they are written: what is done, and when; and the same by the threads.
+//! Messages that clients acknowledge before they are written: when they are done, with and without threads.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -27,7 +27,8 @@ use crate::{
     types::{ClientId, QoS},
 };
 
-/// Batches of a disk that was measured, and a message that a client was sent, or acknowledged.
+/// Batches with a measured duration. The next functions make records of a message that was sent to a client, or
+/// acknowledged.
 fn holding() -> Batches {
     let mut batches = Batches::new();
     batches.push(cleared(), Instant::now);
@@ -46,7 +47,7 @@ fn fsync(frame: u64) -> Option<Fsync> {
     Some(Fsync { frame, took: Duration::from_micros(100) })
 }
 
-/// The number of the batch that is taken, if one is.
+/// The number of the batch, if one is taken.
 fn take(batches: &mut Batches) -> Option<u64> {
     let mut contents = Contents::default();
     let number = batches.take(&mut contents, false, Instant::now());
@@ -76,7 +77,7 @@ fn a_message_acknowledged_during_its_delay_is_done_and_leaves_no_record() {
     batches.push(acknowledged(10), || now);
     assert!(batches.may_settle());
     assert_eq!((batches.settle(), batches.settle()), (Some(2), None));
-    // of what was sent before, only that it was acknowledged is left, and nobody waits for it
+    // of the earlier messages only the acknowledgement is left, and no task waits for it
     assert_eq!(
         (batches.number, batches.contents.list.len(), batches.bytes()),
         (3, 1, size_of_record(&acknowledged(9)))
@@ -117,11 +118,11 @@ fn a_message_not_acknowledged_in_time_is_due() {
     assert_eq!(batches.take(&mut contents, false, until), 2);
     assert!(matches!(contents.held[0][..], [None, Some(Record::Queued { copy: QueuedCopy { number: 2, .. }, .. })]));
     assert!(contents.list.is_empty());
-    // what is on its way is done by the disk alone
+    // a message in a batch that is being written is done only by the disk
     batches.push(acknowledged(2), || now);
     assert!(!batches.may_settle());
     assert_eq!(batches.complete(2..3, fsync(2), Instant::now()), Some(2));
-    // and for a while nothing is held back
+    // and for a while no write is delayed
     batches.push(sent(3), || now);
     assert!(batches.is_due());
 }
@@ -151,7 +152,7 @@ fn queued(number: u64) -> Record {
 fn the_record_of_a_sent_message_is_written_if_a_task_waits_for_it() {
     let (mut batches, now) = (holding(), Instant::now());
     batches.push(sent(1), || now);
-    // behind what is held back, somebody does
+    // after the delayed record, a task waits
     batches.push(Record::Sent { session: session_number(1), number: 0, sent: 1, count: 1 }, || now);
     batches.push(acknowledged(1), || now);
     assert!(!batches.may_settle());
@@ -161,7 +162,7 @@ fn the_record_of_a_sent_message_is_written_if_a_task_waits_for_it() {
     assert!(!batches.is_due());
     batches.want(3);
     assert!(batches.is_due());
-    // and what comes behind it is not held back
+    // and later records are not delayed
     batches.push(sent(2), || now);
     assert_eq!((batches.held_until(), take(&mut batches)), (None, Some(3)));
 }
@@ -240,7 +241,8 @@ fn the_writer_is_told_that_something_is_held_back_unless_it_looks_by_itself() {
     assert!(!batches.wakes());
     batches.push(cleared(), || now);
     assert!(batches.wakes());
-    // one that waits for a batch on its way is told of what is held back, and not of each record that makes nothing due
+    // a task that waits for a batch that is being written is told about the delayed record, but not about each record
+    // that makes nothing due
     assert_eq!(take(&mut batches), Some(2));
     for writer in [WriterIs::Waiting, WriterIs::Idle] {
         batches.writer = writer;
@@ -248,7 +250,7 @@ fn the_writer_is_told_that_something_is_held_back_unless_it_looks_by_itself() {
         assert!(!batches.wakes());
         batches.push(sent(4), || now);
         assert!(batches.wakes());
-        // acknowledged, it waits for the batch alone
+        // acknowledged, it waits only for the batch
         batches.writer = writer;
         batches.push(acknowledged(4), || now);
         assert!(!batches.wakes());
@@ -262,21 +264,22 @@ fn the_writer_is_told_that_something_is_held_back_unless_it_looks_by_itself() {
 }
 
 proptest! {
-    /// Whatever happens in whatever order: a message is said to be done when its client has acknowledged it, or when a
-    /// batch that it was taken with is on the disk with those before it, and only then. Where all that is held back is
-    /// acknowledged and no batch is on its way, it can be done; and at last all are.
+    /// Random events in random order: a message is done when its client has acknowledged it, or when its batch and all
+    /// earlier ones are durable, and only then. If all delayed messages are acknowledged and no batch is being written,
+    /// it can be done; in the end all are.
     #[test]
     fn done_is_acknowledged_or_on_the_disk(overlaps: bool, steps in proptest::collection::vec((0..14_u8, 0..8_usize), 1..300)) {
         let (mut batches, mut now) = (holding(), Instant::now());
         // by number: its commit
         let (mut waits, mut taken, mut durable) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
         let (mut next, mut done, mut frame) = (1, 1, 1);
-        // since a batch was taken or all was done: whether anything was held back, and what of it is not acknowledged
+        // since the last batch or the last "all done": whether a message was delayed, and which of these are not
+        // acknowledged
         let (mut held_any, mut held) = (false, BTreeSet::new());
         for (step, which) in steps {
             let mut last = None;
             match step {
-                // to a client that is connected, or is not
+                // to a client that is connected or away
                 0..=4 => {
                     let listed = batches.contents.list.len();
                     batches.push(if step < 4 { sent(next) } else { queued(next) }, || now);
@@ -287,7 +290,7 @@ proptest! {
                     waits.insert(next, batches.number);
                     next += 1;
                 }
-                // acknowledged, early or late; once
+                // acknowledged once, early or late
                 5..=7 => {
                     if let Some(&number) = waits.keys().nth(which) {
                         batches.push(acknowledged(number), || now);
@@ -297,9 +300,9 @@ proptest! {
                 }
                 8 if which == 0 => drop(batches.push(Record::Sent { session: session_number(1), number: next, sent: 1, count: 1 }, || now)),
                 8 if which < 4 => batches.want(batches.number),
-                // so much that the next batch does not wait for those on their way
+                // so large that the next batch does not wait for those that are being written
                 8 => drop(batches.push(Record::RetainedCleared { topic: "t".repeat(128 << 10).into() }, || now)),
-                // the writer looks
+                // the writer looks for a due batch
                 9 | 10 => {
                     now += Duration::from_micros(300);
                     batches.end_hold(now);
@@ -313,7 +316,7 @@ proptest! {
                     }
                 }
                 11 => now += Duration::from_millis(30),
-                // one of those that are on their way is on the disk
+                // one of the batches that are being written is durable
                 12 => {
                     if let Some(&number) = taken.keys().nth(which % taken.len().max(1)) {
                         let contents = taken.remove(&number).unwrap();
@@ -331,7 +334,7 @@ proptest! {
             if let Some(last) = last {
                 prop_assert!(last > done);
                 done = last;
-                // all that is done and has a number before the one that collects
+                // all is done and has a number below the collecting batch
                 held_any &= last + 1 < batches.number || !held.is_empty();
             }
             for (number, &commit) in &waits {
@@ -340,7 +343,7 @@ proptest! {
             let is_owed = held_any && held.is_empty() && batches.none_on_the_way();
             prop_assert!(!is_owed || batches.may_settle() || batches.is_due() || batches.gathers_until().is_some());
         }
-        // nothing is left behind
+        // nothing remains
         batches.closing = true;
         loop {
             let mut contents = Contents::default();
@@ -357,7 +360,7 @@ proptest! {
 
 const SESSION: SessionNumber = SessionNumber(NonZeroU64::MIN);
 
-/// A store whose disk is slow, and a client that is connected.
+/// A store with a slow disk, and a connected client.
 fn connected(files: &Simulated) -> Driven {
     let store = Driven::slow(files);
     let client = ClientId::from("client");
@@ -384,8 +387,8 @@ fn acknowledge(store: &Driven, number: u64) {
     store.append(Record::of(SESSION, SessionChange::Completed { number, count: 1 }));
 }
 
-/// A message is sent and acknowledged, and then it is `told`, which says whether that did it: the threads that wait are
-/// woken, and at last, where this thread was there in time, without the disk.
+/// A message is sent and acknowledged. Then `told` reports whether that completed it: waiting threads are woken, and
+/// without the disk, if this thread was in time.
 fn done_without_the_disk(told: impl Fn(&Driven) -> bool) {
     let files = Simulated::default();
     let store = connected(&files);
@@ -428,7 +431,7 @@ fn an_unacknowledged_message_is_durable_before_it_is_done() {
         let bell = store.ask(commit);
         rings(&bell);
         assert!(store.shared.done() >= commit);
-        // the power goes at this moment
+        // a power cut at this moment
         let left = files.copy();
         left.power_cut(&mut Rng::new(number));
         let index = recover(&left, &mut |_, _| {}).unwrap().index;

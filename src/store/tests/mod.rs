@@ -1,4 +1,4 @@
-//! The log over a file layer that loses power and breaks, against a model of what it keeps.
+//! The log over a simulated file layer with power cuts and faults, against a model of its content.
 
 mod cleaning;
 mod crashes;

@@ -1,4 +1,4 @@
-//! [`Model`]: what is kept, as simply as it can be said.
+//! [`Model`]: the content of the log in simple collections.
 
 use std::collections::BTreeMap;
 
@@ -12,19 +12,19 @@ use crate::{
     types::{QoS, SubscriptionOptions},
 };
 
-/// All that is kept, but for whether a client is connected.
+/// The content, except whether a client is connected.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Model {
     pub(super) sessions: BTreeMap<SessionNumber, Session>,
     pub(super) retained: BTreeMap<String, Retained>,
-    /// And of which client and user.
+    /// With the client and the user.
     pub(super) wills: BTreeMap<u64, (Publisher, Will)>,
 }
 
-/// What it is, and who published it, if that is known.
+/// The message, and its publisher if known.
 pub(super) type Retained = (Content, Option<Publisher>);
 
-/// What, RETAIN, the delay and the Message Expiry Interval.
+/// The message, RETAIN, the delay and the Message Expiry Interval.
 pub(super) type Will = (Content, bool, u32, Option<u32>);
 
 /// Topic, payload, QoS and properties.
@@ -36,7 +36,7 @@ pub(super) struct Session {
     pub(super) owner: Option<SessionOwner>,
     pub(super) lasts: Option<u32>,
     pub(super) will: Option<Will>,
-    /// The age of the log at which it falls due.
+    /// The age of the log at which it is due.
     pub(super) will_due: Option<u64>,
     pub(super) due: BTreeMap<u64, Will>,
     pub(super) subscriptions: BTreeMap<String, SubscriptionOptions>,
@@ -110,7 +110,7 @@ impl Model {
                     session.subscriptions.remove(&**filter);
                 });
             }
-            // the caller that adds copies to it applies each
+            // the caller, which adds copies to the record, applies each
             Record::Queued { message, copy, identifiers, sent } => {
                 let QueuedCopy { qos, retain, shared, identifier, .. } = *copy;
                 let several = || identifiers.as_ref().map_or(Vec::new(), |several| several.to_vec());

@@ -1,5 +1,5 @@
-//! [`Simulated`]: a file layer in memory that knows what was synced, forgets the rest at a power cut but for a random
-//! part of it, fills up, and breaks when it is told to.
+//! [`Simulated`]: a file layer in memory that knows which writes were synced. At a power cut it drops a random part of
+//! the others. It can be full, and fail on request.
 
 use std::{collections::BTreeMap, io, sync::Arc, time::Duration};
 
@@ -7,7 +7,7 @@ use parking_lot::{Condvar, Mutex};
 
 use super::super::log::files::{File, Files};
 
-/// One directory. Clones are the same one.
+/// One directory, shared by all clones.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Simulated(Arc<Mutex<State>>, Arc<Condvar>);
 
@@ -15,32 +15,32 @@ pub(crate) struct Simulated(Arc<Mutex<State>>, Arc<Condvar>);
 struct State {
     inodes: Vec<Inode>,
     names: BTreeMap<String, usize>,
-    /// As a power cut leaves them.
+    /// The names after a power cut.
     durable_names: BTreeMap<String, usize>,
-    /// Changes of names since.
+    /// Changes of names since the last sync.
     renames: Vec<FileChange>,
-    /// Bytes that fit.
+    /// The capacity in bytes.
     room: Option<u64>,
     fault: Option<(u64, Fault)>,
-    /// Changes so far.
+    /// Number of changes so far.
     operations: u64,
     syncs: u64,
     overlaps: bool,
     hold: Hold,
 }
 
-/// No test waits for this; it is what ends a test whose event never comes.
+/// Ends a test whose event never comes; no successful test waits for it.
 pub(crate) const GUARD: Duration = Duration::from_secs(30);
 
-/// What becomes of an fsync.
+/// The control of an fsync.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Hold {
     #[default]
     Passes,
-    /// The next one of this file is held up.
+    /// The next fsync of this file is delayed.
     Next(usize),
     Held,
-    /// The one that is held up goes on, or fails.
+    /// The delayed fsync succeeds or fails.
     Goes(bool),
 }
 
@@ -64,24 +64,24 @@ enum FileChange {
     Rename(String, String),
 }
 
-/// What goes wrong, once.
+/// A fault, which happens once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
     /// ENOSPC.
     Full,
     /// EIO.
     Broken,
-    /// A write takes a part.
+    /// A write is incomplete.
     Short,
     /// A write changes a bit.
     Flip,
-    /// An fsync fails, and what it was for counts as written: it is in memory only.
+    /// An fsync fails, and the data counts as written: it is only in the page cache.
     Lost,
-    /// The program has a mistake.
+    /// The program panics.
     Panic,
 }
 
-/// A small generator: the same numbers for the same seed.
+/// A small generator of random numbers.
 #[derive(Clone, Debug)]
 pub(crate) struct Rng(u64);
 
@@ -98,7 +98,7 @@ impl Rng {
         z ^ (z >> 31)
     }
 
-    /// Less than `end`.
+    /// A number below `end`.
     pub(crate) fn below(&mut self, end: usize) -> usize {
         (self.next() % end.max(1) as u64) as usize
     }
@@ -109,7 +109,7 @@ impl Rng {
 }
 
 impl Simulated {
-    /// The power goes, and comes again: what was not synced is there or not, whole or in part.
+    /// A power cut: unsynced changes are there or not, completely or in part.
     pub(crate) fn power_cut(&self, rng: &mut Rng) {
         let mut state = self.0.lock();
         let state = &mut *state;
@@ -129,7 +129,7 @@ impl Simulated {
                     (0, _) => {}
                     (1, write) => write.apply(&mut inode.durable),
                     (_, Write::Len(len)) => Write::Len(len).apply(&mut inode.durable),
-                    // torn: what lies between two places
+                    // incomplete: the bytes between two places
                     (_, Write::Bytes(at, bytes)) => {
                         let from = if rng.one_in(2) { 0 } else { rng.below(bytes.len() + 1) };
                         let to = from + rng.below(bytes.len() - from + 1);
@@ -141,23 +141,23 @@ impl Simulated {
         }
     }
 
-    /// The process ends, the system does not.
+    /// The process is killed; the system keeps running.
     pub(crate) fn kill(&self) {
         self.0.lock().fault = None;
     }
 
-    /// The `n`-th change from now goes wrong.
+    /// The `n`-th change from now fails.
     pub(crate) fn break_at(&self, n: u64, fault: Fault) {
         let mut state = self.0.lock();
         state.fault = Some((state.operations + n, fault));
     }
 
-    /// Whether the fault is still to come.
+    /// Is the fault still to come?
     pub(crate) fn is_to_break(&self) -> bool {
         self.0.lock().fault.is_some()
     }
 
-    /// So many bytes fit in all.
+    /// Sets the capacity in bytes.
     pub(crate) fn set_room(&self, room: Option<u64>) {
         self.0.lock().room = room;
     }
@@ -174,12 +174,12 @@ impl Simulated {
         self.0.lock().syncs
     }
 
-    /// Fsyncs tell each for itself that they failed.
+    /// Each fsync reports its own failure.
     pub(crate) fn set_overlaps(&self) {
         self.0.lock().overlaps = true;
     }
 
-    /// Holds up the next fsync of the last segment.
+    /// Delays the next fsync of the last segment.
     pub(crate) fn hold_sync(&self) {
         let last = self.segments().pop().unwrap();
         let mut state = self.0.lock();
@@ -190,13 +190,13 @@ impl Simulated {
         self.0.lock().hold == Hold::Held
     }
 
-    /// Lets go the fsync that is held up: it succeeds, or fails.
+    /// The delayed fsync succeeds or fails.
     pub(crate) fn let_go(&self, succeeds: bool) {
         self.0.lock().hold = Hold::Goes(succeeds);
         self.1.notify_all();
     }
 
-    /// A copy of what is there, as if all of it were synced.
+    /// A copy of the present state, as if all of it were synced.
     pub(crate) fn copy(&self) -> Self {
         let state = self.0.lock();
         let mut copy = State::default();
@@ -232,7 +232,7 @@ impl State {
         self.names.values().map(|&inode| self.inodes[inode].now.len() as u64).sum()
     }
 
-    /// Counts a change; the fault, if this is its turn.
+    /// Counts a change. Returns the fault if it is due.
     fn step(&mut self) -> Option<Fault> {
         self.operations += 1;
         let now = self.operations;
@@ -399,7 +399,7 @@ impl File for SimulatedFile {
         if state.hold == Hold::Next(self.inode) {
             state.hold = Hold::Held;
             while state.hold == Hold::Held {
-                // a test that fails does not let it go
+                // a failing test does not release it
                 if self.files.1.wait_for(&mut state, GUARD).timed_out() {
                     return Err(io::Error::other("never let go"));
                 }

@@ -1,4 +1,4 @@
-//! [`Stepped`]: the store over a simulated disk, without threads: what those do is done when a test says so.
+//! [`Stepped`]: the store over a simulated disk without threads: the test calls each of their steps.
 
 use std::{
     collections::VecDeque,
@@ -28,21 +28,21 @@ use crate::{
 
 type Syncing = VecDeque<(Written<SimulatedFile>, Instant)>;
 
-/// A store, and what is left of its threads.
+/// A store, and the state of its threads.
 pub(crate) struct Stepped {
     shared: Arc<Handover>,
     driver: Driver<Simulated>,
     waits: Option<(Wait, Option<Instant>)>,
-    /// Batches whose fsync has begun, and when.
+    /// Batches whose fsync has begun, and the time of its beginning.
     syncing: Syncing,
     _to_sync: mpsc::Receiver<Written<SimulatedFile>>,
     has_failed: bool,
-    /// When the last batch that is durable was written.
+    /// When the last durable batch was written.
     durable: Option<Instant>,
 }
 
 impl Stepped {
-    /// Reads what is there and goes on with it. A failure is one of the disk.
+    /// Reads the log and continues it. An error is one of the disk.
     pub(crate) fn start(
         files: &Simulated,
         segment_bytes: u64,
@@ -77,7 +77,7 @@ impl Stepped {
         }
     }
 
-    /// The writer looks whether there is something to do, and does it. `false`: it sleeps.
+    /// One step of the writer. `false`: it has nothing to do.
     pub(crate) fn step(&mut self) -> bool {
         if self.has_failed {
             return false;
@@ -95,12 +95,12 @@ impl Stepped {
         !self.has_failed
     }
 
-    /// When the writer wakes up by itself.
+    /// The time at which the writer wakes by itself.
     pub(crate) fn sleeps_until(&self) -> Option<Instant> {
         self.waits.as_ref().and_then(|(_, at)| *at)
     }
 
-    /// Is an fsync on its way?
+    /// Is an fsync running?
     pub(crate) fn is_syncing(&self) -> bool {
         !self.syncing.is_empty()
     }
@@ -119,21 +119,21 @@ impl Stepped {
         self.has_failed |= self.shared.failure.borrow().is_some();
     }
 
-    /// A file for a segment to come is made, if there are too few.
+    /// Makes a spare file if there are too few.
     pub(crate) fn prepare(&self) {
         let pool = self.driver.writer().pool();
         if !pool.is_filled() {
-            // where it fails, the writer makes one itself
+            // if it fails, the writer makes one
             let _ = pool.make_paced(&AtomicBool::new(false));
         }
     }
 
-    /// When the last batch that is durable was written, since the start.
+    /// When the last durable batch was written, since the start.
     pub(crate) fn durable(&self) -> Option<Instant> {
         self.durable
     }
 
-    /// Nothing is written any more.
+    /// Has the store failed?
     pub(crate) fn has_failed(&self) -> bool {
         self.has_failed
     }

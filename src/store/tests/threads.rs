@@ -50,7 +50,7 @@ impl Wake for Bell {
     }
 }
 
-/// Waits as a connection does.
+/// Waits like a connection.
 pub(super) fn wait(store: &DiskStore, stored: Stored) {
     let (ring, rung) = mpsc::sync_channel(1);
     let waker = Waker::from(Arc::new(Bell(ring)));
@@ -140,7 +140,7 @@ fn copies_count_from_the_first_on_whatever_became_of_them_since() {
         let client = ClientId::from(format!("client {session}").as_str());
         let _ = store.append(Record::SessionStarted { session: number(session), client, owner: None, will: None });
     }
-    // the last number of each session: its lock
+    // the last number of each session, with the session's lock
     let sessions: Vec<_> = (1..=SESSIONS).map(|session| (session, Mutex::new(0))).collect();
     let (queued, acknowledged) = mpsc::channel();
     thread::scope(|scope| {
@@ -184,7 +184,7 @@ fn copies_count_from_the_first_on_whatever_became_of_them_since() {
             });
         }
         drop(queued);
-        // every other one, as soon as it can be
+        // every other one, as early as possible
         for copy in acknowledged.iter().filter(|copy| copy.number % 2 == 0) {
             let change = SessionChange::Completed { number: copy.number, count: 1 };
             let _ = store.append(Record::of(copy.session, change));
@@ -238,7 +238,7 @@ fn an_interval_ends_by_the_clock_that_is_turned() {
     append();
     assert_eq!(store.statistics().fsyncs.get(), 0);
     test.turn(HOUR / 2);
-    // it syncs before it waits for the batch after the one that it wakes up for
+    // it syncs before it waits for the batch after the one for which it wakes
     append();
     append();
     assert_eq!(store.statistics().fsyncs.get(), 1);
@@ -252,7 +252,7 @@ fn too_much_that_waits_is_busy() {
     let message = Message::new(TopicName::new("t").unwrap(), b"x", QoS::AtLeastOnce);
     let mut busy = false;
     let mut last = Stored::Done;
-    // while a group is open no batch is taken
+    // while a group is open, no batch is taken
     store.together(&mut || {
         last = store.append(Record::Retained { message: message.clone(), publisher: None });
         busy = store.condition() == Condition::Busy;

@@ -1,4 +1,4 @@
-//! What people are told, and that a repair keeps all that can be read.
+//! The reports of the tools; and a repair keeps all readable records.
 
 use std::{
     fs,
@@ -33,7 +33,7 @@ fn options(path: &Path) -> Options {
     Options { segment_bytes: SegmentBytes::all(16 << 10), ..Options::new(path) }
 }
 
-/// A session with messages, each a commit of its own, and one retained message.
+/// A session with messages, each in its own commit, and one retained message.
 fn fill(path: &Path) {
     let (store, _) = open(&options(path)).unwrap();
     let session = SessionNumber(std::num::NonZeroU64::MIN);
@@ -138,7 +138,7 @@ fn a_repair_keeps_readable_records_and_the_old_files() {
 fn a_repair_says_whose_messages_are_gone_with_a_segment() {
     let dir = tempfile::tempdir().unwrap();
     fill(dir.path());
-    // it holds whose the session is
+    // it has the record of the session
     fs::remove_file(dir.path().join("0000000000000001.log")).unwrap();
     let (_, report) = run(|out| tools::repair(dir.path(), out).map(|()| true));
     assert!(report.contains("0000000000000001.log, byte 0: the segment is missing"), "{report}");
@@ -156,7 +156,7 @@ fn no_tool_runs_beside_a_broker() {
     assert!(matches!(refused, tools::ToolError::Open(OpenError::Locked { .. })), "{refused}");
 }
 
-/// What each kind of record leaves, of a user and of nobody.
+/// The state after each kind of record, with and without a user.
 fn fill_with_all(path: &Path) {
     fill(path);
     let (store, _) = open(&options(path)).unwrap();
@@ -194,10 +194,10 @@ fn fill_with_all(path: &Path) {
     store.close().unwrap();
 }
 
-/// The delay of its Will is over an hour after it left.
+/// The delay of its Will ends an hour after it left.
 const LEFT: &str = "left an hour before its Will";
 
-/// The same, and what only MQTT 5 has.
+/// The same with the features of MQTT 5.
 fn fill_with_all_of_5(path: &Path) {
     fill_with_all(path);
     let (store, _) = open(&options(path)).unwrap();
@@ -254,7 +254,7 @@ fn an_export_can_be_imported() {
     let (_, lines) = run(|out| tools::export(&from, out).map(|()| true));
     let (_, said) = run(|out| tools::import(&to, lines.as_bytes(), out).map(|()| true));
     assert!(said.contains("3 sessions, 3 subscriptions, 205 messages to deliver"), "{said}");
-    // their logs are not as old as each other
+    // the ages of their logs differ
     let without_ages = |path| {
         let mut model = model(path).0;
         model.sessions.values_mut().for_each(|session| session.will_due = session.will_due.map(|_| 0));
@@ -309,7 +309,7 @@ fn an_invalid_line_is_named_and_nothing_is_imported() {
         let refused = refused.unwrap_err().to_string();
         assert!(refused.starts_with("line 2: ") && refused.contains(why), "{refused}");
     }
-    // a reference to nothing
+    // a reference without a target
     let line = r#"{"record":"delivery","session":1,"number":1,"qos":1,"message":5}"#;
     assert!(tools::import(dir.path(), format!("{session}\n{line}\n").as_bytes(), &mut Vec::new()).is_err());
     tools::import(dir.path(), session.as_bytes(), &mut Vec::new()).unwrap();
@@ -362,11 +362,11 @@ fn an_export_to_format_1_reports_the_fields_that_it_drops() {
     }
     expected.retained.values_mut().for_each(|(_, publisher)| *publisher = None);
     assert_eq!(Model::from(&recovered.index), expected);
-    // and is read by this version
+    // and this version reads it
     open(&options(&to)).unwrap().0.close().unwrap();
 }
 
-/// Segments are filled, cleaned and written over while they are copied.
+/// Segments are filled, cleaned and recycled during the copy.
 #[test]
 fn a_backup_during_writes_is_complete_and_has_all_acknowledged_records() {
     let dir = tempfile::tempdir().unwrap();
@@ -400,7 +400,7 @@ fn a_backup_during_writes_is_complete_and_has_all_acknowledged_records() {
             let (copy, restored) = open(&options(&to)).unwrap();
             assert_eq!(restored.sessions.len(), 2);
             copy.close().unwrap();
-            // until all segments were another's
+            // until every segment was replaced
             while acknowledged.load(Ordering::SeqCst) < before + 100 {
                 std::thread::yield_now();
             }
