@@ -14,8 +14,19 @@ use super::{error::OpenError, names, owner::chown};
 /// The lock of a data directory. It ends with this value, or with the process.
 #[derive(Debug)]
 pub(crate) struct Lock {
-    _directory: Option<fs::File>,
-    _file: Option<fs::File>,
+    directory: Option<fs::File>,
+    file: Option<fs::File>,
+}
+
+impl Drop for Lock {
+    /// A child process has copies of the descriptors from its fork on until it runs its program. Closing them here
+    /// would leave the directory locked until then; unlocking one of them unlocks all.
+    fn drop(&mut self) {
+        for file in [&self.file, &self.directory].into_iter().flatten() {
+            // it is closed in a moment in any case
+            let _ = rustix::fs::flock(file, FlockOperation::Unlock);
+        }
+    }
 }
 
 /// Creates the directory, accessible to its owner alone, if it is missing, and syncs its name.
@@ -64,7 +75,7 @@ pub(crate) fn lock(path: &Path) -> Result<Lock, OpenError> {
     lock_file(path, &file, FlockOperation::NonBlockingLockExclusive)?;
     // the process id is for the error of a second broker; the lock works without it
     let _ = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| writeln!(file, "{}", std::process::id()));
-    Ok(Lock { _directory: directory, _file: Some(file) })
+    Ok(Lock { directory, file: Some(file) })
 }
 
 /// Locks the directory for reading: other readers may use it, a broker may not. Changes nothing, so it works on a
@@ -83,7 +94,7 @@ pub(crate) fn lock_to_read(path: &Path) -> Result<Lock, OpenError> {
     if let Some(file) = &file {
         lock_file(path, file, FlockOperation::NonBlockingLockShared)?;
     }
-    Ok(Lock { _directory: directory, _file: file })
+    Ok(Lock { directory, file })
 }
 
 fn is_directory(path: &Path) -> Result<fs::Metadata, OpenError> {
@@ -141,6 +152,17 @@ mod tests {
         assert!(matches!(lock(&path), Err(OpenError::Locked { pid: None, .. })));
         drop(first);
         lock(&path).unwrap();
+    }
+
+    #[test]
+    fn a_child_process_that_begins_does_not_keep_the_directory_locked() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = lock(dir.path()).unwrap();
+        // as fork does with all descriptors
+        let copies = [&first.directory, &first.file].map(|file| file.as_ref().unwrap().try_clone().unwrap());
+        drop(first);
+        lock(dir.path()).unwrap();
+        drop(copies);
     }
 
     #[test]
