@@ -6,6 +6,8 @@ mod admission;
 mod bound;
 #[path = "control.rs"]
 mod control;
+#[path = "secure.rs"]
+mod secure;
 
 use std::{
     io,
@@ -26,13 +28,14 @@ use crate::{
 pub use admission::Rules;
 pub use bound::{Bound, Socket};
 pub use control::{Asked, Control, Reloading, Setting};
+pub use secure::{Accepting, Duplex, Secure};
 
 /// Nothing.
 pub struct Admin;
 
 impl Admin {
     /// Nothing is served; an error if something should be.
-    pub fn start(bound: Vec<Bound>, _: Rules, _: Clock) -> io::Result<Self> {
+    pub fn start(bound: Vec<Bound>, _: Rules, _: Option<Arc<dyn Secure>>, _: Clock) -> io::Result<Self> {
         match bound.is_empty() {
             true => Ok(Self),
             false => Err(io::Error::other("this dunlin was built without HTTP (the feature `http`)")),
@@ -60,6 +63,9 @@ impl Admin {
 
     /// Nobody is told.
     pub fn certificates(&self, _: Vec<(String, SystemTime)>) {}
+
+    /// Nothing is spoken.
+    pub fn secure(&self, _: Option<Arc<dyn Secure>>) {}
 
     /// Nobody is told.
     pub fn stopping(&self) {}

@@ -6,6 +6,7 @@
 //! | `bound` | a socket on which HTTP is served |
 //! | `admission` | who may do what, as the configuration says |
 //! | `thread` | the thread, its listeners, what the server tells it while it runs |
+//! | `secure` | what speaks TLS |
 //! | `serving` | one connection: its bounds in time and bytes |
 //! | `access` | logins and roles |
 //! | `rules` | permissions of roles; checks of headers |
@@ -44,6 +45,7 @@ mod requests;
 mod routes;
 mod rules;
 mod sampling;
+mod secure;
 mod serving;
 mod state;
 mod thread;
@@ -52,4 +54,5 @@ mod ticks;
 pub use admission::Rules;
 pub use bound::{Bound, Socket};
 pub use control::{Asked, Control, Reloading, Setting};
+pub use secure::{Accepting, Duplex, Secure};
 pub use thread::Admin;

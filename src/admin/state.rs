@@ -8,7 +8,7 @@ use std::{
     time::SystemTime,
 };
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 
 use super::{
     admission::Rules,
@@ -18,6 +18,7 @@ use super::{
     depths::Depths,
     history::History,
     requests::Requests,
+    secure::Secure,
     ticks::{Probe, Ticks},
 };
 use crate::{
@@ -34,6 +35,8 @@ use crate::{
 pub(super) struct State {
     pub clock: Clock,
     pub rules: ArcSwap<Rules>,
+    /// What speaks TLS where everything is served over TCP; `None`: nothing does.
+    pub secure: ArcSwapOption<Arc<dyn Secure>>,
     /// There from the moment on at which what was stored is restored.
     pub broker: OnceLock<Broker>,
     /// There from the moment on at which the API may act.
@@ -95,6 +98,7 @@ impl State {
         let started = clock.wall();
         Self {
             rules: ArcSwap::from_pointee(rules),
+            secure: ArcSwapOption::empty(),
             broker: OnceLock::new(),
             desk: OnceLock::new(),
             closed: Arc::new(ClosedClients::new(clock.clone())),

@@ -17,6 +17,7 @@ use super::{
     routes,
     rules::Via,
     sampling,
+    secure::Secure,
     serving::serve,
     state::{Broker, Desk, Reload, State},
     ticks::Probe,
@@ -41,8 +42,9 @@ pub struct Admin {
 
 impl Admin {
     /// Serves what can be served before there is a broker: that it starts.
-    pub fn start(bound: Vec<Bound>, rules: Rules, clock: Clock) -> io::Result<Self> {
+    pub fn start(bound: Vec<Bound>, rules: Rules, secure: Option<Arc<dyn Secure>>, clock: Clock) -> io::Result<Self> {
         let state = Arc::new(State::new(rules, clock));
+        state.secure.store(secure.map(Arc::new));
         let all = bound.iter().filter(|one| !one.checks_alone);
         let endpoints = all.map(|one| one.endpoint.clone()).collect();
         if bound.is_empty() {
@@ -106,6 +108,11 @@ impl Admin {
         self.state.certificates.store(Arc::new(all));
     }
 
+    /// Connections that come from now on speak TLS by this, or do not.
+    pub fn secure(&self, secure: Option<Arc<dyn Secure>>) {
+        self.state.secure.store(secure.map(Arc::new));
+    }
+
     /// A shutdown begins.
     pub fn stopping(&self) {
         self.state.stopping.store(true, Ordering::Release);
@@ -134,7 +141,7 @@ impl Drop for Admin {
 /// Accepts connections, as many as there is room for, and serves each in a task of its own.
 async fn listen(bound: Bound, routes: Routes, state: Arc<State>) {
     // its file goes when this task does
-    let Bound { socket, endpoint, kept: _kept, .. } = bound;
+    let Bound { socket, endpoint, kept: _kept, checks_alone } = bound;
     let room = Arc::new(Semaphore::new(MOST_CONNECTIONS));
     let listener = match Listener::of(socket) {
         Ok(listener) => listener,
@@ -146,8 +153,16 @@ async fn listen(bound: Bound, routes: Routes, state: Arc<State>) {
         let (routes, clock) = (routes.clone(), state.clock.clone());
         let accepted = match &listener {
             Listener::Tcp(listener) => listener.accept().await.map(|(socket, peer)| {
+                let secure = state.secure.load_full().filter(|_| !checks_alone);
                 tokio::spawn(async move {
-                    serve(socket, Via::Tcp(peer), routes, clock).await;
+                    match secure {
+                        None => serve(socket, Via::Tcp(peer), routes, clock).await,
+                        Some(secure) => match clock.timeout(LONGEST_HANDSHAKE, secure.accept(socket)).await {
+                            Ok(Ok(stream)) => serve(stream, Via::Tcp(peer), routes, clock).await,
+                            Ok(Err(error)) => tracing::debug!(%peer, %error, "no TLS with a client of HTTP"),
+                            Err(_) => tracing::debug!(%peer, "no TLS with a client of HTTP: it took too long"),
+                        },
+                    }
                     drop(place);
                 });
             }),
@@ -181,6 +196,9 @@ impl Listener {
 
 /// Connections of one listener at a time; further ones wait in the system's queue.
 const MOST_CONNECTIONS: usize = 256;
+
+/// A client that has not come as far as HTTP by then is closed.
+const LONGEST_HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// After an error of accepting, such as that there are no more file descriptors.
 const PAUSE: Duration = Duration::from_millis(100);

@@ -229,6 +229,11 @@ pub struct Health {
     )]
     pub http: Option<String>,
 
+    /// Ask HTTP over TLS, and believe the authorities in this file (PEM) alone. Without it, what http.certificate_file
+    /// says decides, and any certificate is believed.
+    #[arg(long, value_name = "FILE", requires = "http")]
+    pub ca: Option<PathBuf>,
+
     /// How long it may take altogether.
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = humantime::parse_duration)]
     pub timeout: Duration,

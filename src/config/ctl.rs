@@ -15,9 +15,14 @@ pub struct Ctl {
     #[arg(short = 'c', long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 
-    /// Ask there, whatever the configuration says: http://HOST:PORT or unix:PATH.
+    /// Ask there, whatever the configuration says: http://HOST:PORT, https://HOST:PORT or unix:PATH.
     #[arg(long, value_name = "URL")]
     pub url: Option<String>,
+
+    /// Authorities that sign the broker's certificate (PEM), for https. Without it, the certificate in
+    /// http.certificate_file of the configuration is believed, and no other.
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
 
     /// Log in as this user of http.users.
     #[arg(long, value_name = "NAME", requires = "password_file")]

@@ -22,6 +22,10 @@ pub struct HttpConfig {
     pub listen: HttpAddresses,
     /// The permission bits of the files of Unix sockets.
     pub mode: u32,
+    /// TLS: the certificate chain, PEM, the broker's own first.
+    pub certificate_file: Option<PathBuf>,
+    /// TLS: the private key of that certificate, PEM.
+    pub key_file: Option<PathBuf>,
     /// Who may log in.
     pub users: Vec<HttpUser>,
     /// Are metrics read without a login?
@@ -56,6 +60,8 @@ impl Default for HttpConfig {
         Self {
             listen: HttpAddresses(vec![(&Endpoint::Ip(([127, 0, 0, 1], 9883).into())).into()]),
             mode: 0o600,
+            certificate_file: None,
+            key_file: None,
             users: Vec::new(),
             metrics_open: false,
             allowed_hosts: Vec::new(),

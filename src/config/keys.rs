@@ -527,6 +527,11 @@ const HTTP: Table<Config> = Table {
         mode: Mode,
             "Unix sockets: who may connect, as the permission bits of their files. A program that can open one may do \
              everything.";
+        certificate_file: OptionalPath,
+            "TLS on the addresses of listen: the certificate chain in PEM, the broker's own certificate first. Unix \
+             sockets and health stay without.";
+        key_file: OptionalPath,
+            "TLS: the private key of that certificate in PEM (PKCS#8, PKCS#1 or SEC1), not encrypted.";
         users: Users,
             "Users of auth.password_file who may log in (Basic), each with a role: \"viewer\", \"operator\" or \
              \"admin\". The page on the admin API lists what each role may do.";

@@ -11,6 +11,7 @@ use std::{
 use rustix::fs::Access;
 
 use super::{Server, ServerError, access, http, listeners::Read, persistence};
+use super::{http::HttpError, https::Https};
 use crate::{
     config::{AuthConfig, Cli, Config, ListenerConfig, summary},
     store,
@@ -29,6 +30,10 @@ pub fn check(cli: &Cli) -> Result<String, Vec<String>> {
     found.overlaps(&config.listeners);
     found.users_rules_tokens(&config);
     http::check(&config, false).unwrap_or_else(|error| found.wrong(error));
+    match Https::read(&config.http) {
+        Ok(https) => found.warnings.extend(https.warnings),
+        Err(error) => found.wrong(error),
+    }
     if let Some(path) = &config.ready_file {
         found.file_to_write("the ready file", path);
     }
@@ -52,7 +57,13 @@ pub fn check_files(config: &Config) -> Result<String, ServerError> {
     let of_listeners = Server::check(config)?;
     let policy = access::load(config, false)?;
     http::check(config, false)?;
-    Ok(of_listeners.iter().chain(policy.warnings()).map(|line| format!("warning:       {line}\n")).collect())
+    let of_http = Https::read(&config.http).map_err(HttpError::from)?.warnings;
+    Ok(of_listeners
+        .iter()
+        .chain(policy.warnings())
+        .chain(&of_http)
+        .map(|line| format!("warning:       {line}\n"))
+        .collect())
 }
 
 /// The problems so far.

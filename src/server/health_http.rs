@@ -8,9 +8,12 @@ use std::{
     sync::mpsc,
 };
 
-use super::health::{HealthError, is_unread, reachable};
+use super::{
+    health::{HealthError, is_unread, reachable},
+    tls_client::{Trust, secured},
+};
 use crate::{
-    config::{Cli, Health, HttpAddresses, ListenAddress},
+    config::{Cli, Health, HttpAddresses},
     types::{Endpoint, Transport},
 };
 
@@ -26,15 +29,17 @@ impl fmt::Display for Passed {
 
 /// Requests this check from the broker of this command line.
 pub(super) fn ask(cli: &Cli, health: &Health, check: &str) -> Result<Passed, HealthError> {
-    let endpoint = reachable(&endpoint(cli, health)?);
-    let at = match &endpoint {
-        Endpoint::Unix(path) => format!("unix:{}", path.display()),
-        endpoint => format!("http://{endpoint}"),
+    let (endpoint, trust) = place(cli, health)?;
+    let endpoint = reachable(&endpoint);
+    let at = match (&endpoint, &trust) {
+        (Endpoint::Unix(path), _) => format!("unix:{}", path.display()),
+        (endpoint, None) => format!("http://{endpoint}"),
+        (endpoint, Some(_)) => format!("https://{endpoint}"),
     };
     let address = format!("{at}/{check}");
     let (sender, answered) = mpsc::channel();
     let request = format!("GET /{check} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
-    std::thread::spawn(move || _ = sender.send(answer(&endpoint, request.as_bytes())));
+    std::thread::spawn(move || _ = sender.send(answer(&endpoint, trust.as_ref(), request.as_bytes())));
     let dead = |problem| HealthError::Dead { address: address.clone(), problem };
     match answered.recv_timeout(health.timeout) {
         Ok(Ok(answer)) if answer.starts_with("HTTP/1.1 200 ") => Ok(Passed(address)),
@@ -51,27 +56,43 @@ pub(super) fn ask(cli: &Cli, health: &Health, check: &str) -> Result<Passed, Hea
     }
 }
 
-/// The address of HTTP, or of the health checks alone.
-fn endpoint(cli: &Cli, health: &Health) -> Result<Endpoint, HealthError> {
-    let addresses = match &health.listen {
-        Some(address) => vec![address.clone()],
+/// Where everything is served, or else the health checks alone, and what is believed if that is over TLS.
+fn place(cli: &Cli, health: &Health) -> Result<(Endpoint, Option<Trust>), HealthError> {
+    let believed = |speaks_tls: bool| match &health.ca {
+        Some(file) => Some(Trust::Authorities(file.clone())),
+        None => speaks_tls.then_some(Trust::Any),
+    };
+    let (addresses, trust) = match &health.listen {
+        Some(address) => (vec![(address.clone(), true)], believed(address.transport() == Some(Transport::Tls))),
         None => {
             let (config, errors) = cli.with_config(health.config.as_deref()).resolve_all();
             if let Some(error) = errors.into_iter().find(is_unread) {
                 return Err(error.into());
             }
             let HttpAddresses(checks) = &config.http.health;
-            config.http_addresses().iter().chain(checks).cloned().collect::<Vec<_>>()
+            let all = config.http_addresses().iter().map(|address| (address.clone(), true));
+            let all = all.chain(checks.iter().map(|address| (address.clone(), false)));
+            (all.collect::<Vec<_>>(), believed(config.http.certificate_file.is_some()))
         }
     };
-    let endpoints = addresses.iter().filter_map(|address: &ListenAddress| address.endpoints(Transport::Tcp).ok());
-    let known = |endpoint: &Endpoint| endpoint.socket_addr().is_none_or(|address| address.port() != 0);
-    endpoints.flatten().find(known).ok_or(HealthError::NoHttp)
+    let endpoints = addresses.iter().flat_map(|(address, speaks_tls)| {
+        let endpoints = address.endpoints(Transport::Tcp).unwrap_or_default();
+        endpoints.into_iter().map(|endpoint| (endpoint, *speaks_tls))
+    });
+    let known = |(endpoint, _): &(Endpoint, bool)| endpoint.socket_addr().is_none_or(|address| address.port() != 0);
+    let (endpoint, speaks_tls) = { endpoints }.find(known).ok_or(HealthError::NoHttp)?;
+    Ok((endpoint, trust.filter(|_| speaks_tls)))
 }
 
-fn answer(endpoint: &Endpoint, request: &[u8]) -> io::Result<String> {
+fn answer(endpoint: &Endpoint, trust: Option<&Trust>, request: &[u8]) -> io::Result<String> {
     match endpoint {
-        Endpoint::Ip(address) => exchange(TcpStream::connect(address)?, request),
+        Endpoint::Ip(address) => {
+            let socket = TcpStream::connect(address)?;
+            match trust {
+                None => exchange(socket, request),
+                Some(trust) => exchange(secured(socket, &address.ip().to_string(), trust)?, request),
+            }
+        }
         Endpoint::Unix(path) => exchange(UnixStream::connect(path)?, request),
         Endpoint::Passed(_) => Err(io::ErrorKind::Unsupported.into()),
     }

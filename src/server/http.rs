@@ -6,8 +6,10 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use arc_swap::ArcSwap;
 use thiserror::Error;
 
+use super::https::{Https, HttpsError};
 use crate::{
     admin::{Admin, Bound, Control, Rules, Socket},
     clock::Clock,
@@ -51,6 +53,9 @@ pub enum HttpError {
     /// Users may log in, but there are no passwords for them.
     #[error("http.users: user {0:?} cannot log in: no auth.password_file is configured; make one with dunlin passwd")]
     NoPasswords(String),
+    /// Its TLS is not as it should be.
+    #[error(transparent)]
+    Tls(#[from] HttpsError),
     /// The thread cannot be started.
     #[error("cannot start the thread of HTTP: {0}")]
     Thread(io::Error),
@@ -61,12 +66,16 @@ pub(super) struct Http {
     admin: Admin,
     /// The embedding program authenticates clients.
     plugged_in: bool,
+    /// As it is spoken.
+    https: ArcSwap<Https>,
 }
 
 impl Http {
     /// Starts serving, before there is a broker.
     pub(super) fn start(config: &Config, plugged_in: bool, clock: Clock) -> Result<Self, HttpError> {
         check(config, plugged_in)?;
+        let https = Https::read(&config.http)?;
+        https.warnings.iter().for_each(|reason| tracing::warn!(reason, "certificate warning"));
         let mut bound = Vec::new();
         // the default address was not requested
         let left_out = cfg!(not(feature = "http")) && config.has_default_http();
@@ -87,8 +96,8 @@ impl Http {
             let address = endpoint.to_string();
             bound.push(one.map_err(|error| HttpError::Bind { address, key: HEALTH, error })?);
         }
-        let admin = Admin::start(bound, rules(config, plugged_in), clock).map_err(HttpError::Thread)?;
-        Ok(Self { admin, plugged_in })
+        let admin = Admin::start(bound, rules(config, plugged_in), https.secure.clone(), clock);
+        Ok(Self { admin: admin.map_err(HttpError::Thread)?, plugged_in, https: ArcSwap::from_pointee(https) })
     }
 
     /// From now on it serves this broker.
@@ -129,8 +138,12 @@ impl Http {
         tracing::info!(urls = urls.join(","), metrics, "HTTP");
     }
 
-    /// Sets the listeners with certificates, and when these expire.
-    pub(super) fn certificates(&self, all: Vec<(String, SystemTime)>) {
+    /// These listeners have certificates, which end at these times; those of HTTP are added.
+    pub(super) fn certificates(&self, mut all: Vec<(String, SystemTime)>) {
+        if let Some(expires) = self.https.load().expires {
+            let secured = self.urls().into_iter().filter(|url| url.starts_with("https://"));
+            all.extend(secured.map(|url| (url, expires)));
+        }
         self.admin.certificates(all);
     }
 
@@ -139,14 +152,26 @@ impl Http {
         self.admin.stopping();
     }
 
-    /// Is this configuration possible?
-    pub(super) fn check(&self, config: &Config) -> Result<(), HttpError> {
-        check(config, self.plugged_in)
+    /// Can this configuration be put in force? Gives the TLS that is to be spoken.
+    pub(super) fn check(&self, config: &Config) -> Result<Https, HttpError> {
+        check(config, self.plugged_in)?;
+        Ok(Https::read(&config.http)?)
     }
 
-    /// Sets who may log in.
-    pub(super) fn replace(&self, config: &Config) {
+    /// Who is let in by this configuration is let in from now on, and speaks this TLS. Gives what changed of its
+    /// files, a line each.
+    pub(super) fn replace(&self, config: &Config, https: Https) -> Vec<String> {
         self.admin.replace(rules(config, self.plugged_in));
+        let before = self.https.load_full();
+        let is_new = |warning: &&String| !before.warnings.contains(warning);
+        https.warnings.iter().filter(is_new).for_each(|reason| tracing::warn!(reason, "certificate warning"));
+        let changed = https.contents.changed_since(&before.contents);
+        // what has not changed keeps the keys of its tickets
+        if https.contents != before.contents {
+            self.admin.secure(https.secure.clone());
+            self.https.store(Arc::new(https));
+        }
+        changed.into_iter().map(|file| format!("{file} of http")).collect()
     }
 
     /// A reload succeeded, or failed.
@@ -156,9 +181,10 @@ impl Http {
 
     /// The URLs.
     pub(super) fn urls(&self) -> Vec<String> {
+        let scheme = if self.https.load().secure.is_some() { "https" } else { "http" };
         let url = |endpoint: &Endpoint| match endpoint {
             Endpoint::Unix(path) => format!("unix:{}", path.display()),
-            endpoint => format!("http://{endpoint}"),
+            endpoint => format!("{scheme}://{endpoint}"),
         };
         self.admin.endpoints().iter().map(url).collect()
     }

@@ -15,6 +15,7 @@ mod health;
 #[cfg(all(feature = "http", feature = "store", feature = "tls", feature = "websocket"))]
 mod health_http;
 mod http;
+mod https;
 #[cfg(all(feature = "http", feature = "store", feature = "tls", feature = "websocket"))]
 mod import;
 #[cfg(all(feature = "http", feature = "store", feature = "tls", feature = "websocket"))]
@@ -35,6 +36,8 @@ mod relisten;
 mod starter_set;
 #[cfg(test)]
 mod tests;
+#[cfg(all(feature = "http", feature = "store", feature = "tls", feature = "websocket"))]
+mod tls_client;
 mod users;
 mod watch;
 

@@ -37,7 +37,7 @@ impl Server {
             return Err(ServerError::NoListener);
         }
         // the steps that may fail
-        self.http.check(config)?;
+        let https = self.http.check(config)?;
         let policy = match &self.auth {
             Some(auth) => {
                 let plugged_in = auth.policy().other_login() == Some(OtherLogin::PlugIn);
@@ -58,10 +58,10 @@ impl Server {
         new_warnings.for_each(|reason| tracing::warn!(reason, "configuration warning"));
         let (of_listeners, closing) = plan.apply(&self.workers);
         lines.extend(of_listeners);
-        self.http.certificates(self.listeners.certificates());
         replace_running(running, config);
         self.desk.replace(running);
-        self.http.replace(running);
+        lines.extend(self.http.replace(running, https));
+        self.http.certificates(self.listeners.certificates());
         self.router.set_limits(router_limits(running));
         self.workers.set_limits(net_limits(running));
         Ok((lines, closing))
@@ -148,7 +148,7 @@ fn changes(running: &Config, config: &Config) -> Vec<String> {
 }
 
 /// The keys and tables that apply without a restart.
-const AT_ONCE: [&str; 16] = [
+const AT_ONCE: [&str; 18] = [
     "allow_anonymous",
     "shutdown_grace",
     "ready_file",
@@ -156,6 +156,8 @@ const AT_ONCE: [&str; 16] = [
     "server_reference",
     "response_information",
     "auth.",
+    "http.certificate_file",
+    "http.key_file",
     "http.users",
     "http.metrics_open",
     "http.allowed_hosts",

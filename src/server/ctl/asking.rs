@@ -5,13 +5,16 @@ use std::{
     io::{self, BufRead, BufReader, Read, Write},
     net::TcpStream,
     os::unix::net::UnixStream,
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use serde_json::Value;
 
 use super::{
-    super::health::{is_unread, reachable},
+    super::{
+        health::{is_unread, reachable},
+        tls_client::{Trust, secured},
+    },
     CtlError,
 };
 use crate::{
@@ -28,6 +31,8 @@ pub(super) struct Asking {
 enum Place {
     /// A host name or address with a port.
     Tcp(String),
+    /// The same over TLS, and what is believed.
+    Tls(String, Trust),
     Unix(PathBuf),
 }
 
@@ -39,7 +44,7 @@ pub(super) struct Answered {
 impl Asking {
     pub fn new(cli: &Cli, ctl: &Ctl, login: Option<String>) -> Result<Self, CtlError> {
         let place = match &ctl.url {
-            Some(url) => Place::of(url).ok_or_else(|| CtlError::Url(url.clone()))?,
+            Some(url) => Place::of(url, ctl.ca.as_deref())?,
             None => configured(cli, ctl)?,
         };
         Ok(Self { place, login })
@@ -89,6 +94,12 @@ impl Asking {
                 let socket = TcpStream::connect(address.as_str()).map_err(|error| self.silent(error))?;
                 (address.as_str(), Box::new(socket))
             }
+            Place::Tls(address, trust) => {
+                let socket = TcpStream::connect(address.as_str()).map_err(|error| self.silent(error))?;
+                let host = address.rsplit_once(':').map_or(address.as_str(), |(host, _)| host);
+                let socket = secured(socket, host, trust).map_err(|error| self.silent(error))?;
+                (address.as_str(), Box::new(socket))
+            }
             Place::Unix(path) => {
                 ("localhost", Box::new(UnixStream::connect(path).map_err(|error| self.silent(error))?))
             }
@@ -123,6 +134,7 @@ impl Asking {
     fn silent(&self, error: io::Error) -> CtlError {
         let url = match &self.place {
             Place::Tcp(address) => format!("http://{address}"),
+            Place::Tls(address, _) => format!("https://{address}"),
             Place::Unix(path) => format!("unix:{}", path.display()),
         };
         CtlError::Silent { url, error }
@@ -147,13 +159,24 @@ fn refused(status: u16, mut answer: impl Read) -> CtlError {
 }
 
 impl Place {
-    fn of(url: &str) -> Option<Self> {
+    fn of(url: &str, ca: Option<&Path>) -> Result<Self, CtlError> {
+        let wrong = || CtlError::Url(url.to_owned());
         if let Some(path) = url.strip_prefix("unix:") {
-            return Some(Self::Unix(path.into()));
+            return Ok(Self::Unix(path.into()));
         }
-        let address = url.strip_prefix("http://")?.trim_end_matches('/');
+        let (scheme, address) = url.split_once("://").ok_or_else(wrong)?;
+        let address = address.trim_end_matches('/');
+        if address.contains('/') {
+            return Err(wrong());
+        }
         let has_port = address.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
-        (!address.contains('/')).then(|| Self::Tcp(if has_port { address.into() } else { format!("{address}:80") }))
+        let at = |port: u16| if has_port { address.to_owned() } else { format!("{address}:{port}") };
+        match (scheme, ca) {
+            ("http", _) => Ok(Self::Tcp(at(80))),
+            ("https", Some(file)) => Ok(Self::Tls(at(443), Trust::Authorities(file.to_owned()))),
+            ("https", None) => Err(CtlError::NoAuthority(url.to_owned())),
+            _ => Err(wrong()),
+        }
     }
 }
 
@@ -166,9 +189,16 @@ fn configured(cli: &Cli, ctl: &Ctl) -> Result<Place, CtlError> {
     let all = config.http_addresses().iter().filter_map(|address| address.endpoints(Transport::Tcp).ok());
     let mut all: Vec<_> = all.flatten().collect();
     all.sort_by_key(|endpoint| !matches!(endpoint, Endpoint::Unix(_)));
+    let trust = config.http.certificate_file.as_ref().map(|own| match &ctl.ca {
+        Some(file) => Trust::Authorities(file.clone()),
+        None => Trust::This(own.clone()),
+    });
     let place = all.iter().map(reachable).find_map(|endpoint| match endpoint {
         Endpoint::Unix(path) => Some(Place::Unix(path)),
-        Endpoint::Ip(address) if address.port() != 0 => Some(Place::Tcp(address.to_string())),
+        Endpoint::Ip(address) if address.port() != 0 => Some(match &trust {
+            None => Place::Tcp(address.to_string()),
+            Some(trust) => Place::Tls(address.to_string(), trust.clone()),
+        }),
         _ => None,
     });
     place.ok_or(CtlError::Nowhere)
@@ -192,17 +222,20 @@ mod tests {
 
     #[test]
     fn urls() {
-        let tcp = |url| match Place::of(url) {
-            Some(Place::Tcp(address)) => Some(address),
+        let tcp = |url| match Place::of(url, None) {
+            Ok(Place::Tcp(address)) => Some(address),
             _ => None,
         };
         assert_eq!(tcp("http://localhost:9883/").as_deref(), Some("localhost:9883"));
         assert_eq!(tcp("http://[::1]:9883").as_deref(), Some("[::1]:9883"));
         assert_eq!(tcp("http://broker.lan").as_deref(), Some("broker.lan:80"));
-        for wrong in ["https://a", "a:1", "http://a/b", ""] {
-            assert!(Place::of(wrong).is_none(), "{wrong}");
+        for wrong in ["ftp://a", "a:1", "http://a/b", ""] {
+            assert!(matches!(Place::of(wrong, None), Err(CtlError::Url(_))), "{wrong}");
         }
-        assert!(matches!(Place::of("unix:/run/a.sock"), Some(Place::Unix(path)) if path.ends_with("a.sock")));
+        assert!(matches!(Place::of("unix:/run/a.sock", None), Ok(Place::Unix(path)) if path.ends_with("a.sock")));
+        assert!(matches!(Place::of("https://a", None), Err(CtlError::NoAuthority(_))));
+        let secure = Place::of("https://a", Some(Path::new("ca.pem")));
+        assert!(matches!(secure, Ok(Place::Tls(address, Trust::Authorities(_))) if address == "a:443"));
         assert_eq!(encode("a/b +%ä"), "a%2Fb%20%2B%25%C3%A4");
     }
 }

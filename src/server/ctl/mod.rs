@@ -19,11 +19,14 @@ use asking::{Answered, Asking, encode};
 #[derive(Debug, Error)]
 pub enum CtlError {
     /// The address is unknown.
-    #[error("no HTTP is configured (http.listen): give --url http://HOST:PORT or --url unix:PATH")]
+    #[error("no HTTP is configured (http.listen): give --url http://HOST:PORT, https://HOST:PORT or unix:PATH")]
     Nowhere,
-    /// The URL is neither of the two forms.
-    #[error("--url {0:?}: http://HOST:PORT or unix:PATH is expected")]
+    /// None of these.
+    #[error("--url {0:?}: http://HOST:PORT, https://HOST:PORT or unix:PATH is expected")]
     Url(String),
+    /// Nobody says which certificates are to be believed.
+    #[error("--url {0:?}: give --ca FILE too, with the authorities that sign the broker's certificate")]
+    NoAuthority(String),
     /// An invalid configuration.
     #[error(transparent)]
     Config(#[from] ConfigError),
