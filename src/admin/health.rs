@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::state::State;
+use super::{state::State, ticks::Answered};
 use crate::router::Condition;
 use axum::{
     extract::State as Shared,
@@ -14,11 +14,12 @@ use serde_json::json;
 /// `/healthz`: the threads answer.
 pub(super) async fn alive(Shared(state): Shared<Arc<State>>) -> Response {
     // until there are threads, the one that starts them would have to hang
-    let threads = match state.broker.get() {
-        Some(broker) if !state.is_stopping() => state.ticks.are_answered(&broker.probe).await,
-        _ => true,
+    let Answered { serving, store } = match state.broker.get() {
+        Some(broker) if !state.is_stopping() => state.ticks.answered(&broker.probe, &broker.router).await,
+        _ => Answered::ALL,
     };
-    answer(threads, json!({ "threads": word(threads, "answer", "hang") }))
+    let checks = json!({ "threads": word(serving, "answer", "hang"), "store_thread": word(store, "answers", "hangs") });
+    answer(serving && store, checks)
 }
 
 /// `/readyz`: clients may come.

@@ -222,6 +222,10 @@ impl Store for DiskStore {
         self.shared.statistics.figures()
     }
 
+    fn answers(&self, within: Duration) -> bool {
+        self.shared.writer_answers(within)
+    }
+
     fn batch_sizes(&self) -> Option<Distribution> {
         Some(self.shared.statistics.batch_sizes.distribution())
     }

@@ -61,6 +61,13 @@ pub trait Store: Send + Sync {
         Vec::new()
     }
 
+    /// Does its thread answer before that much time has passed? Blocks until it has, or the time has passed. One that
+    /// waits for room on the disk answers.
+    fn answers(&self, within: Duration) -> bool {
+        let _ = within;
+        true
+    }
+
     /// The distribution of records in frames; `None`: unknown.
     fn batch_sizes(&self) -> Option<Distribution> {
         None

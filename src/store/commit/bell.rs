@@ -1,8 +1,11 @@
-//! [`Bell`]: wakes the writer.
+//! [`Bell`]: wakes the writer, and asks whether it answers.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::mpsc,
+    time::{Duration, Instant},
+};
 
-use parking_lot::{Condvar, MutexGuard};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::clock::Clock;
 
@@ -10,6 +13,8 @@ use crate::clock::Clock;
 #[derive(Debug, Default)]
 pub(crate) struct Bell {
     rings: Condvar,
+    /// Those that ask whether the writer answers.
+    asking: Mutex<Vec<mpsc::Sender<()>>>,
     /// For tests that step the writer: was it rung?
     #[cfg(test)]
     rung: std::sync::atomic::AtomicBool,
@@ -23,15 +28,32 @@ impl Bell {
         self.rings.notify_one();
     }
 
+    /// The next time that the writer waits or takes a batch, it answers by this. To be followed by a
+    /// [ring](Self::ring), with the lock taken in between with which the writer waits.
+    pub(super) fn ask(&self, answer: mpsc::Sender<()>) {
+        self.asking.lock().push(answer);
+    }
+
+    /// To be called by the writer.
+    pub(super) fn answer(&self) {
+        for asking in self.asking.lock().drain(..) {
+            // who asked may be gone
+            let _ = asking.send(());
+        }
+    }
+
     pub(super) fn wait<T>(&self, guard: &mut MutexGuard<'_, T>) {
+        self.answer();
         self.rings.wait(guard);
     }
 
     pub(super) fn wait_for<T>(&self, guard: &mut MutexGuard<'_, T>, time: Duration) {
+        self.answer();
         self.rings.wait_for(guard, time);
     }
 
     pub(super) fn wait_until<T>(&self, clock: &Clock, guard: &mut MutexGuard<'_, T>, at: Instant) {
+        self.answer();
         clock.wait_until(&self.rings, guard, at);
     }
 

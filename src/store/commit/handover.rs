@@ -14,6 +14,7 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering},
+        mpsc,
     },
     task::Waker,
     time::{Duration, Instant},
@@ -188,6 +189,16 @@ impl Handover {
         self.wake.ring();
     }
 
+    /// Does the writer answer before that much time has passed? Blocks until it has, or the time has passed.
+    pub(crate) fn writer_answers(&self, within: Duration) -> bool {
+        let (answer, answered) = mpsc::channel();
+        self.wake.ask(answer);
+        // a writer that is about to wait has looked who asks, or waits when it is rung for
+        drop(self.pending.lock());
+        self.wake.ring();
+        answered.recv_timeout(within).is_ok()
+    }
+
     fn wake(&self, wakes: bool) {
         if wakes {
             self.wake.ring();
@@ -232,6 +243,7 @@ impl Handover {
     /// Moves the batch that collected into `contents`, which is empty. `may_overlap`: the next batch may be taken while
     /// this one is on its way.
     pub(crate) fn take(&self, contents: &mut Contents, may_overlap: bool) -> Batch {
+        self.wake.answer();
         let _no_group = self.between_groups();
         let mut pending = self.pending.lock();
         let number = pending.take(contents, may_overlap, self.clock.now());

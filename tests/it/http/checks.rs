@@ -1,16 +1,19 @@
 //! Each health check is turned red by its cause; `dunlin health --http` asks them.
 
 use std::{
+    pin::pin,
     process::Command,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    task::{Context, Wake, Waker},
     time::Duration,
 };
 
 use dunlin::{
-    Config, TestClock,
+    Config, Publication, QoS, TestClock,
+    config::SyncMode,
     router::{Event, Observe},
 };
 use parking_lot::{Condvar, Mutex};
@@ -69,6 +72,46 @@ fn a_thread_that_hangs_is_not_alive() {
     *hanging.hangs.lock() = false;
     hanging.ended.notify_all();
     client.expect(&[0xD0, 0]);
+    assert_eq!(get(address(&broker), "/healthz").status, 200);
+}
+
+/// Holds the thread that wakes it.
+#[derive(Default)]
+struct Holding {
+    holds: Mutex<bool>,
+    ended: Condvar,
+    begun: AtomicBool,
+}
+
+impl Wake for Holding {
+    fn wake(self: Arc<Self>) {
+        let mut holds = self.holds.lock();
+        self.begun.store(true, Ordering::Release);
+        while *holds {
+            self.ended.wait(&mut holds);
+        }
+    }
+}
+
+#[test]
+fn a_store_whose_thread_hangs_is_not_alive() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = Config { http: http(""), data_dir: Some(dir.path().join("data")), ..config() };
+    // what waits for the store is woken by its own thread, which waits for no disk
+    config.sync = SyncMode::Interval;
+    let broker = Broker::new(config);
+    let holding = Arc::new(Holding { holds: Mutex::new(true), ..Holding::default() });
+    let waker = Waker::from(holding.clone());
+    let publication = Publication::new("t", "x").qos(QoS::AtLeastOnce).retain(true);
+    let mut publishing = pin!(broker.server.publish(publication));
+    assert!(publishing.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    while !holding.begun.load(Ordering::Acquire) {
+        std::thread::yield_now();
+    }
+    let answer = get(address(&broker), "/healthz");
+    assert_eq!((answer.status, answer.body.contains("\"store_thread\":\"hangs\"")), (503, true), "{answer:?}");
+    *holding.holds.lock() = false;
+    holding.ended.notify_all();
     assert_eq!(get(address(&broker), "/healthz").status, 200);
 }
 

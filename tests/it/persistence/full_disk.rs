@@ -4,14 +4,21 @@
 
 use std::{
     env, fs,
+    io::{self, Read, Write},
+    os::unix::net::UnixStream,
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    time::Instant,
 };
 
 use super::place::{Place, away};
-use crate::support::{
-    raw::{Client, Connect, Message, puback, pubcomp, pubrec, pubrel, subscribe},
-    running::Running,
+use crate::{
+    http::Answer,
+    support::{
+        GUARD,
+        raw::{Client, Connect, Message, puback, pubcomp, pubrec, pubrel, subscribe},
+        running::Running,
+    },
 };
 
 #[test]
@@ -162,6 +169,68 @@ fn a_will_that_found_no_room_outlives_a_kill() {
             broker.kill();
         }
     });
+}
+
+#[test]
+fn a_broker_whose_store_is_stuck_is_alive_and_not_ready() {
+    on_a_small_disk("full_disk::a_broker_whose_store_is_stuck_is_alive_and_not_ready", |place| {
+        let socket = place.path().join("http");
+        let broker = place.configured(&format!(
+            "[http]\nlisten = 'unix:{}'\n[limits]\nmax_queued_messages = 1000000\nmax_queued_bytes = '1 TiB'\n",
+            socket.display()
+        ));
+        away(&broker, "subscriber", "kept", 1);
+        assert_eq!(ask(&socket, "/readyz").status, 200);
+        let filler = fill_the_rest(place);
+        // more at a time than there is room for in the reserve, and accepted before anybody knows
+        let begin = Instant::now();
+        let mut n = 0;
+        let answer = loop {
+            let mut publisher = broker.client("publisher");
+            for _ in 0..100 {
+                n += 1;
+                if !publisher.try_send(&large(n).id(n as u16).frame()) {
+                    break;
+                }
+            }
+            publisher.abort();
+            let answer = ask(&socket, "/readyz");
+            if answer.status != 200 {
+                break answer;
+            }
+            assert!(begin.elapsed() < GUARD, "it is not stuck: {answer:?}");
+        };
+        assert_eq!((answer.status, answer.body.contains("\"store\":\"stuck\"")), (503, true), "{answer:?}");
+        assert_eq!(ask(&socket, "/healthz").status, 200, "its threads answer");
+        fs::remove_file(filler).expect("it is there");
+        while ask(&socket, "/readyz").status != 200 {
+            assert!(begin.elapsed() < 2 * GUARD, "it stays stuck");
+        }
+        broker.stop();
+    });
+}
+
+/// A health check over a Unix socket.
+fn ask(socket: &Path, path: &str) -> Answer {
+    let mut stream = UnixStream::connect(socket).expect("HTTP is served");
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").expect("it reads");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("it answers");
+    Answer::of(&answer)
+}
+
+/// A file that takes all the room that there is.
+fn fill_the_rest(place: &Place) -> PathBuf {
+    let path = place.path().join("filler");
+    let mut filler = fs::File::create(&path).expect("a file");
+    let full = loop {
+        match filler.write_all(&[1; 64 << 10]) {
+            Ok(()) => {}
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(full.kind(), io::ErrorKind::StorageFull);
+    path
 }
 
 /// A file that takes much of the room, until it is removed.
