@@ -268,7 +268,7 @@ impl End {
         let connected = self.session.is_connected();
         let (session, mut turn) = self.parts();
         match session.deliver(&outgoing, How::from(qos), &mut turn) {
-            Delivery::Sent => assert!(connected),
+            Delivery::Sent | Delivery::SentFive => assert!(connected),
             Delivery::NotConnected => assert!(!connected && qos == QoS::AtMostOnce),
             Delivery::OutboundFull => assert!(connected && qos == QoS::AtMostOnce),
             Delivery::Queued => {}

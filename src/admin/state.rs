@@ -1,6 +1,7 @@
 //! [`State`]: what all requests share, and what the server tells while it starts, runs and ends.
 
 use std::{
+    collections::BTreeMap,
     sync::{
         Arc, OnceLock,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
@@ -9,6 +10,7 @@ use std::{
 };
 
 use arc_swap::{ArcSwap, ArcSwapOption};
+use parking_lot::Mutex;
 
 use super::{
     admission::Rules,
@@ -61,6 +63,8 @@ pub(super) struct State {
     pub reload: ArcSwap<Reload>,
     /// Listeners with certificates, and when these end.
     pub certificates: ArcSwap<Vec<(String, SystemTime)>>,
+    /// The names of listeners by their numbers, as far as metrics asked for them.
+    pub listeners: Mutex<BTreeMap<u16, String>>,
 }
 
 /// The broker that is told about.
@@ -115,6 +119,7 @@ impl State {
             started,
             reload: ArcSwap::from_pointee(Reload { succeeded: true, at: started }),
             certificates: ArcSwap::default(),
+            listeners: Mutex::default(),
             clock,
         }
     }

@@ -46,8 +46,9 @@ pub use sessions::{ConnectionId, Flow, SHARE_AT_LEAST, SlotRef};
 pub use subscriptions::Matched;
 pub use sys::{Memory, SysTopics};
 use thread::Refused;
-pub use thread::{Count, Counters, LongestTurn};
+pub use thread::{Count, Counters, LongestTurn, Samples};
 pub use thread::{DELIVERIES_A_TURN, NODES_A_TURN, WHOLE_FANOUT, WHOLE_MATCH};
+pub use thread::{Load, Loads, LoginMethod, OfListener, Sizes, Times};
 pub use thread::{RouterThread, Tally};
 
 use std::{

@@ -99,6 +99,11 @@ impl HeldAcks {
         }
     }
 
+    /// When all of them may leave.
+    pub fn all(&self) -> Stored {
+        self.runs.back().map_or(Stored::Done, |last| Stored::By(last.commit))
+    }
+
     /// Is one of them a SUBACK?
     pub fn has_suback(&self) -> bool {
         self.runs.iter().any(|run| run.suback.is_some())

@@ -290,6 +290,48 @@ impl CloseReason {
         }
     }
 
+    /// In a word, for counters: one of [`KINDS`](Self::KINDS).
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::ClientDisconnect | Self::ClientGaveUp(_) => "disconnect",
+            Self::ConnectionLost | Self::Network(_) => "connection_lost",
+            Self::Transport(_) | Self::Malformed(_) | Self::WrongProtocol { .. } | Self::Protocol(_) => "protocol",
+            Self::KeepAliveTimeout { .. } | Self::PacketTooSlow { .. } => "keep_alive",
+            Self::SessionTakenOver => "taken_over",
+            Self::ConnectTimeout { .. } | Self::MadeRoom | Self::Refused { .. } => "refused",
+            Self::PublishRate => "publish_rate",
+            Self::WriteTimeout { .. } => "write_timeout",
+            Self::TokenEnded
+            | Self::AuthenticationFailed(_)
+            | Self::BadAuthenticationMethod
+            | Self::UserGone
+            | Self::CertificateGone(_) => "login",
+            Self::Administrator(_) => "administrator",
+            Self::NotAuthorized => "not_authorized",
+            Self::StoreFull | Self::StoreFailed => "store",
+            Self::Panicked => "panic",
+            Self::ServerShutdown => "shutdown",
+        }
+    }
+
+    /// All words for reasons. "refused" is for connections that no client had yet.
+    pub const KINDS: [&'static str; 14] = [
+        "disconnect",
+        "connection_lost",
+        "protocol",
+        "keep_alive",
+        "taken_over",
+        "refused",
+        "publish_rate",
+        "write_timeout",
+        "login",
+        "administrator",
+        "not_authorized",
+        "store",
+        "panic",
+        "shutdown",
+    ];
+
     /// Is the Will published? Always, except after DISCONNECT [MQTT-3.1.2-8], [MQTT-3.14.4-3], or if an administrator
     /// decided so.
     pub fn publishes_will(&self) -> bool {

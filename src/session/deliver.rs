@@ -4,7 +4,7 @@ use std::{ops::Range, time::Instant};
 
 use super::{
     Attached, BufPool, CommitSeq, Gone, How, Journal, LARGE_PAYLOAD, Message, OutBuf, Outgoing, Session, SessionChange,
-    SessionLimits, SessionNumber, Stored, Turn,
+    SessionLimits, SessionNumber, Stored, Turn, Way,
     identifiers::SubIds,
     inflight::{InFlight, SendState},
     outbound::{Outbound, QueueLimits},
@@ -12,7 +12,7 @@ use super::{
     queue::Queued,
 };
 use crate::{
-    codec::{self, PublishFlags, PublishProperties},
+    codec::{self, PacketType, PublishFlags, PublishProperties},
     topic::TopicName,
     types::{ClientId, PacketId, QoS},
 };
@@ -23,6 +23,8 @@ use crate::{
 pub enum Delivery {
     /// It is in the output, or will be when it is durable.
     Sent,
+    /// The same in MQTT 5.
+    SentFive,
     /// It is queued, or was dropped: the [`Journal`] was told which.
     Queued,
     /// It is queued for a client within this process, which can take it now.
@@ -96,7 +98,7 @@ impl Session {
             let change = SessionChange::Queued { number, message, qos, retain, shared, identifiers, sent: Some(seq) };
             let stored = turn.journal.changed(session, change);
             if outbound.hold(seq, qos, stored) {
-                return Delivery::Sent;
+                return if attached.dialect.is_some() { Delivery::SentFive } else { Delivery::Sent };
             }
         }
         attached.write_outgoing(outgoing, how, Some(packet_ids::of(seq)), turn)
@@ -305,6 +307,7 @@ impl Session {
                 }
                 continue;
             }
+            let by = if attached.dialect.is_some() { Way::Five } else { Way::Plain };
             let mut id = None;
             if qos != QoS::AtMostOnce {
                 let keep = self.expiry.outlives_connection() || share.is_some() && qos == QoS::AtLeastOnce;
@@ -324,6 +327,7 @@ impl Session {
                         }
                     };
                     if outbound.hold(seq, qos, stored) {
+                        journal.sent(&self.id, &message, qos, by);
                         continue;
                     }
                 }
@@ -331,7 +335,10 @@ impl Session {
             // only with a message at hand: an empty buffer would be taken and asked for forever
             let flags = PublishFlags { dup: false, qos, retain };
             attached.write_message(pool, (&message, &identifiers), flags, id, *now);
-            journal.sent(&self.id, &message, qos);
+            journal.sent(&self.id, &message, qos, by);
+            if let Some(began) = outbound.take_mark(number) {
+                attached.out(pool).mark(began);
+            }
         }
     }
 
@@ -374,7 +381,9 @@ fn resend(
             give_up(client, session, number, &message, Gone::TooLarge, &mut turn.journal);
             continue;
         }
+        let packet = if sent.state.is_released() { PacketType::Pubrel } else { PacketType::Publish };
         attached.write_inflight(turn.pool, sent, &identifiers, true, turn.now);
+        turn.journal.sent_again(packet);
     }
 }
 
@@ -406,6 +415,15 @@ fn send_held(
             }
         }
         attached.write_inflight(turn.pool, next, &identifiers, again, turn.now);
+        let (number, is_released) = (next.number, next.state.is_released());
+        match (again, is_released) {
+            (_, true) => turn.journal.sent_again(PacketType::Pubrel),
+            (true, false) => turn.journal.sent_again(PacketType::Publish),
+            (false, false) => {}
+        }
+        if let Some(began) = outbound.take_mark(number) {
+            attached.out(turn.pool).mark(began);
+        }
     }
 }
 
@@ -492,7 +510,7 @@ impl Attached {
             let out = self.out(turn.pool);
             out.note_message();
             outgoing.write_plain_5(out.bytes_mut(), flags, id, turn.now);
-            return Delivery::Sent;
+            return Delivery::SentFive;
         }
         let mut properties = outgoing.publish_properties(how.identifiers, turn.now);
         if let Some(dialect) = &mut self.dialect {
@@ -505,7 +523,7 @@ impl Attached {
         } else {
             write_message_5(out, outgoing.message(), flags, id, &properties);
         }
-        Delivery::Sent
+        Delivery::SentFive
     }
 
     /// Appends the PUBLISH or PUBREL of a message in flight.

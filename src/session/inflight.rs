@@ -24,6 +24,13 @@ pub(super) enum SendState {
     Released,
 }
 
+impl SendState {
+    /// PUBREC came.
+    pub(super) fn is_released(&self) -> bool {
+        matches!(self, Self::Released)
+    }
+}
+
 impl InFlight {
     pub(super) fn packet_id(&self) -> PacketId {
         packet_ids::of(self.seq)

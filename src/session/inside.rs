@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use super::{Gone, Journal, Message, Session, SessionChange, Turn, queue::Queued};
+use super::{Gone, Journal, Message, Session, SessionChange, Turn, Way, queue::Queued};
 use crate::types::{ClientId, QoS, QueueFull, UserName};
 
 /// The queue limits of a client within this process, which replace those of the configuration.
@@ -114,7 +114,7 @@ impl Session {
         };
         let note = outbound.take_note(next.number);
         let Queued { number, message, qos, retain, share, ids } = next;
-        turn.journal.sent(&self.id, &message, qos);
+        turn.journal.sent(&self.id, &message, qos, Way::Inside);
         if qos == QoS::AtMostOnce {
             return Some(Taken { message, qos, retain, dup: false, ack: None, note });
         }

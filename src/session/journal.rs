@@ -4,7 +4,10 @@
 use std::num::NonZeroU64;
 
 use super::{CommitSeq, Message, Stored};
-use crate::types::{ClientId, PacketId, QoS};
+use crate::{
+    codec::PacketType,
+    types::{ClientId, PacketId, QoS},
+};
 
 /// The number of a session in the store. Numbers are never reused, also after a restart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -114,10 +117,26 @@ pub enum Gone {
     TooLarge,
 }
 
+/// How a client is sent a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// By MQTT 3.1 or 3.1.1.
+    Plain,
+    /// By MQTT 5.
+    Five,
+    /// It is within this process, and takes it.
+    Inside,
+}
+
 /// The observer of a session's messages.
 pub trait Journal {
-    /// A queued message is sent to this client at this QoS.
-    fn sent(&mut self, client: &ClientId, message: &Message, qos: QoS);
+    /// A message that waited is on its way: to whom, at which QoS, and how.
+    fn sent(&mut self, client: &ClientId, message: &Message, qos: QoS, by: Way);
+
+    /// A PUBLISH or PUBREL that the client was sent before is on its way again.
+    fn sent_again(&mut self, packet: PacketType) {
+        let _ = packet;
+    }
 
     /// A message for this client was dropped.
     fn dropped(&mut self, client: &ClientId, message: &Message, why: Gone);
@@ -146,8 +165,12 @@ pub trait Journal {
 
 /// For calls that pass on a borrowed journal.
 impl<J: Journal> Journal for &mut J {
-    fn sent(&mut self, client: &ClientId, message: &Message, qos: QoS) {
-        (**self).sent(client, message, qos);
+    fn sent(&mut self, client: &ClientId, message: &Message, qos: QoS, by: Way) {
+        (**self).sent(client, message, qos, by);
+    }
+
+    fn sent_again(&mut self, packet: PacketType) {
+        (**self).sent_again(packet);
     }
 
     fn dropped(&mut self, client: &ClientId, message: &Message, why: Gone) {
@@ -178,7 +201,7 @@ impl<J: Journal> Journal for &mut J {
 
 /// For sessions without observers and without a store.
 impl Journal for () {
-    fn sent(&mut self, _: &ClientId, _: &Message, _: QoS) {}
+    fn sent(&mut self, _: &ClientId, _: &Message, _: QoS, _: Way) {}
 
     fn dropped(&mut self, _: &ClientId, _: &Message, _: Gone) {}
 

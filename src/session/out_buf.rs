@@ -1,7 +1,7 @@
 //! [`OutBuf`]: output bytes of one client. Small packets are collected in one buffer. Large payloads are not copied:
 //! the buffer has their places. [`BufPool`] recycles the buffers.
 
-use std::io::IoSlice;
+use std::{io::IoSlice, time::Instant};
 
 use super::message::Message;
 
@@ -20,6 +20,8 @@ pub struct OutBuf {
     place: Option<usize>,
     /// Number of PUBLISH packets.
     messages: u32,
+    /// When a message in it began its way of which it is measured how long it takes.
+    marked: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -57,6 +59,17 @@ impl OutBuf {
     #[inline]
     pub(super) fn note_message(&mut self) {
         self.messages += 1;
+    }
+
+    /// The last message `began` its way then, and it is measured how long it takes.
+    pub(super) fn mark(&mut self, began: Instant) {
+        self.marked.get_or_insert(began);
+    }
+
+    /// When a message in it began its way, of which it is measured how long it takes.
+    #[inline]
+    pub fn marked(&self) -> Option<Instant> {
+        self.marked
     }
 
     /// Number of PUBLISH packets, written or not.
@@ -165,7 +178,7 @@ impl OutBuf {
         self.bytes.clear();
         self.large.clear();
         (self.written, self.large_written, self.large_left, self.place) = (0, 0, 0, None);
-        self.messages = 0;
+        (self.messages, self.marked) = (0, None);
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
 
 use prometheus_client::{collector::Collector, encoding::DescriptorEncoder};
 
-use super::{super::state::State, numbers::Numbers};
+use super::{super::state::State, connections, numbers::Numbers, traffic};
 use crate::router::{Condition, Count, LongestTurn, Router, Store};
 
 /// The broker's numbers, read at each scrape.
@@ -21,18 +21,10 @@ impl fmt::Debug for Collected {
 }
 
 /// Counters by themselves: name, text, what is counted.
-const COUNTERS: [(&str, &str, Count); 18] = [
+const COUNTERS: [(&str, &str, Count); 10] = [
     ("sockets_accepted", "Connections accepted, before anything was read", Count::SocketsOpened),
-    ("connections_opened", "Connections with a CONNECT that was accepted", Count::Connects),
-    ("connections_closed", "Those that ended", Count::Disconnects),
     ("received_bytes", "Bytes from clients", Count::BytesReceived),
     ("sent_bytes", "Bytes to clients", Count::BytesSent),
-    ("packets_received", "MQTT packets from clients", Count::MessagesReceived),
-    ("packets_sent", "MQTT packets to clients", Count::MessagesSent),
-    ("messages_received", "PUBLISH packets accepted from clients", Count::PublishReceived),
-    ("messages_sent", "PUBLISH packets to clients", Count::PublishSent),
-    ("message_bytes_received", "Payload bytes accepted from clients", Count::PublishBytesReceived),
-    ("message_bytes_sent", "Payload bytes to clients", Count::PublishBytesSent),
     ("message_bytes_dropped", "Payload bytes of messages that were dropped", Count::PublishBytesDropped),
     ("sessions_expired", "Sessions that ended as their clients stayed away", Count::SessionsExpired),
     ("retained_messages_expired", "Retained messages that expired", Count::RetainedExpired),
@@ -43,12 +35,13 @@ const COUNTERS: [(&str, &str, Count); 18] = [
 ];
 
 /// `connections_refused`, by reason.
-const REFUSED: [(&str, Count); 10] = [
+const REFUSED: [(&str, Count); 11] = [
     ("max_connections", Count::RefusedConnections),
     ("connecting", Count::RefusedConnecting),
     ("connecting_bytes", Count::RefusedConnectingBytes),
     ("timeout", Count::ConnectTimeouts),
     ("login", Count::RefusedLogins),
+    ("banned", Count::RefusedBanned),
     ("session_limit", Count::RefusedSessions),
     ("client_id_too_long", Count::ClientIdsTooLong),
     ("keep_alive", Count::RefusedKeepAlive),
@@ -119,6 +112,8 @@ impl Collector for Collected {
             out.gauges("certificate_expiry_timestamp_seconds", help, "listener", ends)?;
         }
         counters(&mut out, router)?;
+        connections::collect(&mut out, state, router)?;
+        traffic::collect(&mut out, router)?;
         gauges(&mut out, router)?;
         if let Some(found) = state.depths.get(router, state.clock.now()) {
             let help = "Messages that were sent and are not completed, as of the last walk over all sessions";
@@ -159,7 +154,6 @@ fn gauges(out: &mut Numbers<'_>, router: &Router) -> fmt::Result {
     let states = [("connected", connected), ("away", away)];
     out.gauges("sessions", "Sessions, by whether their client is connected", "state", states.into_iter())?;
     let numbers = [
-        ("connections", "Clients that are connected", connected),
         ("connections_maximum", "The most that were connected at a time", router.connected_maximum()),
         ("subscriptions", "Subscriptions of all sessions", router.subscription_count()),
         ("shared_subscriptions", "Those of them that are shared", router.shared_subscription_count()),
@@ -222,13 +216,24 @@ mod tests {
 
     #[test]
     fn everything_that_is_counted_is_shown_once() {
+        // by type, by QoS and version, by listener and reason: each has tests of its own
+        let elsewhere = [
+            Count::MessagesReceived,
+            Count::MessagesSent,
+            Count::PublishReceived,
+            Count::PublishSent,
+            Count::PublishBytesReceived,
+            Count::PublishBytesSent,
+            Count::Connects,
+            Count::Disconnects,
+        ];
         let alone = COUNTERS.iter().map(|(_, _, count)| *count);
         let labelled = REFUSED.iter().chain(&DROPPED).chain(&LIMITS).map(|(_, count)| *count);
         let mut shown: Vec<_> =
-            alone.chain(labelled).chain([Count::PublishDropped]).map(|count| count as usize).collect();
+            alone.chain(labelled).chain(elsewhere).chain([Count::PublishDropped]).map(|count| count as usize).collect();
         shown.sort_unstable();
         // the last one of the counters
-        let all: Vec<_> = (0..=Count::RefusedKeepAlive as usize).collect();
+        let all: Vec<_> = (0..=Count::RefusedBanned as usize).collect();
         assert_eq!(shown, all);
     }
 }

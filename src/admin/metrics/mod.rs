@@ -3,14 +3,18 @@
 //! | module | owns |
 //! |---|---|
 //! | `broker` | names and texts of what the router and the store count |
+//! | `connections` | connections by listener, logins by method |
+//! | `traffic` | packets by type, messages by QoS and version, how long they take |
 //! | `process` | memory, processor time, files of this process |
 //! | `numbers` | one number, or several with a label, on their way to the text |
 //! | `text` | the older of the two formats |
 
 mod broker;
+mod connections;
 mod numbers;
 mod process;
 mod text;
+mod traffic;
 
 use std::sync::Arc;
 

@@ -20,16 +20,32 @@ impl Numbers<'_> {
     }
 
     /// Several, told apart by a label.
-    pub fn counters(
+    pub fn counters<'v>(
         &mut self,
         name: &str,
         help: &str,
         label: &str,
-        values: impl Iterator<Item = (&'static str, u64)>,
+        values: impl Iterator<Item = (&'v str, u64)>,
     ) -> fmt::Result {
         let mut encoder = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
         for (of, value) in values {
             encoder.encode_family(&[(label, of)])?.encode_counter::<NoLabelSet, _, u64>(&value, None)?;
+        }
+        Ok(())
+    }
+
+    /// Several, told apart by two labels.
+    pub fn counters_by_two<'v>(
+        &mut self,
+        name: &str,
+        help: &str,
+        labels: [&str; 2],
+        values: impl Iterator<Item = ([&'v str; 2], u64)>,
+    ) -> fmt::Result {
+        let mut encoder = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
+        for ([first, second], value) in values {
+            let family = [(labels[0], first), (labels[1], second)];
+            encoder.encode_family(&family)?.encode_counter::<NoLabelSet, _, u64>(&value, None)?;
         }
         Ok(())
     }

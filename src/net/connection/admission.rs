@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     codec::{self, Connect, Cut, Packet, ReasonCode},
-    router::{Admitted, HEALTH_CHECK, Pending, Refusal, Verdict},
+    router::{Admitted, HEALTH_CHECK, LoginMethod, Pending, Refusal, Verdict},
     session::CloseReason,
     types::{ClientId, ProtocolVersion},
 };
@@ -27,6 +27,8 @@ pub(crate) struct Applies<'a> {
     pub(crate) client: ClientId,
     /// Is it a health check?
     pub(crate) check: bool,
+    /// When the CONNECT came.
+    pub(crate) since: Instant,
 }
 
 impl<S: Stream> Connection<S> {
@@ -40,7 +42,7 @@ impl<S: Stream> Connection<S> {
         frame: &[u8],
         behind: &[u8],
     ) -> Result<(), CloseReason> {
-        let peer = self.peer();
+        let (peer, since) = (self.peer(), worker.now());
         let certificate = (self.socket.certificate_name(), self.socket.names_in_certificates());
         let asked = worker.shared.router.authenticate(&mut worker.local, connect, peer, certificate);
         let (mut client, verdict) =
@@ -57,7 +59,7 @@ impl<S: Stream> Connection<S> {
         if check {
             client = Self::health_check_id(worker);
         }
-        self.follow(worker, cx, Applies { connect, frame, client, check }, verdict)
+        self.follow(worker, cx, Applies { connect, frame, client, check, since }, verdict)
     }
 
     /// Carries out the verdict on a client in [`Phase::Connecting`].
@@ -92,8 +94,8 @@ impl<S: Stream> Connection<S> {
         let Phase::Connecting(ticket) = std::mem::replace(&mut self.phase, Phase::Ended) else {
             unreachable!("a CONNECT is asked about once, and each AUTH")
         };
-        let Applies { frame, client, check, .. } = applies;
-        Applicant { ticket, client, connect: frame.to_vec(), only_checks_health: check }
+        let Applies { frame, client, check, since, .. } = applies;
+        Applicant { ticket, client, connect: frame.to_vec(), only_checks_health: check, since }
     }
 
     /// Asks for a pending verdict. If it is there, packets behind the CONNECT are handled next.
@@ -123,10 +125,11 @@ impl<S: Stream> Connection<S> {
         is_all: bool,
         verdict: impl FnOnce() -> Verdict,
     ) -> Result<(), CloseReason> {
-        let Applicant { ticket, client, connect: frame, only_checks_health } = applicant;
+        let Applicant { ticket, client, connect: frame, only_checks_health, since } = applicant;
         self.phase = Phase::Connecting(ticket);
         let connect = decoded(&frame)?;
-        let applies = Applies { connect: &connect, frame: &frame, client, check: only_checks_health && is_all };
+        let check = only_checks_health && is_all;
+        let applies = Applies { connect: &connect, frame: &frame, client, check, since };
         self.follow(worker, cx, applies, verdict())
     }
 
@@ -137,7 +140,13 @@ impl<S: Stream> Connection<S> {
         applies: Applies<'_>,
         verdict: Result<Admitted, Refusal>,
     ) -> Result<(), CloseReason> {
-        let Applies { connect, client, check, .. } = applies;
+        let Applies { connect, client, check, since, .. } = applies;
+        if !check {
+            let identity = verdict.as_ref().ok().map(|admitted| &admitted.identity);
+            let method = LoginMethod::of(connect, self.socket.certificate_name(), identity);
+            let took = worker.now().saturating_duration_since(since);
+            worker.local.login(method, identity.is_some(), took);
+        }
         let admitted = verdict.map_err(|refusal| worker.shared.router.refuse(&worker.local, refusal));
         let accepted = admitted.and_then(|admitted| self.accept(worker, cx, connect, client.clone(), admitted, check));
         accepted.inspect_err(|reason| self.say_refused(worker, connect, client.as_str(), reason, check))

@@ -14,7 +14,7 @@ use super::{
     waiting::Challenged,
 };
 use crate::{
-    codec::{self, Frame, Packet, PropertyId, ReasonCode},
+    codec::{self, Frame, Packet, PacketType, PropertyId, ReasonCode},
     router::{CameFrom, Count, Exchange, Refusal, auth_properties},
     session::{CloseReason, ProtocolError},
     types::ProtocolVersion,
@@ -41,7 +41,7 @@ impl<S: Stream> Connection<S> {
                     Some(told) => {
                         let out = self.writing.get_or_insert_with(|| worker.local.pool.take());
                         codec::encode::auth(out.bytes_mut(), ReasonCode::ContinueAuthentication, &told.as_properties());
-                        worker.local.count(Count::MessagesSent, 1);
+                        worker.local.said(PacketType::Auth);
                         None
                     }
                     None => Some(CloseReason::from(ProtocolError::AnswerTooLarge)),

@@ -8,8 +8,7 @@ use super::{
     task::{Connection, Phase},
 };
 use crate::{
-    codec::{self, Connack, Connect, DecodeError, Properties, PropertiesBuf, PropertyId, ReasonCode},
-    router::Count,
+    codec::{self, Connack, Connect, DecodeError, PacketType, Properties, PropertiesBuf, PropertyId, ReasonCode},
     session::CloseReason,
     types::ProtocolVersion,
 };
@@ -86,7 +85,7 @@ impl<S: Stream> Connection<S> {
         }
         let mut out = self.writing.take().unwrap_or_else(|| worker.local.pool.take());
         if codec::encode::connack(out.bytes_mut(), version, &connack) {
-            worker.local.count(Count::MessagesSent, 1);
+            worker.local.said(PacketType::Connack);
         }
         self.writing = Some(out);
         connack.reason

@@ -50,8 +50,9 @@ impl<S: Stream> Connection<S> {
             true => self.drain(worker, cx, now),
             false => self.exchange(worker, cx, now),
         };
-        if let Phase::Open(open) = &self.phase {
-            worker.shared.router.note_turn(&worker.local, &open.client, &before, worker.written);
+        if let Phase::Open(open) = &mut self.phase {
+            let Worker { shared, local, written, .. } = worker;
+            shared.router.note_turn(local, &mut open.client, &before, *written, || shared.clock.now());
         }
         result?;
         self.check_deadlines(worker, cx, now)
@@ -250,6 +251,7 @@ impl<S: Stream> Connection<S> {
             (limits.max_packet_size, limits.max_connect_size)
         };
         let (mut at, mut frames) = (0, 0);
+        let others = worker.local.others();
         let result = loop {
             let rest = &bytes[at..];
             if let Phase::Asking(waiting) = &mut self.phase {
@@ -290,7 +292,7 @@ impl<S: Stream> Connection<S> {
                 }
             }
         };
-        worker.local.count(Count::MessagesReceived, frames);
+        worker.local.heard_publishes(frames.saturating_sub(worker.local.others().wrapping_sub(others)));
         worker.local.work.add_packets(frames);
         if frames > 0 {
             self.progress = 0;
@@ -356,14 +358,24 @@ impl<S: Stream> Connection<S> {
             Phase::Open(open) => {
                 // without an acknowledgement, the client sends the packet again to the next server
                 if worker.draining && !frame.packet_type().is_ok_and(|packet| open.farewell.heard(packet)) {
+                    worker.local.heard(frame.first >> 4);
                     return Ok(());
                 }
                 let Worker { shared, local, replies, .. } = worker;
                 shared.router.handle_frame(local, &mut open.client, frame, bytes, handled, replies)
             }
-            Phase::Connecting(_) => self.handle_first(worker, cx, frame, bytes),
-            Phase::Challenged(_) => self.hear_answer(worker, cx, frame),
-            Phase::Asking(_) | Phase::Refused | Phase::Ended => Ok(()),
+            Phase::Connecting(_) => {
+                worker.local.heard(frame.first >> 4);
+                self.handle_first(worker, cx, frame, bytes)
+            }
+            Phase::Challenged(_) => {
+                worker.local.heard(frame.first >> 4);
+                self.hear_answer(worker, cx, frame)
+            }
+            Phase::Asking(_) | Phase::Refused | Phase::Ended => {
+                worker.local.heard(frame.first >> 4);
+                Ok(())
+            }
         }
     }
 
@@ -397,7 +409,7 @@ impl<S: Stream> Connection<S> {
     ) -> Result<(), CloseReason> {
         let Worker { shared, local, .. } = worker;
         let connected = shared.router.connect(local, connect, client, admitted, self.peer(), cx.waker().clone())?;
-        worker.local.count(Count::MessagesSent, 1);
+        worker.local.said(PacketType::Connack);
         if let Some(key) = self.deadline {
             let now = worker.now();
             worker.deadlines.connected(key, now);

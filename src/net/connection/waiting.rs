@@ -1,5 +1,7 @@
 //! [`Waiting`] and [`Challenged`]: a client between CONNECT and CONNACK.
 
+use std::time::Instant;
+
 use super::super::worker::Ticket;
 use crate::{
     router::{Exchange, Pending},
@@ -17,6 +19,8 @@ pub(crate) struct Applicant {
     pub(crate) connect: Vec<u8>,
     /// It is a health check, if it sends nothing after its CONNECT.
     pub(crate) only_checks_health: bool,
+    /// When its CONNECT came.
+    pub(crate) since: Instant,
 }
 
 /// A client with a pending verdict.

@@ -20,7 +20,7 @@ use super::{
     task::{Connection, Phase, go_on_later, network},
 };
 use crate::{
-    codec::{self, PropertiesBuf, PropertyId, ReasonCode},
+    codec::{self, PacketType, PropertiesBuf, PropertyId, ReasonCode},
     router::{Count, Flush},
     session::{CloseReason, OutBuf},
 };
@@ -90,6 +90,9 @@ impl<S: Stream> Connection<S> {
         self.write_by = Tick::NEVER;
         if let Some(done) = self.writing.take() {
             worker.written += u64::from(done.messages());
+            if let Some(began) = done.marked() {
+                worker.local.was_delivered(worker.now().saturating_duration_since(began));
+            }
             worker.local.pool.put(done);
         }
         Ok(())
@@ -120,7 +123,7 @@ impl<S: Stream> Connection<S> {
         }
         let out = self.writing.get_or_insert_with(|| worker.local.pool.take());
         codec::encode::disconnect(out.bytes_mut(), code, &more.as_properties());
-        worker.local.count(Count::MessagesSent, 1);
+        worker.local.said(PacketType::Disconnect);
         // the connection ends in any case
         let _ = self.write_held(worker, cx, now);
     }

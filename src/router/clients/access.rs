@@ -64,6 +64,8 @@ impl Router {
         let Refusal { code, why } = refusal;
         if matches!(code, ReasonCode::BadUserNameOrPassword | ReasonCode::NotAuthorized) {
             local.count(Count::RefusedLogins, 1);
+        } else if code == ReasonCode::Banned {
+            local.count(Count::RefusedBanned, 1);
         }
         CloseReason::Refused { code, why }
     }

@@ -10,13 +10,13 @@ use super::{
     super::{
         Router, RouterThread,
         ports::{Admitted, Authenticate, Authentication, Credentials, Identity, Peer, Refusal, Verdict},
-        thread::Count,
+        thread::{Count, LoginMethod},
     },
     authenticating::{Authenticating, Step},
     client::Client,
 };
 use crate::{
-    codec::{self, PropertiesBuf, PropertyId, PropertyValue, ReasonCode},
+    codec::{self, PacketType, PropertiesBuf, PropertyId, PropertyValue, ReasonCode},
     session::{CloseReason, ProtocolError},
     types::ProtocolVersion,
 };
@@ -96,7 +96,8 @@ impl Router {
                     self.write_auth(local, client, &authenticating.method, (reason, Some(&data)), replies)?;
                 }
                 Verdict::Decided(Ok(Admitted { identity, data })) => {
-                    authenticating.since = None;
+                    let took = authenticating.since.take().map(|since| local.observers.now - since);
+                    local.observers.login(LoginMethod::Enhanced, true, took);
                     let until = identity.until;
                     self.admit_again(client, identity)?;
                     let told = (ReasonCode::Success, data.as_deref());
@@ -105,6 +106,8 @@ impl Router {
                 }
                 Verdict::Decided(Err(Refusal { why, .. })) => {
                     local.count(Count::RefusedLogins, 1);
+                    let took = authenticating.since.take().map(|since| local.observers.now - since);
+                    local.observers.login(LoginMethod::Enhanced, false, took);
                     break Err(CloseReason::AuthenticationFailed(why));
                 }
             }
@@ -179,7 +182,7 @@ impl Router {
         if !self.takes(client, codec::encode::auth_len(&properties)) {
             return Err(ProtocolError::AnswerTooLarge.into());
         }
-        local.count(Count::MessagesSent, 1);
+        local.said(PacketType::Auth);
         codec::encode::auth(replies, reason, &properties);
         Ok(())
     }

@@ -8,14 +8,14 @@ use super::{
         ports::{ClientInfo, Condition, Store},
         sessions::{ConnectionId, Presence, SlotRef, SlotState},
         subscriptions::Matched,
-        thread::{Count, Observers},
+        thread::Observers,
     },
     authenticating::Authenticating,
     marks::Marks,
     operation::Operation,
 };
 use crate::{
-    codec::Connect,
+    codec::{Connect, PacketType},
     session::{CloseReason, CommitSeq, HeldAcks, OutBuf, ProtocolError, SessionLimits, Stored},
     types::{ClientId, ProtocolVersion, QoS, UserName},
 };
@@ -59,6 +59,8 @@ pub(crate) struct Awaited {
     pub(super) behind_suback: Option<OutBuf>,
     /// The commit for which its connection is woken.
     woken_by: Option<CommitSeq>,
+    /// An acknowledgement of which it is measured how long it takes: what it waits for, and when its PUBLISH came.
+    pub(super) measured: Option<(CommitSeq, Instant)>,
 }
 
 /// The result of [`Router::flush`].
@@ -219,8 +221,16 @@ impl Client {
     /// Frees the memory if nothing waits.
     fn forget_awaited(&mut self) {
         let is_empty = |awaited: &Awaited| {
-            let Awaited { operation, authenticating, accepted, acks, unacknowledged, behind_suback, woken_by } =
-                awaited;
+            let Awaited {
+                operation,
+                authenticating,
+                accepted,
+                acks,
+                unacknowledged,
+                behind_suback,
+                woken_by,
+                measured: _,
+            } = awaited;
             operation.is_none()
                 && authenticating.is_none()
                 && accepted.is_none()
@@ -276,7 +286,7 @@ impl Router {
             return Flush::Close(CloseReason::SessionTakenOver);
         }
         while client.awaited.is_some() {
-            match self.release(client, replies) {
+            match self.release(local, client, replies) {
                 Ok(Released::All) => break,
                 Ok(Released::Suback(behind)) => {
                     if let Err(reason) = self.suback_sent(local, client, replies, behind) {
@@ -348,12 +358,22 @@ impl Router {
 
     /// Moves acknowledgements whose commit is durable to `replies`. If they wait for a store that writes nothing any
     /// more, the connection ends. A full store still writes what it accepted.
-    fn release(&self, client: &mut Client, replies: &mut Vec<u8>) -> Result<Released, CloseReason> {
+    fn release(
+        &self,
+        local: &RouterThread,
+        client: &mut Client,
+        replies: &mut Vec<u8>,
+    ) -> Result<Released, CloseReason> {
         let (Some(awaited), Some(store)) = (&mut client.awaited, &self.ports.store) else { return Ok(Released::All) };
         // in this order: if a commit is still pending after the store reported that it is stuck, it is stuck
         let condition = store.condition();
         let done = store.done();
         awaited.accepted = awaited.accepted.filter(|&commit| commit > done);
+        if let Some((_, began)) = awaited.measured.take_if(|measured| measured.0 <= done) {
+            // its bytes are written at the end of this turn
+            let took = local.observers.now.saturating_duration_since(began);
+            local.observers.samples().acknowledgements.add(took);
+        }
         if let Some(behind) = awaited.acks.release(done, replies) {
             return Ok(Released::Suback(behind));
         }
@@ -428,10 +448,10 @@ pub(crate) fn answer(
     observers: &Observers,
     awaited: &mut Option<Box<Awaited>>,
     stored: Stored,
-    replies: &mut Vec<u8>,
+    (packet, replies): (PacketType, &mut Vec<u8>),
     write: impl FnOnce(&mut Vec<u8>),
 ) {
-    observers.count(Count::MessagesSent, 1);
+    observers.traffic().said(packet);
     match (awaited, stored) {
         (None, Stored::Done) => write(replies),
         (awaited, _) => awaited.get_or_insert_default().acks.push(stored, replies, write),

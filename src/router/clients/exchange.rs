@@ -71,21 +71,25 @@ impl Router {
             return self.handle_publish(local, client, &incoming, replies);
         }
         if frame.is_acknowledgement() {
-            return self.handle_acks(local, client, frame, bytes, handled, replies);
+            let mut others = 0;
+            let result = self.handle_acks(local, client, (frame, bytes), (handled, &mut others), replies);
+            local.observers.traffic().heard_some(PacketType::Puback as u8, handled.frames - others);
+            return result;
         }
+        local.heard(frame.first >> 4);
         client.may_be_owed_more(&local.limits.session)?;
         let packet = codec::decode_from_client(client.version, frame)?;
         self.handle_other(local, client, packet, replies)
     }
 
     /// Handles consecutive acknowledgements with the session locked once: a subscriber sends many at a time.
+    /// `others` of them, which are counted, are not the most frequent ones.
     fn handle_acks<'a>(
         &self,
         local: &mut RouterThread,
         client: &mut Client,
-        mut frame: Frame<'a>,
-        bytes: &'a [u8],
-        handled: &mut Handled,
+        (mut frame, bytes): (Frame<'a>, &'a [u8]),
+        (handled, others): (&mut Handled, &mut u64),
         replies: &mut Vec<u8>,
     ) -> Result<(), CloseReason> {
         client.flush_due = true;
@@ -100,6 +104,8 @@ impl Router {
                 // most are like this, and are not decoded further
                 Some(id) => state.session.handle_puback(id, &mut turn).map(|()| Action::None)?,
                 None => {
+                    *others += 1;
+                    turn.journal.recorder.observers.traffic().heard(frame.first >> 4);
                     let packet = codec::decode_from_client(client.version, frame)?;
                     state.session.handle_packet(packet, &mut turn)?
                 }
@@ -107,10 +113,12 @@ impl Router {
             match action {
                 Action::Release(id, reason, stored) => {
                     let write = |out: &mut Vec<u8>| write_ack(out, client.version, PacketType::Pubrel, id, reason);
+                    let replies = (PacketType::Pubrel, &mut *replies);
                     answer(turn.journal.recorder.observers, &mut client.awaited, stored, replies, write);
                 }
                 Action::Complete(id, reason, stored, next) => {
                     let write = |out: &mut Vec<u8>| write_ack(out, client.version, PacketType::Pubcomp, id, reason);
+                    let replies = (PacketType::Pubcomp, &mut *replies);
                     answer(turn.journal.recorder.observers, &mut client.awaited, stored, replies, write);
                     if next.is_some() {
                         break next;
@@ -343,6 +351,7 @@ impl Router {
             Action::Repeated(id) => {
                 // its first PUBREC may still wait for the store, possibly on an earlier connection
                 let stored = self.own(client)?.session.receipts_stored();
+                let replies = (PacketType::Pubrec, replies);
                 answer(&local.observers, &mut client.awaited, stored, replies, |out| codec::encode::pubrec(out, id));
                 Ok(false)
             }
@@ -387,11 +396,12 @@ impl Router {
                 match &mut client.awaited {
                     // simple clients take the first packet after a SUBSCRIBE for its answer
                     Some(awaited) if awaited.acks.has_suback() => {
+                        let replies = (PacketType::Pingresp, replies);
                         answer(&local.observers, &mut client.awaited, Stored::Done, replies, codec::encode::pingresp);
                     }
                     // before other acknowledgements that wait for the store: the Keep Alive must not depend on the disk
                     _ => {
-                        local.count(Count::MessagesSent, 1);
+                        local.said(PacketType::Pingresp);
                         codec::encode::pingresp(replies);
                     }
                 }
@@ -558,12 +568,12 @@ impl Router {
             // the exchange ends with this PUBREC (MQTT 5 section 4.3.3)
             client.slot.lock().session.refuse(packet_id);
         }
+        let packet = if is_once { PacketType::Pubrec } else { PacketType::Puback };
         if outcome == ReasonCode::Success || client.version != ProtocolVersion::V5 {
             let write = if is_once { codec::encode::pubrec } else { codec::encode::puback };
-            answer(&local.observers, &mut client.awaited, stored, replies, |out| write(out, packet_id));
+            answer(&local.observers, &mut client.awaited, stored, (packet, replies), |out| write(out, packet_id));
         } else {
-            let packet = if is_once { PacketType::Pubrec } else { PacketType::Puback };
-            answer(&local.observers, &mut client.awaited, stored, replies, |out| {
+            answer(&local.observers, &mut client.awaited, stored, (packet, replies), |out| {
                 write_ack(out, ProtocolVersion::V5, packet, packet_id, outcome);
             });
         }

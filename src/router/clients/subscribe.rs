@@ -15,7 +15,7 @@ use super::{
     operation::{Operation, Subscribing},
 };
 use crate::{
-    codec::{self, Properties, ReasonCode, Suback, SubackCode, Subscribe},
+    codec::{self, PacketType, Properties, ReasonCode, Suback, SubackCode, Subscribe},
     session::{CloseReason, How, Identifiers, Stored, wire_of},
     topic::{FilterId, SHARE_PREFIX, SharedFilter, Steps, TopicFilter},
     types::{ProtocolVersion, RetainHandling, SharedSubscriptions, SubscriptionOptions},
@@ -410,7 +410,7 @@ impl Router {
                 state.session.wait_for_suback(before);
             }
         }
-        local.count(Count::MessagesSent, 1);
+        local.said(PacketType::Suback);
         let write = |out: &mut Vec<u8>| codec::encode::suback(out, client.version, &suback);
         let held = match (&mut client.awaited, stored) {
             (None, Stored::Done) => {

@@ -1,15 +1,26 @@
-//! The figures of a connection's turns.
+//! What is noted of a turn of a connection when it is over: what the connection remembers, what its messages were, and
+//! of some of them how long they take.
+
+use std::time::Instant;
 
 use super::{
     super::{Router, RouterThread, sessions::Flow, thread::Tally},
     client::Client,
 };
+use crate::session::{Marked, Stored};
 
 impl Router {
-    /// A turn of a client's connection ended. `before`: the thread's counts at its beginning. `written`: PUBLISH
-    /// packets that were completely written in it.
+    /// A turn of a client's connection is over, which began when the thread had counted `before`. `written`: PUBLISH
+    /// packets that were written whole in it; `clock` says what time it is.
     #[inline]
-    pub fn note_turn(&self, local: &RouterThread, client: &Client, before: &Tally, written: u64) {
+    pub fn note_turn(
+        &self,
+        local: &mut RouterThread,
+        client: &mut Client,
+        before: &Tally,
+        written: u64,
+        clock: impl Fn() -> Instant,
+    ) {
         let (received, sent) = local.tally().since(before, written);
         let presence = client.presence();
         if received.packets > 0 {
@@ -17,6 +28,41 @@ impl Router {
         }
         if received != Flow::default() || sent != Flow::default() {
             presence.add(received, sent);
+        }
+        if received.messages > 0 {
+            local.observers.traffic().published_by(client.version, &before.published);
+            if local.sampler.takes(received.messages) {
+                self.measure(local, client, before, clock);
+            }
+        }
+    }
+
+    /// How long one of the messages that came in this turn takes is measured: the last one, to one of its subscribers,
+    /// and its acknowledgement.
+    #[cold]
+    fn measure(&self, local: &RouterThread, client: &mut Client, before: &Tally, clock: impl Fn() -> Instant) {
+        let (began, samples) = (local.observers.now, local.observers.samples());
+        let since = || clock().saturating_duration_since(began);
+        if let Some(matched) = &client.last
+            // each has its turn
+            && let Some(target) = matched.targets.get(local.sampler.taken() % matched.targets.len().max(1))
+        {
+            match target.slot.lock().session.mark(began) {
+                Marked::Waits | Marked::NotConnected => {}
+                Marked::Written => samples.deliveries.add(since()),
+            }
+        }
+        let published = local.tally().published;
+        if (1..).zip(&published[1..]).all(|(qos, load)| *load == before.published[qos]) {
+            return;
+        }
+        match &mut client.awaited {
+            Some(awaited) if !awaited.acks.is_empty() => {
+                if let Stored::By(commit) = awaited.acks.all() {
+                    awaited.measured.get_or_insert((commit, began));
+                }
+            }
+            _ => samples.acknowledgements.add(since()),
         }
     }
 }

@@ -11,7 +11,7 @@ use super::{
     operation::{Operation, Unsubscribing},
 };
 use crate::{
-    codec::{self, Properties, ReasonCode, Unsuback, Unsubscribe},
+    codec::{self, PacketType, Properties, ReasonCode, Unsuback, Unsubscribe},
     session::{CloseReason, Message, Stored},
     topic::{SharedFilter, TopicFilter},
     types::{ProtocolVersion, SubscriptionOptions},
@@ -172,6 +172,7 @@ impl Router {
         let codes = std::mem::take(&mut unsubscribing.codes);
         let unsuback = Unsuback { packet_id, codes, properties: Properties::default() };
         let version = client.version;
+        let replies = (PacketType::Unsuback, replies);
         answer(&local.observers, &mut client.awaited, stored, replies, |out| {
             codec::encode::unsuback(out, version, &unsuback);
         });

@@ -34,7 +34,12 @@ pub(super) fn hand_over(
     let delivery = session.deliver(outgoing, how, turn);
     let reason = match delivery {
         Delivery::Sent => {
-            turn.journal.observers.delivered(session.id(), outgoing, how.qos);
+            turn.journal.observers.delivered(session.id(), outgoing, how.qos, false);
+            slot.signal(state, wakes);
+            return delivery;
+        }
+        Delivery::SentFive => {
+            turn.journal.observers.delivered(session.id(), outgoing, how.qos, true);
             slot.signal(state, wakes);
             return delivery;
         }

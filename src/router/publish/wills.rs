@@ -314,7 +314,8 @@ impl Router {
         match self.publish_as(local, || Ok(None), &mut published, &outgoing, &mut Leave::nowhere()) {
             // a Will has no acknowledgement
             Ok(_) if published.is_some() => {
-                let Outgoing { topic, payload: content, extras, .. } = outgoing;
+                let Outgoing { topic, payload: content, qos, extras, .. } = outgoing;
+                local.observers.traffic().was_will(qos, content.len());
                 let (user, properties) = (user.map(UserName::as_str), extras.properties);
                 local.observers.observe(&Event::Will { client, user, topic, content, properties });
             }

@@ -11,7 +11,10 @@ use std::{
 
 use super::{
     super::ports::{DropReason, Event, Observe},
+    connections::{Connections, Counted},
     pressure::Pressure,
+    spread::Times,
+    traffic::{Loads, Shown, Traffic, add_alone},
 };
 use crate::session::Backlog;
 
@@ -24,6 +27,18 @@ pub struct Counters {
     /// Counts of threads without a shard, which are rare.
     elsewhere: Held,
     pressure: Arc<Pressure>,
+    connections: Arc<Connections>,
+    samples: Arc<Samples>,
+    shown: Shown,
+}
+
+/// How long some messages took.
+#[derive(Debug, Default)]
+pub struct Samples {
+    /// From the turn in which a PUBLISH was read until it is written to a subscriber.
+    pub deliveries: Times,
+    /// From the turn in which a PUBLISH was read until its PUBACK or PUBREC is written.
+    pub acknowledgements: Times,
 }
 
 /// A gauge of the messages in sessions. A part of it may be negative, modulo 2⁶⁴, because one thread adds and another
@@ -40,12 +55,15 @@ struct Held {
 #[repr(align(128))]
 pub struct Shard {
     counts: [AtomicU64; Count::ALL],
+    pub(super) traffic: Traffic,
     held: Held,
     /// See [`LongestTurn`].
     longest: [AtomicU64; 3],
     /// Its part of the cost at the last sum over all parts.
     summed_up: AtomicU64,
     pressure: Arc<Pressure>,
+    pub(super) connections: Arc<Connections>,
+    pub(super) samples: Arc<Samples>,
 }
 
 /// The most that one turn of a connection did, of each kind, not necessarily in the same turn. Small turns do not
@@ -161,36 +179,75 @@ pub enum Count {
     RefusedRetain,
     /// Clients refused: `limits.max_keep_alive`.
     RefusedKeepAlive,
+    /// Clients refused: banned.
+    RefusedBanned,
 }
 
 impl Default for Shard {
     fn default() -> Self {
         Self {
             counts: std::array::from_fn(|_| AtomicU64::new(0)),
+            traffic: Traffic::default(),
             held: Held::default(),
             summed_up: AtomicU64::new(0),
             pressure: Arc::default(),
             longest: Default::default(),
+            connections: Arc::default(),
+            samples: Arc::default(),
         }
     }
 }
 
 impl Count {
-    const ALL: usize = Self::RefusedKeepAlive as usize + 1;
+    const ALL: usize = Self::RefusedBanned as usize + 1;
 }
 
 impl Counters {
     /// A shard for another thread.
     pub fn shard(&self) -> Arc<Shard> {
-        let shard = Arc::new(Shard { pressure: self.pressure.clone(), ..Shard::default() });
+        let Self { pressure, connections, samples, .. } = self;
+        let (pressure, connections) = (pressure.clone(), connections.clone());
+        let shard = Arc::new(Shard { pressure, connections, samples: samples.clone(), ..Shard::default() });
         self.shards.lock().push(shard.clone());
         shard
     }
 
     /// The sum over all threads.
     pub fn get(&self, count: Count) -> u64 {
+        match count {
+            Count::MessagesReceived => return self.loads().packets_received.iter().sum(),
+            Count::MessagesSent => return self.loads().packets_sent.iter().sum(),
+            Count::PublishReceived => return self.loads().published.messages,
+            Count::PublishBytesReceived => return self.loads().published.bytes,
+            Count::PublishSent => return self.loads().delivered().messages,
+            Count::PublishBytesSent => return self.loads().delivered().bytes,
+            _ => {}
+        }
         let counted: u64 = self.shards.lock().iter().map(|s| s.counts[count as usize].load(Ordering::Relaxed)).sum();
         counted + if count == Count::DeniedDeliveries { self.skipped.load(Ordering::Relaxed) } else { 0 }
+    }
+
+    /// Packets by type, and messages by QoS and version.
+    pub fn loads(&self) -> Loads {
+        let mut loads = Loads::default();
+        self.shards.lock().iter().for_each(|shard| loads.add(&shard.traffic));
+        loads.keep_up(&self.shown);
+        loads
+    }
+
+    /// What happened to connections.
+    pub fn connections(&self) -> Counted {
+        self.connections.get()
+    }
+
+    /// From CONNECT to the verdict on a client.
+    pub fn login_times(&self) -> &Times {
+        &self.connections.logins
+    }
+
+    /// How long some messages took.
+    pub fn samples(&self) -> &Samples {
+        &self.samples
     }
 
     /// Counts messages that are now skipped because their subscriber may not receive them.
@@ -292,37 +349,13 @@ impl Shard {
     }
 }
 
-/// There is one writer, so no locked instruction is needed.
-#[inline]
-fn add_alone(counter: &AtomicU64, n: u64) {
-    counter.store(counter.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
-}
-
-impl Shard {
-    /// A client's message with this payload length was accepted.
-    #[inline]
-    pub(crate) fn published(&self, payload: usize) {
-        self.add(Count::PublishReceived, 1);
-        self.add(Count::PublishBytesReceived, payload as u64);
-    }
-
-    /// A message with this payload length is in the output of a client.
-    #[inline]
-    pub(crate) fn delivered(&self, payload: usize) {
-        self.add(Count::MessagesSent, 1);
-        self.add(Count::PublishSent, 1);
-        self.add(Count::PublishBytesSent, payload as u64);
-    }
-}
-
 impl Observe for Shard {
     // inlined, so that only the code for the caller's event remains
     #[inline(always)]
     fn observe(&self, event: &Event<'_>) {
         match event {
-            Event::Publish { client: Some(_), payload, .. } => self.published(*payload),
-            Event::Publish { .. } => {}
-            Event::Deliver { payload, .. } => self.delivered(*payload),
+            // counted by QoS, and by the version of the client
+            Event::Publish { .. } | Event::Deliver { .. } => {}
             Event::Drop { reason, payload, .. } => {
                 self.add(Count::PublishDropped, 1);
                 self.add(Count::PublishBytesDropped, *payload as u64);
@@ -340,8 +373,14 @@ impl Observe for Shard {
                 };
                 self.add(reason, 1);
             }
-            Event::Connect { .. } => self.add(Count::Connects, 1),
-            Event::Disconnect { .. } => self.add(Count::Disconnects, 1),
+            Event::Connect { info, .. } => {
+                self.add(Count::Connects, 1);
+                self.connections.opened(info.listener);
+            }
+            Event::Disconnect { info, reason, .. } => {
+                self.add(Count::Disconnects, 1);
+                self.connections.closed(info.listener, reason.kind());
+            }
             Event::Subscribe { .. } => self.add(Count::Subscribes, 1),
             Event::Unsubscribe { .. } => self.add(Count::Unsubscribes, 1),
             Event::Ping { .. } => self.add(Count::Pings, 1),

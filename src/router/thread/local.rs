@@ -15,15 +15,18 @@ use super::{
         sessions::Access,
         subscriptions::MatchCache,
     },
-    counters::{Count, Shard},
+    connections::LoginMethod,
+    counters::{Count, Samples, Shard},
     denials::{Action, Denials},
     pressure::Refused,
     properties::KnownProperties,
+    sampler::Sampler,
+    traffic::Traffic,
     work::Work,
 };
 use crate::{
-    codec::{Properties, PropertiesBuf},
-    session::{Backlog, BufPool, Message, Outgoing},
+    codec::{PacketType, Properties, PropertiesBuf},
+    session::{Backlog, BufPool, Message, Outgoing, Way},
     topic::TopicName,
     types::{ClientId, QoS, UserName},
 };
@@ -44,6 +47,7 @@ pub struct RouterThread {
     pub(crate) publishes_wills: bool,
     /// `None` while a PUBLISH with properties is handled.
     pub(crate) properties: Option<Box<KnownProperties>>,
+    pub(crate) sampler: Sampler,
 }
 
 /// The receivers of events: the counters of this thread, the observers of the embedding program, and the log for
@@ -145,7 +149,7 @@ impl Observers {
     #[inline(always)]
     pub(crate) fn published(&self, outgoing: &Outgoing<'_>) {
         if outgoing.from.is_some() {
-            self.shard.published(outgoing.payload.len());
+            self.shard.traffic.published(outgoing.qos, outgoing.payload.len());
         }
         if self.wanted.have(EventKinds::PUBLISH) {
             self.tell_published(outgoing);
@@ -160,11 +164,14 @@ impl Observers {
         self.tell_others(&Event::Publish { client, user, topic, qos, retain, payload, content, properties, expires });
     }
 
-    /// A message is in the output of `client`.
+    /// A message is on its way to `client`; `is_5`: in MQTT 5.
     #[inline(always)]
-    pub(crate) fn delivered(&self, client: &ClientId, outgoing: &Outgoing<'_>, qos: QoS) {
+    pub(crate) fn delivered(&self, client: &ClientId, outgoing: &Outgoing<'_>, qos: QoS, is_5: bool) {
         let payload = outgoing.payload.len();
-        self.shard.delivered(payload);
+        match is_5 {
+            false => self.shard.traffic.delivered(qos, payload),
+            true => self.shard.traffic.delivered_5(qos, payload),
+        }
         if self.wanted.have(EventKinds::DELIVER) {
             self.tell_delivered(client, outgoing.topic, qos, payload, outgoing.extras.properties);
         }
@@ -184,9 +191,13 @@ impl Observers {
 
     /// A queued message is sent. Fields that only plugged-in observers use are computed only if there is one.
     #[inline]
-    pub(crate) fn sent(&self, client: &ClientId, message: &Message, qos: QoS) {
+    pub(crate) fn sent(&self, client: &ClientId, message: &Message, qos: QoS, by: Way) {
         let payload = message.payload().len();
-        self.shard.delivered(payload);
+        match by {
+            Way::Plain => self.shard.traffic.delivered(qos, payload),
+            Way::Five => self.shard.traffic.delivered_5(qos, payload),
+            Way::Inside => {}
+        }
         if self.wanted.have(EventKinds::DELIVER) {
             self.tell_delivered(client, message.topic(), qos, payload, message.extras().properties);
         }
@@ -195,6 +206,22 @@ impl Observers {
     #[inline]
     pub(crate) fn count(&self, count: Count, n: u64) {
         self.shard.add(count, n);
+    }
+
+    /// Packets and messages of this thread.
+    #[inline]
+    pub(crate) fn traffic(&self) -> &Traffic {
+        &self.shard.traffic
+    }
+
+    /// How long some messages took.
+    pub(crate) fn samples(&self) -> &Samples {
+        &self.shard.samples
+    }
+
+    /// A client was let in or not, by what it gave; `took`: from its CONNECT on.
+    pub(crate) fn login(&self, method: LoginMethod, admitted: bool, took: Option<Duration>) {
+        self.shard.connections.login(method, admitted, took);
     }
 
     /// The count of this thread.
@@ -286,6 +313,7 @@ impl RouterThread {
             copies: Vec::new(),
             publishes_wills: false,
             properties: Some(Box::default()),
+            sampler: Sampler::default(),
         };
         thread.observers.begin(now);
         thread
@@ -301,6 +329,40 @@ impl RouterThread {
     #[inline]
     pub fn count(&self, count: Count, n: u64) {
         self.observers.count(count, n);
+    }
+
+    /// A packet of a client that is not PUBLISH came: the upper half of its first byte.
+    #[inline]
+    pub fn heard(&self, packet: u8) {
+        self.observers.traffic().heard(packet);
+    }
+
+    /// How many packets that are not PUBLISH have come so far.
+    #[inline]
+    pub fn others(&self) -> u64 {
+        self.observers.traffic().others()
+    }
+
+    /// So many PUBLISH packets came.
+    #[inline]
+    pub fn heard_publishes(&self, count: u64) {
+        self.observers.traffic().heard_publishes(count);
+    }
+
+    /// A packet that is not PUBLISH is on its way to a client.
+    #[inline]
+    pub fn said(&self, packet: PacketType) {
+        self.observers.traffic().said(packet);
+    }
+
+    /// A message that is measured was written to its subscriber, so long after its turn began.
+    pub fn was_delivered(&self, took: Duration) {
+        self.observers.samples().deliveries.add(took);
+    }
+
+    /// A client was let in or not, by what it gave; `took`: from its CONNECT on.
+    pub fn login(&self, method: LoginMethod, admitted: bool, took: Duration) {
+        self.observers.login(method, admitted, Some(took));
     }
 
     /// Runs work that must be finished: if a plug-in panics meanwhile, that counts as a refusal. `true`: one panicked.

@@ -11,9 +11,10 @@ use super::{
     pressure::Refused,
 };
 use crate::{
+    codec::PacketType,
     session::{
         Backlog, CloseReason, CommitSeq, Gone, Journal, Message, Outgoing, SessionChange, SessionNumber, Stored, Turn,
-        one_identifier,
+        Way, one_identifier,
     },
     types::{ClientId, QoS},
 };
@@ -50,8 +51,15 @@ impl Recorder<'_, '_> {
 
 impl Journal for Recorder<'_, '_> {
     #[inline]
-    fn sent(&mut self, client: &ClientId, message: &Message, qos: QoS) {
-        self.observers.sent(client, message, qos);
+    fn sent(&mut self, client: &ClientId, message: &Message, qos: QoS, by: Way) {
+        self.observers.sent(client, message, qos, by);
+    }
+
+    fn sent_again(&mut self, packet: PacketType) {
+        match packet {
+            PacketType::Publish => self.observers.traffic().sent_again(),
+            packet => self.observers.traffic().said(packet),
+        }
     }
 
     fn dropped(&mut self, client: &ClientId, message: &Message, why: Gone) {
@@ -117,8 +125,12 @@ pub(crate) struct Coalescing<'a> {
 
 impl Journal for Coalescing<'_> {
     #[inline]
-    fn sent(&mut self, client: &ClientId, message: &Message, qos: QoS) {
-        self.recorder.sent(client, message, qos);
+    fn sent(&mut self, client: &ClientId, message: &Message, qos: QoS, by: Way) {
+        self.recorder.sent(client, message, qos, by);
+    }
+
+    fn sent_again(&mut self, packet: PacketType) {
+        self.recorder.sent_again(packet);
     }
 
     fn dropped(&mut self, client: &ClientId, message: &Message, why: Gone) {

@@ -1,12 +1,20 @@
 //! [`Tally`]: the counts of one turn of a connection, for its `Presence`. They are the difference of the thread's
 //! counters before and after the turn, so a message costs nothing.
 
-use super::{super::sessions::Flow, counters::Count, local::RouterThread};
+use super::{
+    super::sessions::Flow,
+    counters::Count,
+    local::RouterThread,
+    traffic::{Load, Published},
+};
 
 /// The thread's counts so far of packets from and to the client whose turn it is.
 #[derive(Clone, Copy, Debug)]
 pub struct Tally {
-    received: Flow,
+    packets_received: u64,
+    bytes_received: u64,
+    /// Without Wills, which are those of clients that are gone.
+    pub(crate) published: Published,
     /// Packets other than PUBLISH, which other clients may get too.
     answers: u64,
     bytes_sent: u64,
@@ -17,11 +25,12 @@ impl RouterThread {
     #[inline]
     pub fn tally(&self) -> Tally {
         let get = |count| self.observers.counted(count);
-        // Wills count as published, but come from clients that are gone
-        let messages = get(Count::PublishReceived).wrapping_sub(get(Count::Wills));
+        let traffic = self.observers.traffic();
         Tally {
-            received: Flow { packets: get(Count::MessagesReceived), messages, bytes: get(Count::BytesReceived) },
-            answers: get(Count::MessagesSent).wrapping_sub(get(Count::PublishSent)),
+            packets_received: traffic.packets_received(),
+            bytes_received: get(Count::BytesReceived),
+            published: traffic.published_so_far(),
+            answers: traffic.answers(),
             bytes_sent: get(Count::BytesSent),
         }
     }
@@ -31,10 +40,13 @@ impl Tally {
     /// The counts since `before`, from the client and to it. `published`: PUBLISH packets that were written to it.
     #[inline]
     pub(crate) fn since(&self, before: &Self, published: u64) -> (Flow, Flow) {
+        let messages = |published: &Published| {
+            published.iter().fold(0, |sum: u64, Load { messages, .. }| sum.wrapping_add(*messages))
+        };
         let received = Flow {
-            packets: self.received.packets.wrapping_sub(before.received.packets),
-            messages: self.received.messages.wrapping_sub(before.received.messages),
-            bytes: self.received.bytes.wrapping_sub(before.received.bytes),
+            packets: self.packets_received.wrapping_sub(before.packets_received),
+            messages: messages(&self.published).wrapping_sub(messages(&before.published)),
+            bytes: self.bytes_received.wrapping_sub(before.bytes_received),
         };
         let answers = self.answers.wrapping_sub(before.answers);
         let bytes = self.bytes_sent.wrapping_sub(before.bytes_sent);

@@ -11,6 +11,11 @@ impl Outbound {
         self.queue.len() + self.brought.len()
     }
 
+    /// Messages that the client may not read now.
+    pub(in super::super) fn skipped(&self) -> usize {
+        self.unreadable.as_ref().map_or(0, |unreadable| unreadable.len())
+    }
+
     pub(in super::super) fn in_flight(&self) -> usize {
         self.inflight.len()
     }

@@ -4,6 +4,7 @@
 mod cost;
 mod inside;
 mod look;
+mod mark;
 mod shared;
 mod sort_out;
 
@@ -71,6 +72,8 @@ pub(super) struct Outbound {
     told: Backlog,
     /// Set if the client is within this process.
     inside: Option<Box<Inside>>,
+    /// The number of a message, and when it began its way: see [`mark`](Self::mark).
+    marked: Option<Box<(u64, Instant)>>,
 }
 
 /// Messages that a full queue dropped, and their numbers.
@@ -91,11 +94,6 @@ pub(super) struct QueueLimits {
 impl Outbound {
     pub(super) fn is_idle(&self) -> bool {
         self.inflight.is_empty() && self.queue.is_empty() && self.brought.is_empty() && self.skipped() == 0
-    }
-
-    /// Number of messages that the client may not read now.
-    pub(super) fn skipped(&self) -> usize {
-        self.unreadable.as_ref().map_or(0, |unreadable| unreadable.len())
     }
 
     /// The compact form of these Subscription Identifiers, which are properties on the wire.
@@ -370,6 +368,7 @@ impl Outbound {
         self.resend = None;
         self.subacks = Vec::new();
         self.inside = None;
+        self.marked = None;
         if let Some(unreadable) = &mut self.unreadable {
             unreadable.forget_returned();
         }

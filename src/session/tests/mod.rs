@@ -122,7 +122,7 @@ struct Told {
 }
 
 impl Journal for Told {
-    fn sent(&mut self, _: &ClientId, message: &Message, qos: QoS) {
+    fn sent(&mut self, _: &ClientId, message: &Message, qos: QoS, _: Way) {
         self.sent.push((qos, message.payload().len()));
     }
 

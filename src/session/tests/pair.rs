@@ -121,7 +121,7 @@ impl Pair {
         self.delivered.push((number, topic, qos));
         let mut turn = turn(&self.limits, &mut self.pool, Told::default());
         match self.session.deliver(&outgoing, How::from(qos), &mut turn) {
-            Delivery::Sent => {
+            Delivery::Sent | Delivery::SentFive => {
                 assert!(self.session.is_connected() && !full);
                 if qos != QoS::AtMostOnce {
                     assert_eq!(self.queue, [], "{number} overtakes what waits");

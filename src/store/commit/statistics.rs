@@ -1,11 +1,8 @@
 //! [`Statistics`]: the counters of the store, for `$SYS` and metrics.
 
-use std::{
-    sync::atomic::{AtomicU64, Ordering},
-    time::Duration,
-};
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::router::Distribution;
+use crate::router::{Sizes, Times};
 
 /// What a store has done since it was opened, and its size.
 #[derive(Debug, Default)]
@@ -61,84 +58,5 @@ impl Number {
 
     pub(crate) fn set(&self, value: u64) {
         self.0.store(value, Ordering::Relaxed);
-    }
-}
-
-/// A histogram of durations.
-#[derive(Debug, Default)]
-pub struct Times(Spread<14>);
-
-/// A histogram of numbers.
-#[derive(Debug, Default)]
-pub struct Sizes(Spread<8>);
-
-/// A histogram: how many values are at most a bound and above the one before.
-#[derive(Debug)]
-struct Spread<const N: usize> {
-    counts: [Number; N],
-    /// Number of values above the last bound.
-    above: Number,
-    sum: Number,
-}
-
-/// Bounds in microseconds, for disks from a protected write cache to overload.
-const TIMES: [u64; 14] =
-    [50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 1_000_000, 5_000_000];
-
-const SIZES: [u64; 8] = [1, 4, 16, 64, 256, 1_024, 4_096, 16_384];
-
-impl Times {
-    pub(crate) fn add(&self, took: Duration) {
-        self.0.add(&TIMES, u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
-    }
-
-    /// In seconds.
-    pub(crate) fn distribution(&self) -> Distribution {
-        self.0.distribution(&TIMES, 1e6)
-    }
-}
-
-impl Sizes {
-    pub(crate) fn add(&self, size: u64) {
-        self.0.add(&SIZES, size);
-    }
-
-    pub(crate) fn distribution(&self) -> Distribution {
-        self.0.distribution(&SIZES, 1.0)
-    }
-}
-
-impl<const N: usize> Default for Spread<N> {
-    fn default() -> Self {
-        Self { counts: std::array::from_fn(|_| Number::default()), above: Number::default(), sum: Number::default() }
-    }
-}
-
-impl<const N: usize> Spread<N> {
-    fn add(&self, bounds: &[u64; N], number: u64) {
-        self.counts.get(bounds.partition_point(|bound| *bound < number)).unwrap_or(&self.above).add(1);
-        self.sum.add(number);
-    }
-
-    /// Bounds and sum are divided by `unit`.
-    fn distribution(&self, bounds: &[u64; N], unit: f64) -> Distribution {
-        let bounds = bounds.iter().map(|bound| *bound as f64 / unit).chain([f64::INFINITY]);
-        let counts = self.counts.iter().chain([&self.above]).map(Number::get);
-        Distribution { buckets: bounds.zip(counts).collect(), sum: self.sum.get() as f64 / unit }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_time_is_counted_up_to_the_next_bound() {
-        let times = Times::default();
-        [50, 51, 1_000, 6_000_000].into_iter().for_each(|us| times.add(Duration::from_micros(us)));
-        let Distribution { buckets, sum } = times.distribution();
-        let some: Vec<_> = buckets.into_iter().filter(|(_, count)| *count > 0).collect();
-        assert_eq!(some, [(0.000_05, 1), (0.000_1, 1), (0.001, 1), (f64::INFINITY, 1)]);
-        assert!((sum - 6.001_101).abs() < 1e-9, "{sum}");
     }
 }

@@ -7,15 +7,19 @@ use std::{
     io::Write,
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    sync::Arc,
     time::Duration,
 };
 
-use dunlin::{Config, router::Count, types::Transport};
+use dunlin::{
+    Authenticate, Config, Credentials, Identity, Proof, ReasonCode, Refusal, Verdict, router::Count, types::Transport,
+};
 
 use super::{Answer, address, ask, get, http};
 use crate::support::{
     Broker, config,
-    raw::{Message, puback},
+    five::{self, Five},
+    raw::{Connect, Message, puback},
     secure::Certs,
     wait_until,
 };
@@ -85,16 +89,11 @@ fn what_happened_is_in_the_metrics() {
     assert!(answer.headers.contains("content-type: text/plain; version=0.0.4; charset=utf-8"), "{answer:?}");
     let scrape = Scrape::read(&answer.body);
     for (series, value) in [
-        ("dunlin_connections", 2.0),
         ("dunlin_sessions{state=\"connected\"}", 2.0),
         ("dunlin_sessions{state=\"away\"}", 0.0),
         ("dunlin_subscriptions", 1.0),
         ("dunlin_retained_messages", 1.0),
-        ("dunlin_messages_received_total", 1.0),
-        ("dunlin_message_bytes_received_total", 5.0),
-        ("dunlin_messages_sent_total", 1.0),
-        ("dunlin_connections_opened_total", 2.0),
-        ("dunlin_connections_closed_total", 0.0),
+        ("dunlin_connections_closed_total{reason=\"disconnect\"}", 0.0),
         ("dunlin_messages_dropped_total{reason=\"queue_full\"}", 0.0),
         ("dunlin_connections_refused_total{reason=\"login\"}", 0.0),
         ("dunlin_store_condition{condition=\"ok\"}", 1.0),
@@ -103,6 +102,10 @@ fn what_happened_is_in_the_metrics() {
         ("dunlin_http_request_seconds_count", 0.0),
     ] {
         assert_eq!(scrape.value(series), value, "{series}");
+    }
+    let [own, _] = [0, 1].map(|n| broker.server.local_addrs()[n]);
+    for (name, count) in [("connections", 2.0), ("connections_opened_total", 2.0)] {
+        assert_eq!(scrape.value(&format!("dunlin_{name}{{listener=\"{own}\"}}")), count);
     }
     let version = format!("dunlin_build_info{{version=\"{}\"}}", env!("CARGO_PKG_VERSION"));
     assert_eq!(scrape.value(&version), 1.0);
@@ -158,8 +161,183 @@ fn open_metrics_are_given_to_those_who_ask_for_them() {
     let kind = "content-type: application/openmetrics-text; version=1.0.0; charset=utf-8";
     assert!(answer.headers.contains(kind), "{answer:?}");
     assert!(answer.body.ends_with("# EOF\n"));
-    assert!(answer.body.contains("# TYPE dunlin_messages_received counter\n"));
-    assert!(answer.body.contains("\ndunlin_messages_received_total 0\n"));
+    assert!(answer.body.contains("# TYPE dunlin_pings counter\n"));
+    assert!(answer.body.contains("\ndunlin_pings_total 0\n"));
+}
+
+/// The names of all that there is, and of its labels: as `metrics.tsv` says, and nothing else.
+#[test]
+fn every_metric_is_in_the_list_and_the_reverse() {
+    let dir = tempfile::tempdir().unwrap();
+    let broker = with_store(dir.path());
+    let at = address(&broker);
+    wait_until(|| Scrape::read(&get(at, "/metrics").body).has("dunlin_inflight_messages"), String::new);
+    let scrape = Scrape::read(&get(at, "/metrics").body);
+    let mut listed = BTreeSet::new();
+    for row in include_str!("metrics.tsv").lines().filter(|row| !row.starts_with('#')) {
+        let (name, rest) = row.split_once('\t').expect("a kind");
+        let mut rest = rest.split('\t');
+        let (kind, labels) = (rest.next().expect("a kind"), rest.map(|label| label.split_once('=').expect("values")));
+        let name = format!("dunlin_{name}");
+        assert_eq!(scrape.kinds.get(&name).map(String::as_str), Some(kind), "{name}");
+        if kind != "histogram" {
+            expect_series(&scrape, &name, &labels.collect::<Vec<_>>());
+        }
+        listed.insert(name);
+    }
+    let others: Vec<_> = scrape.kinds.keys().filter(|name| !listed.contains(*name)).collect();
+    assert!(others.iter().all(|name| name.starts_with("process_")), "not in the list: {others:?}");
+}
+
+/// For each combination of values there is a series, and there are no others.
+#[track_caller]
+fn expect_series(scrape: &Scrape, name: &str, labels: &[(&str, &str)]) {
+    let series = scrape.samples.keys().filter(|series| series.split('{').next() == Some(name));
+    if let [(label, "*")] = labels {
+        let beginning = format!("{name}{{{label}=\"");
+        return assert!(series.clone().count() > 0 && series.into_iter().all(|one| one.starts_with(&beginning)));
+    }
+    let mut expected = vec![String::new()];
+    for (label, values) in labels {
+        let of = |so_far: &String| {
+            let comma = if so_far.is_empty() { "" } else { "," };
+            values.split(',').map(|value| format!("{so_far}{comma}{label}=\"{value}\"")).collect::<Vec<_>>()
+        };
+        expected = expected.iter().flat_map(of).collect();
+    }
+    let whole = |labels: String| if labels.is_empty() { name.to_owned() } else { format!("{name}{{{labels}}}") };
+    let expected: BTreeSet<_> = expected.into_iter().map(whole).collect();
+    assert_eq!(series.cloned().collect::<BTreeSet<_>>(), expected);
+}
+
+#[test]
+fn packets_and_messages_are_counted_by_type_by_qos_and_by_version() {
+    let broker = super::broker("");
+    let at = address(&broker);
+    let mut plain = broker.client("plain");
+    plain.subscribe(&[("t", 2)]);
+    let mut five = Five::accepted(broker.address(), &five::Connect::new("five"), 0);
+    five.subscribe(&[("t", 1)]);
+    let mut publisher = broker.client("publisher");
+    // with a ping: nothing else answers it
+    publisher.publish(Message::new("t", "1"));
+    publisher.publish(Message::new("t", "22").qos(1));
+    publisher.publish(Message::new("t", "333").qos(2));
+    five.publish(&five::Publish::new("other", "4444").qos(1));
+    for payload in ["1", "22", "333"] {
+        assert_eq!(plain.take().text(), payload);
+        assert_eq!(five.take().text(), payload);
+    }
+    // what a turn noted is there when the turn is over, a moment after its bytes
+    plain.send(&[0xC0, 0]);
+    plain.expect(&[0xD0, 0]);
+    let expected = [
+        ("packets_received_total{type=\"connect\"}", 3.0),
+        ("packets_received_total{type=\"publish\"}", 4.0),
+        ("packets_received_total{type=\"subscribe\"}", 2.0),
+        ("packets_received_total{type=\"puback\"}", 3.0),
+        ("packets_received_total{type=\"pubrec\"}", 1.0),
+        ("packets_received_total{type=\"pubrel\"}", 1.0),
+        ("packets_received_total{type=\"pubcomp\"}", 1.0),
+        ("packets_received_total{type=\"pingreq\"}", 2.0),
+        ("packets_received_total{type=\"auth\"}", 0.0),
+        ("packets_sent_total{type=\"connack\"}", 3.0),
+        ("packets_sent_total{type=\"publish\"}", 6.0),
+        ("packets_sent_total{type=\"suback\"}", 2.0),
+        ("packets_sent_total{type=\"puback\"}", 2.0),
+        ("packets_sent_total{type=\"pubrec\"}", 1.0),
+        ("packets_sent_total{type=\"pubrel\"}", 1.0),
+        ("packets_sent_total{type=\"pubcomp\"}", 1.0),
+        ("packets_sent_total{type=\"pingresp\"}", 2.0),
+        ("messages_received_total{qos=\"0\",version=\"3\"}", 1.0),
+        ("messages_received_total{qos=\"1\",version=\"3\"}", 1.0),
+        ("messages_received_total{qos=\"2\",version=\"3\"}", 1.0),
+        ("messages_received_total{qos=\"0\",version=\"5\"}", 0.0),
+        ("messages_received_total{qos=\"1\",version=\"5\"}", 1.0),
+        ("message_bytes_received_total{qos=\"1\",version=\"5\"}", 4.0),
+        ("message_bytes_received_total{qos=\"2\",version=\"3\"}", 3.0),
+        ("messages_sent_total{qos=\"0\",version=\"3\"}", 1.0),
+        ("messages_sent_total{qos=\"1\",version=\"3\"}", 1.0),
+        ("messages_sent_total{qos=\"2\",version=\"3\"}", 1.0),
+        ("messages_sent_total{qos=\"1\",version=\"5\"}", 2.0),
+        ("messages_sent_total{qos=\"2\",version=\"5\"}", 0.0),
+        ("message_bytes_sent_total{qos=\"1\",version=\"5\"}", 5.0),
+        ("authentications_total{method=\"none\",result=\"accepted\"}", 3.0),
+    ];
+    let read = || {
+        let scrape = Scrape::read(&get(at, "/metrics").body);
+        expected.map(|(series, _)| (series, scrape.value(&format!("dunlin_{series}"))))
+    };
+    wait_until(|| read() == expected, || format!("{:?}", read()));
+    // the first message of each thread is measured, and its acknowledgement if it has one
+    let measured = |name: &str| Scrape::read(&get(at, "/metrics").body).value(&format!("dunlin_{name}_seconds_count"));
+    wait_until(|| measured("publish_to_deliver") >= 1.0, || "no message was measured".into());
+    assert_eq!(measured("authentication"), 3.0);
+    plain.disconnect();
+    five.abort();
+    let ended = |reason: &str| {
+        let scrape = Scrape::read(&get(at, "/metrics").body);
+        scrape.value(&format!("dunlin_connections_closed_total{{reason=\"{reason}\"}}"))
+    };
+    wait_until(|| ended("disconnect") == 1.0 && ended("connection_lost") == 1.0, String::new);
+}
+
+/// Refuses by the user name, each for another reason.
+struct Judge;
+
+impl Authenticate for Judge {
+    fn authenticate(&self, credentials: &Credentials<'_>) -> Verdict {
+        let refuse = |code| Err(Refusal::new(code, "as the test says")).into();
+        match credentials.username {
+            Some("banned") => refuse(ReasonCode::Banned),
+            Some("wrong") => refuse(ReasonCode::BadUserNameOrPassword),
+            Some(name) => {
+                Ok(Identity { user: Some(name.into()), proof: Proof::Password, ..Identity::default() }).into()
+            }
+            None => Ok(Identity::default()).into(),
+        }
+    }
+}
+
+#[test]
+fn logins_are_counted_by_method_and_result() {
+    let config = Config { http: http("metrics_open = true"), ..config() };
+    let broker = Broker::build(config, |builder| builder.authenticate(Arc::new(Judge)));
+    // MQTT 3.1.1 has no return code for it
+    let mut banned = broker.open();
+    banned.send(&Connect::new("a").user("banned", "x").frame());
+    banned.expect_closed();
+    broker.refuses(&Connect::new("a").user("wrong", "x"), 4);
+    broker.refuses(&Connect::new("a").user("wrong", "eyJhbGciOiJIUzI1NiJ9.e30."), 4);
+    let _client = broker.connect(&Connect::new("a").user("right", "x"), 0);
+    let scrape = Scrape::read(&get(address(&broker), "/metrics").body);
+    for (series, value) in [
+        ("authentications_total{method=\"password\",result=\"accepted\"}", 1.0),
+        ("authentications_total{method=\"password\",result=\"refused\"}", 2.0),
+        ("authentications_total{method=\"token\",result=\"refused\"}", 1.0),
+        ("authentications_total{method=\"none\",result=\"accepted\"}", 0.0),
+        ("connections_refused_total{reason=\"banned\"}", 1.0),
+        ("connections_refused_total{reason=\"login\"}", 2.0),
+        ("authentication_seconds_count", 4.0),
+    ] {
+        assert_eq!(scrape.value(&format!("dunlin_{series}")), value, "{series}");
+    }
+}
+
+#[test]
+fn what_waits_for_the_disk_is_measured_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let broker = with_store(dir.path());
+    let mut away = broker.begin("away");
+    away.subscribe(&[("t", 1)]);
+    away.disconnect();
+    broker.client("publisher").publish(Message::new("t", "kept").qos(1));
+    let at = address(&broker);
+    let measured = || {
+        let scrape = Scrape::read(&get(at, "/metrics").body);
+        ["count", "sum"].map(|part| scrape.value(&format!("dunlin_publish_to_ack_seconds_{part}")))
+    };
+    wait_until(|| measured()[0] == 1.0, || format!("{:?}", measured()));
 }
 
 /// The names of metrics in an expression.

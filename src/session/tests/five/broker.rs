@@ -30,7 +30,7 @@ struct Kept {
 }
 
 impl Journal for Kept {
-    fn sent(&mut self, _: &ClientId, _: &Message, _: QoS) {}
+    fn sent(&mut self, _: &ClientId, _: &Message, _: QoS, _: Way) {}
 
     fn dropped(&mut self, _: &ClientId, message: &Message, why: Gone) {
         self.gone.push((number_of(message.payload()), why));
@@ -160,7 +160,7 @@ impl Broker {
         let delivery = self.with(now, |session, turn| session.deliver(&outgoing, How::from(qos), turn));
         let told = self.messages.get_mut(&number).expect("it was added");
         match delivery {
-            Delivery::Sent => assert!(is_connected),
+            Delivery::Sent | Delivery::SentFive => assert!(is_connected),
             Delivery::Queued => {}
             Delivery::Inside => panic!("its client is not within the process"),
             Delivery::OutboundFull | Delivery::NotConnected => {
