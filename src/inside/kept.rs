@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// Waits until `stored` is durable. Error: it is not durable, and it is unknown when it will be.
-pub(super) async fn until_kept(router: Arc<Router>, stored: Stored) -> Result<(), CloseReason> {
+pub async fn until_kept(router: Arc<Router>, stored: Stored) -> Result<(), CloseReason> {
     let Stored::By(commit) = stored else { return Ok(()) };
     poll_fn(|cx| {
         let Some(store) = router.plugged_store() else { return Poll::Ready(Ok(())) };

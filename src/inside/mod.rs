@@ -23,6 +23,7 @@ use thiserror::Error;
 
 use client::Shared;
 pub use client::{Client, InsideClient};
+pub use kept::until_kept;
 pub use publication::{Publication, PublishError, Published};
 pub use received::{Ack, Received};
 use threads::Threads;

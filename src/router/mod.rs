@@ -285,7 +285,8 @@ impl Router {
 
     /// The state of a new thread, which begins now.
     pub fn local(&self, now: Instant) -> RouterThread {
-        RouterThread::new(self.limits.load_full(), self.counters.shard(), &self.ports.observe, now)
+        let counts = (self.counters.shard(), self.sessions.moments.clone());
+        RouterThread::new(self.limits.load_full(), counts, &self.ports.observe, now)
     }
 
     /// Sets new limits. They apply from a session's next packet on; queued messages stay.

@@ -7,6 +7,7 @@ use std::{
 
 use super::Server;
 use crate::{
+    inside::until_kept,
     router::{
         EventKinds,
         inspect::{
@@ -14,6 +15,7 @@ use crate::{
             RetainedMessage, SubscriberView, SubscriptionView, Wanted,
         },
     },
+    session::CloseReason,
     topic::{TopicFilter, TopicName},
     types::ClientId,
 };
@@ -91,10 +93,24 @@ impl Server {
         self.router.retained(filter, after, budget, each)
     }
 
-    /// Removes clients' retained messages behind `after` that match a filter, among about `budget` topics. Subscribers
-    /// are not notified.
-    pub fn remove_retained(&self, filter: &TopicFilter, after: Cursor, budget: usize) -> Removed {
-        self.router.remove_retained(filter, after, budget)
+    /// Removes the retained messages of clients behind `after` that a filter matches; about `budget` topics are looked
+    /// at. Subscribers are not told. Ends when what was removed stays removed, also after a power cut; an error: it is
+    /// removed, and nobody knows when that will be durable.
+    pub async fn remove_retained(
+        &self,
+        filter: &TopicFilter,
+        after: Cursor,
+        budget: usize,
+    ) -> Result<Removed, CloseReason> {
+        let (removed, stored) = self.router.remove_retained(filter, after, budget);
+        until_kept(self.router.clone(), stored).await.map(|()| removed)
+    }
+
+    /// Forgets all messages that wait for a client, but for those that it may not receive now; what it was sent and has
+    /// not acknowledged stays. Gives how many, when that is durable; `None`: there is no session of that name.
+    pub async fn clear_queue(&self, client: &ClientId) -> Result<Option<usize>, CloseReason> {
+        let Some((messages, stored)) = self.operator.clear_queue(self.clock.now(), client) else { return Ok(None) };
+        until_kept(self.router.clone(), stored).await.map(|()| Some(messages))
     }
 
     /// Closes the connection of a client. An MQTT 5 client gets a DISCONNECT with Reason Code 0x98. Its session is kept

@@ -119,6 +119,7 @@ impl Session {
             now: *now,
         };
         let message = outgoing.message();
+        message.note_when_it_came(|| journal.moment());
         if message.is_expired(*now) {
             self.dropped.add(Gone::Expired);
             journal.dropped(&self.id, message, Gone::Expired);

@@ -152,6 +152,11 @@ pub trait Journal {
     /// The last commit that is durable.
     fn done(&self) -> CommitSeq;
 
+    /// What time it is, in the router's count of moments; `None`: nobody counts.
+    fn moment(&self) -> Option<u32> {
+        None
+    }
+
     /// Do all queues together hold as much as they may? Then each queue counts as full.
     fn queues_are_full(&self) -> bool {
         false
@@ -187,6 +192,10 @@ impl<J: Journal> Journal for &mut J {
 
     fn done(&self) -> CommitSeq {
         (**self).done()
+    }
+
+    fn moment(&self) -> Option<u32> {
+        (**self).moment()
     }
 
     fn queues_are_full(&self) -> bool {

@@ -37,6 +37,8 @@ struct Head {
     store_place: AtomicU32,
     /// [`Message::store_number`]; 0: none yet.
     store_number: AtomicU64,
+    /// [`Message::came_at`], and one more; 0: it is not known.
+    came_at: AtomicU32,
     more: Option<Box<More>>,
 }
 
@@ -128,6 +130,7 @@ impl Message {
             holders: AtomicU32::new(0),
             store_place: AtomicU32::new(0),
             store_number: AtomicU64::new(0),
+            came_at: AtomicU32::new(0),
             more,
         };
         Self(ThinArc::from_header_and_slice(head, bytes))
@@ -240,6 +243,21 @@ impl Message {
     /// The store notes its place for the message.
     pub fn set_store_place(&self, place: u32) {
         self.0.header.header.store_place.store(place, Ordering::Relaxed);
+    }
+
+    /// When it came, in the router's count of moments; `None`: before this process, or nobody noted it.
+    pub fn came_at(&self) -> Option<u32> {
+        self.0.header.header.came_at.load(Ordering::Relaxed).checked_sub(1)
+    }
+
+    /// Notes when it came, unless that is noted.
+    pub fn note_when_it_came(&self, moment: impl FnOnce() -> Option<u32>) {
+        let place = &self.0.header.header.came_at;
+        if place.load(Ordering::Relaxed) == 0
+            && let Some(moment) = moment()
+        {
+            place.store(moment.saturating_add(1), Ordering::Relaxed);
+        }
     }
 
     /// Another place of a session holds the message. Returns the bytes of memory that this adds: 0 if others hold it

@@ -9,6 +9,7 @@
 
 mod acks;
 mod bytes;
+mod clear;
 mod close;
 mod deliver;
 mod dialect;

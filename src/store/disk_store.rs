@@ -118,7 +118,12 @@ pub fn open(options: &Options) -> Result<(Arc<DiskStore>, Restored), OpenError> 
         return Err(OpenError::TooSmall { path, has, needs: segment_bytes.least_disk() });
     }
     let age = last.age.saturating_add(down_time(last, driver::milliseconds(options.clock.wall())));
-    let restored = restored(writer.index(), age, options.clock.now());
+    let mut restored = restored(writer.index(), age, options.clock.now());
+    let (now, wall) = (options.clock.now(), driver::milliseconds(options.clock.wall()));
+    for retained in &mut restored.retained {
+        let ago = retained.time.map(|time| Duration::from_millis(wall.saturating_sub(time)));
+        retained.at = ago.and_then(|ago| now.checked_sub(ago));
+    }
     let interval = match options.sync {
         Sync::BeforeAck => None,
         Sync::Interval(interval) => Some(interval),

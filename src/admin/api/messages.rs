@@ -24,6 +24,7 @@ pub(super) static QUEUED: Shape = Shape {
         field("qos", Is::Number),
         field("retain", Is::Flag),
         field("size", Is::Number),
+        nullable("age", Is::Number),
         nullable("expires_at", Is::Time),
         field("properties", Is::Any),
         optional("payload", Is::Text),
@@ -51,12 +52,14 @@ pub(super) async fn queue(call: Call) -> Answer {
     let (skip, limit) = (usize::try_from(call.number_of_cursor()?).unwrap_or(usize::MAX), call.limit());
     let to = skip.saturating_add(limit).saturating_add(1);
     let all = call.router().queue(&ClientId::from(call.id.as_str()), to).ok_or_else(|| call.unknown_client())?;
+    let now = call.state.clock.now();
     page(&call, all.iter().skip(skip), skip, |message| {
         let shown = json!({
             "topic": message.topic().as_str(),
             "qos": message.qos() as u8,
             "retain": message.retain(),
             "size": message.payload().len(),
+            "age": message.since().map(|at| now.saturating_duration_since(at).as_secs_f64()),
             "expires_at": message.expires().map(|at| call.time(at)),
             "properties": properties(message.properties()),
         });

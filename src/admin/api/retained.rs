@@ -12,7 +12,7 @@ use super::{
     parameters::{Kind, Parameter, bad},
     schema::{Is, Shape, field, nullable, optional},
 };
-use crate::{router::inspect::Cursor, topic::TopicFilter};
+use crate::{inside::until_kept, router::inspect::Cursor, session::Stored, topic::TopicFilter, types::ClientId};
 
 pub(super) static WHICH: [Parameter; 2] = [
     Parameter::new("filter", Kind::Filter, "Of the topics that this filter matches"),
@@ -26,6 +26,9 @@ pub(super) static RETAINED: Shape = Shape {
         field("qos", Is::Number),
         field("size", Is::Number),
         nullable("expires_at", Is::Time),
+        nullable("at", Is::Time),
+        nullable("client_id", Is::Text),
+        nullable("user", Is::Text),
         field("own", Is::Flag),
         field("properties", Is::Any),
         optional("payload", Is::Text),
@@ -54,6 +57,9 @@ pub(super) async fn list(call: Call) -> Answer {
                 "qos": retained.qos() as u8,
                 "size": retained.payload().len(),
                 "expires_at": retained.expires().map(|at| call.time(at)),
+                "at": retained.since().map(|at| call.time(at)),
+                "client_id": retained.publisher().map(ClientId::as_str),
+                "user": retained.user(),
                 "own": retained.is_own(),
                 "properties": messages::properties(retained.properties()),
             });
@@ -76,7 +82,7 @@ pub(super) async fn remove(call: Call) -> Answer {
     };
     let filter = TopicFilter::new(text).map_err(|error| bad("filter", error.to_string()))?;
     let (router, dry, mut messages) = (call.router().clone(), call.query.flag("dry_run"), 0_usize);
-    let mut behind = Some(Cursor::default());
+    let (mut behind, mut stored) = (Some(Cursor::default()), Stored::Done);
     while let Some(after) = behind {
         behind = match dry {
             true => router.retained(filter, after, TOPICS_A_STEP, &mut |retained| {
@@ -84,12 +90,17 @@ pub(super) async fn remove(call: Call) -> Answer {
                 ControlFlow::Continue(())
             }),
             false => {
-                let removed = router.remove_retained(filter, after, TOPICS_A_STEP);
+                let (removed, kept) = router.remove_retained(filter, after, TOPICS_A_STEP);
                 messages += removed.messages;
+                stored = stored.and(kept);
                 removed.next
             }
         };
         tokio::task::yield_now().await;
     }
+    until_kept(router, stored).await.map_err(|reason| {
+        let detail = format!("{messages} messages were removed, which is not kept yet: {reason}");
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not-kept", detail)
+    })?;
     Ok(answer(&json!({ "messages": messages, "dry_run": dry })))
 }

@@ -4,9 +4,10 @@ use std::time::Instant;
 
 use super::{
     super::{
-        Restored, RestoredSession, Router, RouterThread,
+        Restored, RestoredRetained, RestoredSession, Router, RouterThread,
         ports::{Record, WillLeft},
         sessions::SlotRef,
+        subscriptions::RetainedBy,
     },
     subscribe::join,
 };
@@ -22,8 +23,9 @@ impl Router {
     pub fn restore(&self, local: &mut RouterThread, restored: Restored, now: Instant) {
         let Restored { mut sessions, retained, wills, next_session } = restored;
         self.sessions.set_next_number(next_session);
-        for retained in retained {
-            self.retained.restore(retained.message);
+        for RestoredRetained { message, at, publisher, .. } in retained {
+            let publisher = publisher.map(|publisher| local.shared_publisher(publisher));
+            self.retained.restore(message, RetainedBy { at, publisher });
         }
         self.restore_wills(&mut sessions, wills);
         for session in sessions {

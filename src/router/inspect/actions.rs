@@ -1,8 +1,8 @@
 //! Operator actions: closes connections and ends sessions.
 
-use super::super::{Router, RouterThread};
+use super::super::{Router, RouterThread, sessions::SlotState};
 use crate::{
-    session::{ByAdministrator, CloseReason, Expiry},
+    session::{ByAdministrator, CloseReason, Expiry, Stored},
     types::ClientId,
 };
 
@@ -53,6 +53,29 @@ impl Router {
                 Some(false) => {}
             }
         }
+    }
+
+    /// Forgets all messages that wait for a client, but for those that it may not receive now: how many, and when that
+    /// is durable. What it was sent and has not acknowledged stays. `None`: there is no session of that name, or a
+    /// client within this process has it.
+    pub fn clear_queue(&self, local: &mut RouterThread, client: &ClientId) -> Option<(usize, Stored)> {
+        let slot = self.sessions.get(client)?;
+        let mut state = slot.lock();
+        if state.ended || state.session.is_inside() {
+            return None;
+        }
+        let mut turn = self.turn(local);
+        let messages = state.session.forget_waiting(&mut turn.journal);
+        let stored = turn.journal.finish();
+        drop(turn);
+        // a full queue of a member of a group has room again
+        if let SlotState { shared: Some(shared), .. } = &mut *state
+            && shared.is_full()
+        {
+            shared.note_ready(&slot);
+        }
+        drop(state);
+        Some((messages, stored))
     }
 
     /// Closes the connection of a client, and with `ends` also its session. Returns whether there was a connection.

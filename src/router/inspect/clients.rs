@@ -72,7 +72,7 @@ impl Router {
     pub fn queue(&self, client: &ClientId, limit: usize) -> Option<Vec<QueuedMessage>> {
         let slot = self.sessions.get(client)?;
         let waiting = slot.lock().session.waiting(limit);
-        Some(waiting.into_iter().map(QueuedMessage).collect())
+        Some(waiting.into_iter().map(|waiting| QueuedMessage::of(waiting, &self.sessions.moments)).collect())
     }
 
     /// The messages in flight to a client, in the order of sending. `None`: there is no session with this identifier.

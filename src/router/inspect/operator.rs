@@ -8,7 +8,10 @@ use super::{
     super::{Router, RouterThread},
     actions::Ended,
 };
-use crate::{session::ByAdministrator, types::ClientId};
+use crate::{
+    session::{ByAdministrator, Stored},
+    types::ClientId,
+};
 
 /// Performs actions in a router from any thread, one at a time.
 pub struct Operator {
@@ -31,6 +34,11 @@ impl Operator {
     /// See [`Router::end_session`].
     pub fn end_session(&self, now: Instant, client: &ClientId, closed: &ByAdministrator) -> Ended {
         self.act(now, |router, thread| router.end_session(thread, client, closed))
+    }
+
+    /// See [`Router::clear_queue`].
+    pub fn clear_queue(&self, now: Instant, client: &ClientId) -> Option<(usize, Stored)> {
+        self.act(now, |router, thread| router.clear_queue(thread, client))
     }
 
     /// Performs an action, and wakes the connections that it affects.

@@ -6,7 +6,10 @@ use super::{
     super::{Record, Router},
     views::{Cursor, RetainedMessage},
 };
-use crate::topic::{TopicFilter, TopicName};
+use crate::{
+    session::Stored,
+    topic::{TopicFilter, TopicName},
+};
 
 /// Nodes of the tree that are visited with it locked once, for less than a millisecond.
 const NODES_A_STEP: u32 = 1_024;
@@ -33,7 +36,7 @@ impl Router {
     ) -> Option<Cursor> {
         if !filter.has_wildcard() {
             let found = self.retained.get(TopicName::from_valid(filter.as_str()));
-            let _only_one = found.map(|(message, own)| each(&RetainedMessage { message, own }));
+            let _only_one = found.map(|found| each(&RetainedMessage(found)));
             return None;
         }
         let mut from = u32::try_from(after.0).ok()?;
@@ -42,8 +45,8 @@ impl Router {
         loop {
             let nodes = left.min(NODES_A_STEP);
             let next = self.retained.scan(filter, from, nodes, &mut found);
-            for (place, message, own) in found.drain(..) {
-                if each(&RetainedMessage { message, own }).is_break() {
+            for (place, retained) in found.drain(..) {
+                if each(&RetainedMessage(retained)).is_break() {
                     return Some(Cursor(u64::from(place) + 1));
                 }
             }
@@ -55,9 +58,9 @@ impl Router {
         }
     }
 
-    /// Removes retained messages of clients behind `after` that match a filter, as if an empty message were published
-    /// to each topic without subscribers. About `budget` topics are visited.
-    pub fn remove_retained(&self, filter: &TopicFilter, after: Cursor, budget: usize) -> Removed {
+    /// Removes the retained messages behind `after` that a filter matches, of clients alone, as if each topic were sent
+    /// an empty one that nobody is subscribed to: about `budget` topics are looked at. Gives when it is durable, too.
+    pub fn remove_retained(&self, filter: &TopicFilter, after: Cursor, budget: usize) -> (Removed, Stored) {
         let mut found = Vec::new();
         let next = self.retained(filter, after, budget, &mut |retained| {
             if !retained.is_own() {
@@ -65,14 +68,14 @@ impl Router {
             }
             ControlFlow::Continue(())
         });
-        let mut messages = 0;
+        let (mut messages, mut stored) = (0, Stored::Done);
         for retained in found {
             let topic = retained.topic();
-            let _stored = self.retained.clear_this(topic, &retained.message, || {
+            stored = stored.and(self.retained.clear_this(topic, &retained.0.message, || {
                 messages += 1;
                 self.store(|| Record::RetainedCleared { topic: topic.as_str().into() })
-            });
+            }));
         }
-        Removed { messages, next }
+        (Removed { messages, next }, stored)
     }
 }

@@ -4,13 +4,14 @@ use std::time::{Duration, Instant};
 
 use super::super::{
     ports::PeerAddress,
-    sessions::{Flow, Moments, Presence, SlotState},
+    sessions::{Flow, Moments, Presence, SlotState, Tick},
+    subscriptions::FoundRetained,
 };
 use crate::{
     codec::Properties,
     session::{Drops, Holds, Message, Stage, StoredWill, WaitingMessage},
     topic::TopicName,
-    types::{ClientId, ProtocolVersion, QoS},
+    types::{ClientId, ProtocolVersion, QoS, UserName},
 };
 
 /// Where a walk continues. The default is the beginning.
@@ -171,7 +172,10 @@ impl<'a> WillView<'a> {
 
 /// A queued message of a client. It shares topic and payload with the broker.
 #[derive(Clone, Debug)]
-pub struct QueuedMessage(pub(super) WaitingMessage);
+pub struct QueuedMessage {
+    waiting: WaitingMessage,
+    since: Option<Instant>,
+}
 
 /// A message in flight to a client.
 #[derive(Clone, Debug)]
@@ -186,40 +190,47 @@ pub struct InFlightMessage {
 
 /// A retained message. It shares topic and payload with the broker.
 #[derive(Clone, Debug)]
-pub struct RetainedMessage {
-    pub(super) message: Message,
-    pub(super) own: bool,
-}
+pub struct RetainedMessage(pub(super) FoundRetained);
 
 impl QueuedMessage {
+    pub(super) fn of(waiting: WaitingMessage, moments: &Moments) -> Self {
+        let since = waiting.message.came_at().and_then(|moment| moments.at(Tick::of(moment)));
+        Self { waiting, since }
+    }
+
+    /// When it was published; `None`: before the broker's last start.
+    pub fn since(&self) -> Option<Instant> {
+        self.since
+    }
+
     /// The Topic Name.
     pub fn topic(&self) -> &TopicName {
-        self.0.message.topic()
+        self.waiting.message.topic()
     }
 
     /// The payload.
     pub fn payload(&self) -> &[u8] {
-        self.0.message.payload()
+        self.waiting.message.payload()
     }
 
     /// The publisher's properties, without Topic Alias and Message Expiry Interval.
     pub fn properties(&self) -> Properties<'_> {
-        self.0.message.extras().properties
+        self.waiting.message.extras().properties
     }
 
     /// The QoS of the delivery.
     pub fn qos(&self) -> QoS {
-        self.0.qos
+        self.waiting.qos
     }
 
     /// RETAIN of the delivery.
     pub fn retain(&self) -> bool {
-        self.0.retain
+        self.waiting.retain
     }
 
     /// When it expires.
     pub fn expires(&self) -> Option<Instant> {
-        self.0.message.expires()
+        self.waiting.message.expires()
     }
 }
 
@@ -247,31 +258,46 @@ impl InFlightMessage {
 impl RetainedMessage {
     /// The Topic Name.
     pub fn topic(&self) -> &TopicName {
-        self.message.topic()
+        self.0.message.topic()
     }
 
     /// The payload.
     pub fn payload(&self) -> &[u8] {
-        self.message.payload()
+        self.0.message.payload()
     }
 
     /// The publisher's properties, without Topic Alias and Message Expiry Interval.
     pub fn properties(&self) -> Properties<'_> {
-        self.message.extras().properties
+        self.0.message.extras().properties
     }
 
     /// The QoS of its PUBLISH.
     pub fn qos(&self) -> QoS {
-        self.message.qos()
+        self.0.message.qos()
     }
 
     /// When it expires.
     pub fn expires(&self) -> Option<Instant> {
-        self.message.expires()
+        self.0.message.expires()
+    }
+
+    /// When it was retained; `None`: by an earlier version of the broker, which did not note it.
+    pub fn since(&self) -> Option<Instant> {
+        self.0.by.at
+    }
+
+    /// The client that published it, also by its Will; `None`: the broker itself, or it is not known.
+    pub fn publisher(&self) -> Option<&ClientId> {
+        self.0.by.publisher.as_ref().map(|publisher| &publisher.client)
+    }
+
+    /// The user of that client.
+    pub fn user(&self) -> Option<&str> {
+        self.0.by.publisher.as_ref()?.user.as_ref().map(UserName::as_str)
     }
 
     /// Is it the broker's own message, in `$SYS`?
     pub fn is_own(&self) -> bool {
-        self.own
+        self.0.own
     }
 }

@@ -380,6 +380,8 @@ pub struct RestoredRetained {
     pub message: Message,
     /// When it was retained, in milliseconds since 1970; `None`: unknown, from an earlier version.
     pub time: Option<u64>,
+    /// The same by the clock of this process, as far as that goes back.
+    pub at: Option<Instant>,
     /// The publisher.
     pub publisher: Option<Publisher>,
 }

@@ -7,7 +7,7 @@ use super::{
         Router, RouterThread, SysPublish,
         ports::{Authorize, Condition, DropReason, Publisher, Record, Store},
         sessions::{Access, GroupRef},
-        subscriptions::{Matched, RetainedBounds, Target},
+        subscriptions::{Matched, RetainedBounds, RetainedBy, Target},
         thread::{Action, Copies, Recorder, Refused, WHOLE_FANOUT, WHOLE_MATCH},
     },
     delivering::{Delivering, hand_over},
@@ -247,7 +247,9 @@ impl Router {
         let no_memory = local.observers.refuses(Refused::Newcomers);
         let messages = if no_memory { 0 } else { limits.max_retained_messages };
         let bounds = RetainedBounds { messages, bytes: limits.max_retained_bytes };
-        match self.retained.set(topic, message.clone(), bounds, || {
+        let by = RetainedBy { at: Some(local.observers.now), publisher: local.publisher(outgoing) };
+        message.note_when_it_came(|| Some(local.observers.moment().number()));
+        match self.retained.set(topic, (message.clone(), by), bounds, || {
             self.store(|| Record::Retained { message: message.clone(), publisher: publisher_of(outgoing) })
         }) {
             Ok(stored) => stored,
@@ -263,7 +265,7 @@ impl Router {
     pub(crate) fn publish_own(&self, local: &mut RouterThread, topic: &TopicName, payload: &[u8]) {
         let outgoing = Outgoing::new(topic, payload, QoS::AtMostOnce).with_retain(true);
         local.observers.published(&outgoing);
-        self.retained.set_own(outgoing.message().clone());
+        self.retained.set_own(outgoing.message().clone(), local.observers.now);
         // in one step: a long match delays only the broker's own work
         if let Some(matched) = self.matching(local, topic, false) {
             // QoS 0: nothing waits for the store

@@ -5,7 +5,10 @@ use std::{
     collections::{BTreeMap, VecDeque},
     hash::BuildHasher,
     num::NonZeroU64,
-    sync::atomic::{AtomicU64, AtomicUsize, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
     time::Instant,
 };
 
@@ -40,7 +43,7 @@ pub(crate) struct Sessions {
     ended_by: AtomicU64,
     connected: AtomicUsize,
     connected_maximum: AtomicUsize,
-    pub(crate) moments: Moments,
+    pub(crate) moments: Arc<Moments>,
     /// For Client Identifiers of clients that send none.
     names: RandomState,
     /// The owners of sessions.
@@ -68,7 +71,7 @@ impl Default for Sessions {
             ended_by: AtomicU64::new(0),
             connected: AtomicUsize::new(0),
             connected_maximum: AtomicUsize::new(0),
-            moments: Moments::default(),
+            moments: Arc::default(),
             names: RandomState::default(),
             owners: Owners::default(),
         }

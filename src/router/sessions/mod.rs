@@ -31,7 +31,7 @@ pub(crate) use map::{Expired, Sessions};
 pub use owners::SHARE_AT_LEAST;
 pub(crate) use permissions::{Permissions, Version};
 pub use presence::Flow;
-pub(crate) use presence::{Moments, Presence};
+pub(crate) use presence::{Moments, Presence, Tick};
 pub(crate) use rights::Access;
 pub(crate) use slot::SlotState;
 pub use slot::{ConnectionId, SlotRef};

@@ -94,6 +94,18 @@ impl Moments {
     }
 }
 
+impl Tick {
+    /// As a number.
+    pub(crate) fn number(self) -> u32 {
+        self.0
+    }
+
+    /// The one with that number.
+    pub(crate) fn of(number: u32) -> Self {
+        Self(number)
+    }
+}
+
 impl Presence {
     /// For a new connection.
     pub(crate) fn new(now: Tick, peer: Peer, keep_alive: u16, user: Option<UserName>) -> Self {

@@ -16,5 +16,5 @@ mod tests;
 
 pub use matches::Matched;
 pub(crate) use matches::{MatchCache, Matching, Target};
-pub(crate) use retained::{Present, RetainedBounds, RetainedStore};
+pub(crate) use retained::{FoundRetained, Present, RetainedBounds, RetainedBy, RetainedStore};
 pub(crate) use table::{Changes, Subscriptions};

@@ -1,9 +1,10 @@
 //! [`RetainedStore`]: the retained messages (MQTT 3.1.1 section 3.3.1.3), within limits.
 
-use std::{collections::BTreeMap, ops::ControlFlow, time::Instant};
+use std::{collections::BTreeMap, ops::ControlFlow, sync::Arc, time::Instant};
 
 use parking_lot::{RwLock, RwLockUpgradableReadGuard};
 
+use super::super::ports::Publisher;
 use crate::{
     session::{Message, Stored},
     topic::{Place, RetainedTree, Steps, TopicFilter, TopicName, Walked},
@@ -38,8 +39,27 @@ struct Size {
 
 struct Retained {
     message: Message,
+    by: RetainedBy,
     /// Twice its number, which rises with each retained message; plus one if it is the broker's own (`$SYS`).
     number_and_own: u64,
+}
+
+/// When a message was retained, and who published it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct RetainedBy {
+    /// `None`: by an earlier version, which did not note it.
+    pub(crate) at: Option<Instant>,
+    /// `None`: the broker itself.
+    pub(crate) publisher: Option<Arc<Publisher>>,
+}
+
+/// A retained message that was looked up.
+#[derive(Clone, Debug)]
+pub(crate) struct FoundRetained {
+    pub(crate) message: Message,
+    pub(crate) by: RetainedBy,
+    /// It is the broker's own.
+    pub(crate) own: bool,
 }
 
 /// The retained messages at one time.
@@ -82,13 +102,13 @@ impl RetainedStore {
     pub(crate) fn set(
         &self,
         topic: &TopicName,
-        message: Message,
+        (message, by): (Message, RetainedBy),
         bounds: RetainedBounds,
         record: impl FnOnce() -> Stored,
     ) -> Result<Stored, Full> {
         let mut inner = self.inner.write();
         let (expires, listed) = (message.expires(), message.clone());
-        let new = Retained::new(message, inner.changes + 1, false);
+        let new = Retained::new(message, by, inner.changes + 1, false);
         let size = new.size_if(true);
         let Inner { clients, own_topics, .. } = *inner;
         let mut fits = true;
@@ -115,15 +135,15 @@ impl RetainedStore {
     }
 
     /// Adds a message from the store, without limits.
-    pub(crate) fn restore(&self, message: Message) {
-        self.inner.write().insert(message, false);
+    pub(crate) fn restore(&self, message: Message, by: RetainedBy) {
+        self.inner.write().insert(message, by, false);
     }
 
     /// Retains a message of the broker itself, without limits.
-    pub(crate) fn set_own(&self, message: Message) {
+    pub(crate) fn set_own(&self, message: Message, at: Instant) {
         let mut inner = self.inner.write();
         let before = inner.tree.memory();
-        let replaced = inner.insert(message, true);
+        let replaced = inner.insert(message, RetainedBy { at: Some(at), publisher: None }, true);
         inner.own_topics += inner.tree.memory() - before;
         drop(inner);
         drop(replaced);
@@ -153,24 +173,23 @@ impl RetainedStore {
         stored
     }
 
-    /// The message of a topic. `true`: it is the broker's own.
-    pub(crate) fn get(&self, topic: &TopicName) -> Option<(Message, bool)> {
-        let inner = self.inner.read();
-        inner.tree.get(topic).map(|retained| (retained.message.clone(), retained.is_own()))
+    /// The message of a topic.
+    pub(crate) fn get(&self, topic: &TopicName) -> Option<FoundRetained> {
+        self.inner.read().tree.get(topic).map(Retained::found)
     }
 
-    /// Finds the messages that match a filter, among the next `most` places from `from` on, with their places and
-    /// whether they are the broker's own. Returns the place to continue from. `None`: there are no more.
+    /// Finds those that a filter matches in the places from `from` on, of which `most` are looked at: each with its
+    /// place. Gives the place to go on from; `None`: there are no more.
     pub(crate) fn scan(
         &self,
         filter: &TopicFilter,
         from: u32,
         most: u32,
-        found: &mut Vec<(u32, Message, bool)>,
+        found: &mut Vec<(u32, FoundRetained)>,
     ) -> Option<u32> {
         self.inner.read().tree.scan(from, most, |place, retained| {
             if filter.matches(retained.message.topic()) {
-                found.push((place, retained.message.clone(), retained.is_own()));
+                found.push((place, retained.found()));
             }
         })
     }
@@ -265,9 +284,9 @@ impl RetainedStore {
 
 impl Inner {
     /// Returns the previous message.
-    fn insert(&mut self, message: Message, own: bool) -> Option<Retained> {
+    fn insert(&mut self, message: Message, by: RetainedBy, own: bool) -> Option<Retained> {
         self.changes += 1;
-        let new = Retained::new(message.clone(), self.changes, own);
+        let new = Retained::new(message.clone(), by, self.changes, own);
         let (all, clients) = (new.size_if(true), new.size_if(!own));
         let replaced = self.tree.insert(message.topic(), new);
         self.account(all, clients, replaced.as_ref());
@@ -300,8 +319,12 @@ impl Inner {
 }
 
 impl Retained {
-    fn new(message: Message, number: u64, own: bool) -> Self {
-        Self { message, number_and_own: number << 1 | u64::from(own) }
+    fn new(message: Message, by: RetainedBy, number: u64, own: bool) -> Self {
+        Self { message, by, number_and_own: number << 1 | u64::from(own) }
+    }
+
+    fn found(&self) -> FoundRetained {
+        FoundRetained { message: self.message.clone(), by: self.by.clone(), own: self.is_own() }
     }
 
     fn number(&self) -> u64 {
@@ -357,7 +380,8 @@ mod tests {
     }
 
     fn set(store: &RetainedStore, topic: &str, expires: Option<Instant>) -> Result<Stored, Full> {
-        store.set(TopicName::new(topic).unwrap(), message(topic, expires), BOUNDS, || Stored::Done)
+        let retained = (message(topic, expires), RetainedBy::default());
+        store.set(TopicName::new(topic).unwrap(), retained, BOUNDS, || Stored::Done)
     }
 
     fn removed(store: &RetainedStore, now: Instant, most: usize) -> Vec<String> {
@@ -393,7 +417,7 @@ mod tests {
         }
         assert!(set(&store, "stays", None).is_ok());
         let _ = store.clear(TopicName::new("cleared").unwrap(), |_| Stored::Done);
-        store.restore(message("from before", Some(now + 2 * SECOND)));
+        store.restore(message("from before", Some(now + 2 * SECOND)), RetainedBy::default());
         assert_eq!(removed(&store, now + SECOND, 9), [""; 0]);
         assert_eq!(removed(&store, now + 3 * SECOND, 9), ["replaced", "from before"]);
         assert_eq!(store.size().0, 1);

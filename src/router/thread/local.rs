@@ -11,8 +11,8 @@ use std::{
 use super::{
     super::{
         QueuedCopy, RouterLimits,
-        ports::{DropReason, Event, EventKinds, Observe, caught},
-        sessions::Access,
+        ports::{DropReason, Event, EventKinds, Observe, Publisher, caught},
+        sessions::{Access, Moments, Tick},
         subscriptions::MatchCache,
     },
     connections::LoginMethod,
@@ -48,6 +48,8 @@ pub struct RouterThread {
     /// `None` while a PUBLISH with properties is handled.
     pub(crate) properties: Option<Box<KnownProperties>>,
     pub(crate) sampler: Sampler,
+    /// The publisher of the last message that was retained: all of its retained messages share this.
+    publisher: Option<Arc<Publisher>>,
 }
 
 /// The receivers of events: the counters of this thread, the observers of the embedding program, and the log for
@@ -56,6 +58,7 @@ pub(crate) struct Observers {
     /// When this turn of the thread began.
     pub(crate) now: Instant,
     shard: Arc<Shard>,
+    moments: Arc<Moments>,
     others: Box<[Other]>,
     /// The kinds of events that the others want in this turn.
     wanted: EventKinds,
@@ -208,6 +211,11 @@ impl Observers {
         self.shard.add(count, n);
     }
 
+    /// When this turn began.
+    pub(crate) fn moment(&self) -> Tick {
+        self.moments.tick(self.now)
+    }
+
     /// Packets and messages of this thread.
     #[inline]
     pub(crate) fn traffic(&self) -> &Traffic {
@@ -291,7 +299,12 @@ impl Observers {
 }
 
 impl RouterThread {
-    pub(crate) fn new(limits: Arc<RouterLimits>, shard: Arc<Shard>, others: &[Arc<dyn Observe>], now: Instant) -> Self {
+    pub(crate) fn new(
+        limits: Arc<RouterLimits>,
+        (shard, moments): (Arc<Shard>, Arc<Moments>),
+        others: &[Arc<dyn Observe>],
+        now: Instant,
+    ) -> Self {
         let others = others.iter().map(|observe| Other { observe: observe.clone(), wants: EventKinds::NONE });
         let mut thread = Self {
             pool: BufPool::default(),
@@ -301,6 +314,7 @@ impl RouterThread {
             observers: Observers {
                 now,
                 shard,
+                moments,
                 others: others.collect(),
                 wanted: EventKinds::NONE,
                 told: Cell::default(),
@@ -314,9 +328,30 @@ impl RouterThread {
             publishes_wills: false,
             properties: Some(Box::default()),
             sampler: Sampler::default(),
+            publisher: None,
         };
         thread.observers.begin(now);
         thread
+    }
+
+    /// Who publishes this; `None`: the broker itself.
+    pub(crate) fn publisher(&mut self, outgoing: &Outgoing<'_>) -> Option<Arc<Publisher>> {
+        let client = outgoing.from?;
+        let is_same = |last: &&Arc<Publisher>| last.client == *client && last.user.as_ref() == outgoing.user;
+        if let Some(last) = self.publisher.as_ref().filter(is_same) {
+            return Some(last.clone());
+        }
+        Some(self.shared_publisher(Publisher { client: client.clone(), user: outgoing.user.cloned() }))
+    }
+
+    /// The same of one that is known.
+    pub(crate) fn shared_publisher(&mut self, publisher: Publisher) -> Arc<Publisher> {
+        if let Some(last) = self.publisher.as_ref().filter(|last| ***last == publisher) {
+            return last.clone();
+        }
+        let publisher = Arc::new(publisher);
+        self.publisher = Some(publisher.clone());
+        publisher
     }
 
     /// The limits in force.

@@ -103,6 +103,10 @@ impl Journal for Recorder<'_, '_> {
         self.store.map_or(CommitSeq(u64::MAX), |store| store.done())
     }
 
+    fn moment(&self) -> Option<u32> {
+        Some(self.observers.moment().number())
+    }
+
     fn queues_are_full(&self) -> bool {
         // only the sum includes what other threads subtracted
         self.observers.queues_are_full() && self.counters.sum_up_queued()
@@ -158,6 +162,10 @@ impl Journal for Coalescing<'_> {
         self.recorder.done()
     }
 
+    fn moment(&self) -> Option<u32> {
+        self.recorder.moment()
+    }
+
     fn queues_are_full(&self) -> bool {
         self.recorder.queues_are_full()
     }
@@ -169,6 +177,12 @@ impl Journal for Coalescing<'_> {
 }
 
 impl Coalescing<'_> {
+    /// Passes on what was noted: says when all that was told is durable.
+    pub(crate) fn finish(&mut self) -> Stored {
+        self.tell();
+        self.recorder.stored
+    }
+
     #[inline]
     fn tell(&mut self) {
         for place in &mut self.runs {

@@ -1,6 +1,7 @@
 //! [`Outbound`]: QoS 1 and 2 messages to one client: those in flight, in the order of sending, and the queue of those
 //! that wait for a place in the window (MQTT 3.1.1 sections 4.3, 4.4, 4.6).
 
+mod clear;
 mod cost;
 mod inside;
 mod look;

@@ -31,7 +31,7 @@ pub(crate) fn restored(index: &Index, age: u64, now: Instant) -> Restored {
     let sessions = index.sessions.iter().map(|(_, session)| restored_session(index, session, age)).collect();
     let retained = index.bodies.iter().filter(|(_, body)| body.flags.retained).map(|(slot, body)| {
         let (time, publisher) = index.origins.get(&slot).map_or((None, None), |o| (Some(o.time), o.publisher.clone()));
-        RestoredRetained { message: body.message.clone(), time, publisher }
+        RestoredRetained { message: body.message.clone(), time, at: None, publisher }
     });
     let wills = index.wills.iter().map(|(&number, kept)| RestoredWill {
         number,

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, ops::ControlFlow, time::Duration};
 
 use dunlin::{
-    ClientId, TopicFilter, TopicName,
+    ClientId, Config, TestClock, TopicFilter, TopicName,
     config::Limits,
     inspect::{ByAdministrator, Closed, Cursor, Ended, Flow, SESSIONS_A_STEP, Stage, Wanted},
     router::Count,
@@ -15,7 +15,7 @@ use crate::support::{
     five::{self, Five, Properties},
     publish_all,
     raw::{self, Connect, Message, connack, narrow, puback, pubrec, pubrel},
-    wait_until,
+    run, shut_down, wait_until,
 };
 
 fn id(name: &str) -> ClientId {
@@ -167,6 +167,73 @@ fn what_waits_and_what_is_in_flight_is_shown_in_its_order() {
 }
 
 #[test]
+fn a_queue_that_was_cleared_stays_cleared_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = TestClock::new();
+    let start = || Broker::with_clock(Config { data_dir: Some(dir.path().join("data")), ..config() }, clock.clone());
+    let broker = start();
+    let mut away = broker.begin("away");
+    away.subscribe(&[("t", 2)]);
+    let mut publisher = broker.client("publisher");
+    publisher.publish(Message::new("t", "sent").qos(1));
+    away.receive();
+    away.abort();
+    broker.wait_until_away("away");
+    for payload in ["one", "two"] {
+        publisher.publish(Message::new("t", payload).qos(1));
+    }
+    broker.turn(Duration::from_secs(60));
+    publisher.publish(Message::new("t", "three").qos(2));
+    let rows = |broker: &Broker| broker.server.queue(&id("away"), 9).expect("it has a session");
+    let ages: Vec<_> = rows(&broker).iter().map(|row| row.since().map(|since| clock.clock().now() - since)).collect();
+    assert_eq!(ages.iter().map(|age| age.expect("it is known").as_secs()).collect::<Vec<_>>(), [60, 60, 0]);
+    assert_eq!(run(broker.server.clear_queue(&id("away"))), Ok(Some(3)));
+    assert_eq!(run(broker.server.clear_queue(&id("nobody"))), Ok(None));
+    publisher.publish(Message::new("t", "later").qos(1));
+    assert_eq!(rows(&broker).len(), 1);
+    shut_down(broker.server);
+    let broker = start();
+    assert_eq!(
+        rows(&broker).iter().map(|row| (row.payload().to_vec(), row.since())).collect::<Vec<_>>(),
+        [(b"later".to_vec(), None)]
+    );
+    let mut client = broker.resume("away");
+    assert_eq!((client.take().text(), client.take().text()), ("sent", "later"), "what it was sent stays");
+}
+
+#[test]
+fn a_retained_message_says_who_published_it_and_when() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = TestClock::new();
+    let start = || Broker::with_clock(Config { data_dir: Some(dir.path().join("data")), ..config() }, clock.clone());
+    let shown = |broker: &Broker| {
+        let mut found = Vec::new();
+        broker.server.retained(filter("r/+"), Cursor::default(), 9, &mut |row| {
+            let at = broker.server.wall_time(row.since().expect("it is noted"));
+            found.push((row.publisher().map(ToString::to_string), row.user().map(str::to_owned), at));
+            ControlFlow::Continue(())
+        });
+        found
+    };
+    let broker = start();
+    let mut ann = broker.connect(&Connect::new("lamp").user("ann", "x"), 0);
+    ann.publish(Message::new("r/1", "1").qos(1).retain());
+    let before = shown(&broker);
+    let (publisher, user, at) = before[0].clone();
+    assert_eq!((publisher.as_deref(), user.as_deref()), (Some("lamp"), Some("ann")));
+    shut_down(broker.server);
+    let broker = start();
+    let (publisher, user, later) = shown(&broker)[0].clone();
+    assert_eq!((publisher.as_deref(), user.as_deref()), (Some("lamp"), Some("ann")));
+    let apart = later.duration_since(at).unwrap_or_else(|error| error.duration());
+    assert!(apart < Duration::from_secs(1), "{apart:?}");
+    // what is removed is so for good
+    assert_eq!(run(broker.server.remove_retained(filter("#"), Cursor::default(), 9)).map(|r| r.messages), Ok(1));
+    shut_down(broker.server);
+    assert!(shown(&start()).is_empty());
+}
+
+#[test]
 fn subscriptions_and_those_who_get_a_topic_are_shown() {
     let broker = Broker::new(config());
     let mut a = broker.begin("a");
@@ -220,7 +287,7 @@ fn retained_messages_are_shown_and_removed_in_steps() {
     assert_eq!(one, None);
     let (mut removed, mut next) = (0, Some(Cursor::default()));
     while let Some(after) = next {
-        let step = broker.server.remove_retained(filter("r/0/#"), after, 16);
+        let step = run(broker.server.remove_retained(filter("r/0/#"), after, 16)).expect("nothing has to be kept");
         removed += step.messages;
         next = step.next;
     }
