@@ -1,9 +1,9 @@
-//! A message that is kept, made from the frame that it came in.
+//! Tests of a message that is stored, made from the frame in which it arrived.
 
 use super::*;
 use crate::codec::{Cut, Properties, PropertiesBuf, PropertyId, PropertyValue};
 
-/// The properties of a PUBLISH: `None` is the one that each message says anew.
+/// The properties of a PUBLISH; `None` stands for the one that differs in each message.
 fn properties(all: &[Option<(&str, &str)>]) -> PropertiesBuf {
     let mut buffer = PropertiesBuf::default();
     for one in all {
@@ -62,7 +62,7 @@ fn the_shared_form_of_a_frame_is_that_of_its_parts() {
     }
 }
 
-/// What a subscriber is sent that gets the message at this QoS, with this Packet Identifier.
+/// The bytes for a subscriber that receives the message at this QoS, with this Packet Identifier.
 fn sent(outgoing: &Outgoing<'_>, version: ProtocolVersion, how: How<'_>, now: Instant) -> Vec<u8> {
     let (mut session, mut pool) = (Session::new("s".into(), Expiry::Never, None), BufPool::default());
     let mut turn = Turn { now, limits: &LIMITS, pool: &mut pool, journal: () };
@@ -103,14 +103,14 @@ fn a_fan_out_to_both_versions_encodes_once_for_each() {
                     let mut bytes = Vec::new();
                     codec::encode(to, &Packet::Publish(expected), &mut bytes).unwrap();
                     assert_eq!(got, bytes, "{of_publisher} to {to:?} at {qos:?}");
-                    // of the version that the publisher does not speak, there is one
+                    // there is one message for the version that the publisher does not speak
                     let translated = outgoing.translated();
                     assert!(made.is_none() || made == translated, "it was made again");
                     made = translated;
                 }
             }
             assert!(made.is_some());
-            // with an end of its own it is another message
+            // with an expiry of its own it is another message
             let ends = outgoing.expiring(expires.unwrap());
             assert_eq!(ends.translated(), None);
         }

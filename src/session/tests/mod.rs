@@ -1,4 +1,4 @@
-//! What holds for a session whatever the link does, and the corners that chance would not find.
+//! Properties of a session under any behaviour of the link, and corner cases that random tests would not find.
 
 mod five;
 mod message;
@@ -15,7 +15,7 @@ use super::*;
 use crate::topic::TopicName;
 use pair::{Pair, decode, frames, frames_of};
 
-// ---- whatever happens ----
+// ---- random histories ----
 
 #[derive(Clone, Copy, Debug)]
 enum Step {
@@ -34,7 +34,7 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     let topic = || 0..3usize;
     let qos = || prop_oneof![Just(QoS::AtMostOnce), Just(QoS::AtLeastOnce), Just(QoS::ExactlyOnce)];
-    // the last is large enough to be written from where it is
+    // the largest payload is large enough to be written from its place
     let padding = || prop_oneof![20 => 0..20usize, 2 => Just(300), 1 => Just(LARGE_PAYLOAD)];
     prop_oneof![
         12 => (topic(), qos(), padding()).prop_map(|(t, q, p)| Step::Deliver(t, q, p)),
@@ -95,9 +95,9 @@ proptest! {
     }
 }
 
-// ---- one end alone ----
+// ---- single cases ----
 
-/// Messages and bytes that wait or are in flight.
+/// Messages and bytes that are queued or in flight.
 fn backlog(session: &Session) -> (usize, usize) {
     let Backlog { messages, bytes, .. } = session.backlog();
     (messages, bytes)
@@ -113,7 +113,7 @@ const LIMITS: SessionLimits = SessionLimits {
     max_outbound_bytes: 1 << 20,
 };
 
-/// Remembers what it is told; nothing is kept.
+/// Records what it is told; nothing is stored.
 #[derive(Default)]
 struct Told {
     /// QoS and bytes of payload.
@@ -139,14 +139,14 @@ impl Journal for Told {
     }
 }
 
-/// A session and what it is driven with.
+/// A session and its environment.
 struct End {
     session: Session,
     limits: SessionLimits,
     pool: BufPool,
 }
 
-/// The turn of a session that is driven with these.
+/// A turn of a session in this environment.
 fn turn<'a, J: Journal>(limits: &'a SessionLimits, pool: &'a mut BufPool, journal: J) -> Turn<'a, J> {
     Turn { now: Instant::now(), limits, pool, journal }
 }
@@ -161,7 +161,7 @@ impl End {
         Self { session: Session::new("c".into(), Expiry::Never, None), limits, pool: BufPool::default() }
     }
 
-    /// The packets that are sent at once.
+    /// The packets that are sent at once after the connect.
     fn attach(&mut self) -> Vec<Vec<u8>> {
         let (session, mut turn) = self.parts();
         session.attach(&Welcome::plain(ProtocolVersion::V311, true), None, &mut turn);
@@ -183,7 +183,7 @@ impl End {
         session.deliver(&outgoing, How::from(qos), &mut turn)
     }
 
-    /// The payloads that a delivery of this one pushed out of the queue.
+    /// The payloads that the delivery of this one dropped from the queue.
     fn dropped(&mut self, payload: &str) -> Vec<String> {
         let outgoing = Outgoing::new(TopicName::new("t").unwrap(), payload.as_bytes(), QoS::AtLeastOnce);
         let mut turn = turn(&self.limits, &mut self.pool, Told::default());
@@ -196,7 +196,7 @@ impl End {
         }
     }
 
-    /// What is to be published is published.
+    /// Handles a packet. A message to be published counts as published.
     fn handle<'a>(&mut self, packet: Packet<'a>) -> Result<Action<'a>, ProtocolError> {
         let (session, mut turn) = self.parts();
         let action = session.handle_packet(packet, &mut turn);
@@ -222,7 +222,7 @@ impl End {
         sent
     }
 
-    /// The client comes, and acknowledges messages of QoS 1 until no more come: their payloads.
+    /// The client connects, and acknowledges messages of QoS 1 until no more arrive. Returns their payloads.
     fn all_messages(&mut self) -> Vec<String> {
         let (session, mut turn) = self.parts();
         session.attach(&Welcome::plain(ProtocolVersion::V311, true), None, &mut turn);
@@ -240,7 +240,7 @@ impl End {
         }
     }
 
-    /// The identifiers and payloads of the messages that are sent.
+    /// The identifiers and payloads of the sent messages.
     fn messages(&mut self) -> Vec<(u16, Vec<u8>)> {
         let sent = self.sent();
         let messages = sent.iter().filter_map(|frame| match decode(frame) {
@@ -267,7 +267,7 @@ fn publish(packet_id: u16, payload: &[u8]) -> Packet<'_> {
     })
 }
 
-/// What an action is, in short.
+/// A short text for an action.
 fn name(action: Result<Action<'_>, ProtocolError>) -> String {
     match action {
         Ok(Action::None) => "none".into(),
@@ -296,7 +296,7 @@ fn identifiers_wrap_around_a_message_that_is_never_acknowledged() {
         assert_eq!(name(end.handle(Packet::Puback(id(expected).into()))), "none");
     }
     assert_eq!(backlog(&end.session), (1, 0));
-    // it comes first, and under its identifier, when the client is back
+    // it is sent first, with its identifier, when the client reconnects
     assert!(matches!(end.deliver(b"new", QoS::AtLeastOnce), Delivery::Sent));
     end.detach();
     let again = end.attach();
@@ -324,11 +324,11 @@ fn what_is_still_being_published_is_neither_acknowledged_nor_published_again() {
     end.detach();
     end.attach();
     assert_eq!(receive(&mut end), Err(ProtocolError::StillPublishing));
-    // it was refused: the next is the first
+    // it was refused: the next one is the first
     end.session.refuse(id(7));
     assert_eq!(name(end.handle(publish(7, b"x"))), "publish 7");
     assert_eq!(name(end.handle(publish(7, b"x"))), "repeated 7");
-    // what was published stays so
+    // a published message stays published
     end.session.refuse(id(7));
     assert_eq!(name(end.handle(publish(7, b"x"))), "repeated 7");
 }
@@ -339,14 +339,14 @@ fn a_window_of_all_identifiers_uses_each_once() {
     end.attach();
     for packet_id in 1..=65_535 {
         assert!(matches!(end.deliver(b"", QoS::ExactlyOnce), Delivery::Sent));
-        // in flight still, and a sign that the client takes messages
+        // still in flight, and a sign that the client accepts messages
         assert_eq!(name(end.handle(Packet::Pubrec(id(packet_id).into()))), format!("release {packet_id}"));
     }
     assert_eq!(end.dropped("waits"), [""; 0]);
     let mut ids: Vec<u16> = end.messages().into_iter().map(|(id, _)| id).collect();
     ids.sort_unstable();
     assert!(ids.into_iter().eq(1..=65_535));
-    // the one identifier that is free is the one that is used
+    // the only free identifier is used
     assert_eq!(name(end.handle(Packet::Pubcomp(id(40_000).into()))), "none");
     assert_eq!(end.messages(), [(40_000, b"waits".to_vec())]);
 }
@@ -365,7 +365,7 @@ fn the_window_opens_to_a_client_that_acknowledges() {
         sent += end.messages().len();
         assert_eq!(sent, if n < 20 { 20 + usize::from(n) } else { 50 }, "after {n} acknowledgements");
     }
-    // for its next connection it begins anew
+    // the next connection begins anew
     (0..50).for_each(|_| _ = end.deliver(b"", QoS::AtLeastOnce));
     end.detach();
     assert_eq!(end.attach().len(), 1 + 30, "CONNACK, and what was in flight is sent again");
@@ -395,7 +395,7 @@ fn a_full_queue_drops_by_count_and_by_bytes_as_configured() {
         }
         assert_eq!(backlog(&end.session), (left.len(), left.iter().map(|l| l.len() + 1).sum()));
     }
-    // to the byte
+    // exact to the byte
     let mut end = End::new(LIMITS);
     assert_eq!(end.dropped(&"x".repeat(99)), [""; 0]);
     assert_eq!(end.dropped(""), [""]);
@@ -412,7 +412,7 @@ fn acknowledgements_fit_the_message_or_end_the_connection() {
         (Packet::Pubcomp(id(1).into()), "error: WrongAcknowledgement(1)"),
         (Packet::Puback(id(2).into()), "error: WrongAcknowledgement(2)"),
         (Packet::Pubcomp(id(2).into()), "error: WrongAcknowledgement(2)"),
-        // of what is not in flight: after a lost session that is no error
+        // not in flight: not an error after a lost session
         (Packet::Puback(id(3).into()), "none"),
         (Packet::Pubrec(id(3).into()), "release 3"),
         (Packet::Pubcomp(id(65_535).into()), "none"),
@@ -453,19 +453,19 @@ fn qos_2_from_the_client_is_taken_once_and_waits_beyond_the_window() {
             (publish(2, b""), "publish 2"),
             (publish(3, b""), "defer 3"),
             (publish(4, b""), "defer 4"),
-            // no PUBREC for what waits, however often it comes
+            // no PUBREC for a waiting message, however often it arrives
             (publish(3, b""), "none"),
             (publish(2, b""), "repeated 2"),
             // not taken yet: its release frees no place
             (pubrel(3), "complete 3"),
             (pubrel(2), "complete 2, publish 3"),
             (publish(3, b""), "repeated 3"),
-            // the identifier is free again, its message a new one, behind those that wait
+            // the identifier is free again; its message is a new one, after the waiting ones
             (publish(2, b""), "defer 2"),
             (pubrel(2), "complete 2"),
         ],
     );
-    // what was taken stays taken over a reconnect; what waited is the client's to send again
+    // taken messages stay taken over a reconnect; the client sends waiting ones again
     end.detach();
     end.attach();
     steps(
@@ -527,7 +527,7 @@ fn what_waits_keeps_its_turn_when_the_window_grows() {
     let message = Message::new(TopicName::new("t").unwrap(), b"", QoS::ExactlyOnce);
     assert_eq!(name(end.handle(publish(2, b""))), "defer 2");
     end.defer(Deferred { packet_id: id(2), retain: false, message }).unwrap();
-    // the configuration was read again
+    // after a reload
     end.limits.max_inflight_in = 10;
     assert_eq!(name(end.handle(publish(3, b""))), "defer 3");
     assert_eq!(name(end.handle(Packet::Pubrel(id(1).into()))), "complete 1, publish 2");

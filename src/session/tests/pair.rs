@@ -1,6 +1,5 @@
-//! The broker's end and a client's end of one session, and between them a link that may break after any packet and lose
-//! what was on its way. [`Pair`] mirrors from the outside what the session has to be doing, and compares after each
-//! step.
+//! The broker's side and a client's side of one session, and a link between them that may break after any packet and
+//! lose packets. [`Pair`] has a model of the session's state, and compares after each step.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -10,10 +9,10 @@ use crate::{
     topic::TopicName,
 };
 
-/// Topics that messages go to.
+/// Topics of messages.
 const TOPICS: [&str; 3] = ["a", "b/c", "d"];
 
-/// A message is known by its number, which its payload begins with.
+/// The number of a message, with which its payload begins.
 pub(super) type Number = u32;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -36,7 +35,7 @@ struct Flight {
     released: bool,
 }
 
-/// What the client has received or the broker has published: number, topic, QoS.
+/// Messages that the client received or the broker published: number, topic, QoS.
 type Log = Vec<(Number, usize, QoS)>;
 
 /// A message of the client that is not completed.
@@ -53,9 +52,9 @@ pub(super) struct Pair {
     pub limits: SessionLimits,
     pool: BufPool,
     numbers: Number,
-    /// The socket takes nothing: this many bytes of what was taken before are unwritten.
+    /// The socket accepts nothing: this many bytes of earlier output are unwritten.
     blocked: usize,
-    // the session, as it has to be
+    // the expected state of the session
     queue: VecDeque<Waiting>,
     inflight: VecDeque<Flight>,
     /// QoS 2 messages of the client that were published and not released.
@@ -63,7 +62,7 @@ pub(super) struct Pair {
     published: Log,
     delivered: Log,
     dropped: BTreeSet<Number>,
-    // the link, a packet each
+    // the link, packet by packet
     to_client: VecDeque<Vec<u8>>,
     to_broker: VecDeque<Vec<u8>>,
     // the client
@@ -76,7 +75,7 @@ pub(super) struct Pair {
 }
 
 impl Pair {
-    /// A session that is connected.
+    /// A connected session.
     pub fn new(limits: SessionLimits) -> Self {
         let mut pair = Self {
             session: Session::new("c".into(), Expiry::Never, None),
@@ -108,9 +107,9 @@ impl Pair {
         self.numbers
     }
 
-    // ---- the broker: what the router and the connection do ----
+    // ---- the broker: the actions of router and connection ----
 
-    /// A message for the session.
+    /// Delivers a message to the session.
     pub fn deliver(&mut self, topic: usize, qos: QoS, padding: usize) {
         let number = self.next_number();
         let payload = payload(number, padding);
@@ -151,7 +150,7 @@ impl Pair {
         self.flush();
     }
 
-    /// The queue and its policy as the configuration describes them. What is dropped.
+    /// The queue and its policy as the configuration describes them. Returns the dropped messages.
     fn enqueue(&mut self, new: Waiting) -> Vec<Number> {
         let mut dropped = Vec::new();
         loop {
@@ -171,7 +170,7 @@ impl Pair {
         }
     }
 
-    /// Where in the queue the message is that a full one drops for `new`.
+    /// The position in a full queue of the message that is dropped for `new`.
     fn gives_way_to(&self, new: Waiting) -> Option<usize> {
         let counted = || self.queue.iter().enumerate().filter(|(_, w)| !w.retain);
         let oldest = counted().next().map(|(at, _)| at);
@@ -187,7 +186,7 @@ impl Pair {
         }
     }
 
-    /// A retained message of a new subscription.
+    /// Delivers a retained message of a new subscription.
     pub fn deliver_retained(&mut self, topic: usize, qos: QoS, padding: usize) {
         if !self.session.is_connected() {
             return;
@@ -262,7 +261,7 @@ impl Pair {
         }
     }
 
-    /// Messages that waited are on their way now.
+    /// Queued messages are being sent now.
     fn began(&mut self, moved: Vec<(QoS, usize)>) {
         for (qos, payload) in moved {
             let next = self.queue.pop_front().expect("only what waits can be sent");
@@ -275,11 +274,11 @@ impl Pair {
         }
     }
 
-    /// What the connection does at the end of a turn.
+    /// The end of a turn.
     fn flush(&mut self) {
         if self.session.is_connected() {
             self.session.set_writing(self.blocked);
-            // what the session gives at once is bounded: again, until there is no more
+            // the session returns a bounded amount at a time: repeat until there is no more
             while self.blocked == 0 {
                 let mut turn = turn(&self.limits, &mut self.pool, Told::default());
                 self.session.fill(&mut turn);
@@ -296,7 +295,7 @@ impl Pair {
         self.compare();
     }
 
-    /// Takes what is to be written, and learns from it which identifiers were given.
+    /// Takes the output, and learns the assigned identifiers from it.
     fn take(&mut self) -> Vec<Vec<u8>> {
         let Some(out) = self.session.take_out() else { return Vec::new() };
         let frames = frames(*out);
@@ -318,7 +317,7 @@ impl Pair {
         assert_eq!(backlog(&self.session), (self.queue.len() + self.inflight.len(), bytes));
     }
 
-    /// The socket takes nothing any more, with so many bytes unwritten; 0: it takes all.
+    /// The socket accepts no more, with this many bytes unwritten; 0: it accepts everything.
     pub fn block(&mut self, bytes: usize) {
         self.blocked = bytes;
         self.flush();
@@ -326,14 +325,14 @@ impl Pair {
 
     // ---- the link ----
 
-    /// Breaks, after so many more packets have arrived at the client and at the broker.
+    /// Breaks the link, after these many more packets have arrived at the client and at the broker.
     pub fn disconnect(&mut self, client_reads: usize, broker_reads: usize) {
         if !self.session.is_connected() {
             return;
         }
         (0..client_reads).for_each(|_| _ = self.client_reads());
         (0..broker_reads).for_each(|_| _ = self.broker_reads());
-        // lost, but their identifiers are given
+        // lost, but their identifiers are assigned
         self.take();
         self.session.detach(&mut turn(&self.limits, &mut self.pool, ()));
         if !self.limits.queue_qos0 {
@@ -348,7 +347,7 @@ impl Pair {
         self.compare();
     }
 
-    /// The client is back: both ends send again what they had in flight.
+    /// The client reconnects: both sides send their in-flight packets again.
     pub fn connect(&mut self) {
         if self.session.is_connected() {
             return;
@@ -360,7 +359,7 @@ impl Pair {
         self.began(sent);
         let mut frames = self.take();
         assert_eq!(frames[0], [0x20, 2, 1, 0], "CONNACK comes first");
-        // the rest as the socket takes it
+        // the rest as the socket accepts it
         loop {
             self.session.set_writing(0);
             let mut turn = turn(&self.limits, &mut self.pool, Told::default());
@@ -410,7 +409,7 @@ impl Pair {
         }
     }
 
-    /// The client sends one of the QoS 2 packets that it has not seen answered once more; or an acknowledgement.
+    /// The client repeats one of its unanswered QoS 2 packets, or an acknowledgement.
     pub fn client_repeats(&mut self, which: usize) {
         let again: Vec<_> = self.own.iter().filter(|o| o.qos == QoS::ExactlyOnce).collect();
         if which.is_multiple_of(2)
@@ -462,28 +461,28 @@ impl Pair {
         true
     }
 
-    /// One answer of the client leaves it.
+    /// The client sends one answer.
     pub fn client_answers(&mut self) -> bool {
         self.answers.pop_front().map(|answer| self.to_broker.push_back(answer)).is_some()
     }
 
     // ---- the end ----
 
-    /// Lets everything arrive, and checks what has become of each message.
+    /// Lets every packet arrive, and checks the fate of each message.
     pub fn finish(mut self) {
         self.connect();
         self.block(0);
         while self.client_reads() | self.client_answers() | self.broker_reads() {}
         assert_eq!(backlog(&self.session), (0, 0), "nothing waits when both ends have said everything");
         assert_eq!(self.taken.len() + self.unreleased.len() + self.own.len(), 0, "QoS 2 is completed at both ends");
-        // QoS 0 may be lost with the link, and not otherwise dropped than the session said
+        // QoS 0 messages may be lost with the link, but are only dropped if the session reported it
         let dropped = |n: Number| self.dropped.contains(&n);
         check(&self.delivered, &self.received, dropped, "to the client");
         check(&self.sent, &self.published, |_| false, "from the client");
     }
 }
 
-/// Each message often enough, not too often, and in order.
+/// Each message arrived often enough, not too often, and in order.
 fn check(sent: &Log, arrived: &Log, dropped: impl Fn(Number) -> bool, way: &str) {
     for message @ (number, _, qos) in sent {
         let times = arrived.iter().filter(|a| *a == message).count();
@@ -543,7 +542,7 @@ pub(super) fn decode(frame: &[u8]) -> Packet<'_> {
     }
 }
 
-/// The packets in a buffer, taken from it as a socket takes them.
+/// The packets in a buffer, taken like a socket does.
 pub(super) fn frames(out: OutBuf) -> Vec<Vec<u8>> {
     frames_of(out, ProtocolVersion::V311)
 }

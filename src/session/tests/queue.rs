@@ -1,11 +1,11 @@
-//! The queue alone: of each topic the newest message stays.
+//! The queue alone with the policy `keep-last`: the newest message of each topic stays.
 
 use std::collections::VecDeque;
 
 use super::*;
 use crate::session::queue::{Queue, Queued};
 
-/// A message that waits, as the queue has to have it.
+/// The expected state of a queued message.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Waiting {
     number: u64,
@@ -42,7 +42,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Where the one is that gives way to a new message of this topic.
+/// The position of the message that is dropped for a new one of this topic.
 fn gives_way(waiting: &VecDeque<Waiting>, topic: u8) -> Option<usize> {
     let all = || waiting.iter().enumerate();
     let is_outdated = |(at, w): &(usize, &Waiting)| all().any(|(later, x)| later > *at && x.topic == w.topic);
@@ -53,7 +53,7 @@ fn gives_way(waiting: &VecDeque<Waiting>, topic: u8) -> Option<usize> {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Whether it knows its topics or not, and whenever it learns or forgets them.
+    /// With and without an index of topics, and whenever the index is built or dropped.
     #[test]
     fn it_is_what_a_plain_list_is(full in 0..150u8, steps in vec(step(), 1..300)) {
         let first = (0..full).map(|n| Step::Push(n % 20, QoS::AtLeastOnce));
@@ -94,7 +94,7 @@ proptest! {
 }
 
 impl End {
-    /// The payloads that a delivery of `topic=payload` pushed out of the queue, each with its topic.
+    /// The payloads, each with its topic, that the delivery of `topic=payload` dropped from the queue.
     fn dropped_for(&mut self, message: &str) -> String {
         let (topic, payload) = message.split_once('=').unwrap();
         let outgoing = Outgoing::new(TopicName::new(topic).unwrap(), payload.as_bytes(), QoS::AtLeastOnce);
@@ -112,13 +112,13 @@ fn a_full_queue_keeps_the_newest_of_each_topic() {
     let limits = SessionLimits { queue_full: QueueFull::KeepLast, max_queued_messages: 4, ..LIMITS };
     let large = "x".repeat(60);
     for messages in [
-        // of the same topic, the oldest
+        // the oldest one of the same topic
         &[("a=1", ""), ("b=1", ""), ("a=2", ""), ("a=3", ""), ("a=4", "a=1"), ("b=2", "b=1")][..],
-        // of another topic, the oldest that is not the newest of its own
+        // the oldest one of another topic that is not the newest of its topic
         &[("a=1", ""), ("b=1", ""), ("b=2", ""), ("a=2", ""), ("c=1", "a=1"), ("d=1", "b=1")],
-        // each is the newest: the one that has waited longest
+        // each is the newest of its topic: the oldest one
         &[("a=1", ""), ("b=1", ""), ("c=1", ""), ("d=1", ""), ("e=1", "a=1"), ("c=2", "c=1"), ("f=1", "b=1")],
-        // as many as the bytes ask for, its own topic first; what is larger than the whole queue pushes nobody out
+        // as many as the bytes need, those of its own topic first; a message larger than the whole queue drops none
         &[("a=1", ""), ("b=1", ""), (&format!("b={large}"), ""), (&format!("b=y{large}"), &format!("b=1 b={large}"))],
         &[("a=1", ""), (&format!("a={large}{large}"), &format!("a={large}{large}")), ("a=2", "")],
     ] {
@@ -165,7 +165,7 @@ fn a_policy_that_changes_holds_for_what_waits_already() {
     assert_eq!(end.session.backlog().messages, 100);
 }
 
-/// Of topics `a` and `b` in turn.
+/// With messages of topics `a` and `b` in turn.
 fn with_two_topics(end: &mut End, count: usize) {
     for n in 0..count {
         let topic = if n % 2 == 0 { "a" } else { "b" };
@@ -208,7 +208,7 @@ fn what_is_skipped_is_the_first_to_go_when_the_queue_is_full() {
         assert_eq!(end.session.skip_unreadable(|_| true), 0);
         assert_eq!(end.all_messages(), ["1", "3", "5", "6", "7", "8", "9", "10", "11", "12"]);
     }
-    // those of QoS 0 that wait for a client which is away go where they are not kept
+    // queued QoS 0 messages of a client that is away are dropped if they are no longer queued
     let mut end = End::new(SessionLimits { queue_qos0: true, ..LIMITS });
     end.detach();
     assert!(matches!(end.deliver_to("a", b"0", QoS::AtMostOnce), Delivery::Queued));

@@ -1,9 +1,9 @@
-//! What is in flight when its client comes back.
+//! Messages in flight when the client reconnects.
 
 use super::*;
 
-/// A session of a client that is away: `count` messages of `size` bytes in flight, of which each third is released, and
-/// a message that waits behind them.
+/// A session of a client that is away: `count` messages of `size` bytes in flight, each third of them released, and a
+/// message that waits after them.
 fn with_inflight(count: u64, size: usize) -> Session {
     let message = |n: u64| Message::new(TopicName::new("t").unwrap(), &payload(n, size), QoS::ExactlyOnce);
     let state = |n: u64| match n {
@@ -34,7 +34,7 @@ fn payload(number: u64, size: usize) -> Vec<u8> {
 
 #[test]
 fn what_is_in_flight_is_sent_again_in_order_and_as_fast_as_the_socket_takes_it() {
-    // in one buffer with others, and written from where they are
+    // in one buffer with others, and written from their place
     for size in [1_000, LARGE_PAYLOAD] {
         const COUNT: u64 = 2_000;
         let mut end = End::new(SessionLimits { max_inflight_out: 5_000, max_outbound_bytes: 30_000, ..LIMITS });
@@ -54,7 +54,7 @@ fn what_is_in_flight_is_sent_again_in_order_and_as_fast_as_the_socket_takes_it()
             session.fill(&mut turn);
         }
         assert!(buffers > 30, "{buffers}");
-        // what waits behind it waits for a place in the window
+        // the queued message waits for a place in the window
         assert_eq!(sent.len() as u64, 1 + COUNT);
         for (frame, n) in sent[1..].iter().zip(1..) {
             match decode(frame) {
@@ -80,12 +80,12 @@ fn what_is_acknowledged_or_may_not_be_read_any_more_before_its_turn_is_not_sent_
     end.session = with_inflight(9, 1_000);
     let (session, mut turn) = end.parts();
     session.attach(&Welcome::plain(ProtocolVersion::V311, true), None, &mut turn);
-    // 1 and 2 are on their way; what the client had from the connection before, it may acknowledge at once
+    // 1 and 2 are being sent; the client may at once acknowledge messages of the earlier connection
     assert_eq!(name(end.handle(Packet::Pubrec(id(4).into()))), "release 4");
     assert_eq!(name(end.handle(Packet::Pubcomp(id(4).into()))), "none");
     assert_eq!(name(end.handle(Packet::Pubcomp(id(9).into()))), "none");
     let before = backlog(&end.session);
-    // 5, 7, 8 in flight and 10 in the queue; what was sent is not skipped
+    // 5, 7, 8 in flight and 10 in the queue; sent messages are not skipped
     assert_eq!((end.session.skip_unreadable(|_| false), end.session.skipped()), (4, 4));
     assert_eq!(backlog(&end.session), before);
     let mut ids = Vec::new();
@@ -103,10 +103,10 @@ fn what_is_acknowledged_or_may_not_be_read_any_more_before_its_turn_is_not_sent_
         session.fill(&mut turn);
     }
     assert_eq!(ids, [1, 2, 3, 6]);
-    // nothing is in front of a new message
+    // nothing precedes a new message
     assert!(matches!(end.deliver(b"new", QoS::AtLeastOnce), Delivery::Sent));
     assert_eq!(end.messages(), [(10, b"new".to_vec())]);
-    // the right is back: what was in flight is sent again as that, under its own identifiers, then what waited
+    // the right is back: messages in flight are sent again with their identifiers, then queued ones
     assert_eq!(end.session.skip_unreadable(|_| true), 0);
     let mut again = Vec::new();
     loop {

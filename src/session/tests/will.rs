@@ -1,4 +1,4 @@
-//! What is published of a Will.
+//! The published message of a Will.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! The broker's end: the session, and what router and connection do with it.
+//! The broker's side: the session, and the actions of router and connection.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,11 +18,11 @@ struct Told {
     /// How often it was sent.
     times: usize,
     gone: Option<Gone>,
-    /// It was not taken over: the client was away, or did not read.
+    /// It is not expected: the client was away, or did not read.
     lost: bool,
 }
 
-/// Keeps all changes, some time.
+/// A store that makes changes durable later.
 struct Kept {
     last: u64,
     done: u64,
@@ -50,20 +50,20 @@ pub(super) struct Broker {
     session: Session,
     limits: SessionLimits,
     pool: BufPool,
-    /// The last change, and the last that is durable.
+    /// The last change, and the last durable one.
     last: u64,
     done: u64,
     blocked: usize,
     pub(super) terms: Terms,
     messages: BTreeMap<Number, Told>,
-    /// PUBLISH packets of this connection that the client has not answered to their end.
+    /// PUBLISH packets of this connection without a final answer of the client.
     unanswered: BTreeSet<PacketId>,
     /// QoS 2 messages of the client that were published and not released.
     taken: BTreeSet<PacketId>,
-    /// How many of them there were when the client came.
+    /// Their number when the client connected.
     taken_before: usize,
     pub(super) published: Log,
-    /// What goes onto the link.
+    /// Packets for the link.
     pub(super) sent: Vec<Vec<u8>>,
     pub(super) full_windows: usize,
 }
@@ -98,7 +98,7 @@ impl Broker {
         self.blocked > 0
     }
 
-    /// Asks something of the session, and checks why it drops messages for it.
+    /// Calls the session, and checks the reasons for which it drops messages.
     fn with<R>(&mut self, now: Instant, ask: impl FnOnce(&mut Session, &mut Turn<'_, Kept>) -> R) -> R {
         let journal = Kept { last: self.last, done: self.done, gone: Vec::new() };
         let mut turn = Turn { now, limits: &self.limits, pool: &mut self.pool, journal };
@@ -118,7 +118,7 @@ impl Broker {
         result
     }
 
-    /// A message for the client, of a publisher of either version.
+    /// A message for the client, from a publisher of either version.
     pub(super) fn deliver_any(&mut self, random: &mut Random, now: Instant) {
         let number = self.messages.len() as Number + 1;
         let (topic, qos) = (random.below(TOPICS.len()), any_qos(random));
@@ -175,19 +175,19 @@ impl Broker {
         }
     }
 
-    /// What is recorded so far is durable.
+    /// All recorded changes are durable.
     pub(super) fn commit(&mut self, now: Instant) {
         self.done = self.last;
         self.flush(now);
     }
 
-    /// The socket takes nothing any more, with so many bytes unwritten; 0: it takes all.
+    /// The socket accepts no more, with this many bytes unwritten; 0: it accepts everything.
     pub(super) fn block(&mut self, bytes: usize, now: Instant) {
         self.blocked = if self.is_connected() { bytes } else { 0 };
         self.flush(now);
     }
 
-    /// What the connection does at the end of a turn.
+    /// The end of a turn.
     pub(super) fn flush(&mut self, now: Instant) {
         if !self.is_connected() {
             return;
@@ -208,7 +208,7 @@ impl Broker {
         }
     }
 
-    /// Checks a packet that is on its way.
+    /// Checks a packet that is being sent.
     fn emitted(&mut self, frame: &[u8], now: Instant) {
         let ClientSays { maximum_packet_size, receive_maximum, .. } = self.terms.says;
         assert!(frame.len() <= maximum_packet_size as usize, "{} bytes [MQTT-3.1.2-24]", frame.len());
@@ -219,7 +219,7 @@ impl Broker {
         let again = told.times > 0;
         assert_eq!(publish.dup, again, "DUP of {number}, which was sent {} times", told.times);
         told.times += 1;
-        // once it was sent, it is sent to its end
+        // a message that was sent once is completed
         let is_over = told.expires.is_some_and(|at| at <= now && told.came < now);
         assert!(again || !is_over, "{number} is over [MQTT-3.3.2-5]");
         let left = told.expires.map(|at| at.saturating_duration_since(now));
@@ -234,7 +234,7 @@ impl Broker {
         }
     }
 
-    // ---- the client comes and goes ----
+    // ---- the client connects and disconnects ----
 
     pub(super) fn attach(&mut self, terms: &Terms, now: Instant) {
         self.terms = *terms;
@@ -252,7 +252,7 @@ impl Broker {
     }
 
     pub(super) fn detach(&mut self, now: Instant) {
-        // what was not written is lost, but was sent as far as the session knows
+        // unwritten output is lost, but the session counts it as sent
         if let Some(out) = self.session.take_out() {
             frames_of(*out, ProtocolVersion::V5).iter().for_each(|frame| self.emitted(frame, now));
         }
@@ -344,10 +344,10 @@ impl Broker {
         } else {
             let last = self.last;
             let stored = if self.session.number().is_some() { Stored::By(CommitSeq(last)) } else { Stored::Done };
-            // nobody is there to wait for it
+            // no task waits for it
             let _ = self.with(now, |session, turn| session.received(id, stored, turn));
             self.taken.insert(id);
-            // a client that may send no more than it has sent before needs a place to begin with
+            // a client whose Receive Maximum is used up needs at least one place
             let window = self.limits.max_inflight_in.min(self.terms.server_receive_maximum.into());
             let window = window.max(self.taken_before + 1);
             assert!(self.taken.len() <= window, "{} taken of {window}", self.taken.len());
@@ -377,7 +377,7 @@ impl Broker {
         self.messages.iter().map(fate).collect()
     }
 
-    /// How many messages expired, and how many the client did not take.
+    /// The number of expired messages, and of messages that the client did not receive.
     pub(super) fn dropped(&self) -> (usize, usize) {
         let of = |why| self.messages.values().filter(|told| told.gone == Some(why)).count();
         (of(Gone::Expired), of(Gone::TooLarge))

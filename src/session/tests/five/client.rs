@@ -1,4 +1,4 @@
-//! The client's end.
+//! The client's side.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -13,12 +13,12 @@ struct Own {
     number: Number,
     topic: usize,
     qos: QoS,
-    /// Given when it is sent first.
+    /// Assigned at its first sending.
     id: Option<PacketId>,
     released: bool,
     /// Its PUBLISH or PUBREL was sent on this connection.
     is_sent: bool,
-    /// That was its PUBLISH: it takes a place of the server's Receive Maximum until it is completed.
+    /// It was its PUBLISH: it takes a place of the server's Receive Maximum until it is completed.
     takes_a_place: bool,
 }
 
@@ -28,9 +28,9 @@ pub(super) struct Client {
     /// QoS 2 messages received and not released.
     unreleased: BTreeMap<PacketId, Number>,
     pub(super) received: Log,
-    /// What the broker's Topic Aliases stand for.
+    /// The topics of the broker's Topic Aliases.
     aliases: BTreeMap<u16, usize>,
-    /// What those of the client stand for, from 1 on.
+    /// The topics of the client's aliases, from 1 on.
     own_aliases: Vec<Option<usize>>,
     receive_maximum: usize,
     own: VecDeque<Own>,
@@ -52,7 +52,7 @@ impl Client {
         for own in &mut self.own {
             (own.is_sent, own.takes_a_place) = (false, false);
         }
-        // one of QoS 0 that was not sent may be, one that was is gone
+        // an unsent message of QoS 0 may be sent later; a sent one is gone
     }
 
     pub(super) fn publish_any(&mut self, random: &mut Random) {
@@ -62,7 +62,7 @@ impl Client {
         self.own.push_back(Own { number, topic, qos, id, released, is_sent, takes_a_place });
     }
 
-    /// What the client sends by itself, in its order, as far as the server's Receive Maximum allows.
+    /// The packets that the client sends by itself, in order, as far as the server's Receive Maximum allows.
     pub(super) fn due(&mut self, random: &mut Random) -> Vec<Vec<u8>> {
         let mut due = Vec::new();
         let mut places = self.own.iter().filter(|own| own.takes_a_place).count();
@@ -146,10 +146,10 @@ impl Client {
         }
     }
 
-    /// `fates`: of the messages that it was sent.
+    /// `fates`: of the messages to the client.
     pub(super) fn expect_idle(&self, fates: &[(Number, usize, QoS, Fate)]) {
         assert_eq!(self.own.len(), 0, "all that the client sent is acknowledged");
-        // one that is larger than it takes by now is never released
+        // a message that is larger than the client accepts by now is never released
         let is_due = |number| fates.iter().any(|&(sent, .., fate)| sent == number && fate != Fate::DroppedLater);
         let unreleased: Vec<_> = self.unreleased.iter().filter(|&(_, &number)| is_due(number)).collect();
         assert_eq!(unreleased, [], "QoS 2 messages to the client are released");
@@ -183,7 +183,7 @@ fn publish(out: &mut Vec<u8>, own: &Own, dup: bool, aliases: &mut [Option<usize>
     codec::encode::encode(ProtocolVersion::V5, &Packet::Publish(publish), out).expect("a packet");
 }
 
-/// Messages that the client does not want.
+/// Messages that the client refuses.
 pub(super) fn refuses(number: Number, qos: QoS) -> bool {
     number % 8 == 5 && qos != QoS::AtMostOnce
 }

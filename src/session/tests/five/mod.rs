@@ -1,7 +1,7 @@
-//! The broker's end and a client's end of one session of MQTT 5, and between them a link: it breaks after any packet
-//! and loses what was on its way; it loses acknowledgements, brings packets twice, and acknowledgements in another
-//! order. What both say of Receive Maximum, Maximum Packet Size and Topic Aliases is another thing for each connection,
-//! and time passes by a clock that the history turns.
+//! The broker's side and a client's side of one session of MQTT 5, and a link between them. The link breaks after any
+//! packet and loses packets; it loses acknowledgements, repeats packets, and reorders acknowledgements. Each connection
+//! has other values of Receive Maximum, Maximum Packet Size and Topic Alias Maximum on both sides. Time passes by a
+//! clock that the history advances.
 //!
 //! A history follows from its seed, which is printed when one fails.
 
@@ -22,13 +22,13 @@ mod random;
 const HISTORIES: u64 = 4_000;
 const TOPICS: [&str; 4] = ["a", "sensors/b", "sensors/kitchen/c", "sensors/kitchen/d"];
 
-/// A message is known by its number, which its payload begins with.
+/// The number of a message, with which its payload begins.
 type Number = u32;
 
-/// What arrived: number, topic, QoS.
+/// The arrived messages: number, topic, QoS.
 type Log = Vec<(Number, usize, QoS)>;
 
-/// What both ends say of a connection when it begins.
+/// The limits that both sides announce at the beginning of a connection.
 #[derive(Clone, Copy, Debug)]
 struct Terms {
     says: ClientSays,
@@ -36,14 +36,14 @@ struct Terms {
     server_aliases: u16,
 }
 
-/// What becomes of the messages of one way.
+/// The fate of a message in one direction.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Fate {
-    /// It has to arrive as often as its QoS says.
+    /// It must arrive as often as its QoS demands.
     Arrives,
-    /// The receiver does not want it, and says so by an error.
+    /// The receiver refuses it with an error.
     Refused,
-    /// It is dropped before it was sent.
+    /// It is dropped before it is sent.
     Dropped,
     /// It is dropped, and may have arrived before.
     DroppedLater,
@@ -54,10 +54,10 @@ struct Pair {
     now: Instant,
     broker: Broker,
     client: Client,
-    // the link, a packet each
+    // the link, packet by packet
     to_client: VecDeque<Vec<u8>>,
     to_broker: VecDeque<Vec<u8>>,
-    /// It lost an acknowledgement: what that was for comes to its end with the next connection.
+    /// It lost an acknowledgement: the exchange is completed on the next connection.
     is_lossy: bool,
 }
 
@@ -71,7 +71,7 @@ fn nothing_is_lost_doubled_out_of_order_or_stalls_in_mqtt_5() {
     counts.check();
 }
 
-/// How often what is tested happened at all.
+/// How often each tested event happened.
 #[derive(Debug, Default)]
 struct Counts {
     delivered: usize,
@@ -155,7 +155,7 @@ impl Pair {
         self.pump();
     }
 
-    /// What each end sends by itself goes onto the link.
+    /// Puts the packets that each side sends by itself on the link.
     fn pump(&mut self) {
         self.broker.flush(self.now);
         self.to_client.extend(self.broker.sent.drain(..));
@@ -193,7 +193,7 @@ impl Pair {
         }
     }
 
-    /// Brings one packet twice.
+    /// Repeats one packet.
     fn repeat(&mut self) {
         let link = if self.random.once_in(2) { &mut self.to_client } else { &mut self.to_broker };
         let again: Vec<_> = (0..link.len()).filter(|&at| packet_id(&link[at]).is_some()).collect();
@@ -203,7 +203,7 @@ impl Pair {
         }
     }
 
-    /// Changes the order of two packets of which one is an acknowledgement, for different messages.
+    /// Swaps two packets of different messages, of which one is an acknowledgement.
     fn swap(&mut self) {
         let link = if self.random.once_in(2) { &mut self.to_client } else { &mut self.to_broker };
         let may = |at: usize| {
@@ -218,7 +218,7 @@ impl Pair {
         }
     }
 
-    /// Breaks.
+    /// Breaks the link.
     fn disconnect(&mut self) {
         if self.broker.is_connected() {
             self.broker.detach(self.now);
@@ -248,7 +248,7 @@ impl Pair {
         self.pump();
     }
 
-    /// Lets everything arrive, and checks what has become of each message.
+    /// Lets every packet arrive, and checks the fate of each message.
     fn finish(mut self) -> Counts {
         if self.is_lossy {
             self.disconnect();
@@ -280,7 +280,7 @@ impl Pair {
     }
 }
 
-/// Each message often enough, not too often, and in order.
+/// Each message arrived often enough, not too often, and in order.
 fn check(sent: &[(Number, usize, QoS, Fate)], arrived: &Log, way: &str) {
     for &(number, topic, qos, fate) in sent {
         let times = arrived.iter().filter(|a| a.0 == number).count();
@@ -290,7 +290,7 @@ fn check(sent: &[(Number, usize, QoS, Fate)], arrived: &Log, way: &str) {
             (Fate::Arrives, QoS::AtLeastOnce) => times >= 1,
             (Fate::DroppedLater, QoS::AtLeastOnce) => true,
             (Fate::Arrives, QoS::ExactlyOnce) => times == 1,
-            // what is repeated on the link appears twice
+            // a packet that the link repeats appears twice
             (_, QoS::AtMostOnce) | (Fate::DroppedLater, QoS::ExactlyOnce) => times <= 1,
         };
         assert!(allowed, "{number} of {qos:?}, {fate:?}, arrived {times} times {way}");
