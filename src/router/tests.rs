@@ -1,4 +1,4 @@
-//! What the router counts: what sessions hold of messages, against a walk over all of them; and whose they are.
+//! The router's counts of messages in sessions, compared with a walk over all sessions; and the owners of sessions.
 
 use std::{
     collections::BTreeMap,
@@ -15,7 +15,7 @@ use crate::{
     types::{PacketId, ProtocolVersion, QoS, QueueFull},
 };
 
-/// Client Identifiers: those in capitals keep their sessions.
+/// Client Identifiers; the sessions of those in capitals are kept.
 const CLIENTS: [&str; 5] = ["a", "B", "C", "d", "Restored"];
 const TOPICS: [&str; 4] = ["t", "t/1", "t/2", "secret/x"];
 const FILTERS: [&str; 6] = ["#", "t", "t/+", "secret/x", "$share/g/t", "$share/h/#"];
@@ -41,7 +41,7 @@ enum Step {
         filter: usize,
         qos: QoS,
     },
-    /// Some of what the client was sent is acknowledged, as far as it has come.
+    /// The client acknowledges some of the messages that it was sent.
     Acknowledge {
         client: usize,
         which: Vec<Index>,
@@ -50,7 +50,7 @@ enum Step {
         client: usize,
         unwritten: usize,
     },
-    /// Clients may not read `secret/…` any more, or may again.
+    /// Clients may no longer read `secret/…`, or may again.
     Rules {
         limit: bool,
     },
@@ -84,7 +84,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Rules by which topics of `secret/…` are read or not.
+/// Rules that allow or deny reading topics of `secret/…`.
 #[derive(Default)]
 struct Rules(AtomicBool);
 
@@ -136,7 +136,7 @@ fn limits() -> RouterLimits {
     }
 }
 
-/// A router that two threads use in turn.
+/// A router with two threads that are used in turn.
 struct World {
     router: Router,
     rules: Arc<Rules>,
@@ -144,7 +144,7 @@ struct World {
     thread: usize,
     now: Instant,
     clients: [Option<Client>; CLIENTS.len()],
-    /// Packets that each client was sent and has not answered: a type and an identifier.
+    /// Messages to each client: whether PUBACK (otherwise PUBCOMP) completes it, and the identifier.
     sent: [Vec<(bool, PacketId)>; CLIENTS.len()],
 }
 
@@ -256,7 +256,7 @@ impl World {
         }
     }
 
-    /// The gauges are what a walk over all sessions finds.
+    /// Compares the gauges with a walk over all sessions.
     fn compare(&self, after: &Step) {
         let counted = self.router.backlog();
         let Backlog { messages, bytes, .. } = self.router.sessions.walk_backlogs();
@@ -269,7 +269,7 @@ impl World {
         self.router.sessions.all().iter().map(|slot| slot.lock().session.skipped()).sum()
     }
 
-    /// What all that waits, is in flight or is skipped costs, each message once.
+    /// The memory of all queued, in-flight and skipped messages, each counted once.
     fn cost(&self) -> usize {
         let (mut messages, mut places) = (BTreeMap::new(), 0);
         self.router.sessions.all().iter().for_each(|slot| {
@@ -278,7 +278,7 @@ impl World {
         places + messages.values().sum::<usize>()
     }
 
-    /// Bytes from a client; what it may not send ends its connection.
+    /// Handles bytes from a client; invalid packets end its connection.
     fn handle(&mut self, client: usize, mut bytes: &[u8]) {
         while !bytes.is_empty()
             && let Some(connected) = &mut self.clients[client]
@@ -304,7 +304,7 @@ impl World {
         while let Ok(Cut::Frame(frame)) = codec::frame(ProtocolVersion::V311, bytes, 1 << 20) {
             if frame.first >> 4 == 3 {
                 let publish = codec::decode_publish(ProtocolVersion::V311, frame).unwrap();
-                // QoS 2 is answered as QoS 1 now and then: by the client that is wrong
+                // PUBACK completes QoS 1, PUBCOMP completes QoS 2
                 self.sent[client].extend(publish.packet_id.map(|id| (publish.qos != QoS::ExactlyOnce, id)));
                 if let (QoS::ExactlyOnce, Some(id)) = (publish.qos, publish.packet_id) {
                     let id = id.get().to_be_bytes();
@@ -374,7 +374,7 @@ fn what_is_skipped_is_in_the_gauges_until_it_is_dropped_or_its_session_ends() {
     let flush = |client| Step::Flush { client, unwritten: 0 };
     let [limit, free] = [true, false].map(|limit| Step::Rules { limit });
     let mut world = World::new();
-    // each step, and how many messages are skipped after it
+    // each step, and the number of skipped messages after it
     for (at, (step, skipped)) in [
         (come(a), 0),
         (come(b), 0),
@@ -386,16 +386,16 @@ fn what_is_skipped_is_in_the_gauges_until_it_is_dropped_or_its_session_ends() {
         (publish(SECRET, QoS::ExactlyOnce), 0),
         (limit.clone(), 3),
         (publish(0, QoS::AtLeastOnce), 3),
-        // the queue is full: the oldest that is skipped makes room
+        // the queue is full: the oldest skipped message makes room
         (publish(0, QoS::AtLeastOnce), 2),
         (free.clone(), 0),
         (limit.clone(), 2),
-        // of QoS 0, it is forgotten when the client goes
+        // a message of QoS 0 is dropped when the client disconnects
         (policy(false, true), 2),
         (come(b), 2),
         (Step::End { client: b }, 1),
         (free.clone(), 0),
-        // one message waits for one client and is in flight to another
+        // one message is queued for one client and in flight to another
         (come(c), 0),
         (Step::Subscribe { client: c, filter: SECRET, qos: QoS::AtLeastOnce }, 0),
         (publish(SECRET, QoS::AtLeastOnce), 0),
@@ -440,7 +440,7 @@ fn a_user_that_has_half_of_the_sessions_gets_no_more_and_others_do() {
         router.connect(&mut local, &connect, name.as_str().into(), identity, peer, Waker::noop().clone())
     };
     let first: Vec<_> = (0..1_200).map(|n| come(Some("a"), n).unwrap().client).collect();
-    // there is nobody else, and nobody has more than half
+    // there is one user, and no user has more than half
     let more = come(Some("a"), 1_200).unwrap().client;
     let refused = |result: Result<Connected, CloseReason>| match result {
         Err(CloseReason::Refused { code, why }) => {
@@ -450,7 +450,7 @@ fn a_user_that_has_half_of_the_sessions_gets_no_more_and_others_do() {
         other => panic!("refused, not {other:?}"),
     };
     refused(come(Some("a"), 1_201));
-    // who has a session may come back to it, and others may begin
+    // a client with a session may return to it, and other users may begin sessions
     assert!(come(Some("a"), 7).unwrap().session_present);
     come(Some("b"), 1).unwrap();
     (0..1_000).for_each(|n| _ = come(None, n).unwrap());

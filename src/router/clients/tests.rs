@@ -1,4 +1,5 @@
-//! Packets that turns are too short for: what their clients and others are sent, whatever happens between the steps.
+//! Packets that take more than one turn: the packets that their clients and others receive, whatever happens between
+//! the steps.
 
 use std::{collections::BTreeMap, sync::Arc, task::Waker, time::Instant};
 
@@ -13,13 +14,13 @@ use crate::{
     types::{PacketId, ProtocolVersion, QoS, QueueFull},
 };
 
-/// A router, and the thread that it is used by. All turns are as long as is said.
+/// A router, and its thread. The length of all turns is given.
 struct World {
     router: Arc<Router>,
     local: RouterThread,
 }
 
-/// What a client was sent: a type of packet, and of a PUBLISH its topic, payload and RETAIN.
+/// A packet that a client was sent: its type, and of a PUBLISH topic, payload and RETAIN.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Sent {
     Packet(u8),
@@ -67,26 +68,26 @@ impl World {
         client
     }
 
-    /// A packet, in a turn of so many steps.
+    /// Handles a packet, in a turn of this many steps.
     fn handle(&mut self, client: &mut Client, bytes: &[u8], steps: u32) -> Result<Vec<u8>, CloseReason> {
         let Self { router, local } = self;
         local.work = Work::with_left(steps);
         let Ok(Cut::Frame(frame)) = codec::frame(ProtocolVersion::V311, bytes, 1 << 24) else { unreachable!() };
         let mut replies = Vec::new();
         router.handle_frame(local, client, frame, bytes, &mut Handled::one(frame), &mut replies)?;
-        // where it is left, no other packet is handled in this turn
+        // if it is not completed, no other packet is handled in this turn
         assert!(!client.is_busy() || local.work.is_spent(0));
         Ok(replies)
     }
 
-    /// One more turn of so many steps.
+    /// One more turn of this many steps.
     fn resume(&mut self, client: &mut Client, steps: u32, replies: &mut Vec<u8>) {
         self.local.work = Work::with_left(steps);
         self.router.resume(&mut self.local, client, replies).unwrap();
         assert!(!client.is_busy() || self.local.work.is_spent(0));
     }
 
-    /// All that there is to write for a client.
+    /// The whole output for a client.
     fn sent(&mut self, client: &mut Client, replies: &mut Vec<u8>) -> Vec<Sent> {
         let mut sent = Vec::new();
         loop {
@@ -111,7 +112,7 @@ impl World {
         }
     }
 
-    /// A PUBLISH in one turn after another, each of so many steps; gives how many it took, and the answer.
+    /// A PUBLISH in consecutive turns of this many steps. Returns the number of turns, and the answer.
     fn publish(&mut self, client: &mut Client, publish: &[u8], steps: u32) -> (usize, Vec<Sent>) {
         let mut replies = self.handle(client, publish, steps).unwrap();
         let mut turns = 1;
@@ -132,7 +133,7 @@ impl World {
         self.router.end(&mut self.local, &client, &CloseReason::ConnectionLost, Instant::now());
     }
 
-    /// Nothing is left of walks.
+    /// Checks that no walk is left.
     fn expect_no_pins(&self) {
         assert_eq!(self.router.retained.nodes_and_pins().1, 0);
         assert_eq!(self.router.subscriptions.nodes_and_pins().1, 0);
@@ -178,7 +179,7 @@ const FILTERS: [&str; 6] = ["#", "+/#", "a/#", "+/+", "a/b", "+/c/d"];
 
 #[derive(Clone, Debug)]
 enum Event {
-    /// One turn of the subscriber, of so many steps.
+    /// One turn of the subscriber, of this many steps.
     Step(u32),
     /// A message; without a payload if it clears the topic.
     Publish { topic: usize, retain: bool, clear: bool },
@@ -195,9 +196,9 @@ fn event() -> impl Strategy<Value = Event> {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Whatever is published, retained and cleared between the steps: the SUBACK comes first, then of each topic what
-    /// was retained when the look-up began, unless it was cleared or replaced meanwhile, then all that was published
-    /// since, in its order.
+    /// Whatever is published, retained and cleared between the steps: the SUBACK comes first, then for each topic the
+    /// message that was retained when the look-up began, unless it was cleared or replaced meanwhile, then all later
+    /// messages, in order.
     #[test]
     fn retained_messages_in_steps_come_as_if_they_were_looked_up_at_once(
         before in vec(0..TOPICS.len(), 0..12),
@@ -219,7 +220,7 @@ proptest! {
         let mut replies = world.handle(&mut subscriber, &subscribe(&filters), first).unwrap();
         let mut sent = world.sent(&mut subscriber, &mut replies);
         let mut live: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-        // what is retained when all filters are in the trie, and is not replaced since
+        // messages that are retained when all filters are in the trie, and not replaced since
         let mut unchanged = retained.clone();
         let all_in = |client: &Client| world_has_filters(client, &filters);
         let mut are_in = all_in(&subscriber);
@@ -257,7 +258,7 @@ proptest! {
             }
         }
         sent.extend(world.sent(&mut subscriber, &mut replies));
-        // messages may come in front of the SUBACK only if they came while filters were still put into the trie
+        // messages may precede the SUBACK only if they arrived while filters were being added to the trie
         prop_assert_eq!(&sent[0], &Sent::Packet(9));
         for topic in TOPICS {
             let name = TopicName::new(topic).unwrap();
@@ -280,13 +281,13 @@ proptest! {
             let expected = live.get(topic).map_or(&[][..], |values| values);
             let since = got(false).collect::<Vec<_>>();
             prop_assert!(since.ends_with(&expected.iter().map(String::as_str).collect::<Vec<_>>()), "{:?}", since);
-            // of what was there all the time nothing is missing, and each filter brings it once
+            // no message that was retained all the time is missing, and each filter brings it once
             let distinct = filters.iter().collect::<std::collections::BTreeSet<_>>().into_iter();
             let times = distinct.filter(|f| TopicFilter::new(f).unwrap().matches(name)).count();
             if let Some(value) = unchanged.get(topic) {
                 prop_assert_eq!(got(true).collect::<Vec<_>>(), vec![value.as_str(); times], "{}", topic);
             }
-            // nothing older than what was brought comes behind it
+            // no older message follows a retained one
             let newest = got(true).filter_map(|value| value.parse::<u32>().ok()).max().unwrap_or(0);
             prop_assert!(since.iter().filter_map(|value| value.parse::<u32>().ok()).all(|value| value > newest));
         }
@@ -295,13 +296,13 @@ proptest! {
     }
 }
 
-/// Are all of them its session's?
+/// Are all of them filters of its session?
 fn world_has_filters(client: &Client, filters: &[&str]) -> bool {
     let distinct = filters.iter().collect::<std::collections::BTreeSet<_>>().len();
     client.slot.lock().session.subscriptions().len() == distinct
 }
 
-/// A world with so many retained messages `t/<n>`.
+/// A world with this many retained messages `t/<n>`.
 fn retained(count: usize) -> (World, Client) {
     let mut world = World::new();
     let mut publisher = world.connect("publisher", true);
@@ -319,7 +320,7 @@ fn a_connection_that_ends_in_the_middle_of_a_subscribe_leaves_nothing() {
         assert_eq!(world.handle(&mut subscriber, &subscribe(&["#", "t/+"]), 50), Ok(vec![]));
         assert!(subscriber.is_busy());
         assert_eq!(world.router.retained.nodes_and_pins().1, 1);
-        // its filters are the session's, as they would be just before the SUBACK
+        // its filters are the session's, as just before the SUBACK
         assert_eq!(world.router.subscription_count(), 2);
         world.end(subscriber);
         assert_eq!(world.router.subscription_count(), if clean { 0 } else { 2 });
@@ -389,7 +390,7 @@ fn a_match_of_many_filters_and_a_wide_fanout_are_done_in_steps() {
     {
         let answer: Vec<_> = answer.into_iter().map(Sent::Packet).collect();
         for retain in [false, true] {
-            // what is remembered of the topic is stale
+            // the cached match of the topic is stale
             let stale = format!("x/+/{n}{retain}");
             world.handle(&mut subscribers[0], &subscribe(&[&stale]), LONG).unwrap();
             world.sent(&mut subscribers[0], &mut Vec::new());
@@ -400,7 +401,7 @@ fn a_match_of_many_filters_and_a_wide_fanout_are_done_in_steps() {
             for subscriber in &mut subscribers {
                 assert_eq!(world.sent(subscriber, &mut Vec::new()), std::slice::from_ref(&message));
             }
-            // it is remembered
+            // it is cached
             let (turns, _) = world.publish(&mut publisher, &publish(&topic, "again", qos, false), 500);
             assert_eq!(turns, 1);
             subscribers.iter_mut().for_each(|subscriber| drop(world.sent(subscriber, &mut Vec::new())));
@@ -423,7 +424,7 @@ fn a_match_of_many_filters_and_a_wide_fanout_are_done_in_steps() {
         let mut replies = world.handle(other, &subscribe(&["wide"]), LONG).unwrap();
         world.sent(other, &mut replies);
     }
-    // what does not fit into the first turn is left as a whole
+    // an answer that does not fit into the first turn is deferred completely
     for (qos, expected) in [(QoS::AtMostOnce, 4), (QoS::AtLeastOnce, 4), (QoS::ExactlyOnce, 1)] {
         let (turns, _) = world.publish(&mut publisher, &publish("wide", "to all", qos, false), 30);
         assert_eq!(turns, expected, "{qos:?}");
@@ -433,7 +434,7 @@ fn a_match_of_many_filters_and_a_wide_fanout_are_done_in_steps() {
     }
 }
 
-/// Publishes, as another client, while a SUBSCRIBE is handled: its filters are in the trie, and its SUBACK is not
+/// Publishes as another client while a SUBSCRIBE is handled: its filters are in the trie, and its SUBACK is not
 /// written.
 #[derive(Default)]
 struct PublishesMeanwhile(Mutex<Option<(Arc<Router>, RouterThread, Client)>>);

@@ -1,4 +1,5 @@
-//! Groups of shared subscriptions against a model, under a virtual clock: members come, go, stall, leave and end.
+//! Groups of shared subscriptions against a model, under a virtual clock: members connect, disconnect, stall,
+//! unsubscribe and end.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -16,7 +17,7 @@ use crate::{
     types::{PacketId, ProtocolVersion, QoS, QueueFull, SharedSubscriptions},
 };
 
-/// Those in capitals keep their sessions.
+/// The sessions of those in capitals are kept.
 const MEMBERS: [&str; 5] = ["a", "B", "C", "d", "E"];
 const POLICIES: [SharedSubscriptions; 6] = [
     SharedSubscriptions::RoundRobin,
@@ -29,20 +30,20 @@ const POLICIES: [SharedSubscriptions; 6] = [
 
 #[derive(Clone, Debug)]
 enum Step {
-    /// A member's client connects, if it is not there, and subscribes, if its session is new.
+    /// A member's client connects, if it is away, and subscribes, if its session is new.
     Come(usize),
     /// Its connection ends.
     Go(usize),
     /// Its session ends.
     End(usize),
-    /// It gives up the subscription.
+    /// It unsubscribes.
     Leave(usize),
     Publish(u8, u8),
-    /// It reads what there is.
+    /// It reads all output.
     Read(usize),
-    /// It acknowledges so many of the messages that it has read.
+    /// It acknowledges this many of the messages that it has read.
     Acknowledge(usize, usize),
-    /// So many milliseconds pass.
+    /// This many milliseconds pass.
     Pass(u64),
     Policy(usize),
 }
@@ -68,13 +69,13 @@ fn steps(moves: bool) -> impl Strategy<Value = Vec<Step>> {
     vec(step, 1..250)
 }
 
-/// A member's session, from its begin to its end.
+/// A member's session, from its beginning to its end.
 #[derive(Default)]
 struct Life {
     client: Option<Client>,
     has_session: bool,
     is_member: bool,
-    /// What it was sent and has not acknowledged: QoS, Packet Identifier, number of the message.
+    /// Received messages without an acknowledgement: QoS, Packet Identifier, number of the message.
     inbox: Vec<(QoS, PacketId, u64)>,
     received: BTreeSet<u64>,
     acknowledged: BTreeSet<u64>,
@@ -90,7 +91,7 @@ struct World {
     lives: [Life; MEMBERS.len()],
     ended: Vec<Life>,
     published: u64,
-    /// Messages of QoS 1 and 2 that nobody may have lost.
+    /// Messages of QoS 1 and 2 that a member must receive.
     owed: BTreeMap<u64, QoS>,
     /// Messages never change their member.
     in_order: bool,
@@ -168,7 +169,7 @@ impl World {
         self.router.refresh(&mut self.local, self.now);
         match step {
             Step::Come(who) => self.come(who),
-            // of one that is not kept, messages would move
+            // the messages of a session that is not kept would move
             Step::Go(who) if self.in_order && !is_kept(who) => {}
             Step::Go(who) => self.go(who),
             Step::End(who) => self.end(who),
@@ -197,7 +198,7 @@ impl World {
         life.inbox.clear();
         life.has_session = true;
         if !life.is_member {
-            // `off` is for those that ask after it was said
+            // `off` only refuses later subscriptions
             self.handle(who, &[&[0x82, 17, 0, 1, 0, 12][..], b"$share/g/t/#", &[2]].concat());
             let is_granted = self.router.shared_subscription_count() > self.members();
             self.lives[who].is_member = is_granted;
@@ -209,7 +210,7 @@ impl World {
     }
 
     fn go(&mut self, who: usize) {
-        // what is in its buffer was sent
+        // messages in its output buffer count as sent
         self.read(who);
         let Some(client) = self.lives[who].client.take() else { return };
         self.router.end(&mut self.local, &client, &CloseReason::ConnectionLost, self.now);
@@ -229,7 +230,7 @@ impl World {
 
     fn bury(&mut self, who: usize) {
         let life = std::mem::take(&mut self.lives[who]);
-        // sent once, a QoS 2 message is nobody else's
+        // a QoS 2 message that was sent once goes to no other member
         self.owed.retain(|number, qos| *qos != QoS::ExactlyOnce || !life.received.contains(number));
         self.ended.push(life);
         self.forget_if_alone();
@@ -242,13 +243,13 @@ impl World {
             return;
         }
         life.is_member = false;
-        // what it was sent stays with it
+        // messages that it was sent stay with it
         self.owed.retain(|number, _| !life.received.contains(number));
         self.forget_if_alone();
         self.handle(who, &[&[0xA2, 16, 0, 2, 0, 12][..], b"$share/g/t/#"].concat());
     }
 
-    /// Without a member, nobody is owed anything.
+    /// Without a member, no message must be received.
     fn forget_if_alone(&mut self) {
         if self.members() == 0 {
             self.owed.clear();
@@ -281,7 +282,7 @@ impl World {
     fn read(&mut self, who: usize) {
         let Some(client) = &mut self.lives[who].client else { return };
         let mut messages = Vec::new();
-        // what a second look gives waits for acknowledgements, or comes in the next turn
+        // a second call returns messages that wait for acknowledgements, or belong to the next turn
         let Flush::Write(Some(out)) = self.router.flush(&mut self.local, client, &mut Vec::new(), 0) else { return };
         let mut bytes = out.contiguous().expect("small payloads stand in one piece");
         while let Ok(Cut::Frame(frame)) = codec::frame(ProtocolVersion::V311, bytes, 1 << 20) {

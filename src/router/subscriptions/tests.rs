@@ -1,4 +1,4 @@
-//! Remembered matches against a list of subscriptions that are asked one by one.
+//! Cached matches, compared with a plain list of subscriptions.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -20,7 +20,7 @@ fn topic(text: &str) -> &TopicName {
     TopicName::new(text).unwrap()
 }
 
-/// The answer; it is the same if it is found in steps.
+/// The match; checks that matching in steps gives the same.
 fn matching(subscriptions: &Subscriptions, cache: &mut MatchCache, text: &str) -> Arc<Matched> {
     let (matched, _) = subscriptions.matching(cache, topic(text), usize::MAX).unwrap();
     let mut matching = subscriptions.begin_matching(topic(text));
@@ -44,7 +44,7 @@ fn slot() -> SlotRef {
     SlotRef::new(Session::new("c".into(), Expiry::WithConnection, None))
 }
 
-/// Two levels that count where the level `a` does: one alone, one in front of the level `b`.
+/// Two levels whose hash is that of the level `a` in the cache's generations: one alone, one before the level `b`.
 fn collide_with_a() -> Vec<String> {
     let generations = Generations::default();
     let beginnings: [fn(&str) -> Beginning<'_>; 2] =
@@ -93,7 +93,7 @@ fn a_change_makes_stale_what_it_can_concern_and_what_begins_as_its_filter_does()
 enum Step {
     Subscribe(String, usize, QoS),
     Unsubscribe(String, usize),
-    /// By number: as a session that ends.
+    /// By number: as when a session ends.
     End(usize),
     Look(usize),
     Tidy,
@@ -159,7 +159,7 @@ fn apply(step: &Step, subscriptions: &Subscriptions, slots: &[SlotRef], held: &m
     }
 }
 
-/// Which sessions get a topic's messages, and at which QoS.
+/// The sessions that receive a topic's messages, and the QoS.
 fn expected(held: &Held, name: &str) -> BTreeMap<usize, QoS> {
     let mut expected = BTreeMap::new();
     for ((text, session), (qos, _)) in held {
@@ -188,7 +188,7 @@ proptest! {
         let (subscriptions, mut caches) = (Subscriptions::new(seed), [MatchCache::default(), MatchCache::default()]);
         let slots: Vec<_> = (0..SESSIONS).map(|_| slot()).collect();
         let mut held = Held::new();
-        // what publishers remember, beside the threads
+        // the matches that publishers remember, besides the threads' caches
         let mut last: BTreeMap<&str, Arc<Matched>> = BTreeMap::new();
         for step in &steps {
             apply(step, &subscriptions, &slots, &mut held);
