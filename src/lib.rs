@@ -14,8 +14,8 @@
 //!
 //! Imports go one way: [`types`] ← [`topic`] ← [`codec`] ← [`session`] ← [`router`] ← `net`, [`auth`], [`store`],
 //! `admin` ← [`server`]; [`config`] imports `types` alone, and `server` turns it into each room's own options;
-//! [`certs`] stands alone, and so does `platform`, which has what the operating systems do differently. `topic`, `codec`
-//! and `session` are pure: no sockets, no clock, no randomness, no locks. `tests/tidy` holds both.
+//! [`certs`] stands alone, and so does `platform`, which contains the differences between operating systems. `topic`,
+//! `codec` and `session` are pure: no sockets, no clock, no randomness, no locks. `tests/tidy` checks both.
 //!
 //! `ARCHITECTURE.md` in the repository describes the rooms, the way of a packet, the threads and the memory.
 //!
