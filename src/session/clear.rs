@@ -13,7 +13,7 @@ impl Session {
         if let Some(session) = self.number {
             for &(number, qos) in &gone {
                 if qos != QoS::AtMostOnce {
-                    journal.noted(session, SessionChange::Completed { number, count: 1 });
+                    journal.coalesce(session, SessionChange::Completed { number, count: 1 });
                 }
             }
         }
