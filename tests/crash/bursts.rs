@@ -1,5 +1,5 @@
-//! [`Bursts`]: clients that come several times at once, so that one batch has a session's beginning, its end and the
-//! beginning of the next; and which sessions, with which subscriptions, must be there.
+//! [`Bursts`]: clients that connect several times at once, so that one batch has the beginning of a session, its end
+//! and the beginning of the next; and the expected sessions and subscriptions.
 
 use crate::{
     support::{

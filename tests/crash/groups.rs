@@ -1,5 +1,5 @@
-//! [`Groups`]: two groups of shared subscriptions, of which one member gets each message: at QoS 1 once at least, at
-//! QoS 2 exactly once. Who is in them must be as acknowledged.
+//! [`Groups`]: two groups of shared subscriptions. One member receives each message: at QoS 1 at least once, at QoS 2
+//! exactly once. The members must be those of the acknowledged SUBSCRIBEs.
 
 use std::{collections::BTreeSet, thread};
 

@@ -1,6 +1,6 @@
-//! Clients within the process over kill -9: this test binary runs itself again, with a durable client that writes down
-//! what it is given and then acknowledges it, and one that writes down what was published once it is told so. Nothing
-//! that was acknowledged to a publisher, on the network or within the process, is lost.
+//! Clients within the process and kill -9: this test binary runs itself again, with two clients. A durable client
+//! writes each received message to a file before it acknowledges it. The other writes each acknowledged publication. No
+//! acknowledged message is lost, from the network or from within the process.
 //!
 //! 20 rounds; 200 with `DUNLIN_LONG=1`.
 

@@ -1,6 +1,6 @@
-//! Promise 1 from the outside: a broker with a disk is killed with SIGKILL in the middle of traffic, again and again,
-//! and nothing that it acknowledged is lost; QoS 2 arrives once, order holds, subscriptions, sessions and retained
-//! messages are as last acknowledged. What was asked for and not acknowledged may be or not.
+//! Promise 1 from the outside: a broker with a disk is killed with SIGKILL during traffic, again and again. No
+//! acknowledged message is lost; QoS 2 arrives once; order is kept; subscriptions, sessions and retained messages are
+//! as acknowledged last. Unacknowledged requests may be done or not.
 //!
 //! `DUNLIN_CRASH_ROUNDS` says how often it is killed (30), `DUNLIN_CRASH_SEED` what is random; the seed of a run that
 //! fails is printed. It decides what clients do and when the broker is killed by what they heard, not how their threads

@@ -1,4 +1,4 @@
-//! Messages that are published over HTTP: what was answered with 200 is there after SIGKILL.
+//! Messages that are published over HTTP: after an answer of 200, a message survives SIGKILL.
 
 use std::{
     collections::BTreeSet,

@@ -1,4 +1,4 @@
-//! [`Retainer`]: retained messages that are set, replaced and cleared, and what must be retained.
+//! [`Retainer`]: sets, replaces and clears retained messages, and knows the expected ones.
 
 use crate::{
     outbox::Outbox,

@@ -1,4 +1,4 @@
-//! [`Comers`]: sessions that begin and end, which of them must be there, and whose they are.
+//! [`Comers`]: begins and ends sessions, and knows the expected ones and their users.
 
 use crate::{
     support::{random::Random, raw::Connect},

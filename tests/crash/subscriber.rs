@@ -1,5 +1,5 @@
-//! [`Subscriber`]: receives streams and judges them: nothing is missing, nothing is out of order, nothing comes twice
-//! that must not.
+//! [`Subscriber`]: receives streams and checks them: no message is missing, out of order, or repeated against the
+//! rules.
 
 use std::collections::BTreeMap;
 

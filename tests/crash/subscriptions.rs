@@ -1,4 +1,4 @@
-//! [`Chooser`]: subscriptions that are made and given up, and which of them must be there.
+//! [`Chooser`]: subscribes and unsubscribes, and knows the expected subscriptions.
 
 use std::collections::BTreeMap;
 

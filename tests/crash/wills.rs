@@ -1,5 +1,5 @@
-//! [`Willer`]: a client that vanishes or says goodbye, and its Wills; [`Watcher`]: gets them, and judges them when all
-//! is settled.
+//! [`Willer`]: a client with Wills that disconnects with or without DISCONNECT; [`Watcher`]: receives the Wills, and
+//! checks them at the end.
 
 use std::{
     collections::BTreeMap,

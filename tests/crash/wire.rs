@@ -1,4 +1,4 @@
-//! [`Broker`]: the process that is killed, and when; [`Connection`]: a socket whose end is no failure.
+//! [`Broker`]: the process that is killed; [`Connection`]: a socket that may end at any time.
 
 use std::{
     io::{BufReader, Read, Write},

@@ -1,4 +1,4 @@
-//! `dunlin passwd`, `dunlin explain`, and what `--check` says of the files of users, rules and keys: from outside.
+//! `dunlin passwd`, `dunlin explain`, and `--check` of the files of users, rules and keys, from the outside.
 
 use std::{
     fs,

@@ -1,5 +1,4 @@
-//! What waits for a client leaves without the client having to ask: nothing stays behind because it did not fit into
-//! what is given to the socket at once.
+//! Queued messages leave without a packet from the client: none stays behind because it did not fit into one write.
 
 use dunlin::config::Limits;
 

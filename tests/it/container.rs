@@ -1,5 +1,5 @@
-//! The container: what its own configuration, `config/container/dunlin.toml`, and variables over it do, and what the
-//! Dockerfile's image runs.
+//! The container: its configuration `config/container/dunlin.toml`, variables that override it, and the image of the
+//! Dockerfile.
 
 use std::{
     fs,

@@ -1,5 +1,5 @@
-//! The binary as it runs: what its log and its ready file say, what signals do to it, how it ends. The log is read
-//! until it says what is waited for, so that nothing sleeps; the environment is empty.
+//! The running binary: its log, its ready file, its signals, its end. Tests read the log until the expected line, so
+//! that they never sleep; the environment is empty.
 
 use std::{
     fs,

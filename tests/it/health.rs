@@ -1,5 +1,5 @@
-//! `dunlin health`: what it says of brokers that live and of ones that do not, over each transport; and that the log
-//! of the broker has nothing of it above debug.
+//! `dunlin health`: its output for brokers that run and that do not, over each transport. The broker logs such checks
+//! only at debug.
 
 use std::{
     fs,

@@ -1,5 +1,5 @@
-//! `dunlin init`: what it prints works as it stands, with mosquitto's clients; it replaces nothing, and makes all or
-//! nothing.
+//! `dunlin init`: the printed commands work unchanged with mosquitto's clients; it replaces no file, and creates all
+//! files or none.
 
 use std::{
     env, fs,

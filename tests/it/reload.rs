@@ -1,5 +1,5 @@
-//! The binary reads its configuration again, at SIGHUP and where it watches its files: all of it is put in force, or
-//! nothing, and the clients stay. The log is read until it says what is waited for, so that nothing sleeps.
+//! Reloads of the binary, at SIGHUP and with `watch`: a configuration is applied completely or not at all, and clients
+//! stay connected. Tests read the log until the expected line, so that they never sleep.
 
 use std::{
     fs,

@@ -1,5 +1,5 @@
-//! A client that others wrote, rumqttc, against a broker in this process. Each client is polled until what is waited
-//! for has come; that nothing comes is shown by a later message that comes first.
+//! An independent client, rumqttc, against a broker in this process. A test polls each client until the expected
+//! message; a later message that arrives first shows that an earlier one was not sent.
 
 use std::{collections::VecDeque, net::SocketAddr, sync::Arc, time::Duration};
 

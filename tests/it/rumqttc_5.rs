@@ -1,5 +1,5 @@
-//! rumqttc in MQTT 5, against a broker in this process, beside clients of 3.1.1. Each client is polled until what is
-//! waited for has come; that nothing comes is shown by a later message that comes first.
+//! rumqttc in MQTT 5, against a broker in this process, beside clients of 3.1.1. A test polls each client until the
+//! expected message; a later message that arrives first shows that an earlier one was not sent.
 
 use std::{
     collections::{BTreeMap, VecDeque},

@@ -1,5 +1,5 @@
-//! Users, rules and tokens of a broker's own files: who is let in, what they may do, and what a change of the files
-//! does to those who are connected.
+//! Users, rules and tokens in the broker's own files: logins, rights, and the effect of changed files on connected
+//! clients.
 
 mod oauth;
 mod ownership;

@@ -1,4 +1,4 @@
-//! Tokens in Authentication Data (OAUTH2-JWT), and clients that show another one before theirs ends.
+//! Tokens in Authentication Data (OAUTH2-JWT), and their renewal.
 
 use std::{sync::Arc, time::Duration};
 

@@ -1,4 +1,4 @@
-//! Whose a session is, and which Client Identifiers a user may have.
+//! The owner of a session, and the Client Identifiers that a user may have.
 
 use std::sync::Arc;
 

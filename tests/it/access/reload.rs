@@ -1,4 +1,4 @@
-//! Files that change under a running broker.
+//! Changes of files under a running broker.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What rules do beside what `acl_against_mosquitto` compares.
+//! Access rules, in addition to the comparison in `acl_against_mosquitto`.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Odd lines of password files, and whom they let in.
+//! Odd lines of password files, and the logins that they allow.
 
 /// What becomes of a login.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! The cases: an ACL file, and what clients may do by it.
+//! The cases: an ACL file, and the rights of clients by it.
 
 /// What a client wants, and whether it gets it.
 #[derive(Debug)]

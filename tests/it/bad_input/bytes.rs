@@ -1,4 +1,4 @@
-//! Bytes that are no MQTT, or almost.
+//! Bytes that are not MQTT, or almost MQTT.
 
 use dunlin::{config::Limits, router::Count};
 

@@ -1,4 +1,4 @@
-//! A broker, two clients that do nothing wrong, and what bad ones send.
+//! A broker, two well-behaved clients, and malicious ones.
 
 use std::{
     io::{ErrorKind, Read, Write},

@@ -1,4 +1,4 @@
-//! Lengths that lie, and the limit on the length of a packet.
+//! Wrong lengths, and the limit on the length of a packet.
 
 use std::time::Duration;
 

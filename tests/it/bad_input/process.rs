@@ -1,4 +1,4 @@
-//! The binary: what its log says of bad bytes, and what its memory does.
+//! The binary under malformed input: its log and its memory.
 
 use std::io::Write;
 

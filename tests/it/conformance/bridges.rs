@@ -1,4 +1,4 @@
-//! Bridges as mosquitto's are by default: Protocol Level 0x84 or 0x83 says "3.1.1" or "3.1" and "I am a bridge".
+//! Bridges with mosquitto's defaults: Protocol Level 0x84 or 0x83 means 3.1.1 or 3.1, and that the client is a bridge.
 
 use super::case::Case;
 use crate::support::raw::{Client, Connect, Message};

@@ -1,4 +1,4 @@
-//! The broker under test, and what a test calls its own: client ids and topics that no other test uses.
+//! The broker under test, and identifiers and topics that no other test uses.
 
 use std::{
     net::{SocketAddr, ToSocketAddrs},

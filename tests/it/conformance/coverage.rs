@@ -1,4 +1,4 @@
-//! The table of statements against the test functions that there are.
+//! Compares the table of statements with the test functions.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -1,4 +1,4 @@
-//! Section 2.2: the fixed header, and section 4.8: what is wrong closes.
+//! Section 2.2: the fixed header, and section 4.8: malformed packets close the connection.
 
 use crate::support::raw::{
     Connect, Message, PINGREQ, PINGRESP, connack, frame, puback, pubcomp, pubrec, pubrel, subscribe,

@@ -1,4 +1,4 @@
-//! What only a broker with settings of its own can show.
+//! Statements that need a broker with special settings.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Section 4.4: what is sent again when a client returns; section 3.3.1.1: DUP.
+//! Section 4.4: redelivery when a client reconnects; section 3.3.1.1: DUP.
 
 use crate::support::raw::{Message, puback, pubcomp, pubrec, pubrel};
 

@@ -1,4 +1,4 @@
-//! Section 4.7: what a Topic Name and a Topic Filter may be. `topics_match` has what matches what.
+//! Section 4.7: valid Topic Names and Topic Filters. `topics_match` tests matching.
 
 use crate::support::raw::{Connect, Message, subscribe, unsubscribe};
 

@@ -1,4 +1,4 @@
-//! Section 4.7: what matches what.
+//! Section 4.7: which filters match which topics.
 
 use super::case::Case;
 use crate::support::raw::{Client, Message};

@@ -1,4 +1,4 @@
-//! Chapters 4.2, 6 and 7: what a connection runs over, and what a server may ask of its clients.
+//! Chapters 4.2, 6 and 7: the transports, and the requirements of a server for its clients.
 
 use crate::support::raw::{
     DISCONNECT, Message, PINGREQ, PINGRESP, connack, frame, puback, pubcomp, pubrec, pubrel, suback,

@@ -1,4 +1,4 @@
-//! Who is let in, and what is refused with a clear answer.
+//! Access to HTTP, and the answers to refused requests.
 
 use std::{
     fs,

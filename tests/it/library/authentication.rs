@@ -1,4 +1,4 @@
-//! Enhanced authentication by a plug-in: challenges, verdicts that take their time, what CONNACK says, panics.
+//! Enhanced authentication by a plug-in: challenges, late verdicts, CONNACK, panics.
 
 use std::{
     sync::{

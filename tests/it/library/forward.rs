@@ -1,4 +1,4 @@
-//! What other nodes are told of: each message of a client, once.
+//! The port `Forward`: receives each message of a client once.
 
 use std::sync::Arc;
 

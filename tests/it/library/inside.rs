@@ -1,4 +1,4 @@
-//! Clients within the process: what they receive and publish, what they miss, what stays of them.
+//! Clients within the process: the messages that they receive, publish and miss, and their durable sessions.
 
 use std::{
     sync::{

@@ -1,4 +1,4 @@
-//! Looking into a broker that runs, and what an operator does there.
+//! Inspection of a running broker, and the operator's actions.
 
 use std::{collections::BTreeSet, ops::ControlFlow, time::Duration};
 

@@ -1,4 +1,4 @@
-//! The broker as a library: starting and ending it, and what an embedding program plugs in.
+//! The broker as a library: start, end, and plug-ins of an embedding program.
 
 mod authentication;
 mod forward;

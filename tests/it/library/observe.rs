@@ -1,4 +1,4 @@
-//! What an observer is told: every event, in its order, with what belongs to it.
+//! The port `Observe`: receives every event, in order, with all its fields.
 
 use std::{sync::Arc, time::Duration};
 

@@ -1,4 +1,4 @@
-//! What two threads do at once: the observer stops one of them where the other may come between.
+//! Races of two threads: the observer blocks one of them at the place where the other could interfere.
 
 use std::sync::{
     Arc,

@@ -1,4 +1,4 @@
-//! "Acknowledged means kept", with a store whose commits are done when the test says so.
+//! "Acknowledged means kept", with a store whose commits the test completes.
 
 use std::{
     collections::HashMap,

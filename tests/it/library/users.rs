@@ -1,4 +1,4 @@
-//! Users and rules that the embedding program gives.
+//! Users and rules from the embedding program.
 
 use dunlin::{Builder, Config, QoS, Server, config::AuthConfig, config::Limits, router::Count};
 

@@ -1,5 +1,5 @@
-//! What the embedding program learns of MQTT 5: a client's version, properties and User Properties, in events, when it
-//! is asked who may connect, and when it is asked what a client may do.
+//! MQTT 5 for the embedding program: a client's version, properties and User Properties, in events and in calls of the
+//! ports for authentication and authorization.
 
 use std::sync::Arc;
 

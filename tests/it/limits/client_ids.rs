@@ -1,4 +1,4 @@
-//! How Client Identifiers may begin, and those that the broker makes.
+//! Prefixes of Client Identifiers, and the identifiers that the broker assigns.
 
 use dunlin::{Config, config::AuthConfig};
 

@@ -1,4 +1,4 @@
-//! How many connections there may be, and for how long one may be without a CONNECT.
+//! The number of connections, and the time until a CONNECT.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! `message_expiry` and `retained_expiry`: how long messages last that their publishers let last longer.
+//! `message_expiry` and `retained_expiry`: bounds of the Message Expiry Interval.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Bounds over all clients together: what all queues hold, and what memory the process has.
+//! Bounds that all clients share: the memory of all queues, and the memory of the process.
 
 use std::{process::Command, time::Duration};
 

@@ -1,4 +1,4 @@
-//! Every limit: what the client beyond it sees, that others see nothing of it, and what is counted.
+//! Every limit: its effect on the client that exceeds it, no effect on others, and its counter.
 
 mod client_ids;
 mod connections;

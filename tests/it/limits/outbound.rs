@@ -1,4 +1,4 @@
-//! A client that reads too slowly: what is not kept for it, what is, and when it is given up.
+//! A slow reader: the messages that are dropped for it, the messages that are queued, and its disconnect.
 
 use std::io::Write;
 

@@ -1,4 +1,4 @@
-//! The size of a packet, the length and levels of a topic, and packets that are none.
+//! The size of a packet, the length and levels of a topic, and malformed packets.
 
 use dunlin::{config::Limits, router::Count};
 

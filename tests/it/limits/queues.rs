@@ -1,5 +1,4 @@
-//! What waits for a client: the in-flight window, the queue by messages and by bytes, and which message a full one
-//! drops.
+//! Queues: the in-flight window, the bounds in messages and bytes, and the messages that a full queue drops.
 
 use dunlin::{
     config::{Limits, QueueFull},

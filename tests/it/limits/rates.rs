@@ -1,5 +1,5 @@
-//! How fast clients may publish and connect. The clock is turned; it also goes on by itself, so that a little more than
-//! what a turn allows may have come.
+//! Rates of publishing and connecting. The test advances the clock, which also runs by itself, so that a little more
+//! than the advanced time allows may arrive.
 
 use std::time::{Duration, Instant};
 

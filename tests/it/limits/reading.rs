@@ -1,4 +1,4 @@
-//! When a client is not read from: while its own answers wait for it, and at no other time.
+//! The broker stops reading from a client only while the client's own answers wait for it.
 
 use std::{
     io::{Read, Write},

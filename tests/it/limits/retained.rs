@@ -1,4 +1,4 @@
-//! How many retained messages there are, and how large they are together.
+//! The number of retained messages, and their total size.
 
 use dunlin::{
     Config,

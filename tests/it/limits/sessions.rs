@@ -1,4 +1,4 @@
-//! Subscriptions of a client, and how long its session stays.
+//! Subscriptions of a client, and the lifetime of its session.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! No turn of a connection does more than its share, whatever a client asks for; and all that it asks for is done.
+//! The work of a turn is bounded, whatever a client requests; and every request is completed.
 
 use std::{collections::BTreeMap, io::Write};
 

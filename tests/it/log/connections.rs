@@ -1,4 +1,4 @@
-//! The lines about clients' connections: who, where, how long, why; and those of clients that come and go.
+//! The log lines about connections: client, address, duration, reason.
 
 use std::{
     fs,

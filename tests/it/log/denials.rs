@@ -1,4 +1,4 @@
-//! What clients may not do.
+//! The log lines about denied access.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
 use ring::hmac;

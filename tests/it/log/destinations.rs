@@ -1,4 +1,4 @@
-//! Where the log goes: a file that is opened again at SIGHUP, and standard error.
+//! The destinations of the log: a file that is reopened at SIGHUP, and standard error.
 
 use std::{fs, path::Path};
 

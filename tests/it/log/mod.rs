@@ -1,5 +1,4 @@
-//! Which lines there are in the log. Those of the binary are read until they say what is
-//! waited for, so that nothing sleeps.
+//! The lines of the log. Tests of the binary read the log until the expected line, so that they never sleep.
 
 mod connections;
 mod denials;

@@ -1,4 +1,4 @@
-//! Clients that speak something else than the listener takes.
+//! Clients that speak another protocol than the listener.
 
 use std::{fs, io::Write, net::SocketAddr, sync::Arc};
 

@@ -1,4 +1,4 @@
-//! What the log says of the configuration: at the start, and at a reload what of it is new.
+//! The log lines about the configuration: at the start, and the changes at a reload.
 
 use std::{fs, net::TcpListener, os::unix::fs::PermissionsExt, process::Command};
 

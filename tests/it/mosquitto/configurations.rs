@@ -1,5 +1,5 @@
-//! Configurations in the shapes that occur in practice: each is given as it is to Debian's mosquitto and to dunlin, and
-//! both answer the same questions alike. Where mosquitto is not installed, dunlin alone is asked, and nothing compared.
+//! Common forms of configurations: Debian's mosquitto and dunlin get the same file, and must behave alike. Without
+//! mosquitto, only dunlin is tested, and nothing is compared.
 
 use std::{
     fs,

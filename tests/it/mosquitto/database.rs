@@ -1,5 +1,5 @@
-//! What Debian's mosquitto writes is there after the import: sessions, subscriptions, retained and queued messages,
-//! what is in flight. Where mosquitto is not installed, nothing is shown.
+//! The import of a database of Debian's mosquitto: sessions, subscriptions, retained, queued and in-flight messages.
+//! Without mosquitto, nothing is tested.
 
 use std::{fs, path::Path, process::Command};
 

@@ -1,4 +1,4 @@
-//! What mosquitto has is taken over: its configuration, its data.
+//! The import of mosquitto's configuration and data.
 
 mod configurations;
 mod database;

@@ -1,4 +1,4 @@
-//! Who a client was is not kept: what that means for what was.
+//! The rights of a client's user are not stored: the effect on its session after a restart.
 
 use std::fs;
 

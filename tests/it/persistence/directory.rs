@@ -1,4 +1,4 @@
-//! Data directories that are used, are none, are damaged or torn.
+//! Data directories that are in use, invalid, damaged or incomplete.
 
 use std::{
     fs,

@@ -1,6 +1,5 @@
-//! A disk that is full, for real: the test runs itself again in a mount namespace of its own, where the data directory
-//! is on a small tmpfs. Where a machine lets nobody mount, `DUNLIN_NO_MOUNT=1` leaves these tests out; without it they
-//! fail.
+//! A really full disk: the test runs itself again in its own mount namespace, with the data directory on a small tmpfs.
+//! On a machine that does not allow mounts, `DUNLIN_NO_MOUNT=1` skips these tests; without it they fail.
 
 use std::{
     env, fs,

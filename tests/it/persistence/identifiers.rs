@@ -1,5 +1,4 @@
-//! Subscription Identifiers (MQTT 5) are each subscriber's own, and the message is all subscribers': whatever they are,
-//! it is in memory and on the disk once.
+//! Subscription Identifiers (MQTT 5) differ by subscriber; the message is in memory and on disk once in any case.
 
 use std::{sync::Arc, time::Duration};
 

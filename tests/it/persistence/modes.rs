@@ -1,4 +1,4 @@
-//! What the first lines of the log say, and what each mode keeps and writes.
+//! The first lines of the log, and the stored and written data of each mode.
 
 use std::collections::BTreeMap;
 

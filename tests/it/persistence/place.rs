@@ -1,4 +1,4 @@
-//! A data directory, and brokers on it, one after the other.
+//! A data directory, and brokers that use it one after the other.
 
 use std::{
     fs,

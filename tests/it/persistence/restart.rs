@@ -1,4 +1,4 @@
-//! What is there after an end of the broker, in peace or by SIGKILL.
+//! The state after an end of the broker, by SIGTERM or SIGKILL.
 
 use std::{
     collections::BTreeMap,

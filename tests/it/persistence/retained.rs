@@ -1,4 +1,4 @@
-//! Retained messages that two clients set at once: the one that subscribers get is the one that is kept.
+//! Retained messages that two clients set at once: subscribers receive the one that is stored.
 
 use std::{collections::BTreeMap, sync::Barrier, thread};
 

@@ -1,4 +1,4 @@
-//! How much of a disk a data directory takes, and what a broker does on a disk that is small.
+//! The size of a data directory, and a broker on a small disk.
 
 use std::{fs, os::unix::fs::MetadataExt, time::Instant};
 

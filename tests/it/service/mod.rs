@@ -1,5 +1,5 @@
-//! The broker as a service of systemd, whose side the tests play: the socket that it reports to, the sockets that it is
-//! passed, the stream of the journal. And the units, as far as they can be judged without a system that runs them.
+//! The broker as a service of systemd. The tests play systemd: the notify socket, passed sockets, the stream of the
+//! journal. Also the units, as far as they can be checked without running them.
 
 mod journal;
 mod notify;

@@ -1,4 +1,4 @@
-//! What the broker reports to systemd, whose socket the test has.
+//! The reports to systemd, whose socket the test has.
 
 use std::{
     os::unix::net::UnixDatagram,

@@ -1,4 +1,4 @@
-//! Sockets that systemd passes, by name: taken, served, kept over a reload; and what is wrong with them.
+//! Sockets that systemd passes, by name: taken over, served, kept over a reload; and errors with them.
 
 use std::{
     fs,

@@ -1,4 +1,4 @@
-//! The units in `config/`: what systemd says of them.
+//! The units in `config/`, as systemd verifies them.
 
 use std::{fs, path::Path, process::Command};
 

@@ -1,4 +1,4 @@
-//! Sections 3.4 to 3.7 and 4.3: which Reason Codes acknowledgements have, and what follows from those of a client.
+//! Sections 3.4 to 3.7 and 4.3: Reason Codes in acknowledgements of the server, and the effect of those of a client.
 
 use std::{fs, sync::Arc};
 

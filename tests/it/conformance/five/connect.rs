@@ -1,4 +1,4 @@
-//! Sections 3.1 and 3.2: CONNECT, what CONNACK says, and how long a session lasts.
+//! Sections 3.1 and 3.2: CONNECT, CONNACK, and the lifetime of a session.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The table of the statements of MQTT 5 against the test functions that there are.
+//! Compares the table of statements of MQTT 5 with the test functions.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -1,4 +1,4 @@
-//! Sections 4.3, 4.4, 4.6 and 4.9: QoS in both directions, what is sent again, Receive Maximum and Maximum Packet Size.
+//! Sections 4.3, 4.4, 4.6 and 4.9: QoS in both directions, redelivery, Receive Maximum and Maximum Packet Size.
 
 use std::collections::BTreeSet;
 

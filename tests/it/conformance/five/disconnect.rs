@@ -1,4 +1,4 @@
-//! Section 3.14 and 4.13: the server says why it closes a connection, and closes it.
+//! Section 3.14 and 4.13: the server sends the reason before it closes a connection.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! Section 3.3.2.3.3: what becomes of messages whose Message Expiry Interval passes in the broker, wherever they wait.
-//! `publish` has how the interval is counted down.
+//! Section 3.3.2.3.3: messages whose Message Expiry Interval ends in the broker, in all places where messages wait.
+//! `publish` tests the interval that subscribers receive.
 
 use std::time::Duration;
 

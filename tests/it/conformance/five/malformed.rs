@@ -1,4 +1,4 @@
-//! Section 4.13: each packet that is malformed, or is a Protocol Error, to a running broker.
+//! Section 4.13: sends each malformed packet and each Protocol Error to a running broker.
 
 use crate::support::{
     five::{Publish, refused},

@@ -1,4 +1,4 @@
-//! Section 3.3: what a PUBLISH says beside its payload, and what of it subscribers are told.
+//! Section 3.3: the properties of a PUBLISH, and the ones that subscribers receive.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Sections 3.3.4 and 4.9: the server's own Receive Maximum, and QoS 2 messages that wait to be taken.
+//! Sections 3.3.4 and 4.9: the server's own Receive Maximum, and QoS 2 messages beyond it.
 
 use dunlin::{
     Config,

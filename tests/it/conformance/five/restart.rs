@@ -1,4 +1,4 @@
-//! What sessions of MQTT 5 are after a restart.
+//! Sessions of MQTT 5 after a restart.
 
 use std::time::Duration;
 

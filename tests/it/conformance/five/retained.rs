@@ -1,4 +1,4 @@
-//! Sections 3.3.1.3 and 3.8.3.1: retained messages, and what subscriptions ask of them.
+//! Sections 3.3.1.3 and 3.8.3.1: retained messages, and the options of subscriptions for them.
 
 use dunlin::Config;
 

@@ -1,5 +1,5 @@
-//! What CONNACK says of the server beside what it takes at a time (section 3.2.2.3), as the configuration has it, and
-//! how it is kept: also for clients of versions that cannot be told.
+//! The limits that CONNACK announces besides Receive Maximum and Maximum Packet Size (section 3.2.2.3), as configured;
+//! and their enforcement, also for clients of earlier versions.
 
 use std::time::Duration;
 

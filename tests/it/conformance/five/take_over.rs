@@ -1,5 +1,5 @@
-//! Sections 3.1.2.11.2 and 3.1.4: what a connection takes over from the one before it, as users of other
-//! brokers found it wrong.
+//! Sections 3.1.2.11.2 and 3.1.4: the state that a connection takes over from the one before it; faults that users of
+//! other brokers reported.
 
 use std::time::Duration;
 

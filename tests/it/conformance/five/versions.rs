@@ -1,4 +1,4 @@
-//! Clients of MQTT 5 and of 3.1.1 with one session, and with each other.
+//! Clients of MQTT 5 and of 3.1.1 that share a session, and that exchange messages.
 
 use crate::support::{
     five::{Connect, Properties, Publish, ack_with, property, suback, subscribe, unsubscribe},

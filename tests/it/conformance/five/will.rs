@@ -1,4 +1,4 @@
-//! Section 3.1.2.5 and 3.14: which ends of a connection publish its Will, and what the Will says.
+//! Section 3.1.2.5 and 3.14: the ends of a connection that publish its Will, and the properties of the Will.
 
 use super::Case;
 use crate::support::{

@@ -1,4 +1,4 @@
-//! Section 3.1.3.2.2: when a Will with a Will Delay Interval is published, and what calls it off.
+//! Section 3.1.3.2.2: the time at which a Will with a Will Delay Interval is published, and its cancellation.
 
 use std::time::Duration;
 

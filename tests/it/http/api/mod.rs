@@ -1,4 +1,4 @@
-//! The admin API: what is asked and answered, and by whom.
+//! The admin API: requests, answers and roles.
 
 mod clients;
 mod frame;
