@@ -27,6 +27,7 @@ use crate::{
 
 pub use admission::Rules;
 pub use bound::{Bound, Socket};
+use control::TakeSocket;
 pub use control::{Asked, Control, Reloading, Setting};
 pub use secure::{Accepting, Duplex, Secure};
 
@@ -57,6 +58,9 @@ impl Admin {
 
     /// Nobody acts.
     pub fn serves(&self, _: Arc<Operator>, _: Arc<Inside>, _: Arc<EventStreams>, _: Arc<dyn Control>) {}
+
+    /// Nobody asks for it.
+    pub fn adopts(&self, _: TakeSocket) {}
 
     /// Nobody is told.
     pub fn listening(&self) {}

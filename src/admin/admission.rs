@@ -17,6 +17,8 @@ pub struct Rules {
     pub allowed_hosts: Vec<String>,
     /// Is the web console served?
     pub console: bool,
+    /// Are clients of MQTT served that ask for a WebSocket?
+    pub mqtt: bool,
     /// Where its files are, unless in the binary.
     pub console_dir: Option<PathBuf>,
 }

@@ -1,6 +1,12 @@
 //! [`Control`]: what the HTTP side asks the server to do, or to tell.
 
-use std::pin::Pin;
+use std::{
+    net::{SocketAddr, TcpStream},
+    pin::Pin,
+};
+
+/// Serves MQTT on a socket from which nothing was read: with its peer, and whether it came on an address of loopback.
+pub type TakeSocket = Box<dyn Fn(TcpStream, SocketAddr, bool) + Send + Sync>;
 
 /// What the server tells and does for the HTTP side.
 pub trait Control: Send + Sync {

@@ -7,6 +7,7 @@
 //! | `admission` | who may do what, as the configuration says |
 //! | `thread` | the thread, its listeners, what the server tells it while it runs |
 //! | `secure` | what speaks TLS |
+//! | `sniff` | which connections ask for MQTT over WebSocket |
 //! | `serving` | one connection: its bounds in time and bytes |
 //! | `access` | logins and roles |
 //! | `rules` | permissions of roles; checks of headers |
@@ -47,6 +48,7 @@ mod rules;
 mod sampling;
 mod secure;
 mod serving;
+mod sniff;
 mod state;
 mod thread;
 mod ticks;

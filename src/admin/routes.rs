@@ -23,6 +23,7 @@ use super::{
     page,
     problem::Problem,
     rules::{METRICS, Via},
+    sniff,
     state::{Caller, State},
 };
 use crate::{clock::Stopwatch, types::Role};
@@ -50,7 +51,7 @@ pub(super) fn all(state: &Arc<State>) -> Router {
         .layer(middleware::from_fn_with_state(state.clone(), judge))
         .layer(middleware::from_fn_with_state(state.clone(), bound))
         .with_state(state.clone());
-    judged.merge(page::routes(state)).merge(checks(state))
+    judged.merge(page::routes(state)).merge(sniff::routes(state)).merge(checks(state))
 }
 
 /// What is served where the health checks alone are.

@@ -68,7 +68,7 @@ fn foreign_origin() -> Problem {
 }
 
 /// Is the page that sent this one of the server that it is sent to?
-fn is_own_origin(headers: &HeaderMap) -> bool {
+pub(super) fn is_own_origin(headers: &HeaderMap) -> bool {
     let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     let (Some(origin), Some(host)) = (text(ORIGIN), text(HOST)) else { return false };
     let authority = origin.split_once("://").map(|(_, authority)| authority);

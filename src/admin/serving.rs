@@ -20,8 +20,8 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use super::rules::Via;
 use crate::clock::Clock;
 
-/// Serves a connection until its end.
-pub(super) async fn serve<S>(socket: S, via: Via, routes: Router, clock: Clock)
+/// Serves a connection until its end; the head of its first request is there within a time.
+pub(super) async fn serve<S>(socket: S, via: Via, routes: Router, clock: Clock, within: Duration)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -32,7 +32,7 @@ where
     });
     let mut connection = http1::Builder::new()
         .timer(Turning(clock.clone()))
-        .header_read_timeout(LONGEST_HEAD)
+        .header_read_timeout(within)
         .max_buf_size(LARGEST_HEAD)
         .serve_connection(TokioIo::new(socket), service);
     let Err(error) = (&mut connection).await else { return };
@@ -45,7 +45,7 @@ where
 }
 
 /// From the end of a request, or the beginning of the connection, until the head of the next one is there.
-const LONGEST_HEAD: Duration = Duration::from_secs(30);
+pub(super) const LONGEST_HEAD: Duration = Duration::from_secs(30);
 
 /// Bytes of a request line with all headers; twice as many, at the latest, are answered with 431.
 const LARGEST_HEAD: usize = 32 << 10;

@@ -16,7 +16,7 @@ use super::{
     admission::Rules,
     audit::Audit,
     closed::ClosedClients,
-    control::Control,
+    control::{Control, TakeSocket},
     depths::Depths,
     history::History,
     requests::Requests,
@@ -57,6 +57,8 @@ pub(super) struct State {
     pub requests: Requests,
     pub depths: Arc<Depths>,
     pub history: History,
+    /// Takes connections that ask for MQTT over WebSocket; there from the moment on at which clients are served.
+    pub mqtt: OnceLock<TakeSocket>,
     /// Requests that are being answered.
     pub under_way: AtomicUsize,
     pub started: SystemTime,
@@ -115,6 +117,7 @@ impl State {
             requests: Requests::default(),
             depths: Arc::default(),
             history: History::default(),
+            mqtt: OnceLock::new(),
             under_way: AtomicUsize::new(0),
             started,
             reload: ArcSwap::from_pointee(Reload { succeeded: true, at: started }),

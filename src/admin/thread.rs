@@ -2,23 +2,28 @@
 
 use std::{
     io,
+    net::SocketAddr,
     sync::{Arc, atomic::Ordering},
     thread::JoinHandle,
     time::{Duration, SystemTime},
 };
 
 use axum::Router as Routes;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::{
+    net::TcpStream,
+    sync::{Semaphore, oneshot},
+};
 
 use super::{
     admission::Rules,
     bound::{Bound, Socket},
-    control::Control,
+    control::{Control, TakeSocket},
     routes,
     rules::Via,
     sampling,
     secure::Secure,
-    serving::serve,
+    serving::{LONGEST_HEAD, serve},
+    sniff,
     state::{Broker, Desk, Reload, State},
     ticks::Probe,
 };
@@ -98,6 +103,11 @@ impl Admin {
         let _ = self.state.desk.set(Desk { operator, inside, events, control });
     }
 
+    /// Connections that ask for MQTT over WebSocket are handed over to this from now on. To be called once.
+    pub fn adopts(&self, take: TakeSocket) {
+        let _ = self.state.mqtt.set(take);
+    }
+
     /// All listeners accept.
     pub fn listening(&self) {
         self.state.listening.store(true, Ordering::Release);
@@ -142,6 +152,7 @@ impl Drop for Admin {
 async fn listen(bound: Bound, routes: Routes, state: Arc<State>) {
     // its file goes when this task does
     let Bound { socket, endpoint, kept: _kept, checks_alone } = bound;
+    let local = endpoint.is_loopback();
     let room = Arc::new(Semaphore::new(MOST_CONNECTIONS));
     let listener = match Listener::of(socket) {
         Ok(listener) => listener,
@@ -153,12 +164,13 @@ async fn listen(bound: Bound, routes: Routes, state: Arc<State>) {
         let (routes, clock) = (routes.clone(), state.clock.clone());
         let accepted = match &listener {
             Listener::Tcp(listener) => listener.accept().await.map(|(socket, peer)| {
+                let state_of = (!checks_alone).then(|| state.clone());
                 let secure = state.secure.load_full().filter(|_| !checks_alone);
                 tokio::spawn(async move {
                     match secure {
-                        None => serve(socket, Via::Tcp(peer), routes, clock).await,
+                        None => meet(socket, (peer, local), routes, clock, state_of).await,
                         Some(secure) => match clock.timeout(LONGEST_HANDSHAKE, secure.accept(socket)).await {
-                            Ok(Ok(stream)) => serve(stream, Via::Tcp(peer), routes, clock).await,
+                            Ok(Ok(stream)) => serve(stream, Via::Tcp(peer), routes, clock, LONGEST_HEAD).await,
                             Ok(Err(error)) => tracing::debug!(%peer, %error, "no TLS with a client of HTTP"),
                             Err(_) => tracing::debug!(%peer, "no TLS with a client of HTTP: it took too long"),
                         },
@@ -168,7 +180,7 @@ async fn listen(bound: Bound, routes: Routes, state: Arc<State>) {
             }),
             Listener::Unix(listener) => listener.accept().await.map(|(socket, _)| {
                 tokio::spawn(async move {
-                    serve(socket, Via::Unix, routes, clock).await;
+                    serve(socket, Via::Unix, routes, clock, LONGEST_HEAD).await;
                     drop(place);
                 });
             }),
@@ -179,6 +191,32 @@ async fn listen(bound: Bound, routes: Routes, state: Arc<State>) {
         }
     }
 }
+
+/// Serves a connection of TCP: HTTP, unless it asks for MQTT first.
+async fn meet(
+    socket: TcpStream,
+    (peer, local): (SocketAddr, bool),
+    routes: Routes,
+    clock: Clock,
+    state: Option<Arc<State>>,
+) {
+    let began = clock.now();
+    if let Some(state) = &state
+        && sniff::asks_for_mqtt(&socket, state).await
+        && let Some(take) = state.mqtt.get()
+    {
+        match socket.into_std() {
+            Ok(socket) => take(socket, peer, local),
+            Err(error) => tracing::debug!(%peer, %error, "connection not handed over"),
+        }
+        return;
+    }
+    let left = LONGEST_HEAD.saturating_sub(clock.now().saturating_duration_since(began)).max(LEAST);
+    serve(socket, Via::Tcp(peer), routes, clock, left).await;
+}
+
+/// For a head that was waited for already.
+const LEAST: Duration = Duration::from_millis(1);
 
 enum Listener {
     Tcp(tokio::net::TcpListener),

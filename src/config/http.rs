@@ -34,6 +34,9 @@ pub struct HttpConfig {
     pub allowed_hosts: Vec<String>,
     /// Is the web console served?
     pub console: bool,
+    /// Are clients of MQTT served that ask for a WebSocket there? `None`: see
+    /// [`Config::http_takes_mqtt`](super::Config::http_takes_mqtt).
+    pub mqtt: Option<bool>,
     /// The console's files are read from there at each request, in place of those in the binary.
     pub console_dir: Option<PathBuf>,
     /// Where the health checks alone are served.
@@ -66,6 +69,7 @@ impl Default for HttpConfig {
             metrics_open: false,
             allowed_hosts: Vec::new(),
             console: true,
+            mqtt: None,
             console_dir: None,
             health: HttpAddresses::default(),
             drain_delay: Duration::ZERO,

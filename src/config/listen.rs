@@ -72,6 +72,15 @@ impl ListenAddress {
         }
     }
 
+    /// Is it on this machine alone: a loopback address, or a Unix socket?
+    pub fn is_local(&self) -> bool {
+        match &self.host {
+            Host::Localhost | Host::Unix(_) => true,
+            Host::Ip(address) => address.to_canonical().is_loopback(),
+            Host::Every | Host::Name(_) | Host::Passed(_) => false,
+        }
+    }
+
     /// Does it have a host name, other than localhost?
     pub fn is_host_name(&self) -> bool {
         matches!(self.host, Host::Name(_))

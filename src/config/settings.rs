@@ -447,6 +447,13 @@ impl Config {
         if self.has_default_http() && self.listeners.iter().any(free) { &[] } else { &self.http.listen.0 }
     }
 
+    /// Are clients of MQTT served over WebSocket where HTTP is?
+    pub fn http_takes_mqtt(&self) -> bool {
+        let local = || self.http_addresses().iter().all(ListenAddress::is_local);
+        let by_certificates = || self.listeners.iter().any(ListenerConfig::demands_certificates);
+        self.http.certificate_file.is_none() && self.http.mqtt.unwrap_or_else(|| local() && !by_certificates())
+    }
+
     /// Does nothing say where HTTP is served? Then it is where [`HttpConfig::default`] says, if there is room.
     pub fn has_default_http(&self) -> bool {
         self.origins.of("http.listen").is_none() && self.http.listen == HttpConfig::default().listen

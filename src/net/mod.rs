@@ -6,6 +6,7 @@
 //! | module | owns |
 //! |---|---|
 //! | `threads` | the worker threads, each with its own runtime; connections are dealt out to them |
+//! | `adopted` | connections that something else accepted |
 //! | `listen` | from an address to connections |
 //! | `connection` | one connection |
 //! | `worker` | the state of a worker thread, and the state that all share |
@@ -14,6 +15,7 @@
 //! | `memory` | the resident memory of the process |
 //! | `trim` | returns freed memory to the system |
 
+mod adopted;
 mod connection;
 mod deadlines;
 mod listen;

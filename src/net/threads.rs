@@ -6,7 +6,10 @@ use std::{
     collections::HashMap,
     io,
     pin::pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     task::Waker,
     thread::JoinHandle,
     time::{Duration, Instant},
@@ -17,6 +20,7 @@ use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
+    adopted::Adoption,
     connection::{Connection, SHARED_BUFFER, draining},
     listen::{Accepted, Listener, ListenerOptions, ListenerState, accept, arrive},
     memory,
@@ -35,6 +39,8 @@ enum Command {
     /// Without options, MQTT from the first byte.
     Connection(Accepted, Peer, Option<Arc<ListenerOptions>>, Ticket),
     Listener(Listener, Arc<ListenerState>, Arc<Vec<mpsc::UnboundedSender<Command>>>),
+    /// A connection that was accepted elsewhere; it counts as one of this listener.
+    Adopted(std::net::TcpStream, Peer, Arc<ListenerState>),
     /// Closes the listener with this number, then drops the sender.
     Close(u16, oneshot::Sender<()>),
     /// From now on, verify client certificates of the listener with this number by these settings.
@@ -114,6 +120,21 @@ impl Workers {
             // an error means the same: the sender was dropped
             let _ = wait.await;
         })
+    }
+
+    /// Serves MQTT over WebSocket on sockets that are accepted elsewhere, as connections of a listener with this number
+    /// and name.
+    pub fn adopt(&self, number: u16, name: &str, endpoint: &Endpoint) -> Adoption {
+        let options = Adoption::options();
+        self.shared.lines.name_listener(number, name.to_owned(), endpoint.clone());
+        self.shared.rates.listener_changed(number, options.rates, &self.shared.limits.load());
+        let (senders, next) = (self.senders.clone(), AtomicUsize::new(0));
+        let deal = move |socket, peer, state| {
+            let next = next.fetch_add(1, Ordering::Relaxed) % senders.len();
+            // if the thread has ended, the socket closes
+            let _ = senders[next].send(Command::Adopted(socket, peer, state));
+        };
+        Adoption::new(ListenerState::new(number, endpoint.clone(), options), Box::new(deal))
     }
 
     /// A handle to ask whether the threads respond.
@@ -197,6 +218,7 @@ async fn run(shared: Arc<NetShared>, index: usize, mut commands: mpsc::Unbounded
                     tokio::task::yield_now().await;
                 }
             }
+            Some(Command::Adopted(socket, peer, state)) => adopt(&shared, socket, peer, &state),
             Some(Command::Listener(listener, state, senders)) => {
                 let number = state.listener;
                 // round robin, starting again with each listener: few listeners, many connections
@@ -269,6 +291,29 @@ async fn answer_ping(answer: &std::sync::mpsc::Sender<()>) {
     tokio::task::yield_now().await;
     // the asker may have given up
     let _ = answer.send(());
+}
+
+/// Counts a connection that was accepted elsewhere, and applies the limits of connections to it.
+fn adopt(shared: &Arc<NetShared>, socket: std::net::TcpStream, peer: Peer, state: &ListenerState) {
+    Worker::with(|worker| worker.local.count(Count::SocketsOpened, 1));
+    let entered = match shared.router.refuses_connections() {
+        true => Err((Count::RefusedMemory, "the process has nearly limits.max_memory")),
+        false => {
+            let (from, limits) = (state.unproxied(peer.address), shared.limits.load());
+            shared.gate.enter(from, state.connecting_bytes(), &limits, shared.clock.now())
+        }
+    };
+    let ticket = match entered {
+        Ok(ticket) => ticket,
+        Err((counter, reason)) => {
+            Worker::with(|worker| worker.local.count(counter, 1));
+            return tracing::debug!(%peer, reason, "connection closed at once");
+        }
+    };
+    if let Err(error) = spawn_connection(shared, Accepted::Tcp(socket), peer, state.listener_options(), ticket) {
+        shared.gate.left();
+        tracing::warn!(%peer, %error, "connection not served");
+    }
 }
 
 fn spawn_connection(

@@ -81,7 +81,8 @@ impl Desk {
 impl Control for Desk {
     fn listeners(&self) -> Vec<(u16, String)> {
         let all = self.listeners.all();
-        all.into_iter().map(|one| (one.number, one.endpoint.with(one.transport).to_string())).collect()
+        let all = all.into_iter().map(|one| (one.number, one.endpoint.with(one.transport).to_string()));
+        all.chain(self.listeners.http().map(|number| (number, "http".to_owned()))).collect()
     }
 
     fn settings(&self) -> Vec<Setting> {

@@ -9,13 +9,16 @@ use std::{
 use arc_swap::ArcSwap;
 use thiserror::Error;
 
-use super::https::{Https, HttpsError};
+use super::{
+    https::{Https, HttpsError},
+    listeners::{ListenError, Listeners},
+};
 use crate::{
     admin::{Admin, Bound, Control, Rules, Socket},
     clock::Clock,
     config::{Config, HttpAddresses, ListenAddress},
     inside::Inside,
-    net::{self, BindOptions, PassedSockets, Pings},
+    net::{self, BindOptions, PassedSockets, Pings, Workers},
     router::{
         Observe, Router,
         inspect::{EventStreams, Operator},
@@ -121,6 +124,15 @@ impl Http {
         self.admin.serves(operator.clone(), inside.clone(), events.clone(), control);
     }
 
+    /// Connections that ask for MQTT over WebSocket are handed over to the threads that serve it from now on.
+    pub(super) fn takes_mqtt(&self, listeners: &Listeners, workers: &Workers) -> Result<(), ListenError> {
+        if let Some(endpoint) = self.admin.endpoints().first() {
+            let adoption = workers.adopt(listeners.number_of_http(endpoint)?, "http", endpoint);
+            self.admin.adopts(Box::new(move |socket, peer, local| adoption.take(socket, peer, local)));
+        }
+        Ok(())
+    }
+
     /// All listeners accept.
     pub(super) fn listening(&self, config: &Config) {
         self.admin.listening();
@@ -223,6 +235,7 @@ fn rules(config: &Config, plugged_in: bool) -> Rules {
         allowed_hosts: http.allowed_hosts.clone(),
         console: http.console,
         console_dir: http.console_dir.clone(),
+        mqtt: cfg!(feature = "websocket") && config.http_takes_mqtt(),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{
     io,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::SystemTime,
 };
 
@@ -133,6 +133,8 @@ pub(super) struct Listeners {
     open: Mutex<Vec<Open>>,
     anonymity: Anonymity,
     passed: PassedSockets,
+    /// The number of connections that HTTP hands over.
+    http: OnceLock<u16>,
 }
 
 /// An open listener.
@@ -184,11 +186,26 @@ impl Listeners {
         anonymity: Anonymity,
         passed: PassedSockets,
     ) -> Result<Self, ListenError> {
-        let listeners = Self { open: Mutex::default(), anonymity, passed };
+        let listeners = Self { open: Mutex::default(), anonymity, passed, http: OnceLock::new() };
         for one in bound {
             listeners.add(one, By::Config, workers)?;
         }
         Ok(listeners)
+    }
+
+    /// A number for connections that HTTP hands over, which no listener has.
+    pub(super) fn number_of_http(&self, endpoint: &Endpoint) -> Result<u16, ListenError> {
+        let (_open, _) = self.hold();
+        let mut anonymity = self.anonymity.load().to_vec();
+        let number = number(anonymity.len(), endpoint)?;
+        anonymity.push(OfListener::default());
+        self.anonymity.store(Arc::new(anonymity));
+        Ok(*self.http.get_or_init(|| number))
+    }
+
+    /// The same once there is one.
+    pub(super) fn http(&self) -> Option<u16> {
+        self.http.get().copied()
     }
 
     pub(super) fn all(&self) -> Vec<Listening> {

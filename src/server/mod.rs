@@ -275,6 +275,7 @@ impl Server {
         let workers = workers.map_err(ServerError::Threads)?;
         http.restored(&router, workers.pings());
         let listeners = Arc::new(Listeners::open(bound, &workers, anonymity, passed)?);
+        http.takes_mqtt(&listeners, &workers)?;
         let listening = listeners.all();
         let addresses = listening.iter().filter_map(|listening| listening.endpoint.socket_addr()).collect();
         let ready_file = match &config.ready_file {

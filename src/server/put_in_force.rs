@@ -148,7 +148,7 @@ fn changes(running: &Config, config: &Config) -> Vec<String> {
 }
 
 /// The keys and tables that apply without a restart.
-const AT_ONCE: [&str; 18] = [
+const AT_ONCE: [&str; 19] = [
     "allow_anonymous",
     "shutdown_grace",
     "ready_file",
@@ -162,6 +162,7 @@ const AT_ONCE: [&str; 18] = [
     "http.metrics_open",
     "http.allowed_hosts",
     "http.console",
+    "http.mqtt",
     "http.drain_delay",
     "log.level",
     "log.connections",

@@ -5,6 +5,7 @@ mod api;
 mod checks;
 mod console;
 mod metrics;
+mod mqtt;
 mod secure;
 
 use std::{

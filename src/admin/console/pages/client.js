@@ -197,7 +197,7 @@ const Bubble = ({ one }) => {
         <div class="top-line"><strong><${Text}>${one.topic.slice(0, 300)}<//></strong><span>${hourMs(one.at)}</span><span>QoS ${one.qos}</span>${one.retain && html`<${Badge} kind="accent">${t.topics.retained}<//>`}${one.dup && html`<${Badge} kind="warn">dup<//>`}
             ${one.filter && one.filter !== one.topic && html`<span>${t.client.matching} <${Text} mono>${one.filter.slice(0, 100)}<//></span>`}
             ${text !== null && one.data.length > 0 && html`<button type="button" class="button is-plain is-small" aria-pressed=${String(hex)} onClick=${() => setHex(!hex)}>${t.client.hex}</button>`}</div>
-        <pre>${one.data.length === 0 ? html`<span class="soft">${t.payload.empty}</span>` : isHex ? hexOf(one.data.subarray(0, 2048)) : lines(text.slice(0, 10_000))}</pre>
+        <pre class=${isHex ? "is-hex" : ""} tabindex=${isHex ? 0 : undefined}>${one.data.length === 0 ? html`<span class="soft">${t.payload.empty}</span>` : isHex ? hexOf(one.data.subarray(0, 2048)) : lines(text.slice(0, 10_000))}</pre>
         ${one.data.length > (isHex ? 2048 : 10_000) && html`<span class="soft">${bytes(one.data.length)}</span>`}
     </div>`;
 };

@@ -36,7 +36,7 @@ pub fn done(answer: &Answer) -> Value {
 }
 
 /// One field of each entry of a list.
-fn column<'a>(list: &'a Value, name: &str) -> Vec<&'a str> {
+pub fn column<'a>(list: &'a Value, name: &str) -> Vec<&'a str> {
     list["data"].as_array().expect("a list").iter().map(|entry| entry[name].as_str().unwrap_or("-")).collect()
 }
 
