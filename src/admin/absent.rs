@@ -11,6 +11,7 @@ mod secure;
 
 use std::{
     io,
+    path::Path,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -25,14 +26,33 @@ use crate::{
     types::Endpoint,
 };
 
-pub use admission::Rules;
+pub use admission::{Delay, Key, Rules};
 pub use bound::{Bound, Socket};
 use control::TakeSocket;
-pub use control::{Asked, Control, Reloading, Setting};
+pub use control::{AddedKey, Asked, Control, Doing, FileProblem, Reloading, Setting};
 pub use secure::{Accepting, Duplex, Secure};
 
 /// Nothing.
 pub struct Admin;
+
+/// A file in which nothing is noted.
+pub struct AuditFile;
+
+impl AuditFile {
+    /// Nothing is opened.
+    pub fn open(_: &Path) -> io::Result<Self> {
+        Ok(Self)
+    }
+}
+
+/// To nothing.
+#[derive(Clone)]
+pub struct Handle;
+
+impl Handle {
+    /// Nobody is let in.
+    pub fn replace(&self, _: Rules) {}
+}
 
 impl Admin {
     /// Nothing is served; an error if something should be.
@@ -76,6 +96,20 @@ impl Admin {
 
     /// Nobody is let in.
     pub fn replace(&self, _: Rules) {}
+
+    /// Nothing is noted.
+    pub fn audit_to(&self, _: Option<AuditFile>, _: bool) {}
+
+    /// Nothing is noted.
+    pub fn reopen_audit(&self) {}
+
+    /// Nobody is let in.
+    pub fn logins_changed(&self) {}
+
+    /// To nothing.
+    pub fn handle(&self) -> Handle {
+        Handle
+    }
 
     /// Nobody is told.
     pub fn reloaded(&self, _: bool) {}

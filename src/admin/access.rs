@@ -4,19 +4,16 @@
 use std::net::SocketAddr;
 
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header::AUTHORIZATION};
-use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 
 use super::{
     admission::Rules,
+    login::{Shown, wrong_login},
     problem::Problem,
     rules::{METRICS, Via, check_origin_of_write},
+    sessions::Standing,
     state::{Caller, State},
 };
-use crate::{
-    codec::Properties,
-    router::{Admitted, Credentials, Identity, Peer, PeerAddress, Router, Verdict},
-    types::{ProtocolVersion, Role},
-};
+use crate::types::Role;
 
 /// Who sends a request, and with which role it is answered.
 pub(super) async fn admit(
@@ -26,107 +23,124 @@ pub(super) async fn admit(
     uri: &Uri,
     headers: &HeaderMap,
 ) -> Result<Caller, Problem> {
-    let called = |role, name: &str| Caller { role, name: name.to_owned() };
-    let Via::Tcp(peer) = via else { return Ok(called(Role::Admin, "unix socket")) };
+    let called = |role, name: &str, standing| Caller { role, name: name.to_owned(), standing };
+    let Via::Tcp(peer) = via else { return Ok(called(Role::Admin, "unix socket", Standing::Socket)) };
     let rules = state.rules.load_full();
-    if let Some(caller) = login(state, &rules, peer, headers).await? {
-        if !rules.allowed_hosts.is_empty() {
-            rules.check_host(uri, headers)?;
-        }
-        check_origin_of_write(method, headers)?;
+    if is_login(method, uri) && rules.has_login() {
+        check_named(&rules, method, uri, headers)?;
+        return Ok(called(Role::Viewer, "nobody", Standing::Asking));
+    }
+    let caller = match by_header(state, &rules, peer, headers).await? {
+        Some(caller) => Some(caller),
+        None => by_cookie(state, &rules, method, headers)?,
+    };
+    if let Some(caller) = caller {
+        check_named(&rules, method, uri, headers)?;
         return Ok(caller);
     }
     if rules.metrics_open && uri.path() == METRICS && !rules.open {
-        return Ok(called(Role::Viewer, "nobody"));
+        return Ok(called(Role::Viewer, "nobody", Standing::Open));
     }
     if rules.open && peer.ip().to_canonical().is_loopback() {
         rules.check_open(uri, headers)?;
-        return Ok(called(Role::Operator, "local program"));
+        return Ok(called(Role::Operator, "local program", Standing::Open));
     }
-    Err(match rules.users.is_empty() {
-        true => Problem::new(
+    Err(match rules.has_login() {
+        false => Problem::new(
             StatusCode::FORBIDDEN,
             "no-users",
-            "a login is configured, and nobody may log in here: write users = [\"NAME:admin\"] below [http]",
+            "a login is configured, and nobody may log in here: write users = [\"NAME:admin\"] or keys_file below [http]",
         ),
-        false => Problem::new(StatusCode::UNAUTHORIZED, "login", "log in with a user name and a password (Basic)"),
+        true => Problem::new(
+            StatusCode::UNAUTHORIZED,
+            "login",
+            "log in with a user name and a password (Basic), or with a key (Bearer)",
+        ),
     })
 }
 
-/// The user who logs in with this request; `None`: nobody does.
-async fn login(state: &State, rules: &Rules, peer: SocketAddr, headers: &HeaderMap) -> Result<Option<Caller>, Problem> {
-    let Some(value) = headers.get(AUTHORIZATION).filter(|_| !rules.users.is_empty()) else { return Ok(None) };
-    let refused = || Problem::new(StatusCode::UNAUTHORIZED, "login", "the user name or the password is wrong");
-    let (user, password) = basic(value.as_bytes()).ok_or_else(refused)?;
-    let Some(broker) = state.broker.get() else {
-        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "starting", "the broker is starting"));
-    };
-    let proven = prove(&broker.router, peer, &user, &password).await;
-    let role = rules.users.iter().find(|(name, _)| *name == user).map(|(_, role)| *role);
-    match (proven, role) {
-        (true, Some(role)) => Ok(Some(Caller { role, name: user })),
-        (true, None) => {
-            let detail = format!("user {user:?} has no role here: write it below [http] in users");
-            Err(Problem::new(StatusCode::FORBIDDEN, "no-role", detail))
-        }
-        (false, _) => {
-            tracing::info!(%peer, user, "HTTP login refused");
-            Err(refused())
-        }
+/// The path at which a session begins and ends.
+pub(super) const SESSION: &str = "/api/v1/session";
+
+/// Is this the request that begins a session? It may show its login in its body.
+fn is_login(method: &Method, uri: &Uri) -> bool {
+    *method == Method::POST && uri.path() == SESSION
+}
+
+/// What is asked of the headers of a request with a login.
+fn check_named(rules: &Rules, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
+    if !rules.allowed_hosts.is_empty() {
+        rules.check_host(uri, headers)?;
     }
+    check_origin_of_write(method, headers)
 }
 
-/// Asks what clients of MQTT are asked, with the same delays.
-async fn prove(router: &Router, peer: SocketAddr, user: &str, password: &[u8]) -> bool {
-    let Some(authenticate) = router.plugged_authenticate() else { return false };
-    let peer = Peer {
-        address: PeerAddress::Ip(peer),
-        loopback_listener: peer.ip().is_loopback(),
-        listener: Peer::NO_LISTENER,
+/// The user who logs in with this request; `None`: nobody does.
+async fn by_header(
+    state: &State,
+    rules: &Rules,
+    peer: SocketAddr,
+    headers: &HeaderMap,
+) -> Result<Option<Caller>, Problem> {
+    let Some(value) = headers.get(AUTHORIZATION).filter(|_| rules.has_login()) else { return Ok(None) };
+    let shown = Shown::of_header(value).ok_or_else(wrong_login)?;
+    let (login, role) = shown.prove(state.judge(rules), peer).await?;
+    Ok(Some(Caller { role, name: login.name(), standing: Standing::Login(login) }))
+}
+
+/// The session whose cookie the request has; `None`: it has none.
+fn by_cookie(state: &State, rules: &Rules, method: &Method, headers: &HeaderMap) -> Result<Option<Caller>, Problem> {
+    let Some((id, session)) = state.sessions.find(headers, &state.cookie, state.clock.now()) else { return Ok(None) };
+    let Some(role) = session.login.role(state.judge(rules)) else {
+        state.sessions.end(&id);
+        return Ok(None);
     };
-    let mut verdict = authenticate.authenticate(&Credentials {
-        client_id: "$http",
-        username: Some(user),
-        certificate_name: None,
-        names_in_certificates: false,
-        password: Some(password),
-        authentication: None,
-        peer,
-        version: ProtocolVersion::V311,
-        properties: Properties::default(),
-    });
-    let admitted = loop {
-        verdict = match verdict {
-            Verdict::Decided(decided) => break decided,
-            Verdict::Later(pending) | Verdict::Queued(pending) => pending.await,
-            // no method was named that would need more
-            Verdict::Continue { .. } => return false,
-        };
-    };
-    // a name that nobody had to prove is nobody's
-    let is_user =
-        |identity: &Identity| identity.user.as_deref() == Some(user) && authenticate.login(identity).is_some();
-    admitted.is_ok_and(|Admitted { identity, .. }| is_user(&identity))
+    if !method.is_safe() && !session.is_sent_by_page(headers) {
+        let detail =
+            "a write with the cookie of a session needs the header X-Dunlin-CSRF: GET /api/v1/session tells it";
+        return Err(Problem::new(StatusCode::FORBIDDEN, "csrf", detail));
+    }
+    let standing = Standing::Session { id, login: session.login.clone(), csrf: session.csrf };
+    Ok(Some(Caller { role, name: session.login.name(), standing }))
 }
 
-/// User name and password of `Basic …` (RFC 7617).
-fn basic(value: &[u8]) -> Option<(String, Vec<u8>)> {
-    let (scheme, rest) = std::str::from_utf8(value).ok()?.split_once(' ')?;
-    let decoded = scheme.eq_ignore_ascii_case("basic").then(|| BASE64.decode(rest.trim()).ok())??;
-    let colon = decoded.iter().position(|byte| *byte == b':')?;
-    Some((String::from_utf8(decoded[..colon].to_vec()).ok()?, decoded[colon + 1..].to_vec()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn basic_has_a_user_and_a_password() {
-        assert_eq!(basic(b"Basic YTpiOmM="), Some(("a".into(), b"b:c".to_vec())));
-        assert_eq!(basic(b"basic YTo="), Some(("a".into(), Vec::new())));
-        for wrong in [&b"Basic"[..], b"Basic YQ==", b"Bearer YTpi", b"Basic \xff", b"Basic !", b""] {
-            assert_eq!(basic(wrong), None, "{wrong:?}");
+impl Caller {
+    /// Ends when the caller would not be let in any more with this role: a reload took that away, its session ended,
+    /// or its key expired.
+    pub(super) async fn is_let_in_no_more(&self, state: &State) {
+        let mut changes = state.changes.subscribe();
+        loop {
+            let rules = state.rules.load_full();
+            let until = match &self.standing {
+                Standing::Socket => None,
+                Standing::Open if rules.open => None,
+                Standing::Open | Standing::Asking => return,
+                Standing::Login(login) => match login.role(state.judge(&rules)) {
+                    Some(role) if role >= self.role => login.until(state.judge(&rules)),
+                    _ => return,
+                },
+                Standing::Session { id, login, .. } => {
+                    match (login.role(state.judge(&rules)), state.sessions.until(id)) {
+                        (Some(role), Some(until)) if role >= self.role => {
+                            Some(login.until(state.judge(&rules)).map_or(until, |earlier| until.min(earlier)))
+                        }
+                        _ => return,
+                    }
+                }
+            };
+            if until.is_some_and(|until| until <= state.clock.now()) {
+                return;
+            }
+            tokio::select! {
+                // it is never closed while the state is there
+                _ = changes.changed() => {}
+                () = async {
+                    match until {
+                        Some(until) => state.clock.sleep_until(until).await,
+                        None => std::future::pending().await,
+                    }
+                } => {}
+            }
         }
     }
 }

@@ -1,6 +1,12 @@
 //! [`Rules`]: who may do what, as the configuration says.
 
-use std::path::PathBuf;
+use std::{
+    fmt,
+    net::IpAddr,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use crate::types::Role;
 
@@ -11,6 +17,10 @@ pub struct Rules {
     pub open: bool,
     /// Users who may log in, with their roles.
     pub users: Vec<(String, Role)>,
+    /// Keys by which programs may log in; `None`: none are configured.
+    pub keys: Option<Vec<Key>>,
+    /// How long a refusal is delayed.
+    pub delay: Delay,
     /// Are metrics read without a login?
     pub metrics_open: bool,
     /// Names of this server, in small letters, beside those of loopback.
@@ -21,4 +31,33 @@ pub struct Rules {
     pub mqtt: bool,
     /// Where its files are, unless in the binary.
     pub console_dir: Option<PathBuf>,
+}
+
+/// What is known of a key by which programs log in.
+#[derive(Clone, Debug)]
+pub struct Key {
+    /// The name of the key.
+    pub name: String,
+    /// What a program that has it may do.
+    pub role: Role,
+    /// SHA-256 of the key.
+    pub digest: [u8; 32],
+    /// When it expires; `None`: never.
+    pub expires: Option<SystemTime>,
+}
+
+/// How long the refusal of a wrong key is delayed, by where it came from; `None`: too many are delayed already.
+#[derive(Clone)]
+pub struct Delay(pub Arc<dyn Fn(IpAddr) -> Option<Duration> + Send + Sync>);
+
+impl Default for Delay {
+    fn default() -> Self {
+        Self(Arc::new(|_| Some(Duration::ZERO)))
+    }
+}
+
+impl fmt::Debug for Delay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Delay")
+    }
 }

@@ -1,9 +1,19 @@
-//! [`Audit`]: who had what written, from where, and how it ended: the last of them, and a line of the log for each.
+//! [`Audit`]: who had what written, from where, and how it ended: the last of them in memory, all of them in a file if
+//! the configuration names one, and a line of the log for each.
 
-use std::time::SystemTime;
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, Read, Seek, SeekFrom, Write as _},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::SystemTime,
+};
 
 use axum::http::{Method, StatusCode};
 use parking_lot::Mutex;
+use serde_json::{Value, json};
+use tokio::task::JoinHandle;
 
 use super::{last::Last, rules::Via};
 
@@ -13,11 +23,23 @@ const MOST: usize = 1_000;
 /// The longest text of a path or a query that is remembered.
 const LONGEST: usize = 1_024;
 
-/// The last requests that were to write.
-pub(super) struct Audit(Mutex<Last<Write>>);
+/// So much of the end of a file is read at a start.
+const TAIL: u64 = 1 << 20;
+
+/// The requests that were to write.
+pub(super) struct Audit {
+    last: Mutex<Last<Write>>,
+    file: Mutex<Option<Arc<AuditFile>>>,
+}
+
+/// A file that gets a line of JSON for each.
+pub struct AuditFile {
+    path: PathBuf,
+    file: File,
+}
 
 /// A request that was to write.
-#[derive(Clone)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Write {
     pub at: SystemTime,
     pub by: String,
@@ -26,6 +48,12 @@ pub(super) struct Write {
     /// Still encoded, with its query.
     pub what: String,
     pub status: StatusCode,
+}
+
+/// Notes a request that is being answered: also one that nobody waits for any more.
+pub(super) struct UnderWay {
+    audit: Arc<Audit>,
+    write: Option<Write>,
 }
 
 impl Write {
@@ -39,24 +67,200 @@ impl Write {
         let what = what.chars().take(LONGEST).collect();
         Self { at, by: by.to_owned(), from, method: method.clone(), what, status: StatusCode::OK }
     }
+
+    /// As it is told, and in a file.
+    pub fn shown(&self) -> Value {
+        json!({
+            "at": humantime::format_rfc3339_micros(self.at).to_string(),
+            "by": self.by,
+            "from": self.from,
+            "method": self.method.as_str(),
+            "what": self.what,
+            "status": self.status.as_u16(),
+        })
+    }
+
+    fn of_line(line: &str) -> Option<Self> {
+        let value: Value = serde_json::from_str(line).ok()?;
+        let text = |name: &str| value[name].as_str().map(str::to_owned);
+        Some(Self {
+            at: humantime::parse_rfc3339(value["at"].as_str()?).ok()?,
+            by: text("by")?,
+            from: text("from")?,
+            method: text("method")?.parse().ok()?,
+            what: text("what")?,
+            status: StatusCode::from_u16(u16::try_from(value["status"].as_u64()?).ok()?).ok()?,
+        })
+    }
+}
+
+impl AuditFile {
+    /// Opens it; one that is missing is made, for its owner alone.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
+        // one that ends in the middle of a line, as after a full disk, gets a new line
+        let mut end = [b'\n'];
+        if file.metadata()?.len() > 0 {
+            (&file).seek(SeekFrom::End(-1))?;
+            (&file).read_exact(&mut end)?;
+        }
+        if end != [b'\n'] {
+            (&file).write_all(b"\n")?;
+        }
+        Ok(Self { path: path.to_owned(), file })
+    }
+
+    fn append(&self, line: &str) {
+        // in one call: the lines of several requests do not mix
+        if let Err(error) = (&self.file).write_all(line.as_bytes()) {
+            tracing::error!(file = %self.path.display(), %error, "cannot write to http.audit_file");
+        }
+    }
+
+    /// The last lines.
+    fn tail(&self) -> io::Result<Vec<Write>> {
+        let length = self.file.metadata()?.len();
+        let from = length.saturating_sub(TAIL);
+        (&self.file).seek(SeekFrom::Start(from))?;
+        let mut bytes = Vec::new();
+        (&self.file).take(TAIL).read_to_end(&mut bytes)?;
+        let text = String::from_utf8_lossy(&bytes);
+        // the first one may have lost its beginning
+        let lines = text.lines().skip(usize::from(from > 0));
+        Ok(lines.filter_map(Write::of_line).collect())
+    }
 }
 
 impl Default for Audit {
     fn default() -> Self {
-        Self(Mutex::new(Last::new(MOST)))
+        Self { last: Mutex::new(Last::new(MOST)), file: Mutex::default() }
     }
 }
 
 impl Audit {
-    /// It ended so.
-    pub fn ended(&self, write: Write, status: StatusCode) {
-        let Write { by, from, method, what, .. } = &write;
-        tracing::info!(by, from, %method, what, status = status.as_u16(), "HTTP write");
-        self.0.lock().add(Write { status, ..write });
+    /// Lines go to this file from now on.
+    pub fn write_to(&self, file: Option<AuditFile>) {
+        *self.file.lock() = file.map(Arc::new);
+    }
+
+    /// What the file has in its end is remembered: at a start.
+    pub fn remember(&self) {
+        let Some(file) = self.file.lock().clone() else { return };
+        match file.tail() {
+            Ok(writes) => {
+                let mut last = self.last.lock();
+                writes.into_iter().for_each(|write| last.add(write));
+            }
+            Err(error) => tracing::warn!(file = %file.path.display(), %error, "cannot read http.audit_file"),
+        }
+    }
+
+    /// Opens the file again, which may have been renamed.
+    pub fn reopen(&self) {
+        let Some(old) = self.file.lock().clone() else { return };
+        match AuditFile::open(&old.path) {
+            Ok(new) => self.write_to(Some(new)),
+            Err(error) => tracing::error!(file = %old.path.display(), %error, "cannot open http.audit_file again"),
+        }
+    }
+
+    /// A request is being answered.
+    pub fn begin(self: &Arc<Self>, write: Write) -> UnderWay {
+        UnderWay { audit: self.clone(), write: Some(write) }
     }
 
     /// Up to `limit` of those before the one of that number, the latest first, and where to go on.
     pub fn before(&self, before: u64, limit: usize) -> (Vec<Write>, Option<u64>) {
-        self.0.lock().before(before, limit)
+        self.last.lock().before(before, limit)
+    }
+
+    /// Gives the end of writing to the file, on a thread that may wait for a disk.
+    fn add(&self, write: Write) -> Option<JoinHandle<()>> {
+        let Write { by, from, method, what, status, .. } = &write;
+        tracing::info!(by, from, %method, what, status = status.as_u16(), "HTTP write");
+        let line = format!("{}\n", write.shown());
+        self.last.lock().add(write);
+        let file = self.file.lock().clone()?;
+        let runtime = tokio::runtime::Handle::try_current().ok()?;
+        Some(runtime.spawn_blocking(move || file.append(&line)))
+    }
+}
+
+impl UnderWay {
+    /// By this one, who was not known at the beginning.
+    pub fn by(&mut self, name: &str) {
+        if let Some(write) = &mut self.write {
+            write.by = name.to_owned();
+        }
+    }
+
+    /// It is not noted.
+    pub fn forget(mut self) {
+        self.write = None;
+    }
+
+    /// It ended so. When this returns, its line is in the file.
+    pub async fn ended(mut self, status: StatusCode) {
+        let Some(write) = self.write.take() else { return };
+        if let Some(written) = self.audit.add(Write { status, ..write }) {
+            let _panicked = written.await;
+        }
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        if let Some(write) = self.write.take() {
+            let _written = self.audit.add(Write { status: gone(), ..write });
+        }
+    }
+}
+
+/// The client went, or the time was over, before there was an answer.
+fn gone() -> StatusCode {
+    StatusCode::from_u16(499).unwrap_or(StatusCode::REQUEST_TIMEOUT)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, time::Duration};
+
+    use super::*;
+
+    fn write(what: &str) -> Write {
+        let at = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+        Write::new(at, "ada", Some(&Via::Unix), &Method::POST, what)
+    }
+
+    #[test]
+    fn the_end_of_a_file_is_remembered_and_a_torn_line_harms_no_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("audit");
+        let file = AuditFile::open(&path).unwrap();
+        for what in ["a", "b\n\"c\""] {
+            file.append(&format!("{}\n", write(what).shown()));
+        }
+        file.append("{\"at\": \"2027-");
+        let file = AuditFile::open(&path).unwrap();
+        file.append(&format!("{}\n", write("d").shown()));
+        let audit = Audit::default();
+        audit.write_to(Some(file));
+        audit.remember();
+        let (last, _) = audit.before(u64::MAX, 10);
+        assert_eq!(last, [write("d"), write("b\n\"c\""), write("a")]);
+        // of a long file, the end
+        fs::write(&path, format!("{}\n", write(&"x".repeat(1_000)).shown()).repeat(2_000)).unwrap();
+        let tail = AuditFile::open(&path).unwrap().tail().unwrap();
+        assert!((900..1_000).contains(&tail.len()), "{}", tail.len());
+    }
+
+    #[test]
+    fn what_nobody_waits_for_is_noted_too() {
+        let audit = Arc::<Audit>::default();
+        drop(audit.begin(write("a")));
+        audit.begin(write("b")).forget();
+        let (last, _) = audit.before(u64::MAX, 10);
+        assert_eq!(last.len(), 1);
+        assert_eq!((last[0].what.as_str(), last[0].status.as_u16()), ("a", 499));
     }
 }

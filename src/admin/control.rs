@@ -3,7 +3,10 @@
 use std::{
     net::{SocketAddr, TcpStream},
     pin::Pin,
+    time::SystemTime,
 };
+
+use crate::types::Role;
 
 /// Serves MQTT on a socket from which nothing was read: with its peer, and whether it came on an address of loopback.
 pub type TakeSocket = Box<dyn Fn(TcpStream, SocketAddr, bool) + Send + Sync>;
@@ -27,6 +30,41 @@ pub trait Control: Send + Sync {
 
     /// Has the configuration read again: what changed, a line each, or why it stays. `None`: nobody reads it.
     fn reload(&self) -> Reloading;
+
+    /// Makes a key, and has it let programs in from now on.
+    fn add_key(&self, name: String, role: Role, expires: Option<SystemTime>) -> Doing<AddedKey>;
+
+    /// Deletes a key: it lets no program in any more.
+    fn delete_key(&self, name: String) -> Doing<()>;
+}
+
+/// A file is edited.
+pub type Doing<T> = Pin<Box<dyn Future<Output = Result<T, FileProblem>> + Send>>;
+
+/// Why a file stays as it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FileProblem {
+    /// The configuration names none: the key that would.
+    NotConfigured(&'static str),
+    /// It may not be written: its path, and what the system says.
+    ReadOnly(String),
+    /// What is asked for is not possible.
+    Invalid(String),
+    /// There is none of that name.
+    Unknown(String),
+    /// There is one of that name.
+    Exists(String),
+    /// What is configured cannot be read, or not be put in force.
+    Broken(String),
+}
+
+/// A key that was made.
+#[derive(Clone, Debug)]
+pub struct AddedKey {
+    /// What lets a program in; it is in no file.
+    pub key: String,
+    /// When it expires, to the second.
+    pub expires: Option<SystemTime>,
 }
 
 /// A configuration is read again.

@@ -9,7 +9,9 @@
 //! | `secure` | what speaks TLS |
 //! | `sniff` | which connections ask for MQTT over WebSocket |
 //! | `serving` | one connection: its bounds in time and bytes |
-//! | `access` | logins and roles |
+//! | `access` | who is let in, with which role |
+//! | `login` | a user or a key: what is shown, and whether it holds |
+//! | `sessions` | logins of browsers, by their cookies |
 //! | `rules` | permissions of roles; checks of headers |
 //! | `routes` | which path is answered by what, for which role |
 //! | `ticks` | whether the threads that serve clients answer |
@@ -39,6 +41,7 @@ mod depths;
 mod health;
 mod history;
 mod last;
+mod login;
 mod metrics;
 mod page;
 mod problem;
@@ -48,13 +51,15 @@ mod rules;
 mod sampling;
 mod secure;
 mod serving;
+mod sessions;
 mod sniff;
 mod state;
 mod thread;
 mod ticks;
 
-pub use admission::Rules;
+pub use admission::{Delay, Key, Rules};
+pub use audit::AuditFile;
 pub use bound::{Bound, Socket};
-pub use control::{Asked, Control, Reloading, Setting};
+pub use control::{AddedKey, Asked, Control, Doing, FileProblem, Reloading, Setting};
 pub use secure::{Accepting, Duplex, Secure};
-pub use thread::Admin;
+pub use thread::{Admin, Handle};

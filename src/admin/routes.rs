@@ -9,7 +9,7 @@ use std::{
 use axum::{
     Extension, Router,
     extract::{DefaultBodyLimit, Request, State as Shared},
-    http::{Method, StatusCode, Uri, header},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::get,
@@ -23,6 +23,7 @@ use super::{
     page,
     problem::Problem,
     rules::{METRICS, Via},
+    sessions::CSRF,
     sniff,
     state::{Caller, State},
 };
@@ -69,13 +70,24 @@ async fn judge(Shared(state): Shared<Arc<State>>, mut request: Request, next: Ne
     let Some(via) = via else { return StatusCode::INTERNAL_SERVER_ERROR.into_response() };
     // the body of a request cannot be shared among threads, and is not needed
     let (method, uri, headers) = (request.method().clone(), request.uri().clone(), request.headers().clone());
-    match access::admit(&state, via, &method, &uri, &headers).await {
+    let mut response = match access::admit(&state, via, &method, &uri, &headers).await {
         Ok(caller) => {
             request.extensions_mut().insert(caller);
             next.run(request).await
         }
         Err(problem) => problem.into_response(),
+    };
+    if response.status() == StatusCode::UNAUTHORIZED && has_own_form(&uri, &headers) {
+        let bearer = HeaderValue::from_static("Bearer realm=\"dunlin\"");
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, bearer);
     }
+    response
+}
+
+/// Does a page ask that has a form of its own for logins? A browser that is told of Basic would show another one.
+fn has_own_form(uri: &Uri, headers: &HeaderMap) -> bool {
+    let mode = headers.get("sec-fetch-mode").map(|mode| mode.as_bytes());
+    uri.path() == access::SESSION || headers.contains_key(&CSRF) || mode.is_some_and(|mode| mode != b"navigate")
 }
 
 /// Answers those whose role may.

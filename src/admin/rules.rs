@@ -21,6 +21,11 @@ pub(super) enum Via {
 }
 
 impl Rules {
+    /// May anybody log in?
+    pub(super) fn has_login(&self) -> bool {
+        !self.users.is_empty() || self.keys.is_some()
+    }
+
     /// What is asked of a request without a login: it could come from a page in a browser on this machine (DNS
     /// rebinding), or from anywhere through a proxy.
     pub(super) fn check_open(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {

@@ -11,6 +11,7 @@ use std::{
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use parking_lot::Mutex;
+use tokio::sync::watch;
 
 use super::{
     admission::Rules,
@@ -19,8 +20,10 @@ use super::{
     control::{Control, TakeSocket},
     depths::Depths,
     history::History,
+    login::Judge,
     requests::Requests,
     secure::Secure,
+    sessions::{SessionId, Sessions, Standing},
     ticks::{Probe, Ticks},
 };
 use crate::{
@@ -30,7 +33,7 @@ use crate::{
         Router,
         inspect::{EventStreams, Operator},
     },
-    types::Role,
+    types::{Endpoint, Role},
 };
 
 /// What all requests share.
@@ -44,7 +47,13 @@ pub(super) struct State {
     /// There from the moment on at which the API may act.
     pub desk: OnceLock<Desk>,
     pub closed: Arc<ClosedClients>,
-    pub audit: Audit,
+    pub audit: Arc<Audit>,
+    pub sessions: Sessions,
+    /// The name of the cookie of a session. Browsers do not tell ports apart: servers side by side need names of their
+    /// own.
+    pub cookie: String,
+    /// Tells those that wait for it that somebody may not be let in any more.
+    pub changes: watch::Sender<()>,
     /// Streams that are read.
     pub streams: AtomicUsize,
     /// Numbers of the clients that read messages for them.
@@ -85,11 +94,12 @@ pub(super) struct Desk {
 }
 
 /// Who sends a request.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Caller {
     pub role: Role,
     /// For the log.
     pub name: String,
+    pub standing: Standing,
 }
 
 /// The last configuration that was put in force, or was not.
@@ -100,15 +110,19 @@ pub(super) struct Reload {
 }
 
 impl State {
-    pub fn new(rules: Rules, clock: Clock) -> Self {
+    pub fn new(rules: Rules, clock: Clock, endpoints: &[Endpoint]) -> Self {
         let started = clock.wall();
+        let port = endpoints.iter().find_map(Endpoint::socket_addr).map_or(0, |address| address.port());
         Self {
             rules: ArcSwap::from_pointee(rules),
             secure: ArcSwapOption::empty(),
             broker: OnceLock::new(),
             desk: OnceLock::new(),
             closed: Arc::new(ClosedClients::new(clock.clone())),
-            audit: Audit::default(),
+            audit: Arc::default(),
+            sessions: Sessions::default(),
+            cookie: format!("dunlin_{port}"),
+            changes: watch::Sender::new(()),
             streams: AtomicUsize::new(0),
             stream_ids: AtomicU64::new(1),
             listening: AtomicBool::new(false),
@@ -125,6 +139,30 @@ impl State {
             listeners: Mutex::default(),
             clock,
         }
+    }
+
+    /// By what it is judged who is let in.
+    pub fn judge<'a>(&'a self, rules: &'a Rules) -> Judge<'a> {
+        Judge { rules, router: self.broker.get().map(|broker| &*broker.router), clock: &self.clock }
+    }
+
+    /// Other rules are in force from now on.
+    pub fn replace(&self, rules: Rules) {
+        self.rules.store(Arc::new(rules));
+        self.logins_changed();
+    }
+
+    /// Somebody may not be let in any more.
+    pub fn logins_changed(&self) {
+        let rules = self.rules.load_full();
+        self.sessions.retain(|login| login.role(self.judge(&rules)).is_some());
+        self.changes.send_replace(());
+    }
+
+    /// A session ends.
+    pub fn end_session(&self, id: &SessionId) {
+        self.sessions.end(id);
+        self.changes.send_replace(());
     }
 
     pub fn is_listening(&self) -> bool {

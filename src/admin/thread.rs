@@ -3,7 +3,7 @@
 use std::{
     io,
     net::SocketAddr,
-    sync::{Arc, atomic::Ordering},
+    sync::{Arc, Weak, atomic::Ordering},
     thread::JoinHandle,
     time::{Duration, SystemTime},
 };
@@ -16,6 +16,7 @@ use tokio::{
 
 use super::{
     admission::Rules,
+    audit::AuditFile,
     bound::{Bound, Socket},
     control::{Control, TakeSocket},
     routes,
@@ -48,10 +49,10 @@ pub struct Admin {
 impl Admin {
     /// Serves what can be served before there is a broker: that it starts.
     pub fn start(bound: Vec<Bound>, rules: Rules, secure: Option<Arc<dyn Secure>>, clock: Clock) -> io::Result<Self> {
-        let state = Arc::new(State::new(rules, clock));
-        state.secure.store(secure.map(Arc::new));
         let all = bound.iter().filter(|one| !one.checks_alone);
-        let endpoints = all.map(|one| one.endpoint.clone()).collect();
+        let endpoints: Vec<Endpoint> = all.map(|one| one.endpoint.clone()).collect();
+        let state = Arc::new(State::new(rules, clock, &endpoints));
+        state.secure.store(secure.map(Arc::new));
         if bound.is_empty() {
             return Ok(Self { state, endpoints, thread: None });
         }
@@ -130,12 +131,48 @@ impl Admin {
 
     /// Other rules are in force from now on.
     pub fn replace(&self, rules: Rules) {
-        self.state.rules.store(Arc::new(rules));
+        self.state.replace(rules);
+    }
+
+    /// What is written is noted in this file from now on. `remembers`: what it has in its end is told, too.
+    pub fn audit_to(&self, file: Option<AuditFile>, remembers: bool) {
+        self.state.audit.write_to(file);
+        if remembers {
+            self.state.audit.remember();
+        }
+    }
+
+    /// Opens that file again.
+    pub fn reopen_audit(&self) {
+        self.state.audit.reopen();
+    }
+
+    /// Users or their passwords may be others than before.
+    pub fn logins_changed(&self) {
+        self.state.logins_changed();
+    }
+
+    /// By which another part of the server replaces rules.
+    pub fn handle(&self) -> Handle {
+        Handle(Arc::downgrade(&self.state))
     }
 
     /// Another configuration was put in force, or was not.
     pub fn reloaded(&self, succeeded: bool) {
         self.state.reload.store(Arc::new(Reload { succeeded, at: self.state.clock.wall() }));
+    }
+}
+
+/// Replaces rules of an [`Admin`], if it is still there.
+#[derive(Clone)]
+pub struct Handle(Weak<State>);
+
+impl Handle {
+    /// Other rules are in force from now on.
+    pub fn replace(&self, rules: Rules) {
+        if let Some(state) = self.0.upgrade() {
+            state.replace(rules);
+        }
     }
 }
 

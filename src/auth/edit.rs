@@ -1,5 +1,6 @@
-//! `dunlin passwd`: sets or deletes a user of a password file. The file is replaced as a whole or not at all; its
-//! owner, group and mode stay, and so do its other lines and comments. A new file gets the owner of its directory.
+//! Edits of files of users and keys: [`edit`] sets or deletes a user, [`rewrite`] has the part that all edits share. The
+//! file is replaced as a whole or not at all; its owner, group and mode stay, and so do its other lines and comments. A
+//! new file gets the owner of its directory.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -45,41 +46,54 @@ pub enum Edited {
 /// if it belongs to this process anyway. A file that is not a valid password file is not changed.
 pub fn edit(path: &Path, user: &str, change: PasswordChange<'_>) -> Result<Edited, AuthError> {
     check_name(user).map_err(|problem| AuthError::UserName { name: user.into(), problem })?;
+    let may_make = !matches!(change, PasswordChange::Delete);
+    rewrite(path, "the password file", may_make, |text, file| {
+        let known = Users::parse(text, file)?.contains(user);
+        let hash = match change {
+            PasswordChange::Set(password) => Some(Hash::make(password)),
+            PasswordChange::SetScram { password, iterations } => Some(Hash::make_scram(password, iterations)),
+            PasswordChange::Delete => None,
+        };
+        let edited = match (&hash, known) {
+            (Some(_), false) => Edited::Added,
+            (Some(_), true) => Edited::Changed,
+            (None, true) => Edited::Deleted,
+            (None, false) => {
+                return Err(AuthError::Unknown { file: file.into(), what: format!("user {user:?}") });
+            }
+        };
+        let line = hash.map(|hash| format!("{user}:{hash}"));
+        Ok((with_line(text, user, line.as_deref(), "# no users\n"), edited))
+    })
+}
+
+/// Replaces the text of a file by what `change` makes of it; `change` is also told how errors call the file. Of two
+/// edits at once, the later one finds what the other has done. `key`: what errors call the setting that names the file.
+/// `may_make`: a file that is missing is made, as if it had been empty.
+pub(super) fn rewrite<R>(
+    path: &Path,
+    key: &'static str,
+    may_make: bool,
+    change: impl FnOnce(&[u8], &str) -> Result<(String, R), AuthError>,
+) -> Result<R, AuthError> {
     let file = path.display().to_string();
     let unwritable = |reason| AuthError::Unwritable { file: file.clone(), reason };
     // of two concurrent edits, the later one sees the changes of the other; held until this returns
     let _turn = lock(path).map_err(unwritable)?;
-    let unreadable = |reason| AuthError::Unreadable { key: "the password file", file: file.clone(), reason };
+    let unreadable = |reason| AuthError::Unreadable { key, file: file.clone(), reason };
     let (old, target) = match read_replaceable(path) {
         // a symbolic link is kept
         Ok(old) => (Some(old), fs::canonicalize(path).map_err(unreadable)?),
-        Err(error) if error.kind() == io::ErrorKind::NotFound && !matches!(change, PasswordChange::Delete) => {
+        Err(error) if error.kind() == io::ErrorKind::NotFound && may_make => {
             nothing_there(path).map_err(unwritable)?;
             (None, path.to_owned())
         }
         Err(error) => return Err(unreadable(error)),
     };
-    let text = old.as_deref().unwrap_or_default();
-    let known = Users::parse(text, &file)?.contains(user);
-    let hash = match change {
-        PasswordChange::Set(password) => Some(Hash::make(password)),
-        PasswordChange::SetScram { password, iterations } => Some(Hash::make_scram(password, iterations)),
-        PasswordChange::Delete => None,
-    };
-    let edited = match (&hash, known) {
-        (Some(_), false) => Edited::Added,
-        (Some(_), true) => Edited::Changed,
-        (None, true) => Edited::Deleted,
-        (None, false) => {
-            return Err(AuthError::UserName { name: user.into(), problem: "is not in the password file" });
-        }
-    };
-    let line = hash.map(|hash| format!("{user}:{hash}"));
-    let text = String::from_utf8_lossy(without_mark(text));
-    let new = with_line(&text, user, line.as_deref());
+    let (new, done) = change(old.as_deref().unwrap_or_default(), &file)?;
     let like = old.is_some().then_some(&*target);
     replace(&target, like, new.as_bytes()).map_err(unwritable)?;
-    Ok(edited)
+    Ok(done)
 }
 
 /// Reads a file that may be replaced. With several hard links only one name would be replaced: a broker that reads the
@@ -126,14 +140,15 @@ fn lock(path: &Path) -> io::Result<Option<File>> {
     Ok(Some(folder))
 }
 
-/// The text with the user's line replaced, removed, or appended.
-fn with_line(text: &str, user: &str, line: Option<&str>) -> String {
-    let is_users = |old: &str| {
-        !old.starts_with('#') && old.split_once(':').is_some_and(|(name, _)| name.trim_matches(' ') == user)
+/// The text with the line of a name replaced, removed, or appended; `nothing` if no line is left.
+pub(super) fn with_line(text: &[u8], name: &str, line: Option<&str>, nothing: &str) -> String {
+    let text = String::from_utf8_lossy(without_mark(text));
+    let is_of_name = |old: &str| {
+        !old.starts_with('#') && old.split_once(':').is_some_and(|(known, _)| known.trim_matches(' ') == name)
     };
     let (mut out, mut placed) = (String::new(), false);
     for old in text.lines() {
-        let new = match is_users(old) {
+        let new = match is_of_name(old) {
             false => Some(old),
             true => {
                 placed = true;
@@ -147,7 +162,7 @@ fn with_line(text: &str, user: &str, line: Option<&str>) -> String {
     }
     // the broker refuses an empty file, because it may be incomplete
     if out.is_empty() {
-        out.push_str("# no users\n");
+        out.push_str(nothing);
     }
     out
 }

@@ -50,4 +50,28 @@ pub enum AuthError {
         /// The reason.
         problem: &'static str,
     },
+    /// A name of a key that a file of keys cannot have.
+    #[error("the key {name:?} {problem}")]
+    KeyName {
+        /// As given.
+        name: String,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// A file lacks what is to be changed or deleted.
+    #[error("{file}: {what} is not in the file")]
+    Unknown {
+        /// The file as it was named.
+        file: String,
+        /// What is missing, such as `key "ci"`.
+        what: String,
+    },
+    /// A file has what is to be added.
+    #[error("{file}: {what} exists; delete it first, or take another name")]
+    Exists {
+        /// The file as it was named.
+        file: String,
+        /// What is there, such as `key "ci"`.
+        what: String,
+    },
 }

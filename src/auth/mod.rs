@@ -13,10 +13,12 @@
 //! | `hashing`, `queue`, `throttle` | threads that compare passwords; their fair queue; delays for guesses |
 //! | `dynsec` | mosquitto's dynamic security, from its JSON file |
 //! | `own` | users and rules of one listener |
-//! | `edit`, `first_line` | `dunlin passwd`; passwords as lines of files |
+//! | `edit`, `first_line` | edits of files, `dunlin passwd`; passwords as lines of files |
+//! | `api_keys`, `guesses` | keys of programs over HTTP; delays for wrong ones |
 //! | `explain` | `dunlin explain` |
 //! | `files`, `filters`, `error` | reading files; relations of two filters; errors |
 
+mod api_keys;
 mod dynsec;
 mod edit;
 mod error;
@@ -24,6 +26,7 @@ mod explain;
 mod files;
 mod filters;
 mod first_line;
+mod guesses;
 mod hashing;
 mod in_memory;
 mod known;
@@ -42,10 +45,12 @@ mod tokens;
 mod users;
 mod variable_user;
 
+pub use api_keys::ApiKey;
 pub use edit::{Edited, PasswordChange, edit};
 pub use error::AuthError;
 pub use explain::{Explanation, Question};
 pub use first_line::{FirstLine, check_password, check_scram};
+pub use guesses::Guesses;
 pub use in_memory::InMemory;
 pub use own::{OfListener, OwnFiles};
 pub use rules::Rules;

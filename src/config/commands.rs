@@ -1,11 +1,12 @@
 //! The command lines of what dunlin does beside being a broker: `dunlin init`, `passwd`, `explain`, `certs`,
-//! `health`, `store`, `import`, `ctl`, `completions`, `man`. Doing it is the business of `server`.
+//! `health`, `store`, `import`, `ctl`, `key`, `completions`, `man`. Doing it is the business of `server`.
 
 use std::{path::PathBuf, time::Duration};
 
 use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 
 use super::{ctl::Ctl, listen::ListenAddress};
+use crate::types::Role;
 
 /// Something else than to run.
 #[derive(Clone, Debug, PartialEq, Subcommand)]
@@ -14,6 +15,8 @@ pub enum Command {
     Init(Init),
     /// Set or delete a user's password in a password file.
     Passwd(Passwd),
+    /// Make, list or delete keys by which programs use the admin API.
+    Key(KeyArgs),
     /// Say whether a client may publish or subscribe, and which line of the ACL file says so.
     Explain(Explain),
     /// Make certificates to try TLS with: an authority, a server and a client.
@@ -180,6 +183,67 @@ pub struct Explain {
 
     /// A topic; with subscribe, it may have wildcards.
     pub topic: String,
+}
+
+/// `dunlin key add|list|delete`
+///
+/// The keys are in the file that http.keys_file of the configuration names. A broker that runs reads it at SIGHUP.
+#[derive(Args, Clone, Debug, PartialEq)]
+#[command(after_help = KEY_EXAMPLES)]
+pub struct KeyArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub action: KeyAction,
+
+    /// The configuration of the broker that is meant.
+    #[arg(short = 'c', long, value_name = "FILE", global = true)]
+    pub config: Option<PathBuf>,
+
+    /// The file of keys, whatever the configuration says.
+    #[arg(long, value_name = "FILE", global = true)]
+    pub file: Option<PathBuf>,
+}
+
+/// What to do with keys.
+#[derive(Clone, Debug, PartialEq, Subcommand)]
+pub enum KeyAction {
+    /// Make a key and print it. It is stored nowhere: only its SHA-256 is.
+    Add {
+        /// The name of the key.
+        name: String,
+        /// What a program that has it may do.
+        #[arg(long, value_name = "viewer|operator|admin", value_parser = role)]
+        role: Role,
+        /// How long it lasts, such as 90d; without this, until it is deleted.
+        #[arg(long, value_name = "DURATION", value_parser = lasting)]
+        expires: Option<Duration>,
+    },
+    /// List the names, roles and ends of keys.
+    List,
+    /// Delete a key.
+    Delete {
+        /// The name of the key.
+        name: String,
+    },
+}
+
+const KEY_EXAMPLES: &str = "\
+  dunlin key add ci --role viewer --expires 90d > ci.key
+  dunlin ctl --key-file ci.key clients
+  dunlin key list --file /etc/dunlin/keys
+  dunlin key delete ci";
+
+fn role(word: &str) -> Result<Role, &'static str> {
+    Role::ALL.into_iter().find(|role| role.name() == word).ok_or("viewer, operator or admin is expected")
+}
+
+fn lasting(text: &str) -> Result<Duration, String> {
+    const CENTURY: Duration = Duration::from_secs(100 * 31_557_600);
+    match humantime::parse_duration(text) {
+        Ok(lasts) if lasts.as_secs() > 0 && lasts <= CENTURY => Ok(lasts),
+        Ok(_) => Err("a second to a century is expected".into()),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 /// What `dunlin certs` is to make.

@@ -504,8 +504,10 @@ mod tests {
 
     #[test]
     fn every_file_that_a_key_names_is_among_the_files() {
+        // the broker writes these, and reads none of them
+        const WRITTEN: [&str; 2] = ["ready_file", "http.audit_file"];
         let named =
-            |name: &str| name.ends_with("_file") && !["ready_file", "auth.scram_from_password_file"].contains(&name);
+            |name: &str| name.ends_with("_file") && !WRITTEN.contains(&name) && name != "auth.scram_from_password_file";
         let of_tables = TABLES.iter().flat_map(|table| table.keys.iter().map(|key| table.full(key.name)));
         let of_tables = of_tables.filter(|key| named(key)).map(|key| (format!("{key} = 'x'"), key));
         let both = "certificate_file = 'a'\nkey_file = 'b'\nclient_ca_file = 'c'\nclient_certificates = 'required'\n";

@@ -26,8 +26,12 @@ pub struct HttpConfig {
     pub certificate_file: Option<PathBuf>,
     /// TLS: the private key of that certificate, PEM.
     pub key_file: Option<PathBuf>,
+    /// Keys of programs.
+    pub keys_file: Option<PathBuf>,
     /// Who may log in.
     pub users: Vec<HttpUser>,
+    /// What is written over HTTP is noted here.
+    pub audit_file: Option<PathBuf>,
     /// Are metrics read without a login?
     pub metrics_open: bool,
     /// Hosts of requests that are answered, beside those of loopback.
@@ -65,7 +69,9 @@ impl Default for HttpConfig {
             mode: 0o600,
             certificate_file: None,
             key_file: None,
+            keys_file: None,
             users: Vec::new(),
+            audit_file: None,
             metrics_open: false,
             allowed_hosts: Vec::new(),
             console: true,
@@ -245,7 +251,7 @@ mod tests {
             ("users = [\"alice:root\"]", "write NAME:viewer"),
             ("users = [\"a:viewer\", \"a:admin\"]", "appears twice"),
             ("allowed_hosts = [\"http://a\"]", "not a host name"),
-            ("keys_file = \"keys\"", "keys_file"),
+            ("keys_file = 5", "found"),
         ];
         for (text, expected) in table {
             let error = http(text).unwrap_err();

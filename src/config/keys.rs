@@ -519,11 +519,11 @@ const SYS: Table<Config> = Table {
 const HTTP: Table<Config> = Table {
     name: "http",
     help: "Health checks, metrics and the admin API over HTTP. Without a configured login, programs on this machine are \
-           operators; with one, only the users below are let in.",
+           operators; with one, only the users and keys below are let in.",
     keys: keys! { Config, config => config.http;
         listen: Addresses,
             "Addresses of the HTTP server. A default address whose port is taken is skipped; if a listener has port \
-             0, the default is \"off\". An address beyond loopback needs users.";
+             0, the default is \"off\". An address beyond loopback needs users or keys_file.";
         mode: Mode,
             "Unix sockets: who may connect, as the permission bits of their files. A program that can open one may do \
              everything.";
@@ -535,6 +535,12 @@ const HTTP: Table<Config> = Table {
         users: Users,
             "Users of auth.password_file who may log in (Basic), each with a role: \"viewer\", \"operator\" or \
              \"admin\". The page on the admin API lists what each role may do.";
+        keys_file: OptionalPath,
+            "A file with keys of programs, which log in with Authorization: Bearer. dunlin key add makes it and its \
+             keys; only the SHA-256 of each key is stored.";
+        audit_file: OptionalPath,
+            "A file that gets a JSON line for each request that writes: when, who, from where, what, and how it ended. \
+             A reload opens it again. Unset: the last 1,000 are in memory.";
         metrics_open: Switch, "Whether /metrics can be read without a login.";
         allowed_hosts: Hosts,
             "Host names, beside those of loopback, that requests may have in their Host header. If set, requests with \

@@ -59,7 +59,8 @@ pub use crate::types::{QueueFull, Secret, SharedSubscriptions};
 pub use changes::{KeyChange, changes, listener_changes, settings};
 pub use cli::Cli;
 pub use commands::{
-    Action, CertsArgs, Command, Explain, Health, ImportArgs, Init, Passwd, Shell, StoreAction, StoreArgs,
+    Action, CertsArgs, Command, Explain, Health, ImportArgs, Init, KeyAction, KeyArgs, Passwd, Shell, StoreAction,
+    StoreArgs,
 };
 pub use ctl::{Ctl, CtlAction};
 pub use error::ConfigError;

@@ -477,6 +477,7 @@ impl Config {
         let AuthConfig { password_file, acl_file, dynsec_file, .. } = &self.auth;
         let AuthConfig { token_secret_file, token_key_file, token_jwks_file, .. } = &self.auth;
         let of_auth = [password_file, acl_file, dynsec_file, token_secret_file, token_key_file, token_jwks_file];
+        let of_auth = of_auth.into_iter().chain([&self.http.keys_file]);
         let of_user = self.auth.user.iter().map(|user| user.password_file.as_path());
         let of_http = [&self.http.certificate_file, &self.http.key_file];
         of_listeners.chain(of_auth).chain(of_http).filter_map(Option::as_deref).chain(of_user)

@@ -34,6 +34,9 @@ pub enum CommandError {
     /// The password cannot be read.
     #[error("cannot read the password: {0}; --batch takes it from standard input")]
     Password(io::Error),
+    /// It is not known which file is meant.
+    #[error("no http.keys_file is configured: name it below [http], or give --file FILE")]
+    NoKeysFile,
     /// The input is not a valid password.
     #[error("{0}; nothing was changed")]
     NoPassword(String),

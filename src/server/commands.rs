@@ -1,4 +1,5 @@
-//! The subcommands: `dunlin init`, `passwd`, `explain`, `certs`, `health`, `store`, `import`, `completions`, `man`.
+//! The subcommands: `dunlin init`, `passwd`, `key`, `explain`, `certs`, `health`, `store`, `import`, `completions`,
+//! `man`.
 
 use std::{
     io::{self, Write},
@@ -8,7 +9,7 @@ use std::{
 use super::{
     access,
     command_error::CommandError,
-    ctl, health, health_http, import, init, manual,
+    ctl, health, health_http, import, init, key, manual,
     passwords::{asked_twice, fits, fits_scram},
 };
 use crate::{
@@ -24,6 +25,7 @@ pub fn command(cli: &Cli, command: &Command) -> Result<u8, CommandError> {
         Command::Import(args) => return import::import(args),
         Command::Init(args) => init::set_up(args).map(|()| true),
         Command::Passwd(passwd) => change_password(passwd).map(|()| true),
+        Command::Key(args) => key::edit(cli, args)?.iter().try_for_each(|line| say(line)).map(|()| true),
         Command::Explain(explain) => answer(cli, explain),
         Command::Certs(CertsArgs { dir, host, client, force }) => {
             say(certs::make(dir, host, client, *force)?.to_string().trim_end()).map(|()| true)

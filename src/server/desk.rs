@@ -6,6 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::SystemTime,
 };
 
 use arc_swap::ArcSwap;
@@ -13,17 +14,25 @@ use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{access, http, listeners::Listeners};
+use super::{
+    access, edits,
+    http::{self, Admits},
+    listeners::Listeners,
+};
 use crate::{
-    admin::{Asked, Control, Reloading, Setting},
-    auth::{Auth, Question},
+    admin::{AddedKey, Asked, Control, Doing, Reloading, Setting},
+    auth::{ApiKey, Auth, Question},
     config::{self, Config, SysPublish},
+    types::Role,
 };
 
 /// The HTTP side's access to a server.
 pub(super) struct Desk {
     /// The configuration in force.
     config: ArcSwap<Config>,
+    /// The same; held while a file is edited, as by a reload.
+    running: Arc<tokio::sync::Mutex<Config>>,
+    admits: Admits,
     auth: Option<Arc<Auth>>,
     listeners: Arc<Listeners>,
     asked: mpsc::Sender<ReloadAsked>,
@@ -62,13 +71,15 @@ impl ReloadsAsked {
 impl Desk {
     pub(super) fn new(
         config: &Config,
+        running: Arc<tokio::sync::Mutex<Config>>,
         auth: Option<Arc<Auth>>,
         listeners: Arc<Listeners>,
+        admits: Admits,
     ) -> (Arc<Self>, ReloadsAsked) {
         let (sender, receiver) = mpsc::channel(1);
         let is_heard = Arc::<AtomicBool>::default();
         let config = ArcSwap::from_pointee(config.clone());
-        let desk = Self { config, auth, listeners, asked: sender, is_heard: is_heard.clone() };
+        let desk = Self { config, running, admits, auth, listeners, asked: sender, is_heard: is_heard.clone() };
         (Arc::new(desk), ReloadsAsked { asked: Mutex::new(receiver), is_heard })
     }
 
@@ -126,5 +137,32 @@ impl Control for Desk {
             }
             result.await.ok()
         })
+    }
+
+    fn add_key(&self, name: String, role: Role, expires: Option<SystemTime>) -> Doing<AddedKey> {
+        let admits = self.admits.clone();
+        edits::with_file(
+            &self.running,
+            "http.keys_file",
+            |config| &config.http.keys_file,
+            move |config, path| {
+                let (key, added) = ApiKey::add(path, &name, role, expires)?;
+                admits.replace(config)?;
+                Ok(AddedKey { key, expires: added.expires })
+            },
+        )
+    }
+
+    fn delete_key(&self, name: String) -> Doing<()> {
+        let admits = self.admits.clone();
+        edits::with_file(
+            &self.running,
+            "http.keys_file",
+            |config| &config.http.keys_file,
+            move |config, path| {
+                ApiKey::delete(path, &name)?;
+                Ok(admits.replace(config)?)
+            },
+        )
     }
 }

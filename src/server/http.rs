@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    path::PathBuf,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -14,7 +15,8 @@ use super::{
     listeners::{ListenError, Listeners},
 };
 use crate::{
-    admin::{Admin, Bound, Control, Rules, Socket},
+    admin::{Admin, AuditFile, Bound, Control, Delay, Handle, Key, Rules, Socket},
+    auth::{ApiKey, AuthError, Guesses},
     clock::Clock,
     config::{Config, HttpAddresses, ListenAddress},
     inside::Inside,
@@ -50,7 +52,7 @@ pub enum HttpError {
     /// The address would be open to all, or to no one.
     #[error(
         "http.listen: {0} is not on loopback, and no user may log in there; write users = [\"NAME:admin\"] below [http], with a \
-         user of auth.password_file, or http.health for the health checks alone"
+         user of auth.password_file, or keys_file, or http.health for the health checks alone"
     )]
     NoUsers(String),
     /// Users may log in, but there are no passwords for them.
@@ -59,6 +61,17 @@ pub enum HttpError {
     /// Its TLS is not as it should be.
     #[error(transparent)]
     Tls(#[from] HttpsError),
+    /// The file of keys.
+    #[error(transparent)]
+    Keys(#[from] AuthError),
+    /// The file in which writes are noted.
+    #[error("http.audit_file = {file}: cannot be opened: {error}")]
+    Audit {
+        /// The file as it was named.
+        file: String,
+        /// What the system says, and part of the text.
+        error: io::Error,
+    },
     /// The thread cannot be started.
     #[error("cannot start the thread of HTTP: {0}")]
     Thread(io::Error),
@@ -67,10 +80,25 @@ pub enum HttpError {
 /// The HTTP side, with the server's state.
 pub(super) struct Http {
     admin: Admin,
-    /// The embedding program authenticates clients.
-    plugged_in: bool,
+    admits: Admits,
     /// As it is spoken.
     https: ArcSwap<Https>,
+}
+
+/// What a configuration needs to be put in force.
+pub(super) struct Prepared {
+    rules: Rules,
+    audit: Option<AuditFile>,
+    https: Https,
+}
+
+/// From a configuration to who is let in.
+#[derive(Clone)]
+pub(super) struct Admits {
+    /// The embedding program authenticates clients.
+    plugged_in: bool,
+    guesses: Arc<Guesses>,
+    handle: Option<Handle>,
 }
 
 impl Http {
@@ -99,8 +127,13 @@ impl Http {
             let address = endpoint.to_string();
             bound.push(one.map_err(|error| HttpError::Bind { address, key: HEALTH, error })?);
         }
-        let admin = Admin::start(bound, rules(config, plugged_in), https.secure.clone(), clock);
-        Ok(Self { admin: admin.map_err(HttpError::Thread)?, plugged_in, https: ArcSwap::from_pointee(https) })
+        let audit = audit_file(config)?;
+        let mut admits = Admits { plugged_in, guesses: Arc::new(Guesses::new(clock.clone())), handle: None };
+        let admin = Admin::start(bound, admits.rules(config)?, https.secure.clone(), clock);
+        let admin = admin.map_err(HttpError::Thread)?;
+        admits.handle = Some(admin.handle());
+        admin.audit_to(audit, true);
+        Ok(Self { admin, admits, https: ArcSwap::from_pointee(https) })
     }
 
     /// From now on it serves this broker.
@@ -140,12 +173,13 @@ impl Http {
         if urls.is_empty() {
             return;
         }
-        let rules = rules(config, self.plugged_in);
-        let metrics = match (rules.open, rules.metrics_open, rules.users.is_empty()) {
+        let http = &config.http;
+        let is_open = self.admits.is_open(config);
+        let metrics = match (is_open, http.metrics_open, http.users.is_empty() && http.keys_file.is_none()) {
             (true, ..) | (_, true, _) => "open",
-            (false, false, false) => "for users",
+            (false, false, false) => "for users and keys",
             // a login is configured, but no user has a role
-            (false, false, true) => "refused (http.users is empty)",
+            (false, false, true) => "refused (http.users is empty, and there is no http.keys_file)",
         };
         tracing::info!(urls = urls.join(","), metrics, "HTTP");
     }
@@ -164,16 +198,17 @@ impl Http {
         self.admin.stopping();
     }
 
-    /// Can this configuration be put in force? Gives the TLS that is to be spoken.
-    pub(super) fn check(&self, config: &Config) -> Result<Https, HttpError> {
-        check(config, self.plugged_in)?;
-        Ok(Https::read(&config.http)?)
+    /// Can this configuration be put in force? Gives what is needed for it.
+    pub(super) fn prepare(&self, config: &Config) -> Result<Prepared, HttpError> {
+        check(config, self.admits.plugged_in)?;
+        let (rules, audit) = (self.admits.rules(config)?, audit_file(config)?);
+        Ok(Prepared { rules, audit, https: Https::read(&config.http)? })
     }
 
-    /// Who is let in by this configuration is let in from now on, and speaks this TLS. Gives what changed of its
-    /// files, a line each.
-    pub(super) fn replace(&self, config: &Config, https: Https) -> Vec<String> {
-        self.admin.replace(rules(config, self.plugged_in));
+    /// This is in force from now on. Gives what changed of its files, a line each.
+    pub(super) fn replace(&self, Prepared { rules, audit, https }: Prepared) -> Vec<String> {
+        self.admin.replace(rules);
+        self.admin.audit_to(audit, false);
         let before = self.https.load_full();
         let is_new = |warning: &&String| !before.warnings.contains(warning);
         https.warnings.iter().filter(is_new).for_each(|reason| tracing::warn!(reason, "certificate warning"));
@@ -186,8 +221,22 @@ impl Http {
         changed.into_iter().map(|file| format!("{file} of http")).collect()
     }
 
+    /// Users, or their passwords, may be others than before.
+    pub(super) fn logins_changed(&self) {
+        self.admin.logins_changed();
+    }
+
+    /// By which another part of the server says who is let in.
+    pub(super) fn admits(&self) -> Admits {
+        self.admits.clone()
+    }
+
     /// A reload succeeded, or failed.
     pub(super) fn reloaded(&self, succeeded: bool) {
+        if !succeeded {
+            // it may have been renamed all the same
+            self.admin.reopen_audit();
+        }
         self.admin.reloaded(succeeded);
     }
 
@@ -205,6 +254,7 @@ impl Http {
 /// An error if the address would be open to all, or to no one.
 pub(super) fn check(config: &Config, plugged_in: bool) -> Result<(), HttpError> {
     let users = &config.http.users;
+    let has_keys = config.http.keys_file.as_deref().map(ApiKey::read).transpose()?.is_some();
     if let Some(user) = users.first()
         && !plugged_in
         && !config.auth.has_users()
@@ -212,7 +262,7 @@ pub(super) fn check(config: &Config, plugged_in: bool) -> Result<(), HttpError> 
         return Err(HttpError::NoPasswords(user.name.clone()));
     }
     let mut open = endpoints(config.http_addresses(), LISTEN)?.into_iter().filter(|endpoint| !endpoint.is_loopback());
-    match open.next().filter(|_| users.is_empty()) {
+    match open.next().filter(|_| users.is_empty() && !has_keys) {
         Some(endpoint) => Err(HttpError::NoUsers(endpoint.to_string())),
         None => Ok(()),
     }
@@ -226,17 +276,50 @@ pub(super) fn wait(clock: &Clock, drain: Duration) {
     }
 }
 
-fn rules(config: &Config, plugged_in: bool) -> Rules {
-    let http = &config.http;
-    Rules {
-        open: !plugged_in && !config.has_login() && http.users.is_empty(),
-        users: http.users.iter().map(|user| (user.name.clone(), user.role)).collect(),
-        metrics_open: http.metrics_open,
-        allowed_hosts: http.allowed_hosts.clone(),
-        console: http.console,
-        console_dir: http.console_dir.clone(),
-        mqtt: cfg!(feature = "websocket") && config.http_takes_mqtt(),
+impl Admits {
+    /// No login is configured anywhere.
+    fn is_open(&self, config: &Config) -> bool {
+        let Config { http, .. } = config;
+        !self.plugged_in && !config.has_login() && http.users.is_empty() && http.keys_file.is_none()
     }
+
+    /// Who is let in by this configuration; an error is that of the file of keys.
+    fn rules(&self, config: &Config) -> Result<Rules, HttpError> {
+        let http = &config.http;
+        let keys = http.keys_file.as_deref().map(ApiKey::read).transpose()?;
+        let key = |ApiKey { name, role, digest, expires }| Key { name, role, digest, expires };
+        let (guesses, first) = (self.guesses.clone(), config.auth.failed_login_delay);
+        Ok(Rules {
+            open: self.is_open(config),
+            users: http.users.iter().map(|user| (user.name.clone(), user.role)).collect(),
+            keys: keys.map(|keys| keys.into_iter().map(key).collect()),
+            delay: Delay(Arc::new(move |from| match first {
+                Some(first) => guesses.wrong(from, first),
+                None => Some(Duration::ZERO),
+            })),
+            metrics_open: http.metrics_open,
+            allowed_hosts: http.allowed_hosts.clone(),
+            console: http.console,
+            console_dir: http.console_dir.clone(),
+            mqtt: cfg!(feature = "websocket") && config.http_takes_mqtt(),
+        })
+    }
+
+    /// Who is let in by this configuration is let in from now on.
+    pub(super) fn replace(&self, config: &Config) -> Result<(), HttpError> {
+        let rules = self.rules(config)?;
+        if let Some(handle) = &self.handle {
+            handle.replace(rules);
+        }
+        Ok(())
+    }
+}
+
+fn audit_file(config: &Config) -> Result<Option<AuditFile>, HttpError> {
+    let open = |path: &PathBuf| {
+        AuditFile::open(path).map_err(|error| HttpError::Audit { file: path.display().to_string(), error })
+    };
+    config.http.audit_file.as_ref().map(open).transpose()
 }
 
 fn endpoints(addresses: &[ListenAddress], key: &'static str) -> Result<Vec<Endpoint>, HttpError> {

@@ -10,6 +10,7 @@ mod commands;
 #[cfg(all(feature = "http", feature = "store", feature = "tls", feature = "websocket"))]
 mod ctl;
 mod desk;
+mod edits;
 #[cfg(all(feature = "http", feature = "store", feature = "tls", feature = "websocket"))]
 mod health;
 #[cfg(all(feature = "http", feature = "store", feature = "tls", feature = "websocket"))]
@@ -21,6 +22,8 @@ mod import;
 #[cfg(all(feature = "http", feature = "store", feature = "tls", feature = "websocket"))]
 mod init;
 mod inspection;
+#[cfg(all(feature = "http", feature = "store", feature = "tls", feature = "websocket"))]
+mod key;
 mod listeners;
 mod machine;
 #[cfg(all(feature = "http", feature = "store", feature = "tls", feature = "websocket"))]
@@ -101,7 +104,7 @@ pub struct Server {
     listeners: Arc<Listeners>,
     addresses: Vec<SocketAddr>,
     /// Held during a reload, so that there is one at a time.
-    config: tokio::sync::Mutex<Config>,
+    config: Arc<tokio::sync::Mutex<Config>>,
     /// `None`: the embedding program authenticates and authorizes clients.
     auth: Option<Arc<Auth>>,
     ready_file: Mutex<Option<ReadyFile>>,
@@ -285,8 +288,9 @@ impl Server {
         http.certificates(listeners.certificates());
         http.listening(&config);
         announce(&config, &listening, count, auth.as_deref(), in_memory);
-        let (desk, reloads) = Desk::new(&config, auth.clone(), listeners.clone());
-        let (config, ready_file) = (tokio::sync::Mutex::new(config), Mutex::new(ready_file));
+        let running = Arc::new(tokio::sync::Mutex::new(config.clone()));
+        let (desk, reloads) = Desk::new(&config, running.clone(), auth.clone(), listeners.clone(), http.admits());
+        let (config, ready_file) = (running, Mutex::new(ready_file));
         let inside = Arc::new(Inside::new(router.clone(), clock.clone()));
         let operator = Arc::new(Operator::new(router.clone(), clock.now()));
         http.serves(&operator, &inside, &events, desk.clone());
@@ -389,7 +393,7 @@ impl Server {
     /// closed, the threads end and the store closes. An error is the store's; acknowledged messages are stored in any
     /// case.
     pub async fn shutdown(self) -> Result<(), store::Failure> {
-        let config = self.config.into_inner();
+        let config = self.config.lock().await.clone();
         let (grace, drain) = (config.shutdown_grace, config.http.drain_delay);
         let shown = humantime::format_duration(grace);
         tracing::info!(grace = %shown, connected = self.router.connected(), "shutting down");

@@ -37,7 +37,7 @@ impl Server {
             return Err(ServerError::NoListener);
         }
         // the steps that may fail
-        let https = self.http.check(config)?;
+        let prepared = self.http.prepare(config)?;
         let policy = match &self.auth {
             Some(auth) => {
                 let plugged_in = auth.policy().other_login() == Some(OtherLogin::PlugIn);
@@ -60,7 +60,7 @@ impl Server {
         lines.extend(of_listeners);
         replace_running(running, config);
         self.desk.replace(running);
-        lines.extend(self.http.replace(running, https));
+        lines.extend(self.http.replace(prepared));
         self.http.certificates(self.listeners.certificates());
         self.router.set_limits(router_limits(running));
         self.workers.set_limits(net_limits(running));
@@ -94,6 +94,7 @@ impl Server {
             lines.extend(policy.contents().changed_since(before.contents()).into_iter().map(Into::into));
             auth.replace(policy);
             self.router.permissions_changed();
+            self.http.logins_changed();
         }
         now.iter().filter(|line| !known.contains(line)).for_each(access::Line::log);
         lines
@@ -148,7 +149,7 @@ fn changes(running: &Config, config: &Config) -> Vec<String> {
 }
 
 /// The keys and tables that apply without a restart.
-const AT_ONCE: [&str; 19] = [
+const AT_ONCE: [&str; 21] = [
     "allow_anonymous",
     "shutdown_grace",
     "ready_file",
@@ -159,6 +160,8 @@ const AT_ONCE: [&str; 19] = [
     "http.certificate_file",
     "http.key_file",
     "http.users",
+    "http.keys_file",
+    "http.audit_file",
     "http.metrics_open",
     "http.allowed_hosts",
     "http.console",

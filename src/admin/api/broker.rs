@@ -4,7 +4,7 @@ use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
 
 use super::{
-    super::{control::Asked, problem::Problem},
+    super::{audit::Write, control::Asked, problem::Problem},
     call::{Answer, Call, answer, next, time},
     parameters::{Kind, Parameter, bad},
     schema::{Is, Shape, field, nullable},
@@ -138,17 +138,7 @@ pub(super) async fn audit(call: Call) -> Answer {
         number => number,
     };
     let (some, behind) = call.state.audit.before(before, call.limit());
-    let data = some.iter().map(|write| {
-        json!({
-            "at": time(write.at),
-            "by": write.by,
-            "from": write.from,
-            "method": write.method.as_str(),
-            "what": write.what,
-            "status": write.status.as_u16(),
-        })
-    });
-    call.list(data.collect(), behind.map(next))
+    call.list(some.iter().map(Write::shown).collect(), behind.map(next))
 }
 
 pub(super) static EXPLAIN: [Parameter; 4] = [

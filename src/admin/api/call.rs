@@ -8,7 +8,7 @@ use std::{
 
 use axum::{
     body::Bytes,
-    http::{StatusCode, header},
+    http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use serde_json::{Value, json};
@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use super::{
     super::{
         problem::Problem,
+        rules::Via,
         state::{Caller, Desk, State},
     },
     parameters::{Kind, Parameter, Query, bad},
@@ -28,6 +29,8 @@ pub(super) struct Call {
     pub state: Arc<State>,
     pub desk: Desk,
     pub caller: Caller,
+    pub via: Via,
+    pub headers: HeaderMap,
     /// What stands for `{id}` in its path.
     pub id: String,
     pub query: Query,

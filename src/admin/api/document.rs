@@ -19,7 +19,7 @@ pub(super) fn document() -> Value {
         if let Gives::One(shape) | Gives::List(shape) | Gives::Either(shape) = route.gives {
             shape.all(&mut shapes);
         }
-        if let Takes::One(shape) | Takes::OneOrMany(shape) = route.takes {
+        if let Takes::One(shape) | Takes::OneIfAny(shape) | Takes::OneOrMany(shape) = route.takes {
             shape.all(&mut shapes);
         }
     }
@@ -36,9 +36,12 @@ pub(super) fn document() -> Value {
         "paths": paths,
         "components": {
             "schemas": schemas,
-            "securitySchemes": { "basic": { "type": "http", "scheme": "basic" } },
+            "securitySchemes": {
+                "basic": { "type": "http", "scheme": "basic" },
+                "key": { "type": "http", "scheme": "bearer" },
+            },
         },
-        "security": [{ "basic": [] }, {}],
+        "security": [{ "basic": [] }, { "key": [] }, {}],
     })
 }
 
@@ -102,6 +105,7 @@ fn body(route: &Route) -> Option<Value> {
     let (kind, schema, required) = match route.takes {
         Takes::Nothing => return None,
         Takes::One(shape) => ("application/json", reference(shape), true),
+        Takes::OneIfAny(shape) => ("application/json", reference(shape), false),
         Takes::OneOrMany(shape) => {
             let many = json!({ "type": "array", "maxItems": 1000, "items": reference(shape) });
             ("application/json", json!({ "anyOf": [reference(shape), many] }), true)

@@ -11,6 +11,7 @@
 //! | `selection` | clients by filters |
 //! | `clients`, `messages`, `subscriptions`, `retained`, `publish`, `broker` | answers |
 //! | `history` | rates and levels of the last quarter of an hour |
+//! | `session`, `keys` | logins of browsers and of programs |
 //! | `streams` | server-sent events |
 //! | `live` | all that a page of the web console shows, as one stream |
 
@@ -19,6 +20,7 @@ mod call;
 mod clients;
 mod document;
 mod history;
+mod keys;
 mod live;
 mod messages;
 mod parameters;
@@ -26,6 +28,7 @@ mod publish;
 mod retained;
 mod schema;
 mod selection;
+mod session;
 mod streams;
 mod subscriptions;
 mod table;
@@ -46,6 +49,7 @@ use super::{
     audit::Write,
     problem::Problem,
     rules::Via,
+    sessions::Standing,
     state::{Caller, State},
 };
 use call::{Answer, Call, kind};
@@ -77,8 +81,19 @@ async fn answer(state: Arc<State>, document: Arc<str>, request: Request) -> Answ
     let by = head.extensions.get::<Caller>().map_or("", |caller| caller.name.as_str());
     let what = head.uri.path_and_query().map_or("", |what| what.as_str());
     let write = Write::new(state.clock.wall(), by, head.extensions.get::<Via>(), &head.method, what);
-    let response = judged(state.clone(), document, head, body).await.unwrap_or_else(IntoResponse::into_response);
-    state.audit.ended(write, response.status());
+    let mut under_way = state.audit.begin(write);
+    let asks = head.extensions.get::<Caller>().is_some_and(|caller| matches!(caller.standing, Standing::Asking));
+    let response = judged(state, document, head, body).await.unwrap_or_else(IntoResponse::into_response);
+    match response.extensions().get::<session::By>() {
+        Some(session::By(name)) => under_way.by(name),
+        // nobody was let in: the log says so, and a file does not grow by what anybody can send
+        None if asks => {
+            under_way.forget();
+            return Ok(response);
+        }
+        None => {}
+    }
+    under_way.ended(response.status()).await;
     Ok(response)
 }
 
@@ -99,7 +114,10 @@ async fn judged(state: Arc<State>, document: Arc<str>, head: Parts, body: Body) 
     };
     let body = read(body).await?;
     let query = query(route, head.uri.query().unwrap_or_default(), &body)?;
-    (route.run)(Call { state, desk, caller, id, query, body, document }).await
+    let Some(via) = head.extensions.get::<Via>().copied() else {
+        return Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "place", "it is not known where this came from"));
+    };
+    (route.run)(Call { state, desk, caller, via, headers: head.headers, id, query, body, document }).await
 }
 
 async fn read(body: Body) -> Result<Bytes, Problem> {

@@ -195,7 +195,7 @@ fn time(text: &str) -> Option<SystemTime> {
 }
 
 /// Seconds, or as in the configuration.
-fn duration(text: &str) -> Option<Duration> {
+pub(super) fn duration(text: &str) -> Option<Duration> {
     text.parse().map(Duration::from_secs).ok().or_else(|| humantime::parse_duration(text).ok())
 }
 

@@ -2,7 +2,7 @@
 
 use std::{
     convert::Infallible,
-    pin::Pin,
+    pin::{Pin, pin},
     sync::{Arc, atomic::Ordering},
     task::{Context, Poll},
 };
@@ -91,10 +91,12 @@ pub(super) async fn events(call: Call) -> Answer {
     let mut events = call.desk.events.open(kinds);
     tokio::spawn(async move {
         let mut told = 0;
+        let mut revoked = pin!(call.caller.is_let_in_no_more(&call.state));
         loop {
             let happened = tokio::select! {
                 happened = events.recv() => happened,
                 () = sender.closed() => return,
+                () = &mut revoked => return,
             };
             let lost = events.lost();
             if lost > told && sender.send(event("lost", &json!({ "lost": lost - told }))).await.is_err() {
@@ -170,6 +172,7 @@ pub(super) async fn messages(call: Call) -> Answer {
         tokio::select! {
             () = pass_on(&client, &sender) => {}
             () = sender.closed() => {}
+            () = call.caller.is_let_in_no_more(&call.state) => {}
         }
     });
     Ok(response)

@@ -9,13 +9,13 @@ use axum::{
 use super::{
     broker,
     call::{Answer, Answering, Call, LIST},
-    clients, history, live,
+    clients, history, keys, live,
     messages::{self, PAYLOAD},
     parameters::Parameter,
     publish, retained,
     schema::Shape,
     selection::{CLIENT, FILTERS, STATE},
-    streams, subscriptions,
+    session, streams, subscriptions,
 };
 use crate::types::Role;
 
@@ -36,6 +36,8 @@ pub(super) enum Gives {
 pub(super) enum Takes {
     Nothing,
     One(&'static Shape),
+    /// One, or nothing.
+    OneIfAny(&'static Shape),
     OneOrMany(&'static Shape),
     /// Its own parameters, as an object, in place of those of the URL.
     Parameters,
@@ -74,8 +76,14 @@ macro_rules! route {
 use Gives::{Document, Either, List, One, Stream};
 use Takes::Nothing;
 
-pub(super) static ROUTES: [Route; 26] = [
+pub(super) static ROUTES: [Route; 32] = [
     route!(GET "openapi.json" Viewer "This document", [], Nothing => Document, document),
+    route!(GET "session" Viewer "As whom, and how, this request is let in", [],
+        Nothing => One(&session::SESSION), session::show),
+    route!(POST "session" Viewer "Logs a browser in: by the header Authorization, or by this body", [],
+        Takes::OneIfAny(&session::LOGIN) => One(&session::BEGUN), session::begin),
+    route!(DELETE "session" Viewer "Logs the browser out whose cookie the request has", [],
+        Nothing => One(&session::ENDED), session::end),
     route!(GET "broker" Viewer "What runs, and what it counted", [], Nothing => One(&broker::BROKER), broker::broker),
     route!(GET "clients" Viewer "Clients and sessions", [LIST, STATE, FILTERS, clients::SHOWN],
         Nothing => List(&CLIENT), clients::list),
@@ -115,6 +123,10 @@ pub(super) static ROUTES: [Route; 26] = [
         Takes::Toml => One(&broker::CHECKED), broker::check),
     route!(POST "reload" Operator "Has the configuration read again", [],
         Nothing => One(&broker::RELOADED), broker::reload),
+    route!(GET "keys" Admin "Keys of programs", [], Nothing => List(&keys::KEY), keys::list),
+    route!(POST "keys" Admin "Makes a key, and shows it once", [],
+        Takes::One(&keys::NEW) => One(&keys::ADDED), keys::add),
+    route!(DELETE "keys" Admin "Deletes a key", [keys::NAME], Nothing => One(&keys::DELETED), keys::delete),
     route!(GET "audit" Admin "The last 1,000 requests that were to write, the latest first", [LIST],
         Nothing => List(&broker::WRITE), broker::audit),
     route!(GET "events" Viewer "What happens, as server-sent events", [streams::EVENTS],

@@ -4,9 +4,11 @@ mod access;
 mod api;
 mod checks;
 mod console;
+mod keys;
 mod metrics;
 mod mqtt;
 mod secure;
+mod sessions;
 
 use std::{
     io::{Read, Write},
@@ -26,6 +28,8 @@ pub struct Answer {
     pub status: u16,
     /// In small letters, with the values.
     pub headers: String,
+    /// As they were sent.
+    pub head: String,
     pub body: String,
 }
 
@@ -34,7 +38,7 @@ impl Answer {
     pub fn of(response: &str) -> Self {
         let (head, body) = response.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no response: {response:?}"));
         let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("a status");
-        Self { status, headers: head.to_lowercase(), body: body.into() }
+        Self { status, headers: head.to_lowercase(), head: head.into(), body: body.into() }
     }
 
     /// The code of what is wrong.

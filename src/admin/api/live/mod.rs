@@ -10,7 +10,7 @@
 mod lane;
 mod topics;
 
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
 
 use axum::{body::Bytes, http::StatusCode};
 use serde_json::{Value, json};
@@ -104,7 +104,8 @@ pub(super) async fn live(call: Call) -> Answer {
 impl Live {
     /// Until there is nobody to read.
     async fn run(mut self, sender: mpsc::Sender<Bytes>) {
-        let clock = self.call.state.clock.clone();
+        let (clock, caller, state) = (self.call.state.clock.clone(), self.call.caller.clone(), self.call.state.clone());
+        let mut revoked = pin!(caller.is_let_in_no_more(&state));
         loop {
             let update = self.update();
             if !update.is_empty() && sender.send(update.into()).await.is_err() {
@@ -113,6 +114,7 @@ impl Live {
             tokio::select! {
                 () = clock.sleep(EVERY) => {}
                 () = sender.closed() => return,
+                () = &mut revoked => return,
             }
         }
     }

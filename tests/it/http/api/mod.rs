@@ -3,7 +3,7 @@
 mod clients;
 mod frame;
 mod publishing;
-mod streams;
+pub mod streams;
 
 use std::net::SocketAddr;
 

@@ -1,7 +1,7 @@
 //! Server-sent events.
 
 use std::{
-    io::{BufRead, BufReader, Write},
+    io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpStream},
 };
 
@@ -16,9 +16,15 @@ pub struct Stream(BufReader<TcpStream>);
 
 impl Stream {
     pub fn open(at: SocketAddr, path: &str) -> Self {
+        Self::open_with(at, path, &[])
+    }
+
+    /// With these lines as headers.
+    pub fn open_with(at: SocketAddr, path: &str, headers: &[&str]) -> Self {
+        let lines: String = headers.iter().map(|line| format!("{line}\r\n")).collect();
         let mut socket = TcpStream::connect(at).unwrap();
         socket.set_read_timeout(Some(GUARD)).unwrap();
-        socket.write_all(format!("GET /api/v1/{path} HTTP/1.0\r\nHost: {at}\r\n\r\n").as_bytes()).unwrap();
+        socket.write_all(format!("GET /api/v1/{path} HTTP/1.0\r\nHost: {at}\r\n{lines}\r\n").as_bytes()).unwrap();
         let mut stream = Self(BufReader::new(socket));
         assert!(stream.line().starts_with("HTTP/1.0 200"));
         while stream.line() != ": dunlin" {}
@@ -29,6 +35,12 @@ impl Stream {
         let mut line = String::new();
         assert!(self.0.read_line(&mut line).unwrap() > 0, "the stream ends");
         line.trim_end().to_owned()
+    }
+
+    /// Nothing more comes.
+    pub fn expect_end(&mut self) {
+        let mut rest = String::new();
+        self.0.read_to_string(&mut rest).expect("the stream ends");
     }
 
     /// The next event.

@@ -1,0 +1,76 @@
+//! [`with_file`]: edits of files that the configuration names, asked for over HTTP: one at a time, on a thread that may
+//! wait for a disk.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use super::http::HttpError;
+use crate::{
+    admin::{Doing, FileProblem},
+    auth::AuthError,
+    config::Config,
+};
+
+/// Why an edit failed.
+#[derive(Debug)]
+pub(super) enum EditError {
+    Auth(AuthError),
+    Http(HttpError),
+}
+
+impl From<AuthError> for EditError {
+    fn from(error: AuthError) -> Self {
+        Self::Auth(error)
+    }
+}
+
+impl From<HttpError> for EditError {
+    fn from(error: HttpError) -> Self {
+        Self::Http(error)
+    }
+}
+
+/// Does something with the file that a key of the configuration in force names. No reload and no other edit happens
+/// meanwhile. It is done also if nobody waits for the end of it.
+pub(super) fn with_file<T: Send + 'static>(
+    running: &Arc<tokio::sync::Mutex<Config>>,
+    key: &'static str,
+    file: fn(&Config) -> &Option<PathBuf>,
+    edit: impl FnOnce(&Config, &Path) -> Result<T, EditError> + Send + 'static,
+) -> Doing<T> {
+    let running = running.clone();
+    let done = tokio::task::spawn_blocking(move || {
+        let config = running.blocking_lock();
+        let path = file(&config).as_deref().ok_or(FileProblem::NotConfigured(key))?;
+        edit(&config, path).map_err(|error| problem(&error))
+    });
+    Box::pin(async move {
+        let ended = |_| Err(FileProblem::Broken("the edit ended before it was done".into()));
+        done.await.unwrap_or_else(ended)
+    })
+}
+
+fn problem(error: &EditError) -> FileProblem {
+    let error = match error {
+        EditError::Auth(error) | EditError::Http(HttpError::Keys(error)) => error,
+        EditError::Http(error) => return FileProblem::Broken(error.to_string()),
+    };
+    let text = error.to_string();
+    match error {
+        AuthError::Unwritable { reason, .. } if is_denied(reason) => FileProblem::ReadOnly(text),
+        AuthError::Unwritable { .. } | AuthError::Unreadable { .. } | AuthError::Line { .. } => {
+            FileProblem::Broken(text)
+        }
+        AuthError::Setting { .. } => FileProblem::Broken(text),
+        AuthError::Exists { .. } => FileProblem::Exists(text),
+        AuthError::Unknown { .. } => FileProblem::Unknown(text),
+        AuthError::UserName { .. } | AuthError::KeyName { .. } => FileProblem::Invalid(text),
+    }
+}
+
+fn is_denied(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
+}
