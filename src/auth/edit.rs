@@ -1,6 +1,6 @@
-//! Edits of files of users and keys: [`edit`] sets or deletes a user, [`rewrite`] has the part that all edits share. The
-//! file is replaced as a whole or not at all; its owner, group and mode stay, and so do its other lines and comments. A
-//! new file gets the owner of its directory.
+//! Edits of files of users and keys: [`edit`] sets or deletes a user, [`rewrite`] has the part that all edits share.
+//! The file is replaced as a whole or not at all; its owner, group and mode stay, and so do its other lines and
+//! comments. A new file gets the owner of its directory.
 
 use std::{
     fs::{self, File, OpenOptions},
