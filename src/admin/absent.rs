@@ -72,8 +72,8 @@ impl Admin {
     pub fn restored(&self, _: Arc<Router>, _: Arc<dyn Fn(Duration) -> bool + Send + Sync>) {}
 
     /// Nobody looks.
-    pub fn observer(&self) -> Option<Arc<dyn Observe>> {
-        None
+    pub fn observers(&self) -> Vec<Arc<dyn Observe>> {
+        Vec::new()
     }
 
     /// Nobody acts.

@@ -26,6 +26,7 @@
 //! | `api` | `/api/v1/` |
 //! | `control` | what it asks the server to do |
 //! | `closed` | the clients that went |
+//! | `topics`, `busiest` | the busiest topics |
 //! | `audit` | who had what written |
 //! | `last` | the last of many, in pages |
 //! | `problem` | an answer that says what is wrong |
@@ -35,6 +36,7 @@ mod admission;
 mod api;
 mod audit;
 mod bound;
+mod busiest;
 mod closed;
 mod control;
 mod depths;
@@ -56,6 +58,7 @@ mod sniff;
 mod state;
 mod thread;
 mod ticks;
+mod topics;
 
 pub use admission::{Delay, Key, Rules};
 pub use audit::AuditFile;

@@ -25,6 +25,7 @@ use super::{
     secure::Secure,
     sessions::{SessionId, Sessions, Standing},
     ticks::{Probe, Ticks},
+    topics::Topics,
 };
 use crate::{
     clock::Clock,
@@ -47,6 +48,7 @@ pub(super) struct State {
     /// There from the moment on at which the API may act.
     pub desk: OnceLock<Desk>,
     pub closed: Arc<ClosedClients>,
+    pub topics: Arc<Topics>,
     pub audit: Arc<Audit>,
     pub sessions: Sessions,
     /// The name of the cookie of a session. Browsers do not tell ports apart: servers side by side need names of their
@@ -119,6 +121,7 @@ impl State {
             broker: OnceLock::new(),
             desk: OnceLock::new(),
             closed: Arc::new(ClosedClients::new(clock.clone())),
+            topics: Arc::new(Topics::new(clock.clone())),
             audit: Arc::default(),
             sessions: Sessions::default(),
             cookie: format!("dunlin_{port}"),

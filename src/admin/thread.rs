@@ -88,9 +88,12 @@ impl Admin {
         let _ = self.state.broker.set(Broker { router, probe });
     }
 
-    /// What is told of what happens; `None`: nobody could ask for it.
-    pub fn observer(&self) -> Option<Arc<dyn Observe>> {
-        (!self.endpoints.is_empty()).then(|| self.state.closed.clone() as Arc<dyn Observe>)
+    /// Who is told of what happens; none: nobody could ask for it.
+    pub fn observers(&self) -> Vec<Arc<dyn Observe>> {
+        if self.endpoints.is_empty() {
+            return Vec::new();
+        }
+        vec![self.state.closed.clone(), self.state.topics.clone()]
     }
 
     /// By this the API acts from now on. To be called once.

@@ -124,6 +124,12 @@ pub enum CtlAction {
         #[arg(long, requires = "remove")]
         dry_run: bool,
     },
+    /// List the busiest topics. They are counted from the first request on, while somebody asks every ten minutes.
+    Topics {
+        /// by=messages or by=bytes, limit=.
+        #[arg(value_name = "NAME=VALUE")]
+        parameters: Vec<String>,
+    },
     /// Publish a message.
     Pub {
         /// Topic Name.

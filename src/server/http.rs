@@ -141,9 +141,9 @@ impl Http {
         self.admin.restored(router.clone(), Arc::new(move |within: Duration| pings.are_answered(within)));
     }
 
-    /// The observer of events, if the API may be asked for them.
-    pub(super) fn observer(&self) -> Option<Arc<dyn Observe>> {
-        self.admin.observer()
+    /// The observers of events that the API needs.
+    pub(super) fn observers(&self) -> Vec<Arc<dyn Observe>> {
+        self.admin.observers()
     }
 
     /// Gives the API access to the broker.

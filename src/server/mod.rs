@@ -257,7 +257,7 @@ impl Server {
         let auth = access::plug(&config, &mut ports, in_memory, &anonymity, clock.clone())?;
         let bound = bind_all(&config, &passed)?;
         let http = Http::start(&config, plugged_in, clock.clone())?;
-        ports.observe.extend(http.observer());
+        ports.observe.extend(http.observers());
 
         let events = Arc::<EventStreams>::default();
         ports.observe.push(events.clone());

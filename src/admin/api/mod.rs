@@ -12,6 +12,7 @@
 //! | `clients`, `messages`, `subscriptions`, `retained`, `publish`, `broker` | answers |
 //! | `history` | rates and levels of the last quarter of an hour |
 //! | `session`, `keys` | logins of browsers and of programs |
+//! | `topics` | the busiest topics |
 //! | `streams` | server-sent events |
 //! | `live` | all that a page of the web console shows, as one stream |
 
@@ -32,6 +33,7 @@ mod session;
 mod streams;
 mod subscriptions;
 mod table;
+mod topics;
 
 use std::sync::Arc;
 

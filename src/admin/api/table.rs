@@ -15,7 +15,7 @@ use super::{
     publish, retained,
     schema::Shape,
     selection::{CLIENT, FILTERS, STATE},
-    session, streams, subscriptions,
+    session, streams, subscriptions, topics,
 };
 use crate::types::Role;
 
@@ -76,7 +76,7 @@ macro_rules! route {
 use Gives::{Document, Either, List, One, Stream};
 use Takes::Nothing;
 
-pub(super) static ROUTES: [Route; 32] = [
+pub(super) static ROUTES: [Route; 33] = [
     route!(GET "openapi.json" Viewer "This document", [], Nothing => Document, document),
     route!(GET "session" Viewer "As whom, and how, this request is let in", [],
         Nothing => One(&session::SESSION), session::show),
@@ -107,6 +107,8 @@ pub(super) static ROUTES: [Route; 32] = [
         Nothing => List(&subscriptions::SUBSCRIPTION), subscriptions::all),
     route!(GET "routes" Viewer "Who would get a message of this topic", [subscriptions::TOPIC],
         Nothing => One(&subscriptions::ROUTES), subscriptions::routes),
+    route!(GET "topics" Viewer "The busiest topics, counted while somebody asks at least every ten minutes",
+        [topics::BUSIEST], Nothing => One(&topics::TOPICS), topics::busiest),
     route!(GET "explain" Operator "May a client do this, and which rule says so?", [broker::EXPLAIN],
         Nothing => One(&broker::EXPLANATION), broker::explain),
     route!(GET "retained" Operator "Retained messages", [LIST, retained::WHICH, PAYLOAD],

@@ -3,6 +3,26 @@
 use serde_json::{Value, json};
 
 use super::{address, api, broker, client, column, done, get, status_and_code};
+use crate::support::raw::Message;
+
+#[test]
+fn the_busiest_topics_are_counted_from_the_first_request_on() {
+    let broker = broker("");
+    let at = address(&broker);
+    let mut publisher = client(&broker, "publisher");
+    publisher.publish(Message::new("before", "nobody asked").qos(1));
+    let first = get(at, "topics");
+    assert_eq!((&first["data"], &first["by"]), (&json!([]), &json!("messages")));
+    for (topic, payload) in [("often", "1"), ("often", "2"), ("once", "a long payload"), ("often", "3")] {
+        publisher.publish(Message::new(topic, payload).qos(1));
+    }
+    let row = |topic: &str, count: u64| json!({ "topic": topic, "count": count, "error": 0 });
+    let counted = get(at, "topics?by=messages");
+    assert_eq!(counted["data"], json!([row("often", 3), row("once", 1)]));
+    assert!(counted["since"].is_string(), "{counted}");
+    assert_eq!(get(at, "topics?by=bytes&limit=1")["data"], json!([row("once", 14)]));
+    assert_eq!(status_and_code(&api(at, "GET", "topics?by=sound", None)), (400, "parameter".to_owned()));
+}
 
 #[test]
 fn messages_are_published_one_or_many() {

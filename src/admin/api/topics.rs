@@ -1,0 +1,41 @@
+//! `topics`: the busiest topics.
+
+use serde_json::{Value, json};
+
+use super::{
+    super::topics::By,
+    call::{Answer, Call, answer},
+    parameters::{Kind, Parameter},
+    schema::{Is, Shape, field},
+};
+
+/// Topics of one answer.
+const MOST: u64 = 100;
+
+pub(super) static BUSIEST: [Parameter; 2] = [
+    Parameter::new("by", Kind::Choice(&["messages", "bytes"]), "By messages, which is the default, or payload bytes"),
+    Parameter::new("limit", Kind::Number(1, MOST), "Topics at most; 100 without it"),
+];
+
+static TOPIC: Shape = Shape {
+    name: "BusyTopic",
+    fields: &[field("topic", Is::Text), field("count", Is::Number), field("error", Is::Number)],
+};
+
+pub(super) static TOPICS: Shape = Shape {
+    name: "BusiestTopics",
+    fields: &[field("since", Is::Time), field("by", Is::Text), field("data", Is::List(&TOPIC))],
+};
+
+pub(super) async fn busiest(call: Call) -> Answer {
+    let (by, word) = match call.query.text("by") {
+        Some("bytes") => (By::Bytes, "bytes"),
+        _ => (By::Messages, "messages"),
+    };
+    let (since, places) = call.state.topics.first(by, call.limit());
+    let row = |place: &super::super::busiest::Place| -> Value {
+        json!({ "topic": &*place.name, "count": place.count, "error": place.error })
+    };
+    let data: Vec<_> = places.iter().map(row).collect();
+    Ok(answer(&json!({ "since": call.time(since), "by": word, "data": data })))
+}
