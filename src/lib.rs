@@ -13,9 +13,9 @@
 //! # The map
 //!
 //! Imports go one way: [`types`] ← [`topic`] ← [`codec`] ← [`session`] ← [`router`] ← `net`, [`auth`], [`store`],
-//! `admin` ← [`server`]; [`config`] imports `types` alone, and `server` turns it into each room's own options;
-//! [`certs`] stands alone, and so does `platform`, which contains the differences between operating systems. `topic`,
-//! `codec` and `session` are pure: no sockets, no clock, no randomness, no locks. `tests/tidy` checks both.
+//! `admin` ← [`server`] ← `testing`; [`config`] imports `types` alone, and `server` turns it into each room's own
+//! options; [`certs`] stands alone, and so does `platform`, which contains the differences between operating systems.
+//! `topic`, `codec` and `session` are pure: no sockets, no clock, no randomness, no locks. `tests/tidy` checks both.
 //!
 //! `ARCHITECTURE.md` in the repository describes the rooms, the way of a packet, the threads and the memory.
 //!
@@ -64,6 +64,8 @@ pub mod store;
 #[doc(hidden)]
 #[path = "store/absent.rs"]
 pub mod store;
+#[cfg(all(feature = "http", feature = "store", feature = "tls", feature = "websocket"))]
+pub mod testing;
 #[doc(hidden)]
 pub mod topic;
 #[doc(hidden)]
@@ -91,3 +93,8 @@ pub use types::{ClientId, ProtocolVersion, QoS, QueueFull, RetainHandling, Subsc
 #[cfg(doctest)]
 #[doc = include_str!("../docs/library.md")]
 mod page_for_embedders {}
+
+/// The same of the page for tests.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/testing.md")]
+mod page_for_tests {}

@@ -63,6 +63,9 @@ impl Admin {
         }
     }
 
+    /// There is nothing to serve.
+    pub(crate) fn serve_by_another(&mut self) {}
+
     /// Nowhere.
     pub fn endpoints(&self) -> &[Endpoint] {
         &[]

@@ -64,5 +64,8 @@ pub use admission::{Delay, Key, Rules};
 pub use audit::AuditFile;
 pub use bound::{Bound, Socket};
 pub use control::{AddedKey, Asked, Control, Doing, FileProblem, Reloading, Setting};
+pub(crate) use problem::Problem;
+pub(crate) use rules::Via;
 pub use secure::{Accepting, Duplex, Secure};
+pub(crate) use serving::{LONGEST_HEAD, serve};
 pub use thread::{Admin, Handle};

@@ -7,22 +7,30 @@ use axum::{
 
 /// What is wrong with a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Problem {
+pub(crate) struct Problem {
     status: StatusCode,
     /// For programs.
     code: &'static str,
     /// For people.
     detail: String,
+    /// Extension members (RFC 9457, section 3.2).
+    more: Vec<(&'static str, serde_json::Value)>,
 }
 
 impl Problem {
     pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, code, detail: detail.into() }
+        Self { status, code, detail: detail.into(), more: Vec::new() }
     }
 
     /// With more words in front.
     pub fn prefixed(self, words: &str) -> Self {
         Self { detail: format!("{words}{}", self.detail), ..self }
+    }
+
+    /// With another member, for programs.
+    pub fn with(mut self, name: &'static str, value: serde_json::Value) -> Self {
+        self.more.push((name, value));
+        self
     }
 
     #[cfg(test)]
@@ -33,11 +41,12 @@ impl Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let Self { status, code, detail } = self;
+        let Self { status, code, detail, more } = self;
         let title = status.canonical_reason().unwrap_or("Error");
-        let body = serde_json::json!({
+        let mut body = serde_json::json!({
             "type": "about:blank", "title": title, "status": status.as_u16(), "detail": detail, "code": code
         });
+        more.into_iter().for_each(|(name, value)| body[name] = value);
         let kind = (header::CONTENT_TYPE, "application/problem+json");
         let mut response = (status, [kind], body.to_string() + "\n").into_response();
         if status == StatusCode::UNAUTHORIZED {

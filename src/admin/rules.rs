@@ -14,7 +14,7 @@ pub(super) const METRICS: &str = "/metrics";
 
 /// Where a connection comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Via {
+pub(crate) enum Via {
     Tcp(SocketAddr),
     /// A Unix socket: the mode of its file says who may open it.
     Unix,
@@ -28,7 +28,7 @@ impl Rules {
 
     /// What is asked of a request without a login: it could come from a page in a browser on this machine (DNS
     /// rebinding), or from anywhere through a proxy.
-    pub(super) fn check_open(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
+    pub(crate) fn check_open(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
         let forwarded = headers.keys().find(|name| is_forwarding(name));
         if let Some(name) = forwarded {
             let detail = format!("{name} says that a proxy passed this on: without a login, configured, it is refused");

@@ -21,7 +21,7 @@ use super::rules::Via;
 use crate::clock::Clock;
 
 /// Serves a connection until its end; the head of its first request is there within a time.
-pub(super) async fn serve<S>(socket: S, via: Via, routes: Router, clock: Clock, within: Duration)
+pub(crate) async fn serve<S>(socket: S, via: Via, routes: Router, clock: Clock, within: Duration)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -45,7 +45,7 @@ where
 }
 
 /// From the end of a request, or the beginning of the connection, until the head of the next one is there.
-pub(super) const LONGEST_HEAD: Duration = Duration::from_secs(30);
+pub(crate) const LONGEST_HEAD: Duration = Duration::from_secs(30);
 
 /// Bytes of a request line with all headers; twice as many, at the latest, are answered with 431.
 const LARGEST_HEAD: usize = 32 << 10;

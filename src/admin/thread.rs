@@ -44,6 +44,8 @@ pub struct Admin {
     /// Where everything is served.
     endpoints: Vec<Endpoint>,
     thread: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
+    /// Another server serves the [routes](Self::routes).
+    by_another: bool,
 }
 
 impl Admin {
@@ -54,7 +56,7 @@ impl Admin {
         let state = Arc::new(State::new(rules, clock, &endpoints));
         state.secure.store(secure.map(Arc::new));
         if bound.is_empty() {
-            return Ok(Self { state, endpoints, thread: None });
+            return Ok(Self { state, endpoints, thread: None, by_another: false });
         }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
         let (stop, stopped) = oneshot::channel();
@@ -75,7 +77,17 @@ impl Admin {
             // a check of threads that hang is left behind
             runtime.shutdown_background();
         })?;
-        Ok(Self { state, endpoints, thread: Some((stop, thread)) })
+        Ok(Self { state, endpoints, thread: Some((stop, thread)), by_another: false })
+    }
+
+    /// Everything that is served, for a server in front of this one; on its thread it may wait, and not block.
+    pub(crate) fn routes(&self) -> Routes {
+        routes::all(&self.state)
+    }
+
+    /// Another server serves the [routes](Self::routes). To be said before [`observer`](Self::observer) is asked for.
+    pub(crate) fn serve_by_another(&mut self) {
+        self.by_another = true;
     }
 
     /// Where everything is served.
@@ -88,9 +100,9 @@ impl Admin {
         let _ = self.state.broker.set(Broker { router, probe });
     }
 
-    /// Who is told of what happens; none: nobody could ask for it.
+    /// The observers of events; none: no client could ask for them.
     pub fn observers(&self) -> Vec<Arc<dyn Observe>> {
-        if self.endpoints.is_empty() {
+        if !self.by_another && self.endpoints.is_empty() {
             return Vec::new();
         }
         vec![self.state.closed.clone(), self.state.topics.clone()]

@@ -36,6 +36,8 @@ enum Kind {
     #[default]
     System,
     Turned(Arc<Turned>),
+    /// The same while it is not paused.
+    Unpaused(Arc<Turned>),
 }
 
 /// The time was reached before the awaited event.
@@ -59,6 +61,7 @@ impl Clock {
         match &self.0 {
             Kind::System => system::now(),
             Kind::Turned(turned) => turned.now(),
+            Kind::Unpaused(turned) => turned.now_unpaused(),
         }
     }
 
@@ -66,7 +69,7 @@ impl Clock {
     pub fn wall(&self) -> SystemTime {
         match &self.0 {
             Kind::System => system::wall(),
-            Kind::Turned(turned) => turned.wall(),
+            Kind::Turned(turned) | Kind::Unpaused(turned) => turned.wall(),
         }
     }
 
@@ -80,7 +83,7 @@ impl Clock {
     pub async fn sleep_until(&self, at: Instant) {
         match &self.0 {
             Kind::System => system::sleep_until(at).await,
-            Kind::Turned(turned) => turned.sleep_until(at).await,
+            Kind::Turned(turned) | Kind::Unpaused(turned) => turned.sleep_until(at).await,
         }
     }
 
@@ -109,7 +112,10 @@ impl Clock {
     pub fn wait_until<T>(&self, condvar: &Condvar, guard: &mut MutexGuard<'_, T>, at: Instant) {
         match &self.0 {
             Kind::System => system::wait_until(condvar, guard, at),
-            Kind::Turned(turned) => _ = condvar.wait_for(guard, turned.left_until(at).min(LOOK_AGAIN)),
+            Kind::Turned(_) | Kind::Unpaused(_) => {
+                let left = at.saturating_duration_since(self.now());
+                _ = condvar.wait_for(guard, left.min(LOOK_AGAIN));
+            }
         }
     }
 
@@ -117,7 +123,16 @@ impl Clock {
     pub fn park_until(&self, at: Instant) {
         match &self.0 {
             Kind::System => system::park(at.saturating_duration_since(system::now())),
-            Kind::Turned(turned) => turned.park_until(at),
+            Kind::Turned(_) | Kind::Unpaused(_) => turned::park_until(self, at),
+        }
+    }
+
+    /// The same clock for a thread that works on while a test has paused it: a wait that gathers work, for example,
+    /// must end all the same.
+    pub(crate) fn unpaused(&self) -> Self {
+        match &self.0 {
+            Kind::System => Self::system(),
+            Kind::Turned(turned) | Kind::Unpaused(turned) => Self(Kind::Unpaused(turned.clone())),
         }
     }
 

@@ -124,3 +124,21 @@ fn one_who_waits_no_longer_leaves_nothing() {
         assert_eq!(test.waiting(), 0);
     });
 }
+
+#[test]
+fn a_paused_clock_stands_and_goes_on_from_there() {
+    let (system, test) = (Clock::system(), TestClock::new());
+    let clock = test.clock();
+    test.pause();
+    let (stood, wall) = (clock.now(), clock.wall());
+    let unpaused = clock.unpaused();
+    let before = unpaused.now();
+    run(system.sleep(Duration::from_millis(2)));
+    assert!(test.is_paused() && clock.now() == stood && clock.wall() == wall);
+    assert!(unpaused.now() >= before + Duration::from_millis(2));
+    test.turn(HOUR);
+    assert_eq!((clock.now(), test.turned()), (stood + HOUR, HOUR));
+    test.resume();
+    let after = clock.now();
+    assert!(!test.is_paused() && after >= stood + HOUR && after < unpaused.now());
+}

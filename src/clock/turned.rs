@@ -13,6 +13,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
+use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
 use super::{Clock, Kind, LOOK_AGAIN, Stopwatch, system};
@@ -34,7 +35,9 @@ impl TestClock {
     /// A clock that stands still unless it is advanced, so that a test always runs alike.
     #[cfg(test)]
     pub(crate) fn still() -> Self {
-        Self(Arc::new(Turned { stands: Some((system::now(), system::wall())), ..Turned::default() }))
+        let clock = Self::new();
+        clock.pause();
+        clock
     }
 
     /// The clock that this advances.
@@ -56,6 +59,35 @@ impl TestClock {
         due.into_values().for_each(Waker::wake);
     }
 
+    /// Stops it, until it is [resumed](Self::resume). It can still be turned. A task that waits for a time, waits as
+    /// long by the system's clock, and then finds that the time has not come.
+    pub fn pause(&self) {
+        let hand = self.0.hand.load();
+        if hand.stands.is_none() {
+            let stands = Some((system::now(), system::wall()));
+            self.0.hand.store(Arc::new(Hand { stands, behind: hand.behind }));
+        }
+    }
+
+    /// Lets it go on from where it was stopped.
+    pub fn resume(&self) {
+        let hand = self.0.hand.load();
+        if let Some((since, _)) = hand.stands {
+            let behind = hand.behind + system::now().saturating_duration_since(since);
+            self.0.hand.store(Arc::new(Hand { stands: None, behind }));
+        }
+    }
+
+    /// Is it stopped?
+    pub fn is_paused(&self) -> bool {
+        self.0.hand.load().stands.is_some()
+    }
+
+    /// How far it was turned, in all.
+    pub fn turned(&self) -> Duration {
+        self.0.ahead()
+    }
+
     /// Changes the time of day by this many seconds, as an operator or NTP does. Wakes no timer: the monotonic time
     /// is not changed.
     pub fn set_wall(&self, by: i64) {
@@ -75,8 +107,16 @@ pub(super) struct Turned {
     /// How far the time of day is ahead of that, in seconds.
     set_by: AtomicI64,
     timers: Mutex<Timers>,
-    /// A clock that stands still: the times that it uses in place of the system's.
+    hand: ArcSwap<Hand>,
+}
+
+/// What pauses do to it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Hand {
+    /// What the system's clock counts as showing while it is paused.
     stands: Option<(Instant, SystemTime)>,
+    /// For so long it was paused before.
+    behind: Duration,
 }
 
 /// The waiting timers, by the times at which they are due.
@@ -92,13 +132,19 @@ impl Turned {
     }
 
     pub(super) fn now(&self) -> Instant {
-        self.stands.map_or_else(system::now, |(now, _)| now) + self.ahead()
+        let Hand { stands, behind } = **self.hand.load();
+        stands.map_or_else(system::now, |(now, _)| now) + self.ahead() - behind
+    }
+
+    pub(super) fn now_unpaused(&self) -> Instant {
+        system::now() + self.ahead()
     }
 
     pub(super) fn wall(&self) -> SystemTime {
         let set_by = self.set_by.load(Ordering::SeqCst);
         let by = Duration::from_secs(set_by.unsigned_abs());
-        let wall = self.stands.map_or_else(system::wall, |(_, wall)| wall) + self.ahead();
+        let Hand { stands, behind } = **self.hand.load();
+        let wall = stands.map_or_else(system::wall, |(_, wall)| wall) + self.ahead() - behind;
         if set_by < 0 { wall - by } else { wall + by }
     }
 
@@ -116,16 +162,17 @@ impl Turned {
         })
         .await;
     }
+}
 
-    pub(super) fn park_until(&self, at: Instant) {
-        loop {
-            let slice = self.left_until(at).min(LOOK_AGAIN);
-            let parked = Stopwatch::start();
-            system::park(slice);
-            if slice.is_zero() || parked.took() < slice {
-                // the time was reached, or this thread was unparked
-                return;
-            }
+/// Blocks until this thread is unparked or the time of a turned clock is reached.
+pub(super) fn park_until(clock: &Clock, at: Instant) {
+    loop {
+        let slice = at.saturating_duration_since(clock.now()).min(LOOK_AGAIN);
+        let parked = Stopwatch::start();
+        system::park(slice);
+        if slice.is_zero() || parked.took() < slice {
+            // the time was reached, or this thread was unparked
+            return;
         }
     }
 }

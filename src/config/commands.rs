@@ -1,11 +1,11 @@
 //! The command lines of what dunlin does beside being a broker: `dunlin init`, `passwd`, `explain`, `certs`,
-//! `health`, `store`, `import`, `ctl`, `key`, `completions`, `man`. Doing it is the business of `server`.
+//! `health`, `store`, `import`, `ctl`, `key`, `test`, `completions`, `man`. Doing it is the business of `server`.
 
 use std::{path::PathBuf, time::Duration};
 
 use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 
-use super::{ctl::Ctl, listen::ListenAddress};
+use super::{ctl::Ctl, listen::ListenAddress, testing::TestArgs};
 use crate::types::Role;
 
 /// Something else than to run.
@@ -29,6 +29,8 @@ pub enum Command {
     Import(ImportArgs),
     /// Ask a broker that runs: its clients, sessions, messages, events.
     Ctl(Ctl),
+    /// Run a broker to test clients against: in memory, with a clock to turn.
+    Test(TestArgs),
     /// Print the script by which a shell completes command lines of dunlin.
     Completions {
         /// The shell.

@@ -22,7 +22,7 @@
 //! mosquitto ────► Import          a mosquitto.conf: the TOML that it becomes, and a report
 //! origins                         which file, variable or flag set which key
 //! commands                        the command lines of what dunlin does beside being a broker
-//! ctl                             that of dunlin ctl
+//! ctl, testing                    those of dunlin ctl and dunlin test
 //! error                           what can be wrong, one line each
 //! ```
 //!
@@ -53,6 +53,7 @@ mod resolve;
 mod settings;
 pub mod starter;
 mod summary;
+mod testing;
 mod variables;
 
 pub use crate::types::{QueueFull, Secret, SharedSubscriptions};
@@ -72,3 +73,4 @@ pub use memory_bound::MemoryBound;
 pub use origins::Origins;
 pub use settings::*;
 pub use summary::{persistence_text, summary};
+pub use testing::TestArgs;

@@ -11,6 +11,7 @@ use super::{
     listener::{self, ListenerConfig},
     origins::Origins,
     settings::{Config, LogLevel},
+    testing::TestArgs,
 };
 
 impl Cli {
@@ -25,6 +26,20 @@ impl Cli {
     pub fn resolve(&self) -> Result<Config, ConfigError> {
         let (config, errors) = self.resolve_all();
         errors.into_iter().next().map_or(Ok(config), Err)
+    }
+
+    /// The configuration of `dunlin test`: that of the flags before it, of its file and of the environment, with the
+    /// listeners of `test`. Warnings and errors are logged alone, unless somebody asks for more.
+    pub fn resolve_test(&self, args: &TestArgs) -> Result<Config, ConfigError> {
+        let mut config = Self { listen: args.listen.clone(), port: Vec::new(), ..self.clone() }.resolve()?;
+        if let Some(path) = config.data_dir {
+            let problem = format!("{} is not used by dunlin test, which keeps everything in memory", path.display());
+            return Err(ConfigError::Argument { argument: "data_dir", problem });
+        }
+        if config.log.level == LogLevel::default() && self.log_level.is_none() && !self.verbose {
+            config.log.level = LogLevel::Warn;
+        }
+        Ok(config)
     }
 
     /// The same as far as it is right, and all that is wrong.

@@ -94,6 +94,12 @@ impl Deadlines {
         u32::try_from(since).map_or(Tick::NEVER, Tick)
     }
 
+    /// The clock was turned forward by this much, and these deadlines go by real time: those that are set are due as
+    /// much later.
+    pub(super) fn skip(&mut self, by: Duration) {
+        self.start += by;
+    }
+
     /// The wall clock shows `wall`. `true`: it was set since the last call, and all connections must be looked at.
     pub(super) fn set_wall(&mut self, now: Instant, wall: SystemTime) -> bool {
         let milliseconds = |of: Duration| i64::try_from(of.as_millis()).unwrap_or(i64::MAX);
@@ -203,6 +209,23 @@ mod tests {
         assert_eq!(deadlines.due(start + Duration::from_secs(9), &mut due), None);
         assert_eq!((due.len(), deadlines.len()), (2, 3));
         assert_eq!(deadlines.insert(Waker::noop().clone()), keys[2], "a place is used again");
+    }
+
+    #[test]
+    fn a_skipped_time_does_not_count_but_for_tokens() {
+        let start = Instant::now();
+        let mut deadlines = Deadlines::new(start);
+        let hour = Duration::from_secs(3600);
+        deadlines.set_wall(start, UNIX_EPOCH + 10 * hour);
+        let key = deadlines.insert(Waker::noop().clone());
+        let (keep_alive, token) = (deadlines.tick(start + hour), deadlines.end_of_token(start + hour));
+        deadlines.set(key, keep_alive);
+        deadlines.skip(25 * hour);
+        let now = start + 25 * hour;
+        assert!(deadlines.set_wall(now, UNIX_EPOCH + 35 * hour));
+        assert!(!deadlines.has_passed(keep_alive, now) && deadlines.has_passed(keep_alive, now + hour));
+        assert_eq!(deadlines.due(now, &mut Vec::new()), Some(now + hour));
+        assert!(deadlines.has_passed(deadlines.tick_of_token(token), now));
     }
 
     #[test]

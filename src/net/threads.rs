@@ -47,6 +47,11 @@ enum Command {
     Judge(u16, Box<TlsSettings>),
     /// Asks for an answer.
     Ping(std::sync::mpsc::Sender<()>),
+    /// A test turns the clock: tells that no connection has its turn, and waits until it is turned. For so long the
+    /// deadlines of connections are as they were.
+    Turn(std::sync::mpsc::Sender<()>, std::sync::mpsc::Receiver<Duration>),
+    /// Does what is due, then drops the sender.
+    Due(std::sync::mpsc::Sender<()>),
     /// Stop accepting, write output for at most this long, then end.
     Stop(Duration),
 }
@@ -140,6 +145,28 @@ impl Workers {
     /// A handle to ask whether the threads respond.
     pub fn pings(&self) -> Pings {
         Pings { senders: self.senders.clone() }
+    }
+
+    /// Turns the clock forward for a test, while no thread serves a connection. `skipped`: how much of that does not
+    /// count for the deadlines of connections, which are the Keep Alive and others of sockets. Blocks until all that
+    /// became due has been done, but for what connections do in the turns that they got.
+    pub(crate) fn turn(&self, skipped: Duration, turn: impl FnOnce()) {
+        let (stands, all_stand) = std::sync::mpsc::channel();
+        let mut waiting = Vec::new();
+        for index in 0..self.senders.len() {
+            let (go, turned) = std::sync::mpsc::channel();
+            self.send(index, Command::Turn(stands.clone(), turned));
+            waiting.push(go);
+        }
+        drop(stands);
+        let threads = all_stand.iter().take(waiting.len()).count();
+        turn();
+        // a thread that has ended waits for nothing
+        waiting.iter().for_each(|go| _ = go.send(skipped));
+        let (done, all_done) = std::sync::mpsc::channel::<()>();
+        (0..threads).for_each(|index| self.send(index, Command::Due(done.clone())));
+        drop(done);
+        all_done.iter().for_each(drop);
     }
 
     /// Sets new limits, which connections apply from their next turn on.
@@ -243,6 +270,11 @@ async fn run(shared: Arc<NetShared>, index: usize, mut commands: mpsc::Unbounded
             }
             Some(Command::Judge(listener, settings)) => judge_anew(&shared, listener, *settings),
             Some(Command::Ping(answer)) => answer_ping(&answer).await,
+            Some(Command::Turn(stands, turned)) => stand_until_turned(&shared, &stands, &turned),
+            Some(Command::Due(done)) => {
+                do_all_that_is_due(&shared, index == 0);
+                answer_ping(&done).await;
+            }
             Some(Command::Stop(grace)) => break grace,
             None => break Duration::ZERO,
         }
@@ -314,6 +346,39 @@ fn adopt(shared: &Arc<NetShared>, socket: std::net::TcpStream, peer: Peer, state
         shared.gate.left();
         tracing::warn!(%peer, %error, "connection not served");
     }
+}
+
+/// Blocks the thread between two turns of its connections, so that none sees the clock turned and its deadlines not.
+#[cold]
+fn stand_until_turned(
+    shared: &NetShared,
+    stands: &std::sync::mpsc::Sender<()>,
+    turned: &std::sync::mpsc::Receiver<Duration>,
+) {
+    let _ = stands.send(());
+    let Ok(skipped) = turned.recv() else { return };
+    Worker::with(|worker| {
+        worker.deadlines.skip(skipped);
+        worker.look_at_wall(shared.clock.now());
+    });
+}
+
+/// Wakes the connections of this thread whose deadlines have passed; on the thread that does the housekeeping, also
+/// ends sessions, publishes Wills and removes messages, until nothing is left.
+#[cold]
+fn do_all_that_is_due(shared: &NetShared, keeps_house: bool) {
+    let now = shared.clock.now();
+    let mut due = Vec::new();
+    Worker::with(|worker| {
+        worker.deadlines.due(now, &mut due);
+        if keeps_house {
+            shared.router.refresh(&mut worker.local, now);
+            // a plug-in that panics must not end this
+            let _ = worker.local.finish(|local| while do_what_is_due(&shared.router, local, now) {});
+            worker.local.wake();
+        }
+    });
+    due.into_iter().for_each(Waker::wake);
 }
 
 fn spawn_connection(

@@ -103,7 +103,7 @@ pub(super) struct Admits {
 
 impl Http {
     /// Starts serving, before there is a broker.
-    pub(super) fn start(config: &Config, plugged_in: bool, clock: Clock) -> Result<Self, HttpError> {
+    pub(super) fn start(config: &Config, plugged_in: bool, by_another: bool, clock: Clock) -> Result<Self, HttpError> {
         check(config, plugged_in)?;
         let https = Https::read(&config.http)?;
         https.warnings.iter().for_each(|reason| tracing::warn!(reason, "certificate warning"));
@@ -130,7 +130,10 @@ impl Http {
         let audit = audit_file(config)?;
         let mut admits = Admits { plugged_in, guesses: Arc::new(Guesses::new(clock.clone())), handle: None };
         let admin = Admin::start(bound, admits.rules(config)?, https.secure.clone(), clock);
-        let admin = admin.map_err(HttpError::Thread)?;
+        let mut admin = admin.map_err(HttpError::Thread)?;
+        if by_another {
+            admin.serve_by_another();
+        }
         admits.handle = Some(admin.handle());
         admin.audit_to(audit, true);
         Ok(Self { admin, admits, https: ArcSwap::from_pointee(https) })
@@ -238,6 +241,12 @@ impl Http {
             self.admin.reopen_audit();
         }
         self.admin.reloaded(succeeded);
+    }
+
+    /// Everything that is served, for a server in front of this one.
+    #[cfg(feature = "http")]
+    pub(super) fn routes(&self) -> axum::Router {
+        self.admin.routes()
     }
 
     /// The URLs.

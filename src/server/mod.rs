@@ -2,6 +2,8 @@
 
 mod access;
 #[cfg(all(feature = "http", feature = "store", feature = "tls", feature = "websocket"))]
+mod bench;
+#[cfg(all(feature = "http", feature = "store", feature = "tls", feature = "websocket"))]
 mod check;
 #[cfg(all(feature = "http", feature = "store", feature = "tls", feature = "websocket"))]
 mod command_error;
@@ -90,7 +92,7 @@ use listeners::{Anonymity, By, Listeners, Read, bind, bind_all};
 pub use listeners::{ListenError, Listening};
 pub use persistence::{MovedError, TakeOverError};
 pub use pulse::Pulse;
-use ready_file::ReadyFile;
+pub(crate) use ready_file::ReadyFile;
 pub use ready_file::{ReadyFileError, remove_ready_file};
 pub use watch::Watch;
 
@@ -158,6 +160,7 @@ pub struct Builder {
     progress: Arc<AtomicU64>,
     clock: Clock,
     in_memory: InMemory,
+    http_by_another: bool,
 }
 
 impl Builder {
@@ -246,7 +249,7 @@ impl Server {
     }
 
     fn run(builder: Builder) -> Result<Self, ServerError> {
-        let Builder { config, mut ports, sync_delay, passed, progress, clock, in_memory } = builder;
+        let Builder { config, mut ports, sync_delay, passed, progress, clock, in_memory, http_by_another } = builder;
         let passed = PassedSockets::new(passed);
         config.ready_file.as_deref().map(remove_ready_file).transpose()?;
         if config.listeners.is_empty() {
@@ -256,7 +259,7 @@ impl Server {
         let plugged_in = ports.authenticate.is_some();
         let auth = access::plug(&config, &mut ports, in_memory, &anonymity, clock.clone())?;
         let bound = bind_all(&config, &passed)?;
-        let http = Http::start(&config, plugged_in, clock.clone())?;
+        let http = Http::start(&config, plugged_in, http_by_another, clock.clone())?;
         ports.observe.extend(http.observers());
 
         let events = Arc::<EventStreams>::default();

@@ -35,7 +35,7 @@ pub fn remove_ready_file(path: &Path) -> Result<(), ReadyFileError> {
 }
 
 /// The file, which is removed with this value.
-pub(super) struct ReadyFile(PathBuf);
+pub(crate) struct ReadyFile(PathBuf);
 
 /// A file under a temporary name, so that no reader sees an incomplete one.
 pub(super) struct Prepared {
@@ -45,7 +45,7 @@ pub(super) struct Prepared {
 
 impl ReadyFile {
     /// Writes the file.
-    pub(super) fn write(path: &Path, listening: &[Listening], http: &[String]) -> Result<Self, ReadyFileError> {
+    pub(crate) fn write(path: &Path, listening: &[Listening], http: &[String]) -> Result<Self, ReadyFileError> {
         Self::prepare(path, listening, http)?.publish()
     }
 

@@ -128,7 +128,7 @@ pub fn open(options: &Options) -> Result<(Arc<DiskStore>, Restored), OpenError> 
         Sync::BeforeAck => None,
         Sync::Interval(interval) => Some(interval),
     };
-    let (next_message, clock) = (writer.index().next_message, options.clock.clone());
+    let (next_message, clock) = (writer.index().next_message, options.clock.unpaused());
     let shared = Arc::new(Handover::new(next_message, options.max_pending_bytes, statistics, clock));
     let started = driver::start(shared.clone(), writer, interval, age);
     let threads = started.map_err(|error| OpenError::Io {

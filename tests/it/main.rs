@@ -24,6 +24,7 @@
 //! | `manual` | manual pages and completions |
 //! | `container` | the container's configuration, and what its image runs |
 //! | `service` | the binary as a service of systemd |
+//! | `testing` | `dunlin test`: the broker that clients are tested against |
 //! | `config_reference`, `docs` | what is written for people |
 //! | `rumqttc` | a client that others wrote |
 //! | `support` | what they share |
@@ -58,5 +59,6 @@ mod rumqttc_5;
 mod service;
 mod storm;
 mod sys;
+mod testing;
 mod transports;
 mod variables;

@@ -38,6 +38,10 @@ const ROOMS: &[(&str, &[&str])] = &[
             "config", "certs",
         ],
     ),
+    (
+        "testing",
+        &["types", "clock", "topic", "codec", "session", "router", "net", "store", "admin", "config", "server"],
+    ),
 ];
 
 /// What `lib.rs` exports beside the rooms, and the room that it is from.

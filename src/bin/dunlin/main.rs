@@ -2,6 +2,7 @@
 
 #![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
+mod bench;
 mod destinations;
 mod log;
 mod open_files;
@@ -18,7 +19,7 @@ use std::{
 
 use anyhow::Context;
 use dunlin::{
-    config::{Cli, LogFormat, reference},
+    config::{Cli, Command, LogFormat, reference},
     server,
 };
 
@@ -48,6 +49,9 @@ fn usage(error: &clap::Error) -> ExitCode {
 }
 
 fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
+    if let Some(Command::Test(args)) = &cli.command {
+        return tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(bench::run(cli, args));
+    }
     if let Some(command) = &cli.command {
         return Ok(server::command(cli, command)?.into());
     }

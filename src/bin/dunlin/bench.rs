@@ -1,0 +1,39 @@
+//! `dunlin test`, from its start until a signal or its parent ends it.
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use dunlin::{
+    config::{Cli, TestArgs},
+    testing::{Broker, Options, parent},
+};
+
+use crate::{log, signals};
+
+/// Runs the broker that clients are tested against.
+pub async fn run(cli: &Cli, args: &TestArgs) -> anyhow::Result<ExitCode> {
+    let (mut stop, _hangup) = signals::listen().context("cannot listen for signals")?;
+    let parent = match args.exit_with_parent {
+        true => match parent().context("cannot watch the parent (--exit-with-parent)")? {
+            Some(parent) => Some(parent),
+            None => return Ok(ExitCode::SUCCESS),
+        },
+        false => None,
+    };
+    let config = cli.resolve_test(args)?;
+    let _level = log::init(&config.log)?;
+    let (http, ready_file, any_address) = (args.http, args.ready_file.clone(), args.any_address);
+    let broker = Broker::with(Options { config, http, ready_file, any_address }).await?;
+    let parent_ended = async {
+        match &parent {
+            Some(parent) => parent.ended().await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = stop.asked() => {}
+        () = parent_ended => {}
+    }
+    broker.stop().await;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,112 @@
+//! [`Broker`]: what a test in Rust calls.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use super::{
+    bench::Bench,
+    clock::{Turn, Turned},
+    expect::{Expect, Met, Missed},
+    forget::Reset,
+    http::Front,
+    options::{Options, TestError},
+};
+use crate::server::{Listening, ReadyFile, remove_ready_file};
+
+/// A broker for tests. It ends with this value.
+///
+/// ```
+/// # async fn example() -> Result<(), dunlin::testing::TestError> {
+/// use std::time::Duration;
+///
+/// let broker = dunlin::testing::Broker::start().await?;
+/// println!("connect to {}", broker.address());
+/// // sessions and messages expire as if a day had passed
+/// broker.advance(Duration::from_secs(25 * 3600)).await;
+/// broker.stop().await;
+/// # Ok(())
+/// # }
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(example()).unwrap();
+/// ```
+pub struct Broker {
+    bench: Arc<Bench>,
+    front: Front,
+    addresses: Vec<Listening>,
+    _ready_file: Option<ReadyFile>,
+}
+
+impl Broker {
+    /// Starts a broker on a free port of 127.0.0.1.
+    pub async fn start() -> Result<Self, TestError> {
+        Self::with(Options::default()).await
+    }
+
+    /// Starts a broker.
+    pub async fn with(options: Options) -> Result<Self, TestError> {
+        options.ready_file.as_deref().map(remove_ready_file).transpose()?;
+        let bound = std::net::TcpListener::bind(options.http).map_err(|error| TestError::Http(options.http, error))?;
+        let bench = Arc::new(Bench::start(&options).await?);
+        let front = Front::start(bench.clone(), bound).map_err(|error| TestError::Http(options.http, error))?;
+        let addresses = bench.listening().await;
+        let ready_file = match &options.ready_file {
+            Some(path) => Some(ReadyFile::write(path, &addresses, &[front.url()])?),
+            None => None,
+        };
+        if options.any_address {
+            tracing::warn!("everybody who reaches these addresses controls this broker (--any-address)");
+        }
+        tracing::info!(http = front.url(), "test bench");
+        Ok(Self { bench, front, addresses, _ready_file: ready_file })
+    }
+
+    /// Where clients connect to: the first listener that is not a Unix socket.
+    ///
+    /// # Panics
+    ///
+    /// If all listeners are Unix sockets.
+    pub fn address(&self) -> SocketAddr {
+        let mut all = self.addresses.iter().filter_map(|one| one.endpoint.socket_addr());
+        all.next().expect("a listener that has an address")
+    }
+
+    /// All listeners.
+    pub fn listeners(&self) -> &[Listening] {
+        &self.addresses
+    }
+
+    /// Where HTTP is served: `http://127.0.0.1:40123`.
+    pub fn http_url(&self) -> String {
+        self.front.url()
+    }
+
+    /// Turns the clock forward. All that became due has happened when this returns. Keep Alive goes by real time.
+    pub async fn advance(&self, by: Duration) {
+        self.turn(Turn { advance: by, ..Turn::default() }).await;
+    }
+
+    /// Turns, pauses or resumes the clock.
+    pub async fn turn(&self, turn: Turn) {
+        let _: Turned = self.bench.turn(turn).await;
+    }
+
+    /// Disconnects clients, ends their sessions, and removes retained messages: of all, or of those with a prefix.
+    pub async fn reset(&self, reset: &Reset) {
+        let _ = self.bench.reset(reset).await;
+    }
+
+    /// Waits until the broker has nothing to do, for this long at most. `false`: it still has.
+    pub async fn idle(&self, within: Duration) -> bool {
+        self.bench.is_quiet(within).await
+    }
+
+    /// Waits until it is true, or its time is over.
+    pub async fn expect(&self, expect: &Expect) -> Result<Met, Missed> {
+        self.bench.expect(expect).await
+    }
+
+    /// Ends it.
+    pub async fn stop(self) {
+        if let Some(server) = self.bench.take().await {
+            let _ = server.shutdown().await;
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! Every route below `/test/v1/`.
+
+use axum::http::Method;
+
+use super::{
+    call::{Answering, Call},
+    expecting, steering,
+};
+
+/// A route.
+pub(super) struct Route {
+    /// Below `/test/v1/`.
+    pub(super) path: &'static str,
+    pub(super) method: Method,
+    /// May it wait for long? Then it has a bound of its own.
+    pub(super) waits: bool,
+    pub(super) run: fn(Call) -> Answering,
+}
+
+macro_rules! route {
+    ($method:ident $path:literal $run:path) => {
+        Route { path: $path, method: Method::$method, waits: false, run: |call| Box::pin($run(call)) }
+    };
+    (waits $method:ident $path:literal $run:path) => {
+        Route { path: $path, method: Method::$method, waits: true, run: |call| Box::pin($run(call)) }
+    };
+}
+
+pub(super) static ROUTES: [Route; 6] = [
+    route!(GET "clock" steering::now),
+    route!(waits POST "clock" steering::clock),
+    route!(waits POST "reset" steering::reset),
+    route!(waits POST "idle" steering::idle),
+    route!(waits POST "expect" expecting::expect),
+    route!(GET "events" steering::events),
+];

@@ -1,0 +1,233 @@
+//! [`Journal`]: what happened since the start or the last reset, in its order, as far back as there is room for.
+
+use std::{collections::VecDeque, sync::Arc, time::SystemTime};
+
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+use super::forget::Reset;
+use crate::{
+    clock::Clock,
+    codec::PropertiesBuf,
+    router::{ClientInfo, Event, EventKinds, Observe},
+    types::{ClientId, QoS},
+};
+
+/// One thing that happened.
+#[derive(Debug)]
+pub struct Entry {
+    /// They rise.
+    pub(super) number: u64,
+    /// By the machine's clock.
+    pub(super) at: SystemTime,
+    /// `None`: the broker itself.
+    pub(super) client: Option<Box<str>>,
+    pub(super) user: Option<Box<str>>,
+    pub(super) what: What,
+}
+
+/// What happened.
+#[derive(Debug)]
+pub(super) enum What {
+    /// A message was accepted.
+    Message(Noted),
+    Connected {
+        session_present: bool,
+        clean: bool,
+    },
+    Disconnected {
+        reason: Box<str>,
+    },
+    Subscribed {
+        filter: Box<str>,
+        qos: QoS,
+    },
+    Unsubscribed {
+        filter: Box<str>,
+    },
+    SessionExpired,
+    Dropped {
+        topic: Box<str>,
+        reason: String,
+    },
+}
+
+/// A message that was accepted.
+#[derive(Debug)]
+pub(super) struct Noted {
+    pub(super) topic: Box<str>,
+    pub(super) qos: QoS,
+    pub(super) retain: bool,
+    pub(super) payload: Box<[u8]>,
+    pub(super) properties: PropertiesBuf,
+}
+
+/// What happened.
+pub(super) struct Journal {
+    inner: Mutex<Entries>,
+    news: watch::Sender<u64>,
+}
+
+#[derive(Default)]
+struct Entries {
+    all: VecDeque<Arc<Entry>>,
+    /// Bytes of payloads among them.
+    bytes: usize,
+    last: u64,
+    /// How many there was no room for.
+    lost: u64,
+}
+
+/// Most things that are kept, and most bytes of their payloads. The oldest go first.
+const MOST: usize = 100_000;
+const MOST_BYTES: usize = 64 << 20;
+
+impl Default for Journal {
+    fn default() -> Self {
+        Self { inner: Mutex::default(), news: watch::Sender::new(0) }
+    }
+}
+
+impl Journal {
+    /// Notes something, and wakes those who wait for it.
+    pub(super) fn note(&self, client: Option<&str>, user: Option<&str>, what: What) {
+        let mut entries = self.inner.lock();
+        entries.last += 1;
+        let (number, at) = (entries.last, Clock::system().wall());
+        let entry = Entry { number, at, client: client.map(Into::into), user: user.map(Into::into), what };
+        entries.bytes += entry.held();
+        entries.all.push_back(Arc::new(entry));
+        while entries.all.len() > MOST || entries.bytes > MOST_BYTES {
+            let Some(oldest) = entries.all.pop_front() else { break };
+            entries.bytes -= oldest.held();
+            entries.lost += 1;
+        }
+    }
+
+    /// The number of what happened last.
+    pub(super) fn last(&self) -> u64 {
+        self.inner.lock().last
+    }
+
+    /// What happened after this number.
+    pub(super) fn after(&self, number: u64) -> Vec<Arc<Entry>> {
+        let entries = self.inner.lock();
+        let from = entries.all.partition_point(|entry| entry.number <= number);
+        entries.all.range(from..).cloned().collect()
+    }
+
+    /// How many there was no room for.
+    pub(super) fn lost(&self) -> u64 {
+        self.inner.lock().lost
+    }
+
+    /// Is told when something happens.
+    pub(super) fn news(&self) -> watch::Receiver<u64> {
+        self.news.subscribe()
+    }
+
+    /// Forgets what is noted of some clients and topics, or everything.
+    pub(super) fn forget(&self, reset: &Reset) {
+        let mut entries = self.inner.lock();
+        let entries = &mut *entries;
+        match reset.is_all() {
+            true => (entries.all, entries.lost) = (VecDeque::new(), 0),
+            false => entries.all.retain(|entry| {
+                let of_client = entry.client.as_ref().is_some_and(|client| reset.has_client(client));
+                let of_topic = entry.topic().is_some_and(|topic| reset.has_topic(topic));
+                !of_client && !of_topic
+            }),
+        }
+        entries.bytes = entries.all.iter().map(|entry| entry.held()).sum();
+    }
+
+    fn tell(&self) {
+        let last = self.last();
+        self.news.send_if_modified(|told| std::mem::replace(told, last) != last);
+    }
+}
+
+impl Entry {
+    fn held(&self) -> usize {
+        match &self.what {
+            What::Message(message) => message.payload.len(),
+            _ => 0,
+        }
+    }
+
+    /// Its number: those of later ones are higher.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// The client; `None`: the broker itself.
+    pub fn client(&self) -> Option<&str> {
+        self.client.as_deref()
+    }
+
+    /// The payload of its message.
+    pub fn payload(&self) -> Option<&[u8]> {
+        match &self.what {
+            What::Message(message) => Some(&message.payload),
+            _ => None,
+        }
+    }
+
+    /// The topic of its message.
+    pub fn topic(&self) -> Option<&str> {
+        match &self.what {
+            What::Message(Noted { topic, .. }) | What::Dropped { topic, .. } => Some(topic),
+            _ => None,
+        }
+    }
+}
+
+impl Observe for Journal {
+    fn observe(&self, event: &Event<'_>) {
+        let note = |client: &ClientId, info: &ClientInfo<'_>, what| {
+            self.note(Some(client.as_str()), info.user, what);
+        };
+        match event {
+            // what the broker tells of itself is nobody's message
+            Event::Publish { client: None, topic, .. } if topic.is_dollar() => {}
+            Event::Publish { client, user, topic, qos, retain, content, properties, .. } => {
+                let (topic, payload) = (topic.as_str().into(), (*content).into());
+                let message = Noted { topic, qos: *qos, retain: *retain, payload, properties: (*properties).into() };
+                self.note(client.map(|client| client.as_str()), *user, What::Message(message));
+            }
+            Event::Connect { client, info, clean_session, session_present, .. } => {
+                let (session_present, clean) = (*session_present, *clean_session);
+                note(client, info, What::Connected { session_present, clean });
+            }
+            Event::Disconnect { client, info, reason } => {
+                note(client, info, What::Disconnected { reason: reason.to_string().into() });
+            }
+            Event::Subscribe { client, info, filter, qos, .. } => {
+                note(client, info, What::Subscribed { filter: filter.as_str().into(), qos: *qos });
+            }
+            Event::Unsubscribe { client, info, filter, .. } => {
+                note(client, info, What::Unsubscribed { filter: filter.as_str().into() });
+            }
+            Event::SessionExpired { client, .. } => self.note(Some(client.as_str()), None, What::SessionExpired),
+            Event::Drop { client, topic, reason, .. } => {
+                let what = What::Dropped { topic: topic.as_str().into(), reason: format!("{reason:?}") };
+                self.note(Some(client.as_str()), None, what);
+            }
+            _ => {}
+        }
+    }
+
+    fn wants(&self) -> EventKinds {
+        EventKinds::CONNECT
+            | EventKinds::DISCONNECT
+            | EventKinds::SUBSCRIBE
+            | EventKinds::UNSUBSCRIBE
+            | EventKinds::PUBLISH
+            | EventKinds::DROP
+            | EventKinds::SESSION_EXPIRED
+    }
+
+    fn turn_ended(&self) {
+        self.tell();
+    }
+}

@@ -1,0 +1,48 @@
+//! [`Span`]: a duration as JSON has it: `"25h"`, or a number of seconds.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer, de::Error};
+
+/// A duration.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Span(pub(super) Duration);
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Written {
+            Text(String),
+            Seconds(f64),
+        }
+        let wrong = |text: &dyn std::fmt::Display| {
+            D::Error::custom(format!("{text} is not a duration: write \"25h\", \"1m 30s\", \"200ms\", or seconds"))
+        };
+        match Written::deserialize(deserializer).map_err(|_| wrong(&"this"))? {
+            Written::Text(text) => humantime::parse_duration(&text).map(Self).map_err(|_| wrong(&text)),
+            Written::Seconds(seconds) => Duration::try_from_secs_f64(seconds).map(Self).map_err(|_| wrong(&seconds)),
+        }
+    }
+}
+
+/// As it is shown: `25h`.
+pub(super) fn shown(duration: Duration) -> String {
+    humantime::format_duration(duration).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations() {
+        let read =
+            |text: &str| serde_json::from_str::<Span>(text).map(|span| span.0).map_err(|error| error.to_string());
+        assert_eq!(read("\"25h\""), Ok(Duration::from_secs(90_000)));
+        assert_eq!(read("0.25"), Ok(Duration::from_millis(250)));
+        for wrong in ["\"soon\"", "-1", "true", "1e300"] {
+            assert!(read(wrong).unwrap_err().contains("is not a duration"), "{wrong}");
+        }
+    }
+}

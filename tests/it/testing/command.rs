@@ -1,0 +1,114 @@
+//! The process: where it listens, what it refuses, and when it ends.
+
+use std::{
+    net::{SocketAddr, TcpStream},
+    process::{Command, Stdio},
+};
+
+use serde_json::{Value, json};
+
+use super::ask;
+use crate::{
+    http::get,
+    support::{
+        command::refused,
+        raw::{Client, Connect},
+        running::Running,
+    },
+};
+
+/// Runs until its log says where HTTP is; that address.
+fn start(flags: &[&str], prepare: impl FnOnce(&mut Command)) -> (Running, SocketAddr) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dunlin"));
+    command.env_clear().args(["--log-level", "info", "test"]).args(flags);
+    prepare(&mut command);
+    let mut running = Running::run(&mut command);
+    let line = running.wait_for("test bench");
+    let (_, url) = line.split_once("http://").expect("a URL");
+    (running, url.trim_matches('"').parse().unwrap())
+}
+
+#[test]
+fn the_ready_file_names_the_listeners_and_http() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("ready.json");
+    let (running, http) = start(&["--ready-file", file.to_str().unwrap()], |_| {});
+    let ready: Value = serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
+    assert_eq!(ready["http"], json!([format!("http://{http}")]));
+    let address: SocketAddr = ready["listeners"][0]["address"].as_str().unwrap().parse().unwrap();
+    assert!(address.ip().is_loopback() && ready["listeners"].as_array().unwrap().len() == 1);
+    let _client = Client::accepted(address, &Connect::new("c"), 0);
+    // what every broker has over HTTP is there, too
+    let clients = get(http, "/api/v1/clients");
+    assert!(clients.status == 200 && clients.body.contains("\"c\""), "{clients:?}");
+    assert_eq!(get(http, "/healthz").status, 200);
+    running.stop();
+    assert!(!file.exists());
+}
+
+#[test]
+fn only_loopback_unless_it_is_said() {
+    let place = tempfile::tempdir().unwrap();
+    for flags in [["--listen", "0.0.0.0:0"], ["--http", "0.0.0.0:0"]] {
+        let told = refused(place.path(), &[], &[&["test"][..], &flags].concat(), 1);
+        assert!(told.contains("everybody who reaches it would control this broker"), "{told}");
+    }
+    let (mut running, http) = start(&["--any-address", "--http", "0.0.0.0:0", "--listen", "0.0.0.0:0"], |_| {});
+    running.read.iter().find(|line| line.contains("WARN") && line.contains("controls this broker")).expect("a warning");
+    let here = SocketAddr::from(([127, 0, 0, 1], http.port()));
+    assert_eq!(ask(here, "GET", "clock", &json!({})).0, 200);
+    running.kill();
+}
+
+#[test]
+fn it_takes_no_data_dir() {
+    let place = tempfile::tempdir().unwrap();
+    let told = refused(place.path(), &[], &["--data-dir", "data", "test"], 1);
+    assert!(told.contains("keeps everything in memory"), "{told}");
+}
+
+#[test]
+fn a_page_of_another_server_turns_no_clock() {
+    let (running, http) = start(&[], |_| {});
+    for headers in [&["Host: evil.example"][..], &["Origin: http://evil.example"], &["X-Forwarded-For: 1.1.1.1"]] {
+        let answer = crate::http::ask(http, "GET", "/test/v1/clock", headers);
+        assert_eq!(answer.status, 403, "{headers:?}");
+    }
+    running.stop();
+}
+
+#[test]
+fn no_other_broker_has_these_routes() {
+    let broker = crate::http::broker("");
+    assert_eq!(get(crate::http::address(&broker), "/test/v1/clock").status, 404);
+}
+
+#[test]
+fn it_ends_when_standard_input_closes_if_that_is_a_pipe() {
+    let mut input = None;
+    let (reader, writer) = std::io::pipe().unwrap();
+    let (mut running, http) = start(&["--exit-with-parent"], |command| {
+        command.stdin(Stdio::from(reader));
+        input = Some(writer);
+    });
+    assert_eq!(ask(http, "GET", "clock", &json!({})).0, 200);
+    drop(input);
+    assert_eq!(running.exit_code(), Some(0));
+    assert!(TcpStream::connect(http).is_err());
+}
+
+#[test]
+fn it_ends_with_its_parent_and_ignores_a_closed_input() {
+    // a shell starts it, and ends when its own input closes
+    let mut command = Command::new("sh");
+    let script =
+        format!("{} --log-level info test --exit-with-parent < /dev/null & read line", env!("CARGO_BIN_EXE_dunlin"));
+    let (reader, writer) = std::io::pipe().unwrap();
+    command.args(["-c", &script]).stdin(Stdio::from(reader));
+    let mut running = Running::run(&mut command);
+    running.wait_for("test bench");
+    drop(writer);
+    // its standard error, which the broker has too, closes when both have ended
+    running.wait_for("stopped");
+    running.exit_code();
+}

@@ -1,0 +1,143 @@
+//! Waiting until something is true, in place of sleeping.
+
+use std::thread;
+
+use serde_json::json;
+
+use super::{Bench, run};
+use crate::support::raw::{Client, Connect, Message, puback};
+
+#[test]
+fn a_message_is_waited_for() {
+    let bench = Bench::start();
+    thread::scope(|scope| {
+        let waits =
+            scope.spawn(|| bench.post("expect", json!({ "filter": "a/+", "payload": "x", "qos": 1, "client": "p" })));
+        let mut publisher = bench.client("p");
+        publisher.publish(Message::new("a/b", "y").qos(1).id(1));
+        publisher.publish(Message::new("a/b", "x").qos(1).id(2));
+        let answer = waits.join().unwrap();
+        let messages = answer["messages"].as_array().unwrap();
+        assert_eq!((messages.len(), &messages[0]["payload"], &messages[0]["topic"]), (1, &json!("x"), &json!("a/b")));
+    });
+}
+
+#[test]
+fn what_did_arrive_and_the_nearest_miss_are_told() {
+    let bench = Bench::start();
+    let mut publisher = bench.client("p");
+    publisher.publish(Message::new("b", r#"{"t": 20}"#).qos(1).id(1));
+    publisher.publish(Message::new("a/b", r#"{"t": 20}"#).qos(1).id(2));
+    let answer = bench.unmet(json!({ "filter": "a/#", "json_path": { "$.t": 21 }, "within": "50ms" }));
+    assert_eq!(answer["arrived"].as_array().unwrap().len(), 2, "{answer}");
+    assert_eq!((&answer["nearest"]["topic"], &answer["nearest"]["differs"]), (&json!("a/b"), &json!(["json_path"])));
+    bench.post("expect", json!({ "filter": "a/#", "json_path": { "$.t": 20 }, "within": 0 }));
+}
+
+#[test]
+fn counts_and_orders() {
+    let bench = Bench::start();
+    let mut publisher = bench.client("p");
+    for (id, payload) in (1..).zip(["one", "two", "three"]) {
+        publisher.publish(Message::new("a", payload).qos(1).id(id));
+    }
+    let met = bench.post("expect", json!({ "filter": "a", "count": 3, "at_most": 3, "order": ["one", "three"] }));
+    bench.unmet(json!({ "filter": "a", "count": 4, "within": "20ms" }));
+    bench.unmet(json!({ "filter": "a", "at_most": 2 }));
+    let answer = bench.unmet(json!({ "filter": "a", "order": ["two", "one"], "within": "20ms" }));
+    assert!(answer["detail"].as_str().unwrap().contains("\"one\" did not arrive in this order"), "{answer}");
+    bench.post("expect", json!({ "filter": "a", "none": true, "after": met["last"] }));
+    bench.post("expect", json!({ "filter": "a", "regex": "^t", "count": 2, "within": 0 }));
+}
+
+#[test]
+fn none_fails_at_once_when_one_arrives() {
+    let bench = Bench::start();
+    thread::scope(|scope| {
+        let mut publisher = bench.client("p");
+        publisher.publish(Message::new("b", "x").qos(1).id(1));
+        bench.post("expect", json!({ "filter": "a", "none": true }));
+        let waits = scope.spawn(|| bench.unmet(json!({ "filter": "a", "count": 2, "at_most": 2, "within": "1m" })));
+        for id in 2..5 {
+            publisher.publish(Message::new("a", "x").qos(1).id(id));
+        }
+        assert!(waits.join().unwrap()["detail"].as_str().unwrap().contains("at most 2 are allowed"));
+    });
+}
+
+#[test]
+fn clients_and_their_subscriptions() {
+    let bench = Bench::start();
+    bench.post("expect", json!({ "client": "c", "state": "gone" }));
+    thread::scope(|scope| {
+        let waits = scope.spawn(|| bench.post("expect", json!({ "client": "c", "subscribed": "a/#", "qos": 1 })));
+        let mut client = Client::accepted(bench.mqtt(), &Connect::new("c").persistent(), 0);
+        bench.post("expect", json!({ "client": "c", "state": "connected", "within": 0 }));
+        client.subscribe(&[("a/#", 1)]);
+        waits.join().unwrap();
+        let wrong = bench.unmet(json!({ "client": "c", "subscribed": "a/+", "within": "10ms" }));
+        assert!(wrong["detail"].as_str().unwrap().contains("but to \"a/#\""), "{wrong}");
+        bench.unmet(json!({ "client": "c", "subscribed": "a/#", "qos": 2, "within": "10ms" }));
+        bench.client("p").publish(Message::new("a/b", "x").qos(1).id(1));
+        let message = client.receive();
+        let wrong = bench.unmet(json!({ "client": "c", "acknowledged": true, "within": "10ms" }));
+        assert!(wrong["detail"].as_str().unwrap().contains("1 messages are not acknowledged"), "{wrong}");
+        let waits = scope.spawn(|| bench.post("expect", json!({ "client": "c", "acknowledged": true })));
+        client.send(&puback(message.id));
+        waits.join().unwrap();
+        client.disconnect();
+        bench.post("expect", json!({ "client": "c", "state": "away" }));
+    });
+    bench.post("expect", json!({ "idle": true }));
+}
+
+#[test]
+fn what_does_not_go_together_is_told() {
+    let bench = Bench::start();
+    for body in [
+        json!({}),
+        json!({ "state": "away" }),
+        json!({ "client": "c", "state": "asleep" }),
+        json!({ "client": "c", "state": "away", "filter": "a" }),
+        json!({ "idle": true, "filter": "a" }),
+        json!({ "filter": "a", "none": true, "count": 1 }),
+        json!({ "filter": "a", "count": 2, "at_most": 1 }),
+        json!({ "filter": "a", "within": "11m" }),
+        json!({ "filter": "a", "patload": "x" }),
+    ] {
+        let (status, answer) = bench.ask("POST", "expect", &body);
+        assert_eq!((status, answer["code"].as_str()), (400, Some("body")), "{body}: {answer}");
+    }
+}
+
+/// More than a broker answers at a time otherwise.
+#[test]
+fn hundreds_wait_at_once() {
+    const WAITING: usize = 200;
+    let bench = Bench::start();
+    thread::scope(|scope| {
+        let waits: Vec<_> = (0..WAITING)
+            .map(|_| scope.spawn(|| bench.post("expect", json!({ "filter": "a", "within": "30s" }))))
+            .collect();
+        bench.client("p").publish(Message::new("a", "x").qos(1).id(1));
+        for wait in waits {
+            assert_eq!(wait.join().unwrap()["messages"].as_array().unwrap().len(), 1);
+        }
+    });
+}
+
+#[test]
+fn a_test_in_rust_waits_as_well() {
+    let bench = Bench::start();
+    bench.client("p").publish(Message::new("a", "x").qos(1).id(1));
+    let expect = dunlin::testing::Expect { payload: Some("x".into()), ..dunlin::testing::Expect::message("a") };
+    let met = run(bench.broker.expect(&expect)).unwrap();
+    assert_eq!((met.messages[0].topic(), met.messages[0].payload()), (Some("a"), Some(&b"x"[..])));
+    let expect = dunlin::testing::Expect {
+        payload: Some("y".into()),
+        within: Some(std::time::Duration::from_millis(10)),
+        ..dunlin::testing::Expect::message("a")
+    };
+    let missed = run(bench.broker.expect(&expect)).unwrap_err();
+    assert!(missed.to_string().contains("differs in payload"), "{missed}");
+}
