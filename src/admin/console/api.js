@@ -12,8 +12,13 @@ export class ApiError extends Error {
 // What is told of the session: { user, role, open, csrf }.
 export const session = { user: null, role: null, open: false, csrf: null };
 
-// Does the server have logins for pages, and what comes with them?
-export const server = { logins: false };
+// The routes that the server has, as far as they are known.
+export const server = { routes: new Set() };
+
+export const learnRoutes = async () => {
+    const { paths } = await get("openapi.json");
+    server.routes = new Set(Object.keys(paths).map((path) => path.split("/").pop()));
+};
 
 const ROLES = ["viewer", "operator", "admin"];
 export const may = (role) => ROLES.indexOf(session.role) >= ROLES.indexOf(role);
@@ -69,10 +74,8 @@ export const id = (text) => encodeURIComponent(text);
 export const whoami = async () => {
     try {
         Object.assign(session, await get("session"));
-        server.logins = true;
         return true;
     } catch (error) {
-        server.logins = error.status !== 404;
         if (error.status === 401) return false;
         if (error.status !== 404) throw error;
     }

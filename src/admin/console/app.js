@@ -1,12 +1,12 @@
 // The frame around the pages: which page is shown, the way between them, login, colours.
 import { html, render, useEffect, useLayoutEffect, useRef, useState } from "./kit.js";
 import { t } from "./texts.js";
-import { login, logout, may, server, session, whenLoggedOut, whoami } from "./api.js";
+import { learnRoutes, login, logout, may, server, session, whenLoggedOut, whoami } from "./api.js";
 import { useLiveState } from "./live.js";
 import { Button, Empty, Failure, Field, Icon, Input, Questions, Tabs, Toasts, useKept } from "./ui.js";
 
-// Each page: where it stands in the way between them, what loads it, the least role that sees it, and whether it needs
-// a server that has logins.
+// Each page: where it stands in the way between them, what loads it, the least role that sees it, and the route that it
+// needs.
 const PAGES = [
     ["overview", "broker", () => import("./pages/overview.js")],
     ["clients", "broker", () => import("./pages/clients.js")],
@@ -17,14 +17,14 @@ const PAGES = [
     ["sessions", "broker", () => import("./pages/sessions.js")],
     ["record", "broker", () => import("./pages/record.js"), "operator"],
     ["client", "client", () => import("./pages/client.js")],
-    ["users", "admin", () => import("./pages/users.js"), "admin", true],
-    ["bans", "admin", () => import("./pages/bans.js"), "operator", true],
+    ["users", "admin", () => import("./pages/users.js"), "admin", "keys"],
+    ["bans", "admin", () => import("./pages/bans.js"), "operator", "bans"],
     ["log", "admin", () => import("./pages/log.js")],
     ["settings", "admin", () => import("./pages/settings.js"), "operator"],
     ["api", "admin", () => import("./pages/api.js")],
 ];
 
-const isShown = ([, , , role, logins]) => (!role || may(role)) && (!logins || server.logins);
+const isShown = ([, , , role, route]) => (!role || may(role)) && (!route || server.routes.has(route));
 
 // "#/clients/a%2Fb" is the page "clients" of "a/b".
 const where = () => {
@@ -119,7 +119,7 @@ const Page = ({ at }) => {
             (error) => set({ error, name: at.name }),
         );
         document.title = `${t.nav[at.name] ?? t.notFound} · ${t.product}`;
-    }, [at.name]);
+    }, [at.name, Boolean(found)]);
     if (!found) return html`<${Empty} title=${t.notFound}><a href="#/overview">${t.nav.overview}</a><//>`;
     if (!loaded || loaded.name !== at.name) return html`<p class="soft">${t.loading}</p>`;
     if (loaded.error) return html`<${Failure} error=${loaded.error} /><p><${Button} onClick=${() => location.reload()}>${t.reload}<//></p>`;
@@ -132,6 +132,10 @@ const App = () => {
     const [at, go] = useState(where());
     const [open, setOpen] = useState(false);
     const main = useRef(null);
+    const [, learned] = useState(0);
+    useEffect(() => {
+        if (state === "in") learnRoutes().then(() => learned(server.routes.size), () => {});
+    }, [state]);
     const ask = () => whoami().then((is) => set(is ? "in" : "out"), set);
     useEffect(() => {
         whenLoggedOut(() => set("out"));

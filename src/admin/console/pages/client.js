@@ -72,6 +72,10 @@ const connect = async (form, password) => {
         const was = state.status;
         state.status = "offline";
         say({ kind: "said", bad: was !== "leaving", text: t.client.saidClosed });
+        // why it never began, if the server says so
+        if (was === "connecting") {
+            fetch("mqtt").then((answer) => answer.json()).then(({ code, detail }) => code === "mqtt" && say({ kind: "said", bad: true, text: detail }), () => {});
+        }
     });
 };
 

@@ -1,7 +1,7 @@
 // Users, the rules of what they may do, and keys of programs: edits of the files that the configuration names.
 import { html, useState } from "../kit.js";
 import { t } from "../texts.js";
-import { ask, get, id as inPath, post, put, remove } from "../api.js";
+import { ask, get, id as inPath, post, put, remove, server } from "../api.js";
 import { Area, Badge, Button, Card, Code, Empty, Failure, Field, Head, Input, Select, Tabs, Text, confirm, doing, useAsk } from "../ui.js";
 import { when } from "../format.js";
 
@@ -9,8 +9,9 @@ const PARTS = { users: () => html`<${Users} />`, rules: () => html`<${Rules} />`
 
 export const Page = () => {
     const u = t.users;
-    const [part, setPart] = useState("users");
-    return html`<${Head} title=${u.title}><${Tabs} label=${u.title} value=${part} onInput=${setPart} options=${[["users", u.users], ["rules", u.rules], ["keys", u.keys]]} /><//>${PARTS[part]()}`;
+    const parts = ["users", "rules", "keys"].filter((route) => server.routes.has(route));
+    const [part, setPart] = useState(parts[0]);
+    return html`<${Head} title=${u.title}><${Tabs} label=${u.title} value=${part} onInput=${setPart} options=${parts.map((route) => [route, u[route]])} /><//>${PARTS[part]()}`;
 };
 
 // A file that is not named is not a fault.
