@@ -21,7 +21,7 @@ fn the_busiest_topics_are_counted_from_the_first_request_on() {
     assert_eq!(counted["data"], json!([row("often", 3), row("once", 1)]));
     assert!(counted["since"].is_string(), "{counted}");
     assert_eq!(get(at, "topics?by=bytes&limit=1")["data"], json!([row("once", 14)]));
-    assert_eq!(status_and_code(&api(at, "GET", "topics?by=sound", None)), (400, "parameter".to_owned()));
+    assert_eq!(status_and_code(&api(at, "GET", "topics?by=sound", None)), (400, "unknown".to_owned()));
 }
 
 #[test]
