@@ -84,10 +84,10 @@ pub use router::{
     EventKinds, Exchange, Forward, Identity, Observe, Origin, Peer, PeerAddress, Pending, Proof, Publisher, Refusal,
     Rights, Verdict,
 };
-pub use server::{Builder, Server, ServerError};
+pub use server::{BanError, Builder, Server, ServerError};
 pub use session::{Bound, CloseReason, Missed, Outgoing};
 pub use topic::{TopicFilter, TopicName};
-pub use types::{ClientId, ProtocolVersion, QoS, QueueFull, RetainHandling, SubscriptionOptions};
+pub use types::{ClientId, Network, ProtocolVersion, QoS, QueueFull, RetainHandling, SubscriptionOptions};
 
 /// Runs the Rust of this page as documentation tests.
 #[cfg(doctest)]

@@ -29,7 +29,10 @@ use crate::{
 pub use admission::{Delay, Key, Rules};
 pub use bound::{Bound, Socket};
 use control::TakeSocket;
-pub use control::{AddedKey, Asked, Control, Doing, FileProblem, Reloading, Setting};
+pub use control::{
+    AddedKey, Asked, Control, Doing, FileProblem, NewPassword, Reloading, RuleEdit, RuleShown, RulesShown, Setting,
+    UserShown, Whom,
+};
 pub use secure::{Accepting, Duplex, Secure};
 
 /// Nothing.
@@ -52,6 +55,9 @@ pub struct Handle;
 impl Handle {
     /// Nobody is let in.
     pub fn replace(&self, _: Rules) {}
+
+    /// Nobody is let in.
+    pub fn logins_changed(&self) {}
 }
 
 impl Admin {
@@ -105,9 +111,6 @@ impl Admin {
 
     /// Nothing is noted.
     pub fn reopen_audit(&self) {}
-
-    /// Nobody is let in.
-    pub fn logins_changed(&self) {}
 
     /// To nothing.
     pub fn handle(&self) -> Handle {

@@ -2,11 +2,15 @@
 
 use std::{
     net::{SocketAddr, TcpStream},
+    num::NonZeroU32,
     pin::Pin,
     time::SystemTime,
 };
 
-use crate::types::Role;
+use crate::{
+    router::inspect::{Ban, BanTarget},
+    types::Role,
+};
 
 /// Serves MQTT on a socket from which nothing was read: with its peer, and whether it came on an address of loopback.
 pub type TakeSocket = Box<dyn Fn(TcpStream, SocketAddr, bool) + Send + Sync>;
@@ -36,6 +40,27 @@ pub trait Control: Send + Sync {
 
     /// Deletes a key: it lets no program in any more.
     fn delete_key(&self, name: String) -> Doing<()>;
+
+    /// The users of the password file, and its version.
+    fn users(&self) -> Doing<(Vec<UserShown>, String)>;
+
+    /// Gives a user a password: was the user added? The new version.
+    fn set_user(&self, name: String, password: NewPassword, expected: Option<String>) -> Doing<(bool, String)>;
+
+    /// Deletes a user: the new version.
+    fn delete_user(&self, name: String, expected: Option<String>) -> Doing<String>;
+
+    /// The ACL file.
+    fn rules(&self) -> Doing<RulesShown>;
+
+    /// Edits the ACL file: its new version.
+    fn edit_rules(&self, edit: RuleEdit, expected: Option<String>) -> Doing<String>;
+
+    /// Bans, and closes the connections that it concerns: how many.
+    fn ban(&self, ban: Ban) -> Doing<usize>;
+
+    /// Ends a ban: was there one?
+    fn unban(&self, target: BanTarget) -> Doing<bool>;
 }
 
 /// A file is edited.
@@ -54,8 +79,89 @@ pub enum FileProblem {
     Unknown(String),
     /// There is one of that name.
     Exists(String),
+    /// Another writer changed it: its version.
+    Changed(String),
+    /// The embedding program decides, and not the file.
+    PluggedIn,
+    /// There are as many as there may be.
+    Full(String),
     /// What is configured cannot be read, or not be put in force.
     Broken(String),
+}
+
+/// A user of the password file.
+#[derive(Clone, Debug)]
+pub struct UserShown {
+    /// The user name.
+    pub name: String,
+    /// How its password is stored.
+    pub stored: &'static str,
+}
+
+/// A password that a user gets.
+pub struct NewPassword {
+    /// The password.
+    pub password: Vec<u8>,
+    /// As keys for SCRAM, made with so many iterations.
+    pub scram_iterations: Option<NonZeroU32>,
+}
+
+/// The ACL file.
+#[derive(Clone, Debug)]
+pub struct RulesShown {
+    /// All of it.
+    pub text: String,
+    /// The rules in it.
+    pub rules: Vec<RuleShown>,
+    /// Its version.
+    pub version: String,
+}
+
+/// One rule.
+#[derive(Clone, Debug)]
+pub struct RuleShown {
+    /// Where it is, counted from 1.
+    pub line: usize,
+    /// Whom it is for.
+    pub of: Whom,
+    /// What is allowed.
+    pub access: &'static str,
+    /// Where.
+    pub filter: String,
+}
+
+/// Whom a rule is for.
+#[derive(Clone, Debug)]
+pub enum Whom {
+    /// Clients without a user name.
+    Anonymous,
+    /// A user.
+    User(String),
+    /// Everybody.
+    Everybody,
+}
+
+/// What is to become of the ACL file.
+#[derive(Clone, Debug)]
+pub enum RuleEdit {
+    /// All of its text.
+    Text(String),
+    /// A rule, in place of those for the same filter.
+    Set {
+        /// Whom it is for.
+        of: Whom,
+        /// What is allowed.
+        access: String,
+        /// Where.
+        filter: String,
+    },
+    /// The rules for this filter are no more.
+    Delete {
+        /// Whom they are for.
+        of: Whom,
+        /// The filter, as the file has it.
+        filter: String,
+    },
 }
 
 /// A key that was made.

@@ -63,7 +63,10 @@ mod topics;
 pub use admission::{Delay, Key, Rules};
 pub use audit::AuditFile;
 pub use bound::{Bound, Socket};
-pub use control::{AddedKey, Asked, Control, Doing, FileProblem, Reloading, Setting};
+pub use control::{
+    AddedKey, Asked, Control, Doing, FileProblem, NewPassword, Reloading, RuleEdit, RuleShown, RulesShown, Setting,
+    UserShown, Whom,
+};
 pub(crate) use problem::Problem;
 pub(crate) use rules::Via;
 pub use secure::{Accepting, Duplex, Secure};

@@ -13,13 +13,20 @@ pub(crate) struct Problem {
     code: &'static str,
     /// For people.
     detail: String,
+    /// Of a file that another writer changed.
+    version: Option<String>,
     /// Extension members (RFC 9457, section 3.2).
     more: Vec<(&'static str, serde_json::Value)>,
 }
 
 impl Problem {
     pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, code, detail: detail.into(), more: Vec::new() }
+        Self { status, code, detail: detail.into(), version: None, more: Vec::new() }
+    }
+
+    /// With the version of a file.
+    pub fn with_version(self, version: String) -> Self {
+        Self { version: Some(version), ..self }
     }
 
     /// With more words in front.
@@ -41,14 +48,20 @@ impl Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let Self { status, code, detail, more } = self;
+        let Self { status, code, detail, version, more } = self;
         let title = status.canonical_reason().unwrap_or("Error");
         let mut body = serde_json::json!({
             "type": "about:blank", "title": title, "status": status.as_u16(), "detail": detail, "code": code
         });
         more.into_iter().for_each(|(name, value)| body[name] = value);
+        if let Some(version) = &version {
+            body["version"] = version.as_str().into();
+        }
         let kind = (header::CONTENT_TYPE, "application/problem+json");
         let mut response = (status, [kind], body.to_string() + "\n").into_response();
+        if let Some(tag) = version.and_then(|version| header::HeaderValue::from_str(&format!("\"{version}\"")).ok()) {
+            response.headers_mut().insert(header::ETAG, tag);
+        }
         if status == StatusCode::UNAUTHORIZED {
             let basic = header::HeaderValue::from_static("Basic realm=\"dunlin\", charset=\"UTF-8\"");
             response.headers_mut().insert(header::WWW_AUTHENTICATE, basic);

@@ -162,11 +162,6 @@ impl Admin {
         self.state.audit.reopen();
     }
 
-    /// Users or their passwords may be others than before.
-    pub fn logins_changed(&self) {
-        self.state.logins_changed();
-    }
-
     /// By which another part of the server replaces rules.
     pub fn handle(&self) -> Handle {
         Handle(Arc::downgrade(&self.state))
@@ -187,6 +182,13 @@ impl Handle {
     pub fn replace(&self, rules: Rules) {
         if let Some(state) = self.0.upgrade() {
             state.replace(rules);
+        }
+    }
+
+    /// Users or their passwords may be others than before.
+    pub fn logins_changed(&self) {
+        if let Some(state) = self.0.upgrade() {
+            state.logins_changed();
         }
     }
 }

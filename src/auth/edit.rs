@@ -2,17 +2,16 @@
 //! The file is replaced as a whole or not at all; its owner, group and mode stay, and so do its other lines and
 //! comments. A new file gets the owner of its directory.
 
-use std::{
-    fs::{self, File, OpenOptions},
-    io::{self, Read, Write},
-    num::NonZeroU32,
-    os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown},
-    path::{Path, PathBuf},
+use std::{fs, io, num::NonZeroU32, path::Path};
+
+use sha2::{Digest, Sha256};
+
+use super::{
+    AuthError, Users, files,
+    password::Hash,
+    replace::{lock, nothing_there, read_replaceable, replace},
+    users::check_name,
 };
-
-use ring::rand::{SecureRandom, SystemRandom};
-
-use super::{AuthError, Users, files::open_regular, password::Hash, users::check_name};
 use crate::types::without_mark;
 
 /// The change of a user.
@@ -45,9 +44,20 @@ pub enum Edited {
 /// Edits `path`. A missing file is created: with the owner and group of its directory and mode 0640, or with mode 0600
 /// if it belongs to this process anyway. A file that is not a valid password file is not changed.
 pub fn edit(path: &Path, user: &str, change: PasswordChange<'_>) -> Result<Edited, AuthError> {
+    edit_user(path, user, change, None).map(|(edited, _)| edited)
+}
+
+/// The same, and gives the new version of the file. `expected`: a file of another version stays as it is.
+pub fn edit_user(
+    path: &Path,
+    user: &str,
+    change: PasswordChange<'_>,
+    expected: Option<&str>,
+) -> Result<(Edited, String), AuthError> {
     check_name(user).map_err(|problem| AuthError::UserName { name: user.into(), problem })?;
     let may_make = !matches!(change, PasswordChange::Delete);
     rewrite(path, "the password file", may_make, |text, file| {
+        check_version(text, expected, file)?;
         let known = Users::parse(text, file)?.contains(user);
         let hash = match change {
             PasswordChange::Set(password) => Some(Hash::make(password)),
@@ -63,8 +73,44 @@ pub fn edit(path: &Path, user: &str, change: PasswordChange<'_>) -> Result<Edite
             }
         };
         let line = hash.map(|hash| format!("{user}:{hash}"));
-        Ok((with_line(text, user, line.as_deref(), "# no users\n"), edited))
+        let new = with_line(text, user, line.as_deref(), "# no users\n");
+        let version = version(new.as_bytes());
+        Ok((new, (edited, version)))
     })
+}
+
+/// A user of a password file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UserLine {
+    /// The user name.
+    pub name: String,
+    /// How its password is stored: `argon2id`, `pbkdf2`, `sha512` or `scram`.
+    pub stored: &'static str,
+}
+
+/// The users of a password file in the order of their names, and its version.
+pub fn read_users(path: &Path) -> Result<(Vec<UserLine>, String), AuthError> {
+    let bytes = files::read(path, "auth.password_file")?;
+    let mut users = Vec::new();
+    Users::parse_lines(&bytes, &path.display().to_string(), |line| {
+        users.push(UserLine { name: line.name.to_owned(), stored: line.hash.kind() });
+    })?;
+    users.sort_by(|one, other| one.name.cmp(&other.name));
+    Ok((users, version(&bytes)))
+}
+
+/// Tells a text from another.
+pub(super) fn version(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Is it the version that the caller saw? `None`: any will do.
+pub(super) fn check_version(bytes: &[u8], expected: Option<&str>, file: &str) -> Result<(), AuthError> {
+    let version = version(bytes);
+    match expected.is_none_or(|expected| expected == version) {
+        true => Ok(()),
+        false => Err(AuthError::Changed { file: file.into(), version }),
+    }
 }
 
 /// Replaces the text of a file by what `change` makes of it; `change` is also told how errors call the file. Of two
@@ -96,50 +142,6 @@ pub(super) fn rewrite<R>(
     Ok(done)
 }
 
-/// Reads a file that may be replaced. With several hard links only one name would be replaced: a broker that reads the
-/// file by another name would still accept a user who was deleted.
-fn read_replaceable(path: &Path) -> io::Result<Vec<u8>> {
-    let mut file = open_regular(path)?;
-    match file.metadata()?.nlink() {
-        ..=1 => {}
-        links => {
-            return Err(invalid(format!(
-                "it has {links} hard links, and only this one would change; make the others symbolic links"
-            )));
-        }
-    }
-    let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes)?;
-    Ok(bytes)
-}
-
-/// Refuses a broken symbolic link, because a new file would replace the link.
-fn nothing_there(path: &Path) -> io::Result<()> {
-    match fs::read_link(path) {
-        Ok(to) => {
-            let to = to.display();
-            Err(invalid(format!(
-                "it is a symbolic link to {to}, which does not exist; create that file, or remove the link"
-            )))
-        }
-        Err(_) => Ok(()),
-    }
-}
-
-fn invalid(problem: String) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidInput, problem)
-}
-
-/// Waits until no other process edits a file in the same folder. The lock is on the folder, because the file itself is
-/// replaced.
-fn lock(path: &Path) -> io::Result<Option<File>> {
-    // the target of a link; a file that does not exist is not a link
-    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let Some(folder) = folder(&target).map(File::open).transpose()? else { return Ok(None) };
-    rustix::fs::flock(&folder, rustix::fs::FlockOperation::LockExclusive)?;
-    Ok(Some(folder))
-}
-
 /// The text with the line of a name replaced, removed, or appended; `nothing` if no line is left.
 pub(super) fn with_line(text: &[u8], name: &str, line: Option<&str>, nothing: &str) -> String {
     let text = String::from_utf8_lossy(without_mark(text));
@@ -167,68 +169,10 @@ pub(super) fn with_line(text: &[u8], name: &str, line: Option<&str>, nothing: &s
     out
 }
 
-/// Replaces `target` by a file with these bytes, with the owner, group and mode of `like`, or else the owner and group
-/// of its directory.
-fn replace(target: &Path, like: Option<&Path>, bytes: &[u8]) -> io::Result<()> {
-    let (unfinished, mut file) = create_beside(target)?;
-    let written = || {
-        if let Some(like) = like {
-            let about = fs::metadata(like)?;
-            let ours = file.metadata()?;
-            if (about.uid(), about.gid()) != (ours.uid(), ours.gid()) {
-                fchown(&file, Some(about.uid()), Some(about.gid()))?;
-            }
-            file.set_permissions(fs::Permissions::from_mode(about.mode() & 0o7777))?;
-        } else if let Some(folder) = folder(target)
-            && is_given(&file, &fs::metadata(folder)?)?
-        {
-            file.set_permissions(fs::Permissions::from_mode(0o640))?;
-        }
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&unfinished, target)?;
-        // makes the new name durable
-        folder(target).map_or(Ok(()), |folder| File::open(folder)?.sync_all())
-    };
-    let mut written = written;
-    written().inspect_err(|_| {
-        // the error is returned anyway
-        let _ = fs::remove_file(&unfinished);
-    })
-}
-
-/// Gives a new file to the owner and group of its directory: root may create a file that the broker's user reads.
-/// `false`: they are those of this process, or it lacks the permission.
-fn is_given(file: &File, directory: &fs::Metadata) -> io::Result<bool> {
-    let ours = file.metadata()?;
-    let (owner, group) = (directory.uid(), directory.gid());
-    if (owner, group) == (ours.uid(), ours.gid()) {
-        return Ok(false);
-    }
-    // without privileges the owner stays, and the group may be one of the user's
-    let given = fchown(file, Some(owner), Some(group)).or_else(|_| fchown(file, None, Some(group)));
-    Ok(given.is_ok())
-}
-
-/// A new file in the same directory, from where it can be renamed.
-fn create_beside(target: &Path) -> io::Result<(PathBuf, File)> {
-    let mut name = target.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_owned();
-    // a random name cannot exist, even if a killed process left a file there: in a container the process id is always
-    // the same
-    let mut random = [0; 8];
-    SystemRandom::new().fill(&mut random).map_err(|_| io::Error::other("the system gives no random bytes"))?;
-    name.push(format!(".{:016x}.unfinished", u64::from_ne_bytes(random)));
-    let path = target.with_file_name(name);
-    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
-    Ok((path, file))
-}
-
-fn folder(path: &Path) -> Option<&Path> {
-    path.parent().map(|folder| if folder.as_os_str().is_empty() { Path::new(".") } else { folder })
-}
-
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
     use super::*;
 
     fn mode(path: &Path) -> u32 {

@@ -66,6 +66,20 @@ pub enum AuthError {
         /// What is missing, such as `key "ci"`.
         what: String,
     },
+    /// What cannot be in an ACL file.
+    #[error("{problem}")]
+    Rule {
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A file is not as the caller saw it.
+    #[error("{file}: another writer changed it; its version is {version} now")]
+    Changed {
+        /// The file as it was named.
+        file: String,
+        /// What it has now.
+        version: String,
+    },
     /// A file has what is to be added.
     #[error("{file}: {what} exists; delete it first, or take another name")]
     Exists {

@@ -13,14 +13,16 @@
 //! | `hashing`, `queue`, `throttle` | threads that compare passwords; their fair queue; delays for guesses |
 //! | `dynsec` | mosquitto's dynamic security, from its JSON file |
 //! | `own` | users and rules of one listener |
-//! | `edit`, `first_line` | edits of files, `dunlin passwd`; passwords as lines of files |
+//! | `edit`, `edit_rules`, `first_line` | edits of files, `dunlin passwd`; passwords as lines of files |
 //! | `api_keys`, `guesses` | keys of programs over HTTP; delays for wrong ones |
+//! | `replace` | files that are replaced as one |
 //! | `explain` | `dunlin explain` |
 //! | `files`, `filters`, `error` | reading files; relations of two filters; errors |
 
 mod api_keys;
 mod dynsec;
 mod edit;
+mod edit_rules;
 mod error;
 mod explain;
 mod files;
@@ -34,6 +36,7 @@ mod login;
 mod own;
 mod password;
 mod queue;
+mod replace;
 mod rights;
 mod rules;
 mod scram;
@@ -46,13 +49,15 @@ mod users;
 mod variable_user;
 
 pub use api_keys::ApiKey;
-pub use edit::{Edited, PasswordChange, edit};
+pub use edit::{Edited, PasswordChange, UserLine, edit, edit_user, read_users};
+pub use edit_rules::{RuleLine, RuleOf, RulesChange, edit_rules, read_rules};
 pub use error::AuthError;
 pub use explain::{Explanation, Question};
 pub use first_line::{FirstLine, check_password, check_scram};
 pub use guesses::Guesses;
 pub use in_memory::InMemory;
 pub use own::{OfListener, OwnFiles};
+pub use replace::replace_file;
 pub use rules::Rules;
 pub use tokens::TokenSettings;
 pub use users::Users;

@@ -101,6 +101,16 @@ impl Hash {
         }
     }
 
+    /// How it is made, in a word.
+    pub(super) fn kind(&self) -> &'static str {
+        match self.kind {
+            Kind::Sha512 => "sha512",
+            Kind::Pbkdf2 { .. } => "pbkdf2",
+            Kind::Argon2id { .. } => "argon2id",
+            Kind::Scram { .. } => "scram",
+        }
+    }
+
     /// A new argon2id hash of a password, as text.
     pub(super) fn make(password: &[u8]) -> String {
         let mut salt = [0; 16];

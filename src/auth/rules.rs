@@ -68,7 +68,7 @@ impl Permission {
         matches!((self, want), (Self::ReadWrite, _) | (Self::Read, Want::Read) | (Self::Write, Want::Write))
     }
 
-    fn word(text: &str) -> Option<Self> {
+    pub(super) fn word(text: &str) -> Option<Self> {
         match text {
             "read" => Some(Self::Read),
             "write" => Some(Self::Write),
@@ -259,7 +259,7 @@ impl Rules {
 }
 
 /// A parsed line.
-enum Statement<'a> {
+pub(super) enum Statement<'a> {
     Nothing,
     User(&'a str),
     Topic(Permission, &'a str),
@@ -267,7 +267,7 @@ enum Statement<'a> {
 }
 
 /// Parses a line. The error has the reason, and what to write instead.
-fn statement(line: &str) -> Result<Statement<'_>, String> {
+pub(super) fn statement(line: &str) -> Result<Statement<'_>, String> {
     // spaces before a word are ignored, but not before a comment, as in mosquitto
     let words = line.trim_start_matches(' ');
     if line.starts_with('#') || words.is_empty() {

@@ -184,6 +184,7 @@ impl ReasonCode {
     pub fn connect_return_code(self) -> Option<u8> {
         let said = match self {
             Self::QuotaExceeded | Self::ServerShuttingDown => Self::ServerUnavailable,
+            Self::Banned => Self::NotAuthorized,
             // about a Will: the nearest code that tells the client not to try again unchanged
             Self::QosNotSupported | Self::RetainNotSupported => Self::ClientIdentifierNotValid,
             reason => reason,

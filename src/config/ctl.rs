@@ -97,10 +97,30 @@ pub enum CtlAction {
         #[arg(value_name = "NAME=VALUE")]
         parameters: Vec<String>,
     },
-    /// List messages that wait for a client.
+    /// Subscribe a client, which is not told.
+    Subscribe {
+        /// Client Identifier.
+        id: String,
+        /// Topic Filter.
+        filter: String,
+        /// QoS.
+        #[arg(short, long, default_value = "0", value_parser = clap::value_parser!(u8).range(0..=2))]
+        qos: u8,
+    },
+    /// End a subscription of a client, which is not told.
+    Unsubscribe {
+        /// Client Identifier.
+        id: String,
+        /// Topic Filter.
+        filter: String,
+    },
+    /// List messages that wait for a client, or remove them.
     Queue {
         /// Client Identifier.
         id: String,
+        /// Remove them.
+        #[arg(long)]
+        remove: bool,
     },
     /// List messages that were sent to a client and are not completed.
     Inflight {
@@ -161,10 +181,121 @@ pub enum CtlAction {
         #[arg(short = 'n', long, value_name = "N")]
         count: Option<u64>,
     },
+    /// List users, or change them.
+    Users {
+        /// What to do; without it, list them.
+        #[command(subcommand)]
+        action: Option<UsersAction>,
+    },
+    /// Show the rules, or change them.
+    Rules {
+        /// What to do; without it, show them.
+        #[command(subcommand)]
+        action: Option<RulesAction>,
+    },
+    /// List bans.
+    Bans {
+        /// limit=, cursor=.
+        #[arg(value_name = "NAME=VALUE")]
+        parameters: Vec<String>,
+    },
+    /// Refuse a client, a user or a network, and disconnect the clients that it concerns.
+    Ban {
+        #[command(flatten)]
+        target: Target,
+        /// How long, such as 1h; without it, until the ban is ended.
+        #[arg(long = "for", value_name = "DURATION")]
+        lasts: Option<String>,
+        /// Why: for the log, and for clients of MQTT 5.
+        #[arg(long, default_value = "")]
+        reason: String,
+    },
+    /// End a ban: that of exactly this.
+    Unban {
+        #[command(flatten)]
+        target: Target,
+    },
+    /// List requests that wrote, the latest first: when, who, from where, what, and how it ended.
+    Audit {
+        /// limit=, cursor=.
+        #[arg(value_name = "NAME=VALUE")]
+        parameters: Vec<String>,
+    },
     /// Have the broker read its configuration again.
     Reload,
     /// Show the configuration in force.
     Config,
+}
+
+/// What to do with the users of auth.password_file.
+#[derive(Clone, Debug, PartialEq, Subcommand)]
+pub enum UsersAction {
+    /// Add a user, or change the password of one.
+    Set {
+        /// The user name.
+        name: String,
+        /// A file whose first line is the password; without it, it is asked for.
+        #[arg(long, value_name = "FILE")]
+        from: Option<PathBuf>,
+        /// Store keys for SCRAM, made with so many iterations.
+        #[arg(long, value_name = "ITERATIONS")]
+        scram: Option<u32>,
+    },
+    /// Delete a user; its clients are disconnected.
+    Delete {
+        /// The user name.
+        name: String,
+    },
+}
+
+/// What to do with the rules of auth.acl_file.
+#[derive(Clone, Debug, PartialEq, Subcommand)]
+pub enum RulesAction {
+    /// Allow or deny something, in place of what a rule for the same filter says.
+    Set {
+        #[command(flatten)]
+        of: RuleFor,
+        /// read, write, readwrite or deny.
+        access: String,
+        /// Topic Filter; with --everybody, %u and %c are the user name and the Client Identifier.
+        filter: String,
+    },
+    /// Delete the rules for a filter.
+    Delete {
+        #[command(flatten)]
+        of: RuleFor,
+        /// Topic Filter, as the file has it.
+        filter: String,
+    },
+}
+
+/// Whom a rule is for.
+#[derive(Args, Clone, Debug, PartialEq)]
+#[group(required = true, multiple = false)]
+pub struct RuleFor {
+    /// A user.
+    #[arg(long = "user", value_name = "NAME")]
+    pub of_user: Option<String>,
+    /// Clients without a user name.
+    #[arg(long)]
+    pub anonymous: bool,
+    /// Everybody: a pattern.
+    #[arg(long)]
+    pub everybody: bool,
+}
+
+/// What a ban concerns: a client to whom all of it applies.
+#[derive(Args, Clone, Debug, PartialEq)]
+#[group(required = true, multiple = true)]
+pub struct Target {
+    /// Client Identifier.
+    pub id: Option<String>,
+    /// A user name.
+    #[arg(long = "user", value_name = "NAME")]
+    pub of_user: Option<String>,
+    /// An address, or a network such as 192.0.2.0/24.
+    #[arg(long, value_name = "NETWORK")]
+    pub network: Option<String>,
 }
 
 const EXAMPLES: &str = "\
@@ -173,5 +304,7 @@ const EXAMPLES: &str = "\
   dunlin ctl kick lamp --reason 'new firmware'    disconnect one client
   dunlin ctl kick --filter user=alice --dry-run   how many clients has alice?
   dunlin ctl sessions state=away queued_min=1000  end sessions of clients that are away
+  dunlin ctl ban lamp --for 1h --reason noise     refuse a client for an hour
+  dunlin ctl rules set --user ann read 'home/#'   ann may read this from now on
   dunlin ctl pub home/door open --qos 1           ends when it is kept
   dunlin ctl --url unix:/run/dunlin/admin.sock broker";

@@ -411,6 +411,9 @@ mod tests {
                 (c.limits.publish_rate, c.limits.publish_bytes_rate) = (Some(5), Some(1 << 20));
                 c.limits.publish_rate_action = PublishRateAction::Disconnect;
             }),
+            ("[limits]\nreconnects = '20/1m'", |c| {
+                c.limits.reconnects = Some(crate::types::Frequency { most: 20, within: Duration::from_secs(60) });
+            }),
             ("[[listener]]\naddress = '[::]:0'\npublish_rate = 'off'\npublish_bytes_rate = 7", |c| {
                 c.listeners = listeners(&["[::]:0"]);
                 (c.listeners[0].publish_rate, c.listeners[0].publish_bytes_rate) = (Some(None), Some(Some(7)));

@@ -12,7 +12,7 @@ use std::{
 use bytesize::ByteSize;
 use toml::de::DeValue;
 
-use crate::types::Secret;
+use crate::types::{Frequency, Secret};
 
 /// One way of writing values of one type.
 pub(super) trait Form {
@@ -287,6 +287,36 @@ impl<F: Form> Form for OrWord<F> {
         value.as_ref().map_or_else(|| format!("\"{}\"", self.word), |value| self.form.write(value))
     }
 }
+
+/// How often something may happen: a number, a stroke and a time.
+pub(super) struct Times;
+
+impl Form for Times {
+    type Value = Frequency;
+
+    fn expected(&self) -> String {
+        "a number of times in a time, such as \"20/1m\"".into()
+    }
+
+    fn read(&self, written: &DeValue<'_>) -> Result<Frequency, Misfit> {
+        let text = written.as_str().ok_or(Misfit::Kind)?;
+        let (most, within) = text.split_once('/').ok_or(Misfit::Kind)?;
+        let most = most.trim().parse().map_err(|_| Misfit::Kind)?;
+        let within = humantime::parse_duration(within).map_err(|_| Misfit::Kind)?;
+        let fits = (1..=1_000_000).contains(&most) && (Duration::from_secs(1)..=DAY).contains(&within);
+        fits.then_some(Frequency { most, within }).ok_or_else(|| Misfit::Range(quoted(text)))
+    }
+
+    fn allowed(&self) -> String {
+        "1 to 1000000 times in \"1s\" to \"1day\", such as \"20/1m\"".into()
+    }
+
+    fn write(&self, value: &Frequency) -> String {
+        format!("\"{}/{}\"", value.most, humantime::format_duration(value.within))
+    }
+}
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A path; the empty text is none.
 pub(super) struct OptionalPath;

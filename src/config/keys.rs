@@ -9,7 +9,7 @@ use toml::de::DeValue;
 use super::{
     forms::{
         self, Choice, Form, OptionalPath, OptionalSecret, OptionalString, OptionalText, OrWord, Size, Span, Switch,
-        Whole,
+        Times, Whole,
     },
     http::{Addresses, Hosts, Users},
     listen::ListenAddress,
@@ -472,6 +472,10 @@ const LIMITS: Table<Config> = Table {
             "Connections accepted in a second on all listeners together, TLS handshakes included; as many may arrive \
              at once. Further ones wait in the accept queue of the system, so that a storm of reconnecting clients \
              does not slow down connected ones.";
+        reconnects: OrWord { form: Times, word: "off", zero: false },
+            "How often a client that logs in may connect, such as \"20/1m\". A client that connects more often, by its \
+             user name and Client Identifier together, is banned for 5 minutes. Clients without a login are not \
+             counted.";
         message_expiry: EXPIRY,
             "The longest time from the publication of a message until it may be sent to a client. It is the upper \
              bound of the Message Expiry Interval (MQTT 5) and the default for messages without one, those of MQTT \

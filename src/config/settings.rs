@@ -14,7 +14,7 @@ use super::{
     memory_bound::MemoryBound,
     origins::Origins,
 };
-use crate::types::{ClientIdBinding, QueueFull, Secret, SessionOwnership, SharedSubscriptions};
+use crate::types::{ClientIdBinding, Frequency, QueueFull, Secret, SessionOwnership, SharedSubscriptions};
 
 /// Everything a [`Server`](crate::Server) needs to know before it starts.
 #[derive(Clone, Debug, PartialEq)]
@@ -224,6 +224,8 @@ pub struct Limits {
     pub publish_rate_action: PublishRateAction,
     /// Connections that are accepted in a second, on all listeners together; `None`: as many as come.
     pub connect_rate: Option<u32>,
+    /// A client that logs in more often is banned for a while; `None`: as often as it likes.
+    pub reconnects: Option<Frequency>,
     /// How long a message is delivered and waits after it was published, at most; `None`: as its publisher says.
     pub message_expiry: Option<Duration>,
     /// How long a message stays retained, at most; `None`: as long as its publisher says.
@@ -521,6 +523,7 @@ impl Default for Limits {
             publish_burst: Duration::from_secs(1),
             publish_rate_action: PublishRateAction::default(),
             connect_rate: None,
+            reconnects: None,
             message_expiry: None,
             retained_expiry: None,
             max_retained_messages: 1_000_000,

@@ -52,15 +52,18 @@ pub use thread::{Load, Loads, LoginMethod, OfListener, Sizes, Times};
 pub use thread::{RouterThread, Tally};
 
 use std::{
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
 
 use arc_swap::ArcSwap;
 
+use inspect::Flaps;
 use publish::Requeues;
 use publish::Wills;
+use sessions::Bans;
 use sessions::Permissions;
+use sessions::Reconnects;
 use sessions::Sessions;
 use subscriptions::RetainedStore;
 use subscriptions::Subscriptions;
@@ -69,7 +72,7 @@ use thread::Work;
 use crate::{
     session::{Backlog, SessionLimits},
     topic::{TopicFilter, TopicName},
-    types::{ClientId, ClientIdBinding, QoS, QueueFull, SessionOwnership, SharedSubscriptions},
+    types::{ClientId, ClientIdBinding, Frequency, QoS, QueueFull, SessionOwnership, SharedSubscriptions},
 };
 
 /// The limits of the router and its sessions.
@@ -123,6 +126,8 @@ pub struct RouterLimits {
     pub shared_subscriptions: SharedSubscriptions,
     /// Queued messages of a group's member that were not sent for this long move to members with room.
     pub shared_requeue_after: Duration,
+    /// A client that connects more often is banned for a while; `None`: as often as it likes.
+    pub reconnects: Option<Frequency>,
     /// What the CONNACK reports besides.
     pub says: ServerSays,
 }
@@ -161,6 +166,7 @@ impl Default for RouterLimits {
             max_message_size: None,
             receive_maximum: u16::MAX,
             topic_alias_maximum: 10,
+            reconnects: None,
             says: ServerSays::default(),
             shared_subscriptions: SharedSubscriptions::default(),
             shared_requeue_after: Duration::from_secs(1),
@@ -258,6 +264,9 @@ pub struct Router {
     requeues: Requeues,
     wills: Wills,
     permissions: Permissions,
+    bans: Bans,
+    reconnects: Reconnects,
+    flaps: OnceLock<Flaps>,
     limits: ArcSwap<RouterLimits>,
     ports: Ports,
     counters: Counters,
@@ -275,6 +284,9 @@ impl Router {
             requeues: Requeues::default(),
             wills: Wills::default(),
             permissions: Permissions::default(),
+            bans: Bans::default(),
+            reconnects: Reconnects::default(),
+            flaps: OnceLock::new(),
             limits: ArcSwap::from_pointee(limits),
             ports,
             counters,

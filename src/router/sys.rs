@@ -49,7 +49,7 @@ const LOADS: [(&str, Count); 9] = [
 const LOAD_MINUTES: [f64; 3] = [1.0, 5.0, 15.0];
 
 /// Counters that are published unchanged.
-const COUNTS: [(&str, Count); 41] = [
+const COUNTS: [(&str, Count); 42] = [
     ("clients/expired", Count::SessionsExpired),
     ("messages/received", Count::MessagesReceived),
     ("messages/sent", Count::MessagesSent),
@@ -91,6 +91,7 @@ const COUNTS: [(&str, Count); 41] = [
     ("limits/max_qos", Count::RefusedQos),
     ("limits/retain_available", Count::RefusedRetain),
     ("limits/max_keep_alive", Count::RefusedKeepAlive),
+    ("limits/banned", Count::RefusedBanned),
 ];
 
 impl SysTopics {

@@ -2,6 +2,7 @@
 
 use std::{
     future::poll_fn,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -15,14 +16,21 @@ use sha2::{Digest, Sha256};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    access, edits,
-    http::{self, Admits},
+    access,
+    bans::BanDesk,
+    edits::{self, EditError},
+    http,
     listeners::Listeners,
+    policies::Policies,
 };
 use crate::{
-    admin::{AddedKey, Asked, Control, Doing, Reloading, Setting},
-    auth::{ApiKey, Auth, Question},
+    admin::{
+        AddedKey, Asked, Control, Doing, NewPassword, Reloading, RuleEdit, RuleShown, RulesShown, Setting, UserShown,
+        Whom,
+    },
+    auth::{self, ApiKey, AuthError, PasswordChange, Question},
     config::{self, Config, SysPublish},
+    router::inspect::{Ban, BanTarget},
     types::Role,
 };
 
@@ -32,8 +40,8 @@ pub(super) struct Desk {
     config: ArcSwap<Config>,
     /// The same; held while a file is edited, as by a reload.
     running: Arc<tokio::sync::Mutex<Config>>,
-    admits: Admits,
-    auth: Option<Arc<Auth>>,
+    policies: Policies,
+    bans: Arc<BanDesk>,
     listeners: Arc<Listeners>,
     asked: mpsc::Sender<ReloadAsked>,
     is_heard: Arc<AtomicBool>,
@@ -72,20 +80,70 @@ impl Desk {
     pub(super) fn new(
         config: &Config,
         running: Arc<tokio::sync::Mutex<Config>>,
-        auth: Option<Arc<Auth>>,
+        policies: Policies,
         listeners: Arc<Listeners>,
-        admits: Admits,
+        bans: Arc<BanDesk>,
     ) -> (Arc<Self>, ReloadsAsked) {
         let (sender, receiver) = mpsc::channel(1);
         let is_heard = Arc::<AtomicBool>::default();
         let config = ArcSwap::from_pointee(config.clone());
-        let desk = Self { config, running, admits, auth, listeners, asked: sender, is_heard: is_heard.clone() };
+        let desk = Self { config, running, policies, bans, listeners, asked: sender, is_heard: is_heard.clone() };
         (Arc::new(desk), ReloadsAsked { asked: Mutex::new(receiver), is_heard })
     }
 
     /// Sets the configuration in force.
     pub(super) fn replace(&self, config: &Config) {
         self.config.store(Arc::new(config.clone()));
+    }
+}
+
+impl Desk {
+    /// Edits a file of users or rules, and puts it in force.
+    fn edit<T: Send + 'static>(
+        &self,
+        key: &'static str,
+        file: fn(&Config) -> &Option<PathBuf>,
+        edit: impl FnOnce(&Path) -> Result<T, AuthError> + Send + 'static,
+    ) -> Doing<T> {
+        let policies = self.policies.clone();
+        edits::with_file(&self.running, key, file, move |config, path| {
+            let auth = policies.auth.as_ref().ok_or(EditError::PluggedIn)?;
+            let old = std::fs::read(path).unwrap_or_default();
+            let done = edit(path)?;
+            policies.edited(config, auth, path, &old).map_err(EditError::InForce)?;
+            Ok(done)
+        })
+    }
+}
+
+const PASSWORDS: &str = "auth.password_file";
+const RULES: &str = "auth.acl_file";
+
+fn password_file(config: &Config) -> &Option<PathBuf> {
+    &config.auth.password_file
+}
+
+fn acl_file(config: &Config) -> &Option<PathBuf> {
+    &config.auth.acl_file
+}
+
+impl From<auth::RuleOf> for Whom {
+    fn from(of: auth::RuleOf) -> Self {
+        match of {
+            auth::RuleOf::Anonymous => Self::Anonymous,
+            auth::RuleOf::User(name) => Self::User(name),
+            auth::RuleOf::Everybody => Self::Everybody,
+        }
+    }
+}
+
+impl From<Whom> for auth::RuleOf {
+    fn from(of: Whom) -> Self {
+        match of {
+            Whom::Anonymous => Self::Anonymous,
+            Whom::User(name) => Self::User(name),
+            Whom::Everybody => Self::Everybody,
+        }
     }
 }
 
@@ -112,14 +170,14 @@ impl Control for Desk {
 
     fn check(&self, text: &str) -> Result<Vec<String>, String> {
         let checked = config::parse(text, "the body").map_err(|error| error.to_string())?;
-        let plugged_in = self.auth.is_none();
+        let plugged_in = self.policies.auth.is_none();
         access::load(&checked, plugged_in).map_err(|error| error.to_string())?;
         http::check(&checked, plugged_in).map_err(|error| error.to_string())?;
         Ok(config::changes(&self.config.load(), &checked).iter().map(ToString::to_string).collect())
     }
 
     fn explain(&self, asked: &Asked<'_>) -> Option<(bool, String)> {
-        let policy = self.auth.as_ref()?.policy();
+        let policy = self.policies.auth.as_ref()?.policy();
         let Asked { user, client, publish, topic } = *asked;
         if publish && topic.starts_with("$SYS/") && self.config.load().sys.client_publish != SysPublish::Allow {
             return Some((false, "sys.client_publish: clients may not publish to $SYS".into()));
@@ -140,7 +198,7 @@ impl Control for Desk {
     }
 
     fn add_key(&self, name: String, role: Role, expires: Option<SystemTime>) -> Doing<AddedKey> {
-        let admits = self.admits.clone();
+        let admits = self.policies.admits.clone();
         edits::with_file(
             &self.running,
             "http.keys_file",
@@ -154,7 +212,7 @@ impl Control for Desk {
     }
 
     fn delete_key(&self, name: String) -> Doing<()> {
-        let admits = self.admits.clone();
+        let admits = self.policies.admits.clone();
         edits::with_file(
             &self.running,
             "http.keys_file",
@@ -164,5 +222,65 @@ impl Control for Desk {
                 Ok(admits.replace(config)?)
             },
         )
+    }
+
+    fn users(&self) -> Doing<(Vec<UserShown>, String)> {
+        edits::with_file(&self.running, PASSWORDS, password_file, |_, path| {
+            let (users, version) = auth::read_users(path)?;
+            let shown = |auth::UserLine { name, stored }| UserShown { name, stored };
+            Ok((users.into_iter().map(shown).collect(), version))
+        })
+    }
+
+    fn set_user(&self, name: String, password: NewPassword, expected: Option<String>) -> Doing<(bool, String)> {
+        self.edit(PASSWORDS, password_file, move |path| {
+            let NewPassword { password, scram_iterations } = &password;
+            let wrong = |problem: &str| AuthError::Rule { problem: format!("the password {problem}") };
+            auth::check_password(password).map_err(wrong)?;
+            let change = match scram_iterations {
+                Some(iterations) => {
+                    auth::check_scram(password).map_err(wrong)?;
+                    let of_name = |problem: &str| AuthError::Rule { problem: format!("the user name {problem}") };
+                    auth::check_scram(name.as_bytes()).map_err(of_name)?;
+                    PasswordChange::SetScram { password, iterations: *iterations }
+                }
+                None => PasswordChange::Set(password),
+            };
+            let (edited, version) = auth::edit_user(path, &name, change, expected.as_deref())?;
+            Ok((edited == auth::Edited::Added, version))
+        })
+    }
+
+    fn delete_user(&self, name: String, expected: Option<String>) -> Doing<String> {
+        self.edit(PASSWORDS, password_file, move |path| {
+            auth::edit_user(path, &name, PasswordChange::Delete, expected.as_deref()).map(|(_, version)| version)
+        })
+    }
+
+    fn rules(&self) -> Doing<RulesShown> {
+        edits::with_file(&self.running, RULES, acl_file, |_, path| {
+            let (text, rules, version) = auth::read_rules(path)?;
+            let shown = |auth::RuleLine { of, access, filter, line }| RuleShown { line, of: of.into(), access, filter };
+            Ok(RulesShown { text, rules: rules.into_iter().map(shown).collect(), version })
+        })
+    }
+
+    fn edit_rules(&self, edit: RuleEdit, expected: Option<String>) -> Doing<String> {
+        let change = match edit {
+            RuleEdit::Text(text) => auth::RulesChange::Text(text),
+            RuleEdit::Set { of, access, filter } => auth::RulesChange::Set { of: of.into(), access, filter },
+            RuleEdit::Delete { of, filter } => auth::RulesChange::Delete { of: of.into(), filter },
+        };
+        self.edit(RULES, acl_file, move |path| auth::edit_rules(path, &change, expected.as_deref()))
+    }
+
+    fn ban(&self, ban: Ban) -> Doing<usize> {
+        let bans = self.bans.clone();
+        edits::apart(move || Ok(bans.ban(ban)?))
+    }
+
+    fn unban(&self, target: BanTarget) -> Doing<bool> {
+        let bans = self.bans.clone();
+        edits::apart(move || Ok(bans.unban(&target)?))
     }
 }

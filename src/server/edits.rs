@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use super::http::HttpError;
+use super::{bans::BanError, http::HttpError};
 use crate::{
     admin::{Doing, FileProblem},
     auth::AuthError,
@@ -17,8 +17,20 @@ use crate::{
 /// Why an edit failed.
 #[derive(Debug)]
 pub(super) enum EditError {
+    NotConfigured(&'static str),
     Auth(AuthError),
     Http(HttpError),
+    Ban(BanError),
+    /// The embedding program decides.
+    PluggedIn,
+    /// It was edited, and what is configured cannot be put in force.
+    InForce(AuthError),
+}
+
+impl From<BanError> for EditError {
+    fn from(error: BanError) -> Self {
+        Self::Ban(error)
+    }
 }
 
 impl From<AuthError> for EditError {
@@ -42,11 +54,16 @@ pub(super) fn with_file<T: Send + 'static>(
     edit: impl FnOnce(&Config, &Path) -> Result<T, EditError> + Send + 'static,
 ) -> Doing<T> {
     let running = running.clone();
-    let done = tokio::task::spawn_blocking(move || {
+    apart(move || {
         let config = running.blocking_lock();
-        let path = file(&config).as_deref().ok_or(FileProblem::NotConfigured(key))?;
-        edit(&config, path).map_err(|error| problem(&error))
-    });
+        let path = file(&config).as_deref().ok_or(EditError::NotConfigured(key))?;
+        edit(&config, path)
+    })
+}
+
+/// Does something on a thread that may wait for a disk, also if nobody waits for the end of it.
+pub(super) fn apart<T: Send + 'static>(edit: impl FnOnce() -> Result<T, EditError> + Send + 'static) -> Doing<T> {
+    let done = tokio::task::spawn_blocking(move || edit().map_err(|error| problem(&error)));
     Box::pin(async move {
         let ended = |_| Err(FileProblem::Broken("the edit ended before it was done".into()));
         done.await.unwrap_or_else(ended)
@@ -57,6 +74,10 @@ fn problem(error: &EditError) -> FileProblem {
     let error = match error {
         EditError::Auth(error) | EditError::Http(HttpError::Keys(error)) => error,
         EditError::Http(error) => return FileProblem::Broken(error.to_string()),
+        EditError::NotConfigured(key) => return FileProblem::NotConfigured(key),
+        EditError::Ban(error) => return of_ban(error),
+        EditError::PluggedIn => return FileProblem::PluggedIn,
+        EditError::InForce(error) => return FileProblem::Broken(error.to_string()),
     };
     let text = error.to_string();
     match error {
@@ -65,9 +86,21 @@ fn problem(error: &EditError) -> FileProblem {
             FileProblem::Broken(text)
         }
         AuthError::Setting { .. } => FileProblem::Broken(text),
+        AuthError::Changed { version, .. } => FileProblem::Changed(version.clone()),
+        AuthError::Rule { .. } => FileProblem::Invalid(text),
         AuthError::Exists { .. } => FileProblem::Exists(text),
         AuthError::Unknown { .. } => FileProblem::Unknown(text),
         AuthError::UserName { .. } | AuthError::KeyName { .. } => FileProblem::Invalid(text),
+    }
+}
+
+fn of_ban(error: &BanError) -> FileProblem {
+    let text = error.to_string();
+    match error {
+        BanError::Nobody | BanError::Over => FileProblem::Invalid(text),
+        BanError::TooMany(_) => FileProblem::Full(text),
+        BanError::Unwritable { error, .. } if is_denied(error) => FileProblem::ReadOnly(text),
+        BanError::Unwritable { .. } => FileProblem::Broken(text),
     }
 }
 

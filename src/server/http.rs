@@ -224,11 +224,6 @@ impl Http {
         changed.into_iter().map(|file| format!("{file} of http")).collect()
     }
 
-    /// Users, or their passwords, may be others than before.
-    pub(super) fn logins_changed(&self) {
-        self.admin.logins_changed();
-    }
-
     /// By which another part of the server says who is let in.
     pub(super) fn admits(&self) -> Admits {
         self.admits.clone()
@@ -312,6 +307,13 @@ impl Admits {
             console_dir: http.console_dir.clone(),
             mqtt: cfg!(feature = "websocket") && config.http_takes_mqtt(),
         })
+    }
+
+    /// Users, or their passwords, may be others than before.
+    pub(super) fn logins_changed(&self) {
+        if let Some(handle) = &self.handle {
+            handle.logins_changed();
+        }
     }
 
     /// Who is let in by this configuration is let in from now on.

@@ -8,10 +8,9 @@ use std::{
 };
 
 use clap::CommandFactory;
-use clap_complete::generate;
 use clap_mangen::{Man, generate_to};
 
-use super::command_error::CommandError;
+use super::{command_error::CommandError, completions};
 use crate::config::{Cli, Shell};
 
 /// Writes the manual pages of dunlin and of each subcommand to a directory, or the first to standard output. The page
@@ -31,14 +30,7 @@ pub(super) fn man(dir: Option<&Path>) -> Result<(), CommandError> {
 
 /// Prints the completions of a shell.
 pub(super) fn completions(shell: Shell) -> Result<(), CommandError> {
-    let shell = match shell {
-        Shell::Bash => clap_complete::Shell::Bash,
-        Shell::Zsh => clap_complete::Shell::Zsh,
-        Shell::Fish => clap_complete::Shell::Fish,
-    };
-    let mut script = Vec::new();
-    generate(shell, &mut Cli::command(), "dunlin", &mut script);
-    print(&script)
+    print(&completions::script(shell))
 }
 
 /// Prints bytes. The reader of standard output may have ended already.

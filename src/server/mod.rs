@@ -1,6 +1,7 @@
 //! Wiring and shutdown: from a [`Config`] to a running broker.
 
 mod access;
+mod bans;
 #[cfg(all(feature = "http", feature = "store", feature = "tls", feature = "websocket"))]
 mod bench;
 #[cfg(all(feature = "http", feature = "store", feature = "tls", feature = "websocket"))]
@@ -9,6 +10,8 @@ mod check;
 mod command_error;
 #[cfg(all(feature = "http", feature = "store", feature = "tls", feature = "websocket"))]
 mod commands;
+#[cfg(all(feature = "http", feature = "store", feature = "tls", feature = "websocket"))]
+mod completions;
 #[cfg(all(feature = "http", feature = "store", feature = "tls", feature = "websocket"))]
 mod ctl;
 mod desk;
@@ -33,6 +36,7 @@ mod manual;
 #[cfg(all(feature = "http", feature = "store", feature = "tls", feature = "websocket"))]
 mod passwords;
 mod persistence;
+mod policies;
 mod pulse;
 mod put_in_force;
 mod ready_file;
@@ -46,6 +50,7 @@ mod tls_client;
 mod users;
 mod watch;
 
+pub use bans::{BanError, BansFileError};
 #[cfg(all(feature = "http", feature = "store", feature = "tls", feature = "websocket"))]
 pub use check::{check, check_files};
 #[cfg(all(feature = "http", feature = "store", feature = "tls", feature = "websocket"))]
@@ -87,10 +92,12 @@ use crate::{
     store::{self, DiskStore},
     types::QoS,
 };
+use bans::BanDesk;
 use http::Http;
 use listeners::{Anonymity, By, Listeners, Read, bind, bind_all};
 pub use listeners::{ListenError, Listening};
 pub use persistence::{MovedError, TakeOverError};
+use policies::Policies;
 pub use pulse::Pulse;
 pub(crate) use ready_file::ReadyFile;
 pub use ready_file::{ReadyFileError, remove_ready_file};
@@ -107,8 +114,7 @@ pub struct Server {
     addresses: Vec<SocketAddr>,
     /// Held during a reload, so that there is one at a time.
     config: Arc<tokio::sync::Mutex<Config>>,
-    /// `None`: the embedding program authenticates and authorizes clients.
-    auth: Option<Arc<Auth>>,
+    policies: Policies,
     ready_file: Mutex<Option<ReadyFile>>,
     http: Http,
     inside: Arc<Inside>,
@@ -116,6 +122,7 @@ pub struct Server {
     events: Arc<EventStreams>,
     desk: Arc<Desk>,
     reloads: ReloadsAsked,
+    bans: Arc<BanDesk>,
 }
 
 /// Why a broker did not start, or did not accept a new configuration; then the previous one is completely in force.
@@ -133,6 +140,9 @@ pub enum ServerError {
     /// At a start: the store cannot be opened.
     #[error(transparent)]
     Store(#[from] store::OpenError),
+    /// At a start: the bans cannot be read.
+    #[error(transparent)]
+    Bans(#[from] BansFileError),
     /// At a start: the store is in another directory.
     #[error(transparent)]
     Moved(#[from] MovedError),
@@ -276,6 +286,8 @@ impl Server {
         if let Some(restored) = restored {
             persistence::restore(&router, restored, clock.now());
         }
+        let data_dir = store.as_ref().and(config.data_dir.as_deref());
+        let bans = BanDesk::open(router.clone(), clock.clone(), data_dir)?;
         let count = config.worker_threads();
         let workers = Workers::start(router.clone(), net_limits(&config), count, clock.clone());
         let workers = workers.map_err(ServerError::Threads)?;
@@ -292,7 +304,8 @@ impl Server {
         http.listening(&config);
         announce(&config, &listening, count, auth.as_deref(), in_memory);
         let running = Arc::new(tokio::sync::Mutex::new(config.clone()));
-        let (desk, reloads) = Desk::new(&config, running.clone(), auth.clone(), listeners.clone(), http.admits());
+        let policies = Policies { auth, router: router.clone(), admits: http.admits() };
+        let (desk, reloads) = Desk::new(&config, running.clone(), policies.clone(), listeners.clone(), bans.clone());
         let (config, ready_file) = (running, Mutex::new(ready_file));
         let inside = Arc::new(Inside::new(router.clone(), clock.clone()));
         let operator = Arc::new(Operator::new(router.clone(), clock.now()));
@@ -305,7 +318,7 @@ impl Server {
             listeners,
             addresses,
             config,
-            auth,
+            policies,
             ready_file,
             http,
             inside,
@@ -313,6 +326,7 @@ impl Server {
             events,
             desk,
             reloads,
+            bans,
         })
     }
 
@@ -514,6 +528,7 @@ fn router_limits(config: &Config) -> RouterLimits {
         says: server_says(config),
         shared_subscriptions,
         shared_requeue_after,
+        reconnects: config.limits.reconnects,
         max_packet_size,
         max_message_size,
         sys_publish: match config.sys.client_publish {

@@ -2,7 +2,7 @@
 
 use super::{Server, ServerError, access, net_limits, ready_file::ReadyFile, relisten::Plan, router_limits};
 use crate::{
-    auth::{Auth, OtherLogin, Policy},
+    auth::OtherLogin,
     config::{self, Config, HttpConfig},
 };
 
@@ -38,7 +38,7 @@ impl Server {
         }
         // the steps that may fail
         let prepared = self.http.prepare(config)?;
-        let policy = match &self.auth {
+        let policy = match &self.policies.auth {
             Some(auth) => {
                 let plugged_in = auth.policy().other_login() == Some(OtherLogin::PlugIn);
                 let in_memory = auth.policy().in_memory().clone();
@@ -52,7 +52,7 @@ impl Server {
         // the steps that cannot fail
         let mut lines = changes(running, config);
         if let Some((auth, policy)) = policy {
-            lines.extend(self.replace_policy(running, config, auth, policy));
+            lines.extend(self.policies.replace(running, config, auth, policy));
         }
         let new_warnings = config.warnings.iter().filter(|warning| !running.warnings.contains(warning));
         new_warnings.for_each(|reason| tracing::warn!(reason, "configuration warning"));
@@ -82,22 +82,6 @@ impl Server {
             .transpose()?;
         plan.set_modes()?;
         Ok(ReadyFile::replace(&mut ready_file, prepared)?)
-    }
-
-    /// Applies users, rules and tokens. Returns the changes, one line each.
-    pub(super) fn replace_policy(&self, running: &Config, config: &Config, auth: &Auth, policy: Policy) -> Vec<String> {
-        let mut lines = Vec::new();
-        let before = auth.policy();
-        let known = access::lines(&before, running);
-        let now = access::lines(&policy, config);
-        if !policy.is_same(&before) {
-            lines.extend(policy.contents().changed_since(before.contents()).into_iter().map(Into::into));
-            auth.replace(policy);
-            self.router.permissions_changed();
-            self.http.logins_changed();
-        }
-        now.iter().filter(|line| !known.contains(line)).for_each(access::Line::log);
-        lines
     }
 }
 

@@ -52,7 +52,7 @@ impl Server {
     ) -> Result<(), ServerError> {
         let running = self.config.lock().await;
         let plugged_in = |problem: &str| AuthError::Setting { key: "users and rules", problem: problem.into() };
-        let Some(auth) = &self.auth else {
+        let Some(auth) = &self.policies.auth else {
             return Err(plugged_in("the program decides itself who may connect and what clients may do").into());
         };
         let before = auth.policy();
@@ -63,7 +63,7 @@ impl Server {
         if decides && policy.summary().0.is_some() {
             return Err(plugged_in("the program decides itself who may connect").into());
         }
-        self.replace_policy(&running, &running, auth, policy);
+        self.policies.replace(&running, &running, auth, policy);
         Ok(())
     }
 }

@@ -1,9 +1,11 @@
 //! The words that all rooms share: [`QoS`], [`PacketId`], [`ClientId`], [`UserName`], [`ProtocolVersion`],
 //! [`Endpoint`], [`Transport`], [`TlsRecords`], [`QueueFull`], [`SessionOwnership`], [`ClientIdBinding`],
-//! [`SubscriptionOptions`], [`SharedSubscriptions`], [`Contents`], [`Role`], [`Secret`]. They have no behaviour.
+//! [`SubscriptionOptions`], [`SharedSubscriptions`], [`Contents`], [`Network`], [`Frequency`], [`Role`], [`Secret`].
+//! They have no behaviour.
 
 mod contents;
 mod listening;
+mod network;
 mod role;
 mod secret;
 
@@ -17,6 +19,7 @@ use triomphe::ThinArc;
 
 pub use contents::{Contents, without_mark};
 pub use listening::{Endpoint, TlsRecords, Transport};
+pub use network::{Network, NotANetwork};
 pub use role::Role;
 pub use secret::Secret;
 
@@ -43,6 +46,15 @@ impl QoS {
             _ => None,
         }
     }
+}
+
+/// How often something may happen: so many times in so long a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Frequency {
+    /// How many times.
+    pub most: u32,
+    /// The time.
+    pub within: std::time::Duration,
 }
 
 /// Packet Identifier (MQTT 3.1.1 section 2.3.1): never zero.

@@ -10,6 +10,8 @@ use std::{
 use clap::CommandFactory;
 use dunlin::config::Cli;
 
+use crate::support::running::Running;
+
 const DUNLIN: &str = env!("CARGO_BIN_EXE_dunlin");
 
 fn printed(args: &[&str]) -> String {
@@ -88,6 +90,45 @@ fn fish_completes_commands_and_flags() {
 }
 
 #[test]
+fn shells_complete_the_clients_of_a_broker_that_runs() {
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("admin.sock");
+    let config = dir.path().join("dunlin.toml");
+    fs::write(&config, format!("[http]\nlisten = \"unix:{}\"\n", socket.display())).unwrap();
+    let broker = Running::start(&["--config", config.to_str().unwrap()]);
+    let _clients = ["lamp", "lamp 2", "door"].map(|id| broker.client(id));
+    let bin = Path::new(DUNLIN).parent().unwrap();
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+    let line = format!("dunlin ctl --url unix:{} kick l", socket.display());
+
+    let file = dir.path().join("dunlin.bash");
+    fs::write(&file, printed(&["completions", "bash"])).unwrap();
+    let script = format!(
+        "PATH='{path}'; source \"$1\"; COMP_LINE='{line}'; COMP_POINT=${{#COMP_LINE}}; COMP_WORDS=($COMP_LINE); \
+         COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); _dunlin_with_clients dunlin l kick; printf '%s\\n' \"${{COMPREPLY[@]}}\""
+    );
+    let sorted = |text: &str| {
+        let mut lines: Vec<_> = text.lines().map(str::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    assert_eq!(sorted(&shell("bash", &script, &file)), ["lamp", "lamp\\ 2"]);
+    if is_there("fish") {
+        let file = dir.path().join("dunlin.fish");
+        fs::write(&file, printed(&["completions", "fish"])).unwrap();
+        let script = format!("source {}; complete -C '{line}'", file.display());
+        let mut fish = Command::new("fish");
+        fish.args(["--no-config", "-c", &script]).env("HOME", dir.path()).env("PATH", &path);
+        let output = fish.output().unwrap();
+        let out = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert_eq!(sorted(&out), ["lamp", "lamp 2"], "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    let zsh = printed(&["completions", "zsh"]);
+    assert!(zsh.contains("Client Identifier:_dunlin_clients") && zsh.contains("\n_dunlin_clients() {"), "{zsh}");
+    broker.stop();
+}
+
+#[test]
 fn the_manual_has_a_page_for_each_command() {
     let dir = tempfile::tempdir().unwrap();
     let pages = dir.path().join("man1");
@@ -95,15 +136,12 @@ fn the_manual_has_a_page_for_each_command() {
     let mut command = Cli::command();
     command.build();
     let mut expected = Vec::new();
-    let mut names = |command: &clap::Command| {
+    fn names(command: &clap::Command, expected: &mut Vec<(String, clap::Command)>) {
         let name = command.get_display_name().unwrap_or_else(|| command.get_name());
         expected.push((format!("{name}.1"), command.clone()));
-    };
-    names(&command);
-    for sub in command.get_subcommands().filter(|sub| sub.get_name() != "help") {
-        names(sub);
-        sub.get_subcommands().filter(|sub| sub.get_name() != "help").for_each(&mut names);
+        command.get_subcommands().filter(|sub| sub.get_name() != "help").for_each(|sub| names(sub, expected));
     }
+    names(&command, &mut expected);
     let mut found: Vec<_> =
         fs::read_dir(&pages).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
     found.sort();

@@ -76,7 +76,7 @@ const OURS: [&str; 10] = [
 ];
 
 /// What it has not either: a counter for each limit.
-const LIMITS: [&str; 29] = [
+const LIMITS: [&str; 30] = [
     "max_connections",
     "max_connecting",
     "max_connecting_bytes",
@@ -106,6 +106,7 @@ const LIMITS: [&str; 29] = [
     "max_qos",
     "retain_available",
     "max_keep_alive",
+    "banned",
 ];
 
 /// With a `data_dir`, under `store/disk/`.

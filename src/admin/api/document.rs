@@ -49,9 +49,19 @@ fn operation(route: &Route) -> Value {
     let words = route.path.replace(['/', '-', '.'], "_").replace(['{', '}'], "");
     let mut parameters: Vec<_> = route.parameters.iter().copied().flatten().map(parameter).collect();
     if route.path.contains("{id}") {
-        let about = "A Client Identifier, percent-encoded, also its slashes";
+        let about = match route.path.starts_with("users/") {
+            true => "A user name, percent-encoded, also its slashes",
+            false => "A Client Identifier, percent-encoded, also its slashes",
+        };
         parameters.push(json!({
             "name": "id", "in": "path", "required": true, "description": about, "schema": { "type": "string" },
+        }));
+    }
+    let is_versioned = !route.method.is_safe() && ["users/{id}", "rules"].contains(&route.path);
+    if is_versioned {
+        let about = "The ETag of the file that is to be changed: if it has another one, the answer is 409";
+        parameters.push(json!({
+            "name": "If-Match", "in": "header", "required": false, "description": about, "schema": { "type": "string" },
         }));
     }
     let mut operation = json!({

@@ -106,6 +106,13 @@ pub(super) fn file_problem(problem: FileProblem) -> Problem {
         FileProblem::Invalid(detail) => bad("invalid", detail),
         FileProblem::Unknown(detail) => Problem::new(StatusCode::NOT_FOUND, "unknown-name", detail),
         FileProblem::Exists(detail) => conflict("exists", detail),
+        FileProblem::Changed(version) => {
+            conflict("changed", "another writer changed the file meanwhile".into()).with_version(version)
+        }
+        FileProblem::PluggedIn => {
+            conflict("plug-in", "the embedding program decides who may connect and what clients may do".into())
+        }
+        FileProblem::Full(detail) => conflict("full", detail),
         FileProblem::Broken(detail) => conflict("configuration", detail),
     }
 }

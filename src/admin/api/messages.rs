@@ -4,9 +4,10 @@ use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use serde_json::{Map, Value, json};
 
 use super::{
-    call::{Answer, Call, next},
+    call::{Answer, Call, answer, next},
     parameters::{Kind, Parameter},
     schema::{Is, Shape, field, nullable, optional},
+    subscriptions::kept,
 };
 use crate::{
     codec::{Properties, PropertyId, PropertyValue},
@@ -47,6 +48,16 @@ pub(super) static IN_FLIGHT: Shape = Shape {
 
 /// Payload bytes of one answer; a message more may be there.
 pub(super) const MOST_BYTES: usize = 4 << 20;
+
+pub(super) static REMOVED: Shape = Shape { name: "QueueRemoved", fields: &[field("messages", Is::Number)] };
+
+/// Removes what waits for a client; answered when that is durable.
+pub(super) async fn remove_queue(call: Call) -> Answer {
+    let removed = call.desk.operator.clear_queue(call.state.clock.now(), &ClientId::from(call.id.as_str()));
+    let (messages, stored) = removed.ok_or_else(|| call.unknown_client())?;
+    kept(&call, stored).await?;
+    Ok(answer(&json!({ "messages": messages })))
+}
 
 pub(super) async fn queue(call: Call) -> Answer {
     let (skip, limit) = (usize::try_from(call.number_of_cursor()?).unwrap_or(usize::MAX), call.limit());

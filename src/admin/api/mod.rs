@@ -13,9 +13,12 @@
 //! | `history` | rates and levels of the last quarter of an hour |
 //! | `session`, `keys` | logins of browsers and of programs |
 //! | `topics` | the busiest topics |
+//! | `bans` | who is refused |
+//! | `users` | users and rules |
 //! | `streams` | server-sent events |
 //! | `live` | all that a page of the web console shows, as one stream |
 
+mod bans;
 mod broker;
 mod call;
 mod clients;
@@ -34,6 +37,7 @@ mod streams;
 mod subscriptions;
 mod table;
 mod topics;
+mod users;
 
 use std::sync::Arc;
 

@@ -105,5 +105,6 @@ pub(super) static PROBLEM: Shape = Shape {
         field("status", Is::Number),
         field("detail", Is::Text),
         field("code", Is::Text),
+        optional("version", Is::Text),
     ],
 };

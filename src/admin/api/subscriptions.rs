@@ -1,17 +1,23 @@
 //! Who is subscribed to what, and who would get a topic.
 
+use std::num::NonZeroU32;
+
+use axum::http::StatusCode;
 use serde_json::{Value, json};
 
 use super::{
-    call::{Answer, Call, answer, next},
+    super::problem::Problem,
+    call::{Answer, Call, answer, check_fields, next},
     parameters::{Kind, Parameter, bad},
-    schema::{Is, Shape, field, nullable},
+    schema::{Is, Shape, field, nullable, optional},
     selection::Selection,
 };
 use crate::{
-    router::inspect::{Cursor, SubscriptionView, Wanted},
-    topic::TopicName,
-    types::{ClientId, RetainHandling},
+    inside::until_kept,
+    router::inspect::{Cursor, NotSubscribed, SubscriptionView, Wanted},
+    session::Stored,
+    topic::{TopicFilter, TopicName},
+    types::{ClientId, QoS, RetainHandling, SubscriptionOptions},
 };
 
 pub(super) static SUBSCRIPTION: Shape = Shape {
@@ -67,6 +73,95 @@ fn shown(client: &str, view: &SubscriptionView) -> Value {
         },
         "identifier": options.identifier,
     })
+}
+
+/// What a client is to be subscribed to.
+pub(super) static NEW: Shape = Shape {
+    name: "NewSubscription",
+    fields: &[
+        field("filter", Is::Text),
+        optional("qos", Is::Number),
+        optional("no_local", Is::Flag),
+        optional("retain_as_published", Is::Flag),
+        optional("retain_handling", Is::Number),
+        optional("identifier", Is::Number),
+    ],
+};
+
+pub(super) static ENDED: Shape = Shape { name: "SubscriptionEnded", fields: &[field("filter", Is::Text)] };
+
+pub(super) static WHICH: [Parameter; 1] =
+    [Parameter::required("filter", Kind::Filter, "Exactly this Topic Filter of the client")];
+
+/// Subscribes a client; answered when that is durable.
+pub(super) async fn subscribe(call: Call) -> Answer {
+    let body = call.json()?;
+    check_fields(&body, &NEW)?;
+    let Some(text) = body["filter"].as_str() else { return Err(bad("body", "filter is missing, or is not a text")) };
+    let filter = TopicFilter::new(text);
+    let filter = filter.map_err(|error| bad("filter", format!("{text:?} is not a Topic Filter: it {error}")))?;
+    let options = options(&body)?;
+    let client = ClientId::from(call.id.as_str());
+    let stored = call.desk.operator.subscribe(call.state.clock.now(), &client, filter, options);
+    kept(&call, stored.map_err(|why| refused(&call, why))?).await?;
+    Ok(answer(&shown(&call.id, &SubscriptionView { filter: text.into(), options })))
+}
+
+fn options(body: &Value) -> Result<SubscriptionOptions, Problem> {
+    let number = |name: &str, least: u64, most: u64| match &body[name] {
+        Value::Null => Ok(None),
+        value => match value.as_u64().filter(|number| (least..=most).contains(number)) {
+            Some(number) => Ok(Some(number)),
+            None => Err(bad("body", format!("{name}: a number from {least} to {most} is expected"))),
+        },
+    };
+    let flag = |name: &str| match &body[name] {
+        Value::Null => Ok(false),
+        Value::Bool(flag) => Ok(*flag),
+        _ => Err(bad("body", format!("{name}: true or false is expected"))),
+    };
+    let qos = number("qos", 0, 2)?.and_then(|qos| QoS::from_bits(u8::try_from(qos).ok()?));
+    Ok(SubscriptionOptions {
+        qos: qos.unwrap_or_default(),
+        no_local: flag("no_local")?,
+        retain_as_published: flag("retain_as_published")?,
+        retain_handling: match number("retain_handling", 0, 2)? {
+            None | Some(0) => RetainHandling::Send,
+            Some(1) => RetainHandling::SendIfNew,
+            Some(_) => RetainHandling::DoNotSend,
+        },
+        // the longest Variable Byte Integer
+        identifier: number("identifier", 1, 268_435_455)?.and_then(|id| NonZeroU32::new(u32::try_from(id).ok()?)),
+    })
+}
+
+/// Ends a subscription of a client; answered when that is durable.
+pub(super) async fn unsubscribe(call: Call) -> Answer {
+    let text = call.query.text("filter").unwrap_or_default();
+    let filter = TopicFilter::new(text).map_err(|error| bad("filter", error.to_string()))?;
+    let ended = call.desk.operator.unsubscribe(&ClientId::from(call.id.as_str()), filter);
+    let Some(stored) = ended.map_err(|why| refused(&call, why))? else {
+        let detail = format!("the client has no subscription to {text:?}");
+        return Err(Problem::new(StatusCode::NOT_FOUND, "no-subscription", detail));
+    };
+    kept(&call, stored).await?;
+    Ok(answer(&json!({ "filter": text })))
+}
+
+fn refused(call: &Call, why: NotSubscribed) -> Problem {
+    match why {
+        NotSubscribed::Unknown => call.unknown_client(),
+        NotSubscribed::Shared => bad("shared", "a client alone makes and ends its shared subscriptions"),
+        NotSubscribed::Refused(reason) => {
+            Problem::new(StatusCode::CONFLICT, "refused", format!("the subscription would be refused: {reason:?}"))
+        }
+    }
+}
+
+/// Waits until it is durable.
+pub(super) async fn kept(call: &Call, stored: Stored) -> Result<(), Problem> {
+    let kept = until_kept(call.router().clone(), stored).await;
+    kept.map_err(|reason| Problem::new(StatusCode::SERVICE_UNAVAILABLE, "store", reason.to_string()))
 }
 
 /// Of one client.

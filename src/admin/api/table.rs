@@ -7,7 +7,7 @@ use axum::{
 };
 
 use super::{
-    broker,
+    bans, broker,
     call::{Answer, Answering, Call, LIST},
     clients, history, keys, live,
     messages::{self, PAYLOAD},
@@ -15,7 +15,7 @@ use super::{
     publish, retained,
     schema::Shape,
     selection::{CLIENT, FILTERS, STATE},
-    session, streams, subscriptions, topics,
+    session, streams, subscriptions, topics, users,
 };
 use crate::types::Role;
 
@@ -76,7 +76,7 @@ macro_rules! route {
 use Gives::{Document, Either, List, One, Stream};
 use Takes::Nothing;
 
-pub(super) static ROUTES: [Route; 33] = [
+pub(super) static ROUTES: [Route; 46] = [
     route!(GET "openapi.json" Viewer "This document", [], Nothing => Document, document),
     route!(GET "session" Viewer "As whom, and how, this request is let in", [],
         Nothing => One(&session::SESSION), session::show),
@@ -93,6 +93,12 @@ pub(super) static ROUTES: [Route; 33] = [
         Nothing => One(&clients::CLOSED), clients::close),
     route!(GET "clients/{id}/subscriptions" Viewer "Subscriptions of a client", [LIST],
         Nothing => List(&subscriptions::SUBSCRIPTION), subscriptions::of_client),
+    route!(PUT "clients/{id}/subscriptions" Operator "Subscribes a client, which is not told", [],
+        Takes::One(&subscriptions::NEW) => One(&subscriptions::SUBSCRIPTION), subscriptions::subscribe),
+    route!(DELETE "clients/{id}/subscriptions" Operator "Ends a subscription of a client, which is not told",
+        [subscriptions::WHICH], Nothing => One(&subscriptions::ENDED), subscriptions::unsubscribe),
+    route!(DELETE "clients/{id}/queue" Operator "Removes the messages that wait for a client", [],
+        Nothing => One(&messages::REMOVED), messages::remove_queue),
     route!(GET "clients/{id}/queue" Operator "Messages that wait for a client", [LIST, PAYLOAD],
         Nothing => List(&messages::QUEUED), messages::queue),
     route!(GET "clients/{id}/inflight" Operator "Messages that were sent to a client and are not completed",
@@ -119,12 +125,30 @@ pub(super) static ROUTES: [Route; 33] = [
         Takes::One(&publish::MESSAGE) => One(&publish::PUBLISHED), publish::retain),
     route!(POST "publish" Operator "Publishes a message, or up to 1,000: they are kept as a PUBACK promises", [],
         Takes::OneOrMany(&publish::MESSAGE) => Either(&publish::PUBLISHED), publish::publish),
+    route!(GET "bans" Operator "Clients, users and networks that are refused", [LIST],
+        Nothing => List(&bans::BAN), bans::list),
+    route!(POST "bans" Operator "Refuses a client, a user or a network from now on, and closes its connections", [],
+        Takes::One(&bans::NEW) => One(&bans::BANNED), bans::ban),
+    route!(DELETE "bans" Operator "Ends the ban of exactly this", [bans::TARGET],
+        Nothing => One(&bans::UNBANNED), bans::unban),
     route!(GET "config" Admin "The configuration in force, and where each value comes from", [],
         Nothing => List(&broker::SETTING), broker::settings),
     route!(POST "config/check" Admin "Is this a configuration, and what would it change?", [],
         Takes::Toml => One(&broker::CHECKED), broker::check),
     route!(POST "reload" Operator "Has the configuration read again", [],
         Nothing => One(&broker::RELOADED), broker::reload),
+    route!(GET "users" Admin "The users of auth.password_file", [LIST], Nothing => List(&users::USER), users::list),
+    route!(GET "users/{id}" Admin "One of them", [], Nothing => One(&users::USER), users::one),
+    route!(PUT "users/{id}" Admin "Adds a user, or changes the password of one", [],
+        Takes::One(&users::PASSWORD) => One(&users::EDITED), users::set),
+    route!(DELETE "users/{id}" Admin "Deletes a user; its clients are disconnected", [],
+        Nothing => One(&users::EDITED), users::delete),
+    route!(GET "rules" Admin "The text of auth.acl_file, and the rules in it", [],
+        Nothing => One(&users::RULES), users::rules),
+    route!(PUT "rules" Admin "Sets one rule, or replaces all of the text", [],
+        Takes::One(&users::NEW_RULES) => One(&users::EDITED), users::set_rules),
+    route!(DELETE "rules" Admin "Deletes the rules for a filter", [users::WHICH_RULE],
+        Nothing => One(&users::EDITED), users::delete_rule),
     route!(GET "keys" Admin "Keys of programs", [], Nothing => List(&keys::KEY), keys::list),
     route!(POST "keys" Admin "Makes a key, and shows it once", [],
         Takes::One(&keys::NEW) => One(&keys::ADDED), keys::add),

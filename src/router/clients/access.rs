@@ -38,6 +38,7 @@ impl Router {
         let authentication = method.map(|method| Authentication { method, data });
         let (certificate_name, names_in_certificates) = certificate;
         let username = certificate_name.or(connect.username);
+        self.refuse_banned(local, &client, username, peer)?;
         let Some(authenticate) = &self.ports.authenticate else {
             let identity = Identity { user: username.map(Into::into), ..Identity::default() };
             return Ok((client, Ok(identity).into()));

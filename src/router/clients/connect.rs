@@ -83,7 +83,8 @@ impl Router {
     ) -> Result<Connected, CloseReason> {
         let Admitted { mut identity, data } = admitted.into();
         let client = self.bind_client_id(local, connect, client, &identity)?;
-        let whose = self.owner_of(&identity);
+        let (whose, bans) = (self.owner_of(&identity), self.bans.version());
+        self.refuse_unwelcome(local, &client, (identity.user.as_deref(), whose.as_deref()), peer)?;
         let permissions = self.permissions.version();
         let until = identity.until;
         let user = identity.user.as_deref().map(UserName::from);
@@ -124,6 +125,9 @@ impl Router {
             if self.permissions.version() != permissions {
                 // they changed after they were read, possibly before the session was in the map
                 self.recompile(&mut slot.lock());
+            }
+            if self.bans.version() != bans {
+                self.close_if_banned(local, &slot);
             }
             // a take-over does not change the number of clients
             if taken_over.old.is_none() {

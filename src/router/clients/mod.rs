@@ -6,6 +6,7 @@
 //! | `authenticating`, `authentication` | re-authentication of connected clients |
 //! | `connect` | begins and takes over sessions |
 //! | `leave` | the end of connections and sessions |
+//! | `banned` | clients that are not let in, and those that come back too often |
 //! | `ownership` | the owners of sessions, and the Client Identifiers that a user may have |
 //! | `client` | a connected client and its output |
 //! | `welcome` | the properties of CONNECT and CONNACK |
@@ -14,6 +15,7 @@
 //! | `marks` | unusual properties of a connection, as bits |
 //! | `incoming` | an interpreted PUBLISH of a client |
 //! | `subscribe`, `unsubscribe` | its subscriptions and the retained messages they bring |
+//! | `subscribe_for` | subscriptions that an operator makes and ends |
 //! | `filters` | the Topic Filters of one packet |
 //! | `operation`, `resume` | packets that take several turns |
 //! | `unfinished` | output that remains to be sent at a shutdown |
@@ -23,6 +25,7 @@
 mod access;
 mod authenticating;
 mod authentication;
+mod banned;
 mod client;
 mod connect;
 mod exchange;
@@ -36,6 +39,7 @@ mod ownership;
 mod restore;
 mod resume;
 mod subscribe;
+mod subscribe_for;
 #[cfg(test)]
 mod tests;
 mod turn;
@@ -44,9 +48,11 @@ mod unsubscribe;
 mod welcome;
 
 pub use authentication::{CameFrom, auth_properties};
+pub(crate) use banned::network_address;
 pub use client::{Client, Flush};
 pub use connect::Connected;
 pub use exchange::Handled;
 pub use inside::InsideSession;
+pub use subscribe_for::NotSubscribed;
 pub use unfinished::Unfinished;
 pub use welcome::HEALTH_CHECK;

@@ -213,7 +213,7 @@ impl Router {
     }
 
     /// Notes in the session which filters are its own. `false`: it has ended, and they are removed again.
-    fn own_subscriptions(&self, local: &RouterThread, slot: &SlotRef, added: Added) -> bool {
+    pub(super) fn own_subscriptions(&self, local: &RouterThread, slot: &SlotRef, added: Added) -> bool {
         let Added { filters, groups } = added;
         let mut state = slot.lock();
         let is_owned = !state.ended;
@@ -262,7 +262,7 @@ impl Router {
                 if !filter.as_str().starts_with(SHARE_PREFIX)
                     && subscribing.wants_retained(options, place)
                     && (!is_new || subscribing.seen.add(filters, place))
-                    && !self.send_retained(local, client, subscribing, filter, options)
+                    && !self.send_retained(local, &client.slot, subscribing, filter, options)
                 {
                     return false;
                 }
@@ -281,10 +281,10 @@ impl Router {
     /// At most as many are queued for one session as there are, and a queue's limit more: a client that subscribes gets
     /// all of them, whatever its filters. If it subscribes repeatedly without reading, further ones are dropped, which
     /// counts as one message for each filter.
-    fn send_retained(
+    pub(super) fn send_retained(
         &self,
         local: &mut RouterThread,
-        client: &Client,
+        slot: &SlotRef,
         subscribing: &mut Subscribing,
         filter: &TopicFilter,
         options: SubscriptionOptions,
@@ -292,7 +292,7 @@ impl Router {
         let max = subscribing.max(local);
         let mut steps = Steps::new(local.work.nodes_left());
         let mut found = 0;
-        let mut state = client.slot.lock();
+        let mut state = slot.lock();
         let mut turn = self.turn(local);
         let SlotState { session, access, ended, .. } = &mut *state;
         if *ended {
@@ -325,7 +325,7 @@ impl Router {
             ControlFlow::Break(())
         });
         drop(turn);
-        self.list_expiring(&client.slot, &mut state);
+        self.list_expiring(slot, &mut state);
         drop(state);
         local.work.add_deliveries(found);
         local.work.add_nodes((steps.taken() as usize).saturating_sub(found).max(1));
@@ -382,7 +382,7 @@ impl Router {
         self.reserve_numbers(local, &mut state, subscribing);
     }
 
-    fn reserve_numbers(&self, local: &RouterThread, state: &mut SlotState, subscribing: &mut Subscribing) {
+    pub(super) fn reserve_numbers(&self, local: &RouterThread, state: &mut SlotState, subscribing: &mut Subscribing) {
         if subscribing.numbers.is_none() {
             subscribing.numbers = Some(state.session.reserve_numbers(subscribing.max(local)));
         }
@@ -461,9 +461,9 @@ impl Router {
 }
 
 /// Filters that were added to the trie, to be noted in the session.
-struct Added {
-    filters: Vec<FilterId>,
-    groups: Vec<(GroupRef, SubscriptionOptions)>,
+pub(super) struct Added {
+    pub(super) filters: Vec<FilterId>,
+    pub(super) groups: Vec<(GroupRef, SubscriptionOptions)>,
 }
 
 /// Adds the session to this group. `false`: it was a member before.
@@ -504,7 +504,7 @@ fn why(reason: ReasonCode, store_refuses: bool, no_memory: bool) -> Option<&'sta
     }
 }
 
-fn may_subscribe(
+pub(super) fn may_subscribe(
     local: &RouterThread,
     access: Option<&Access>,
     version: ProtocolVersion,

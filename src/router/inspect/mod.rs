@@ -13,9 +13,11 @@
 //! | `events` | events from all threads for one task |
 //! | `retained` | walks over retained messages, and their removal |
 //! | `actions` | closes connections, ends sessions |
+//! | `bans` | clients that are refused |
 //! | `operator` | actions from a thread that serves no clients |
 
 mod actions;
+mod bans;
 mod clients;
 mod events;
 mod operator;
@@ -23,9 +25,11 @@ mod retained;
 mod subscriptions;
 mod views;
 
-pub use super::sessions::Flow;
+pub use super::clients::NotSubscribed;
+pub use super::sessions::{Ban, BanTarget, Flow, MOST_BANS, TooManyBans};
 pub use crate::session::{ByAdministrator, Drops, Holds, Stage};
 pub use actions::{Closed, Ended};
+pub(crate) use bans::Flaps;
 pub use clients::SESSIONS_A_STEP;
 pub(crate) use events::EventStreams;
 pub use events::{EventStream, Happened, What};

@@ -5,12 +5,13 @@ use std::{sync::Arc, task::Waker, time::Instant};
 use parking_lot::Mutex;
 
 use super::{
-    super::{Router, RouterThread},
+    super::{Router, RouterThread, clients::NotSubscribed},
     actions::Ended,
 };
 use crate::{
     session::{ByAdministrator, Stored},
-    types::ClientId,
+    topic::TopicFilter,
+    types::{ClientId, SubscriptionOptions},
 };
 
 /// Performs actions in a router from any thread, one at a time.
@@ -39,6 +40,22 @@ impl Operator {
     /// See [`Router::clear_queue`].
     pub fn clear_queue(&self, now: Instant, client: &ClientId) -> Option<(usize, Stored)> {
         self.act(now, |router, thread| router.clear_queue(thread, client))
+    }
+
+    /// Subscribes a client, which is not told: when that is durable.
+    pub fn subscribe(
+        &self,
+        now: Instant,
+        client: &ClientId,
+        filter: &TopicFilter,
+        options: SubscriptionOptions,
+    ) -> Result<Stored, NotSubscribed> {
+        self.act(now, |router, thread| router.subscribe_for(thread, client, filter, options))
+    }
+
+    /// Ends a subscription of a client, which is not told: when that is durable; `None`: it has no such subscription.
+    pub fn unsubscribe(&self, client: &ClientId, filter: &TopicFilter) -> Result<Option<Stored>, NotSubscribed> {
+        self.router.unsubscribe_for(client, filter)
     }
 
     /// Performs an action, and wakes the connections that it affects.

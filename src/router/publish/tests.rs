@@ -115,6 +115,7 @@ fn limits(policy: SharedSubscriptions, requeue_after: Duration) -> RouterLimits 
         max_memory: None,
         message_expiry: None,
         retained_expiry: None,
+        reconnects: None,
         says: Default::default(),
         max_retained_messages: 10,
         max_retained_bytes: 1_000,

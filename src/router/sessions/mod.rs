@@ -13,7 +13,10 @@
 //! | `ring` | which member of a group a key belongs to |
 //! | `memberships` | the groups of one session |
 //! | `permissions` | whether users and rules changed |
+//! | `bans` | who is not let in |
+//! | `reconnects` | which clients come back too often |
 
+mod bans;
 mod by_client;
 mod group;
 mod map;
@@ -21,17 +24,21 @@ mod memberships;
 mod owners;
 mod permissions;
 mod presence;
+mod reconnects;
 mod rights;
 mod ring;
 mod slot;
 mod waiting;
 
+pub(crate) use bans::Bans;
+pub use bans::{Ban, BanTarget, MOST_BANS, TooManyBans};
 pub(crate) use group::Standing;
 pub(crate) use map::{Expired, Sessions};
 pub use owners::SHARE_AT_LEAST;
 pub(crate) use permissions::{Permissions, Version};
 pub use presence::Flow;
 pub(crate) use presence::{Moments, Presence, Tick};
+pub(crate) use reconnects::Reconnects;
 pub(crate) use rights::Access;
 pub(crate) use slot::SlotState;
 pub use slot::{ConnectionId, SlotRef};

@@ -3,7 +3,10 @@
 mod asking;
 mod shown;
 
-use std::{fs, io, path::PathBuf};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use serde_json::{Value, json};
@@ -11,7 +14,7 @@ use thiserror::Error;
 
 use crate::{
     auth::FirstLine,
-    config::{Cli, ConfigError, Ctl, CtlAction},
+    config::{Cli, ConfigError, Ctl, CtlAction, RuleFor, RulesAction, Target, UsersAction},
 };
 use asking::{Answered, Asking, encode};
 
@@ -38,6 +41,12 @@ pub enum CtlError {
         /// The system's error; part of the text.
         error: io::Error,
     },
+    /// A password that is asked for.
+    #[error("cannot read the password: {0}; --from FILE takes it from a file")]
+    Password(io::Error),
+    /// JSON has texts alone.
+    #[error("the password is not UTF-8: dunlin passwd sets such a one")]
+    NotUtf8,
     /// A parameter without a name.
     #[error("{0:?}: NAME=VALUE is expected, such as user=alice")]
     Parameter(String),
@@ -80,7 +89,12 @@ pub(super) fn ask(cli: &Cli, ctl: &Ctl) -> Result<(), CtlError> {
     }
     let (method, path, body) = request(&ctl.action)?;
     let Answered { value, .. } = asking.ask(method, &path, body.as_ref())?;
-    shown::print(&if ctl.json { format!("{value}\n") } else { shown::people(&value) })
+    let people = || match (&ctl.action, value["text"].as_str()) {
+        // the file as it is
+        (CtlAction::Rules { action: None }, Some(text)) => text.to_owned(),
+        _ => shown::people(&value),
+    };
+    shown::print(&if ctl.json { format!("{value}\n") } else { people() })
 }
 
 /// The verb, the path below `/api/v1/` and the body.
@@ -102,7 +116,15 @@ fn request(action: &CtlAction) -> Result<(&'static str, String, Option<Value>), 
             Ok(("DELETE", "sessions".into(), Some(object(filters, &[], *dry_run)?)))
         }
         CtlAction::Subscriptions { parameters } => get(format!("subscriptions{}", query(parameters)?)),
-        CtlAction::Queue { id } => get(of(id, "/queue?limit=1000")),
+        CtlAction::Subscribe { id, filter, qos } => {
+            Ok(("PUT", of(id, "/subscriptions"), Some(json!({ "filter": filter, "qos": qos }))))
+        }
+        CtlAction::Unsubscribe { id, filter } => {
+            Ok(("DELETE", of(id, &format!("/subscriptions?filter={}", encode(filter))), None))
+        }
+        CtlAction::Audit { parameters } => get(format!("audit{}", query(parameters)?)),
+        CtlAction::Queue { id, remove: true } => Ok(("DELETE", of(id, "/queue"), None)),
+        CtlAction::Queue { id, .. } => get(of(id, "/queue?limit=1000")),
         CtlAction::Inflight { id } => get(of(id, "/inflight?limit=1000")),
         CtlAction::Topics { parameters } => get(format!("topics{}", query(parameters)?)),
         CtlAction::Routes { topic } => get(format!("routes?limit=1000&topic={}", encode(topic))),
@@ -116,10 +138,80 @@ fn request(action: &CtlAction) -> Result<(&'static str, String, Option<Value>), 
             let message = json!({ "topic": topic, "payload": payload, "qos": qos, "retain": retain });
             Ok(("POST", "publish".into(), Some(message)))
         }
+        CtlAction::Users { action } => users(action.as_ref()),
+        CtlAction::Rules { action } => rules(action.as_ref()),
+        CtlAction::Bans { parameters } => get(format!("bans{}", query(parameters)?)),
+        CtlAction::Ban { target, lasts, reason } => {
+            let mut body = json!({ "reason": reason });
+            target_fields(target).for_each(|(name, value)| body[name] = value.into());
+            lasts.iter().for_each(|lasts| body["for"] = lasts.as_str().into());
+            Ok(("POST", "bans".into(), Some(body)))
+        }
+        CtlAction::Unban { target } => {
+            let parameters: Vec<_> = target_fields(target).map(|(name, value)| format!("{name}={value}")).collect();
+            Ok(("DELETE", format!("bans{}", query(&parameters)?), None))
+        }
         CtlAction::Reload => Ok(("POST", "reload".into(), None)),
         CtlAction::Config => get("config".into()),
         CtlAction::Sub { .. } | CtlAction::Events { .. } => get("broker".into()),
     }
+}
+
+fn users(action: Option<&UsersAction>) -> Result<(&'static str, String, Option<Value>), CtlError> {
+    let path = |name: &str| format!("users/{}", encode(name));
+    match action {
+        None => Ok(("GET", "users?limit=1000".into(), None)),
+        Some(UsersAction::Set { name, from, scram }) => {
+            let password = match from {
+                Some(file) => first_line(file)?,
+                None => asked_twice(name)?.into_bytes(),
+            };
+            let password = String::from_utf8(password).map_err(|_| CtlError::NotUtf8)?;
+            let mut body = json!({ "password": password });
+            scram.iter().for_each(|iterations| body["scram_iterations"] = (*iterations).into());
+            Ok(("PUT", path(name), Some(body)))
+        }
+        Some(UsersAction::Delete { name }) => Ok(("DELETE", path(name), None)),
+    }
+}
+
+fn asked_twice(name: &str) -> Result<String, CtlError> {
+    let ask = |prompt: &str| rpassword::prompt_password(prompt).map_err(CtlError::Password);
+    let first = ask(&format!("Password for {name}: "))?;
+    match ask("The same again: ")? == first {
+        true => Ok(first),
+        false => Err(CtlError::Password(io::Error::other("these are two passwords"))),
+    }
+}
+
+fn rules(action: Option<&RulesAction>) -> Result<(&'static str, String, Option<Value>), CtlError> {
+    match action {
+        None => Ok(("GET", "rules".into(), None)),
+        Some(RulesAction::Set { of, access, filter }) => {
+            let mut body = json!({ "access": access, "filter": filter });
+            let (name, value) = rule_for(of);
+            body[name] = value.into();
+            Ok(("PUT", "rules".into(), Some(body)))
+        }
+        Some(RulesAction::Delete { of, filter }) => {
+            let (name, value) = rule_for(of);
+            Ok(("DELETE", format!("rules?{name}={}&filter={}", encode(value), encode(filter)), None))
+        }
+    }
+}
+
+fn rule_for(of: &RuleFor) -> (&'static str, &str) {
+    match of {
+        RuleFor { of_user: Some(name), .. } => ("user", name),
+        RuleFor { anonymous: true, .. } => ("for", "anonymous"),
+        _ => ("for", "everybody"),
+    }
+}
+
+fn target_fields(target: &Target) -> impl Iterator<Item = (&'static str, &str)> {
+    let Target { id, of_user, network } = target;
+    let all = [("client_id", id), ("user", of_user), ("network", network)];
+    all.into_iter().filter_map(|(name, value)| Some((name, value.as_deref()?)))
 }
 
 fn pair(parameter: &str) -> Result<(&str, &str), CtlError> {
@@ -147,13 +239,14 @@ fn object(parameters: &[String], more: &[(&str, Value)], dry_run: bool) -> Resul
     Ok(body)
 }
 
+fn first_line(path: &Path) -> Result<Vec<u8>, CtlError> {
+    let file = fs::File::open(path);
+    let read = file.and_then(|file| FirstLine::read(io::BufReader::new(file)));
+    read.map(|line| line.password).map_err(|error| CtlError::Read { path: path.to_owned(), error })
+}
+
 /// The header for the login, if there is one.
 fn login(ctl: &Ctl) -> Result<Option<String>, CtlError> {
-    let first_line = |path: &PathBuf| {
-        let file = fs::File::open(path);
-        let read = file.and_then(|file| FirstLine::read(io::BufReader::new(file)));
-        read.map(|line| line.password).map_err(|error| CtlError::Read { path: path.clone(), error })
-    };
     Ok(match (&ctl.key_file, &ctl.user, &ctl.password_file) {
         (Some(file), ..) => Some(format!("Bearer {}", String::from_utf8_lossy(&first_line(file)?))),
         (None, Some(user), Some(file)) => {

@@ -253,6 +253,26 @@ fn a_stream_ends_with_what_let_its_reader_in() {
 }
 
 #[test]
+fn a_session_is_asked_for_the_hosts_that_are_allowed() {
+    let (_dir, mut broker) = broker();
+    let at = address(&broker);
+    let page = Page::of(&post(at, &[], &json!({ "user": "otto", "password": "secret" })));
+    let elsewhere = "Host: evil.example";
+    assert_eq!(ask(at, "GET", AT, &[&page.cookie, elsewhere]).status, 200);
+    broker.reload(|config| config.http.allowed_hosts = vec!["broker.lan".into()]);
+    assert_eq!(ask(at, "GET", AT, &[&page.cookie, elsewhere]).code(), "host");
+    assert_eq!(ask(at, "POST", AT, &[&basic("otto:secret"), elsewhere, "Content-Length: 0"]).code(), "host");
+    assert_eq!(ask(at, "GET", AT, &[&page.cookie, "Host: broker.lan"]).status, 200);
+    // a page on another port of the same machine
+    let write = |origin: &str| {
+        let lines = [&*page.cookie, &page.csrf, "Host: broker.lan", origin, "Content-Length: 0"];
+        ask(at, "DELETE", "/api/v1/retained?filter=a", &lines).status
+    };
+    assert_eq!((write("Origin: http://broker.lan:8080"), write("Origin: null")), (403, 403));
+    assert_eq!(write("Origin: http://broker.lan"), 200);
+}
+
+#[test]
 fn without_a_login_there_is_nothing_to_log_in_to() {
     let broker = super::broker("");
     let at = address(&broker);

@@ -1,6 +1,7 @@
 //! The broker as a library: start, end, and plug-ins of an embedding program.
 
 mod authentication;
+mod bans;
 mod forward;
 mod inside;
 mod inspection;

@@ -1,9 +1,12 @@
 //! The admin API: requests, answers and roles.
 
+mod acting;
+mod bans;
 mod clients;
 mod frame;
 mod publishing;
 pub mod streams;
+mod users;
 
 use std::net::SocketAddr;
 

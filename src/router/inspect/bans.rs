@@ -1,0 +1,73 @@
+//! Bans: who is not let in, and whose connections end.
+
+use std::time::Instant;
+
+use super::super::{
+    Router,
+    clients::network_address,
+    sessions::{Ban, BanTarget, TooManyBans},
+};
+use crate::session::{ByAdministrator, CloseReason};
+
+/// What is done about a client that comes back too often.
+pub type Flaps = Box<dyn Fn(BanTarget) + Send + Sync>;
+
+impl Router {
+    /// Refuses the clients that the ban concerns, until `ends`, and closes their connections: an MQTT 5 client is told
+    /// so by DISCONNECT with Reason Code 0x98. Gives how many are closed. A ban of the same target is
+    /// replaced.
+    pub fn ban(&self, ban: Ban, ends: Option<Instant>, now: Instant) -> Result<usize, TooManyBans> {
+        self.add_ban(ban.clone(), ends, now)?;
+        // those that are let in after this look for a ban themselves
+        let one = ban.target.client.as_deref().map(|client| self.sessions.get(&client.into()).into_iter().collect());
+        let slots: Vec<_> = one.unwrap_or_else(|| self.sessions.all());
+        let (mut wakes, mut closed) = (Vec::new(), 0);
+        for slot in slots {
+            // most are not locked
+            if !slot.is_attached() {
+                continue;
+            }
+            let mut state = slot.lock();
+            if state.ended || state.session.is_inside() || !slot.is_attached() {
+                continue;
+            }
+            let concerned = state.presence().is_some_and(|presence| {
+                let user = presence.user().map(|user| user.as_str());
+                ban.target.concerns(state.session.id().as_str(), user, network_address(presence.peer()))
+            });
+            if concerned {
+                state.close(CloseReason::Administrator(Box::new(ByAdministrator::new(&ban.by, &ban.reason))));
+                let before = wakes.len();
+                slot.signal(&state, &mut wakes);
+                // one whose socket takes nothing was signalled, and waits for that
+                if wakes.len() == before {
+                    wakes.extend(state.waker().cloned());
+                }
+                closed += 1;
+            }
+        }
+        wakes.into_iter().for_each(std::task::Waker::wake);
+        Ok(closed)
+    }
+
+    /// The same for who is not let in yet: no connection is closed.
+    pub fn add_ban(&self, ban: Ban, ends: Option<Instant>, now: Instant) -> Result<(), TooManyBans> {
+        self.bans.add(ban, ends, now)
+    }
+
+    /// Ends a ban: was there one?
+    pub fn unban(&self, target: &BanTarget, now: Instant) -> bool {
+        self.bans.remove(target, now)
+    }
+
+    /// The bans that are in force.
+    pub fn bans(&self, now: Instant) -> Vec<Ban> {
+        self.bans.all(now)
+    }
+
+    /// Does this about each client that comes back too often. To be called once, before clients come; it is called by
+    /// threads that serve clients, with nothing locked.
+    pub fn on_flapping(&self, flaps: Flaps) {
+        let _ = self.flaps.set(flaps);
+    }
+}
