@@ -49,6 +49,7 @@ mod users;
 mod variable_user;
 
 pub use api_keys::ApiKey;
+pub use dynsec::{Converted, Edit as DynsecEdit, convert as convert_dynsec};
 pub use edit::{Edited, PasswordChange, UserLine, edit, edit_user, read_users};
 pub use edit_rules::{RuleLine, RuleOf, RulesChange, edit_rules, read_rules};
 pub use error::AuthError;
@@ -143,6 +144,11 @@ pub struct Policy {
 impl Policy {
     /// Reads all files.
     pub fn load(settings: &Settings) -> Result<Self, AuthError> {
+        Self::load_with(settings, None)
+    }
+
+    /// The same, with `dynsec` in place of what is in `auth.dynsec_file`.
+    pub fn load_with(settings: &Settings, dynsec: Option<&[u8]>) -> Result<Self, AuthError> {
         const PASSWORDS: &str = "auth.password_file";
         const ACL: &str = "auth.acl_file";
         let (mut warnings, mut contents) = (Vec::new(), Contents::default());
@@ -169,8 +175,9 @@ impl Policy {
         if let Some(user) = &settings.variable_user {
             user.add_to(users.get_or_insert_default(), &mut contents, &mut warnings)?;
         }
-        let dynsec = settings.dynsec_file.as_deref().map(|path| Dynsec::load(path, &mut warnings, &mut contents));
-        let dynsec = dynsec.transpose()?;
+        let text = dynsec;
+        let dynsec = settings.dynsec_file.as_deref();
+        let dynsec = dynsec.map(|path| Dynsec::load(path, text, &mut warnings, &mut contents)).transpose()?;
         if let Some(dynsec) = &dynsec {
             if rules.is_some() {
                 let problem =
@@ -200,12 +207,13 @@ impl Policy {
         }
         let mut own = Vec::new();
         for files in &settings.own {
-            let policy = Self::load(&Settings {
+            let of_listener = Settings {
                 password_file: files.password_file.clone().or_else(|| settings.password_file.clone()),
                 acl_file: files.acl_file.clone().or_else(|| settings.acl_file.clone()),
                 own: Vec::new(),
                 ..settings.clone()
-            })?;
+            };
+            let policy = Self::load_with(&of_listener, text)?;
             contents.append(&policy.contents);
             let new: Vec<_> = policy.warnings.iter().filter(|warning| !warnings.contains(warning)).cloned().collect();
             warnings.extend(new);
@@ -231,6 +239,11 @@ impl Policy {
     /// Warnings about valid but unlikely settings, one line each.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
+    }
+
+    /// Is there an `auth.dynsec_file`?
+    pub fn has_dynsec(&self) -> bool {
+        self.dynsec.is_some()
     }
 
     /// Are there no users and no tokens, so that a user name needs no proof?

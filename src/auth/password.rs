@@ -126,6 +126,14 @@ impl Hash {
         Self { kind: OURS, salt: Box::new(*salt), hash: OURS.digest(password, salt, 32).into() }
     }
 
+    /// Hash, salt and iterations as mosquitto's dynamic security has them.
+    pub(super) fn make_pbkdf2(password: &[u8]) -> (String, String, u32) {
+        let mut salt = [0; 12];
+        SystemRandom::new().fill(&mut salt).expect("the system gives random bytes");
+        let hash = Kind::Pbkdf2 { iterations: DYNSEC_ITERATIONS }.digest(password, &salt, SHA512_BYTES);
+        (STANDARD_PAD.encode(hash), STANDARD_PAD.encode(salt), DYNSEC_ITERATIONS)
+    }
+
     /// The SCRAM keys of a password, as text.
     pub(super) fn make_scram(password: &[u8], iterations: NonZeroU32) -> String {
         let mut salt = [0; 16];
@@ -285,6 +293,8 @@ fn shortened(text: &str) -> String {
 /// The parameters of `dunlin passwd`: the second choice of OWASP for argon2id, with 19 MiB, for brokers beside other
 /// programs.
 const OURS: Kind = Kind::Argon2id { version: 0x13, memory: 19_456, passes: 2, lanes: 1 };
+/// mosquitto compares on the thread that serves all clients, and takes some ten milliseconds for so many.
+const DYNSEC_ITERATIONS: u32 = 10_000;
 const SHA512_BYTES: usize = 64;
 /// RFC 7677 section 4.
 pub(super) const LEAST_SCRAM_ITERATIONS: u32 = 4096;

@@ -305,15 +305,18 @@ pub struct Health {
     pub timeout: Duration,
 }
 
-/// `dunlin import mosquitto.conf`, `dunlin import --db mosquitto.db --data-dir DIR`
+/// `dunlin import mosquitto.conf`, `dunlin import --db mosquitto.db --data-dir DIR`, `dunlin import --dynsec FILE`
 ///
 /// Of a mosquitto.conf, prints a configuration of dunlin that does what mosquitto does with that file, and on standard
 /// error file, line, option and what became of it. Exits with 0; with 1 where a line is refused, and nothing is
 /// written; with 3 where lines have no effect here. "dunlin -c mosquitto.conf" runs with the file as it is.
 ///
 /// Of a mosquitto.db, makes a data directory of its sessions, subscriptions, retained and queued messages.
+///
+/// Of a dynamic-security.json, makes a password file and an ACL file. What they cannot say is printed on standard
+/// error, and they allow less then: exit code 3. "auth.dynsec_file" reads it as it is.
 #[derive(Args, Clone, Debug, PartialEq)]
-#[command(group = ArgGroup::new("what").required(true).args(["config", "db"]))]
+#[command(group = ArgGroup::new("what").required(true).args(["config", "db", "dynsec"]))]
 pub struct ImportArgs {
     /// The configuration of mosquitto. Relative paths in it are relative to the working directory.
     #[arg(value_name = "CONF")]
@@ -327,12 +330,24 @@ pub struct ImportArgs {
     #[arg(long, env = "DUNLIN_DATA_DIR", value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
 
+    /// The dynamic security of mosquitto.
+    #[arg(long, value_name = "FILE", requires = "password_file", requires = "acl_file")]
+    pub dynsec: Option<PathBuf>,
+
+    /// The password file that is made of it, which must not be there yet.
+    #[arg(long, value_name = "FILE", requires = "dynsec")]
+    pub password_file: Option<PathBuf>,
+
+    /// The ACL file that is made of it, which must not be there yet.
+    #[arg(long, value_name = "FILE", requires = "dynsec")]
+    pub acl_file: Option<PathBuf>,
+
     /// Write the configuration to this file, which must not be there yet, and not to standard output.
     #[arg(short = 'o', long, value_name = "FILE", requires = "config")]
     pub output: Option<PathBuf>,
 
-    /// Write what became of each line to this file, and not to standard error.
-    #[arg(long, value_name = "FILE", requires = "config")]
+    /// Write what became of each line, or what cannot be said, to this file, and not to standard error.
+    #[arg(long, value_name = "FILE", conflicts_with = "db")]
     pub report: Option<PathBuf>,
 }
 

@@ -419,6 +419,10 @@ mod tests {
                 (c.listeners[0].publish_rate, c.listeners[0].publish_bytes_rate) = (Some(None), Some(Some(7)));
             }),
             ("[[listener]]\naddress = '[::]:0'\npublish_rate = 'limits'", |c| c.listeners = listeners(&["[::]:0"])),
+            ("[[listener]]\naddress = '[::]:0'\nmax_connections = 7\nmax_qos = 1", |c| {
+                c.listeners = listeners(&["[::]:0"]);
+                (c.listeners[0].max_connections, c.listeners[0].max_qos) = (Some(7), Some(1));
+            }),
             ("[limits]\nqueue_qos0 = true", |c| c.limits.queue_qos0 = true),
             ("[limits]\nconnect_timeout = '500ms'", |c| c.limits.connect_timeout = Duration::from_millis(500)),
             ("[limits]\nsession_expiry = 'never'", |c| c.limits.session_expiry = None),

@@ -18,7 +18,9 @@ use super::{
     memory_bound::OfMemory,
     settings::{Config, DeniedPublish, LogFormat, LogLevel, PublishRateAction, SyncMode, SysPublish, SyslogFacility},
 };
-use crate::types::{ClientIdBinding, QueueFull, Secret, SessionOwnership, SharedSubscriptions, TlsRecords, Transport};
+use crate::types::{
+    ClientIdBinding, ProtocolVersion, QueueFull, Secret, SessionOwnership, SharedSubscriptions, TlsRecords, Transport,
+};
 
 /// The keys of one TOML table; `T` is what they set.
 pub(super) struct Table<T: 'static> {
@@ -225,6 +227,9 @@ pub(super) const TOP: Table<Config> = Table {
     },
 };
 
+const PROTOCOL_VERSION: Choice<ProtocolVersion> =
+    Choice(&[("3.1", ProtocolVersion::V31), ("3.1.1", ProtocolVersion::V311), ("5", ProtocolVersion::V5)]);
+
 /// `[[listener]]`
 pub(super) const LISTENER: Table<Listener> = Table {
     name: "listener",
@@ -254,6 +259,8 @@ pub(super) const LISTENER: Table<Listener> = Table {
         revocation_list_file in rest: OptionalPath,
             "TLS: the revocation lists of those authorities, in PEM. A client is refused if its certificate is on a \
              list, or if its authority has no list.";
+        ignore_certificate_dates in rest: Switch,
+            "TLS: whether a client certificate is accepted that is not valid yet or has expired.";
         identity in rest: OrWord { form: IDENTITY, word: "off", zero: false },
             "The part of a client certificate that is the user name; the user name in CONNECT is ignored: the Common \
              Name, the whole subject as in \"CN=lamp,O=Example\", or the first DNS name or URI of the Subject \
@@ -271,6 +278,16 @@ pub(super) const LISTENER: Table<Listener> = Table {
         websocket_ping in rest: OrWord { form: span(Duration::from_millis(100), HOUR), word: "off", zero: true },
             "WebSocket: after this long without traffic the broker sends a WebSocket ping, so that proxies keep the \
              connection open (nginx closes it after 60 s).";
+        auto_id_prefix in rest: OptionalString { most: 50 },
+            "What the Client Identifiers begin with that the broker gives to clients of this listener. \"\": as \
+             auth.auto_id_prefix.";
+        protocol_versions in rest: List(PROTOCOL_VERSION),
+            "The versions of MQTT that clients of this listener may speak. Empty: all.";
+        max_connections in rest: OrWord { form: count(1), word: "limits", zero: false },
+            "Connections of this listener; an additional one is closed at once. For an address such as \"*:1883\", IPv4 \
+             and IPv6 are counted apart. \"limits\": as many as limits.max_connections leaves.";
+        max_qos in rest: OrWord { form: Whole { min: 0, max: 2 }, word: "limits", zero: false },
+            "The highest QoS of clients of this listener. \"limits\": as limits.max_qos.";
         publish_rate in rest: OrWord { form: PUBLISH_RATE, word: "limits", zero: false },
             "Messages that each client of this listener may publish in a second. \"limits\": as limits.publish_rate. \
              limits.publish_burst and limits.publish_rate_action apply here too.";
@@ -307,8 +324,9 @@ const AUTH: Table<Config> = Table {
             "Access rules: an ACL file in the format of mosquitto. Without one every client may publish and subscribe \
              to everything; with one, only what a rule allows. \"dunlin explain\" shows the rule that decides.";
         dynsec_file: OptionalPath,
-            "Clients, groups and roles: the dynamic-security.json of mosquitto's plug-in. The broker reads this file and \
-             never writes it. It takes the place of acl_file; users of password_file can log in too.";
+            "Clients, groups and roles: the dynamic-security.json of mosquitto's plug-in. The broker writes this file \
+             only for commands to $CONTROL/dynamic-security/v1 (mosquitto_ctrl dynsec). It takes the place of acl_file; \
+             users of password_file can log in too.";
         session_owner: Choice(&[("user", SessionOwnership::User), ("anyone", SessionOwnership::Anyone)]),
             "Who may take over a session. \"user\": a client is refused if its Client Identifier belongs to a \
              connection or stored session of another configured user (MQTT 3.1.1: code 2); a session without a user \

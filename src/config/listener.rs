@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use ipnet::IpNet;
 
-use crate::types::{Endpoint, TlsRecords, Transport};
+use crate::types::{Endpoint, ProtocolVersion, TlsRecords, Transport};
 
 /// The settings of one listener.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,6 +31,8 @@ pub struct ListenerConfig {
     pub tls_min: TlsVersion,
     /// TLS: the revocation lists of client certificates, PEM.
     pub revocation_list_file: Option<PathBuf>,
+    /// TLS: are clients' certificates accepted that are not valid yet, or not any more?
+    pub ignore_certificate_dates: bool,
     /// The part of a client certificate that is the user name; see [`names_by_proxy`](Self::names_by_proxy).
     pub identity: Option<CertificateIdentity>,
     /// TLS: is each MQTT packet sent in its own record?
@@ -41,6 +43,14 @@ pub struct ListenerConfig {
     pub allowed_origins: Vec<String>,
     /// WebSocket: the time without traffic after which a ping is sent; `None`: never.
     pub websocket_ping: Option<Duration>,
+    /// What identifiers begin with that its clients without one are given; `None`: as for all listeners.
+    pub auto_id_prefix: Option<String>,
+    /// The versions that its clients may speak; none: all.
+    pub protocol_versions: Vec<ProtocolVersion>,
+    /// The most connections at a time; `None`: as many as all listeners together.
+    pub max_connections: Option<usize>,
+    /// The highest QoS of its clients; `None`: as the limits say.
+    pub max_qos: Option<u8>,
     /// Messages that each of its clients may publish in a second; `None`: see the limits; `Some(None)`: unlimited.
     pub publish_rate: Option<Option<u32>>,
     /// The same in bytes of PUBLISH packets.
@@ -111,11 +121,16 @@ impl ListenerConfig {
             client_certificates: ClientCertificates::Off,
             tls_min: TlsVersion::default(),
             revocation_list_file: None,
+            ignore_certificate_dates: false,
             identity: None,
             tls_records: TlsRecords::default(),
             path: None,
             allowed_origins: Vec::new(),
             websocket_ping: Some(Duration::from_secs(30)),
+            auto_id_prefix: None,
+            protocol_versions: Vec::new(),
+            max_connections: None,
+            max_qos: None,
             publish_rate: None,
             publish_bytes_rate: None,
             mode: 0o660,
@@ -172,6 +187,7 @@ pub(super) fn check(listener: &ListenerConfig) -> Result<(), Conflict> {
         ("client_ca_file", listener.client_ca_file.is_some()),
         ("tls_min", listener.tls_min != TlsVersion::default()),
         ("revocation_list_file", listener.revocation_list_file.is_some()),
+        ("ignore_certificate_dates", listener.ignore_certificate_dates),
         ("tls_records", listener.tls_records != unset.tls_records),
     ];
     only(listener.transport.has_tls(), &tls, "it is for TLS; write transport = \"tls\" (or \"wss\") too")?;
@@ -247,6 +263,7 @@ fn check_tls(listener: &ListenerConfig) -> Result<(), Conflict> {
     let without = [
         ("client_ca_file", listener.client_ca_file.is_some()),
         ("revocation_list_file", listener.revocation_list_file.is_some()),
+        ("ignore_certificate_dates", listener.ignore_certificate_dates),
         ("identity", listener.identity.is_some() && !listener.names_by_proxy()),
     ];
     match without.iter().find(|(_, set)| *set && !asked) {

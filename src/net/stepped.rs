@@ -23,7 +23,7 @@ use super::{
     connection::{Connection, SHARED_BUFFER},
     threads::do_what_is_due,
     transport::{ANSWERS_A_TURN, Stream},
-    worker::{ConnectRate, Gate, Lines, NetLimits, NetShared, PublishRates, Worker},
+    worker::{ConnectRate, Gate, Lines, NetLimits, NetShared, PublishRates, Through, Worker},
 };
 use crate::{
     clock::Clock,
@@ -172,7 +172,11 @@ impl Stepped {
         let line = Line::default();
         line.0.borrow_mut().room = room;
         let now = self.shared.clock.now();
-        let ticket = self.shared.gate.enter(None, 0, &self.shared.limits.load(), now).expect("there is room");
+        let ticket = self
+            .shared
+            .gate
+            .enter(Through { listener: 0, most: None }, None, 0, &self.shared.limits.load(), now)
+            .expect("there is room");
         let peer = Peer { address: ([127, 0, 0, 1], 1).into(), loopback_listener: true, listener: 0 };
         let connection = Box::pin(Connection::new(Socket(line.clone()), peer, ticket));
         let woken = Arc::new(Woken(AtomicBool::new(true)));

@@ -26,7 +26,7 @@ use super::{
     memory,
     transport::{ANSWERS_A_TURN, TlsSettings},
     trim::Trimmer,
-    worker::{ConnectRate, Gate, Lines, NetLimits, NetShared, PublishRates, Ticket, Worker},
+    worker::{ConnectRate, Gate, Lines, NetLimits, NetShared, PublishRates, Through, Ticket, Worker},
 };
 use crate::{
     clock::{Clock, Stopwatch},
@@ -236,7 +236,7 @@ async fn run(shared: Arc<NetShared>, index: usize, mut commands: mpsc::Unbounded
         match commands.recv().await {
             Some(Command::Connection(socket, peer, listener_options, ticket)) => {
                 if let Err(error) = spawn_connection(&shared, socket, peer, listener_options, ticket) {
-                    shared.gate.left();
+                    shared.gate.left(peer.listener);
                     tracing::warn!(%peer, %error, "connection not served");
                 }
                 // serve accepted sockets before accepting more
@@ -332,7 +332,8 @@ fn adopt(shared: &Arc<NetShared>, socket: std::net::TcpStream, peer: Peer, state
         true => Err((Count::RefusedMemory, "the process has nearly limits.max_memory")),
         false => {
             let (from, limits) = (state.unproxied(peer.address), shared.limits.load());
-            shared.gate.enter(from, state.connecting_bytes(), &limits, shared.clock.now())
+            let through = Through { listener: peer.listener, most: None };
+            shared.gate.enter(through, from, state.connecting_bytes(), &limits, shared.clock.now())
         }
     };
     let ticket = match entered {
@@ -343,7 +344,7 @@ fn adopt(shared: &Arc<NetShared>, socket: std::net::TcpStream, peer: Peer, state
         }
     };
     if let Err(error) = spawn_connection(shared, Accepted::Tcp(socket), peer, state.listener_options(), ticket) {
-        shared.gate.left();
+        shared.gate.left(peer.listener);
         tracing::warn!(%peer, %error, "connection not served");
     }
 }

@@ -35,7 +35,7 @@ pub use clients::{CameFrom, auth_properties};
 pub use clients::{Client, Flush};
 pub use clients::{Connected, HEALTH_CHECK};
 pub use ports::{
-    Admitted, Authenticate, Authentication, Authorize, ClientInfo, Credentials, DropReason, Event, EventKinds,
+    Admitted, Authenticate, Authentication, Authorize, ClientInfo, Command, Credentials, DropReason, Event, EventKinds,
     Exchange, Forward, Identity, Observe, Origin, Peer, PeerAddress, Pending, Proof, Refusal, Rights, Verdict,
 };
 pub use ports::{
@@ -72,7 +72,9 @@ use thread::Work;
 use crate::{
     session::{Backlog, SessionLimits},
     topic::{TopicFilter, TopicName},
-    types::{ClientId, ClientIdBinding, Frequency, QoS, QueueFull, SessionOwnership, SharedSubscriptions},
+    types::{
+        ClientId, ClientIdBinding, Frequency, ProtocolVersion, QoS, QueueFull, SessionOwnership, SharedSubscriptions,
+    },
 };
 
 /// The limits of the router and its sessions.
@@ -254,7 +256,28 @@ pub struct Ports {
     pub observe: Vec<Arc<dyn Observe>>,
     /// Forwards messages of clients.
     pub forward: Option<Arc<dyn Forward>>,
+    /// Takes what clients publish to topics of [`COMMANDS`].
+    pub command: Option<Arc<dyn Command>>,
+    /// What listeners say of their own.
+    pub listeners: LimitsOfListeners,
 }
+
+/// What each listener says of its own, by [`Peer::listener`].
+pub type LimitsOfListeners = Arc<ArcSwap<Vec<ListenerLimits>>>;
+
+/// What a listener says of its own.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ListenerLimits {
+    /// The highest QoS of its clients; `None`: as the limits say.
+    pub max_qos: Option<QoS>,
+    /// What identifiers begin with that clients without one are given; `None`: as the limits say.
+    pub auto_prefix: Option<Box<str>>,
+    /// The versions that are spoken; none: all.
+    pub versions: Box<[ProtocolVersion]>,
+}
+
+/// How topics begin to which clients publish commands to the broker.
+pub const COMMANDS: &str = "$CONTROL/";
 
 /// The shared state of a broker.
 pub struct Router {

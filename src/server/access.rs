@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::listeners::{Anonymity, of_listener};
+use super::listeners::of_listener;
 use crate::{
     auth::{self, Auth, AuthError, InMemory, OtherLogin, OwnFiles, Policy, Settings, TokenSettings},
     clock::Clock,
@@ -16,14 +16,14 @@ pub(super) fn plug(
     config: &Config,
     ports: &mut Ports,
     in_memory: InMemory,
-    anonymity: &Anonymity,
+    listeners: &auth::Listeners,
     clock: Clock,
 ) -> Result<Option<Arc<Auth>>, AuthError> {
     if ports.authenticate.is_some() && ports.authorize.is_some() {
         return Ok(None);
     }
     let plugged_in = ports.authenticate.is_some();
-    let auth = Arc::new(Auth::new(load_with(config, plugged_in, in_memory)?, anonymity.clone(), clock));
+    let auth = Arc::new(Auth::new(load_with(config, plugged_in, in_memory)?, listeners.clone(), clock));
     ports.authenticate.get_or_insert_with(|| auth.clone());
     ports.authorize.get_or_insert_with(|| auth.clone());
     Ok(Some(auth))
@@ -36,11 +36,25 @@ pub(super) fn load(config: &Config, plugged_in: bool) -> Result<Policy, AuthErro
 
 /// The same, with users and rules without a file.
 pub(super) fn load_with(config: &Config, plugged_in: bool, in_memory: InMemory) -> Result<Policy, AuthError> {
+    Policy::load(&whole_settings(config, plugged_in, in_memory))
+}
+
+/// The same, with `dynsec` in place of what is in `auth.dynsec_file`.
+pub(super) fn load_dynsec(
+    config: &Config,
+    plugged_in: bool,
+    in_memory: InMemory,
+    dynsec: &[u8],
+) -> Result<Policy, AuthError> {
+    Policy::load_with(&whole_settings(config, plugged_in, in_memory), Some(dynsec))
+}
+
+fn whole_settings(config: &Config, plugged_in: bool, in_memory: InMemory) -> Settings {
     let other_login = match plugged_in {
         true => Some(OtherLogin::PlugIn),
         false => config.asks_for_certificates().then_some(OtherLogin::Certificates),
     };
-    Policy::load(&Settings { other_login, in_memory, ..settings(config) })
+    Settings { other_login, in_memory, ..settings(config) }
 }
 
 fn settings(config: &Config) -> Settings {

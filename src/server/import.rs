@@ -3,11 +3,13 @@
 use std::{
     fs::OpenOptions,
     io::{self, Write},
+    os::unix::fs::OpenOptionsExt,
     path::Path,
 };
 
 use super::command_error::CommandError;
 use crate::{
+    auth::{AuthError, Converted, convert_dynsec},
     config::{ImportArgs, mosquitto::Import},
     store::tools,
 };
@@ -25,9 +27,37 @@ pub(super) fn import(args: &ImportArgs) -> Result<u8, CommandError> {
             Ok(0)
         }
         (_, _, Some(config)) => configuration(config, args),
-        // the command line ensures this
-        _ => Ok(NO),
+        _ => match (&args.dynsec, &args.password_file, &args.acl_file) {
+            (Some(file), Some(passwords), Some(rules)) => dynsec(file, passwords, rules, args.report.as_deref()),
+            // the command line ensures this
+            _ => Ok(NO),
+        },
     }
+}
+
+fn dynsec(file: &Path, passwords: &Path, rules: &Path, report: Option<&Path>) -> Result<u8, CommandError> {
+    let text = std::fs::read(file);
+    let unreadable = |reason| AuthError::Unreadable { key: "--dynsec", file: file.display().to_string(), reason };
+    let problem = |problem| AuthError::Setting { key: "--dynsec", problem: format!("{}: {problem}", file.display()) };
+    let converted = convert_dynsec(&text.map_err(unreadable)?).map_err(problem)?;
+    let Converted { passwords: users, rules: lines, notes } = converted;
+    // a file without a byte is one that somebody is just writing
+    let head = format!("# of {}\n", file.display());
+    write_secret(passwords, &(head.clone() + &users))?;
+    write_secret(rules, &(head + &lines))?;
+    let told: String = notes.iter().map(|note| format!("{}: {note}\n", file.display())).collect();
+    match report {
+        Some(report) => write(report, true, &told)?,
+        None => io::stderr().write_all(told.as_bytes()).map_err(CommandError::Write)?,
+    }
+    Ok(if notes.is_empty() { 0 } else { LOSSES })
+}
+
+/// A new file that nobody else may read.
+fn write_secret(file: &Path, text: &str) -> Result<(), CommandError> {
+    let opened = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file);
+    let written = opened.and_then(|mut file| file.write_all(text.as_bytes()));
+    written.map_err(|error| CommandError::File { path: file.into(), error })
 }
 
 fn configuration(config: &Path, args: &ImportArgs) -> Result<u8, CommandError> {

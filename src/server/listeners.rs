@@ -17,7 +17,8 @@ use crate::{
         self, BindOptions, ListenerOptions, ListenerRates, PassedSockets, ProxyOptions, TlsError, TlsSettings,
         WebSocketOptions, Workers,
     },
-    types::{Contents, Endpoint, Transport},
+    router,
+    types::{Contents, Endpoint, QoS, Transport},
 };
 #[cfg(feature = "tls")]
 use crate::{
@@ -125,13 +126,44 @@ fn hint(error: &io::Error, address: &Endpoint) -> String {
     }
 }
 
-/// The settings of each listener for authentication, by number.
-pub(super) type Anonymity = auth::Listeners;
+/// What each listener says of its own about its clients, by number: to the login, and to the router.
+#[derive(Clone, Default)]
+pub(super) struct OfListeners {
+    pub(super) auth: auth::Listeners,
+    pub(super) router: router::LimitsOfListeners,
+}
+
+impl OfListeners {
+    /// How many there have been.
+    pub(super) fn numbered(&self) -> usize {
+        self.auth.load().len()
+    }
+
+    /// From now on these listeners say what is in their configurations.
+    pub(super) fn put<'a>(&self, listeners: impl IntoIterator<Item = (u16, &'a ListenerConfig)>) {
+        let (mut auth, mut router) = (self.auth.load().to_vec(), self.router.load().to_vec());
+        for (number, config) in listeners {
+            let number = usize::from(number);
+            // a new one's is the next
+            let numbered = auth.len().max(number + 1);
+            auth.resize(numbered, OfListener::default());
+            router.resize(numbered, router::ListenerLimits::default());
+            auth[number] = of_listener(config);
+            router[number] = router::ListenerLimits {
+                max_qos: config.max_qos.and_then(QoS::from_bits),
+                auto_prefix: config.auto_id_prefix.as_deref().map(Into::into),
+                versions: config.protocol_versions.as_slice().into(),
+            };
+        }
+        self.auth.store(Arc::new(auth));
+        self.router.store(Arc::new(router));
+    }
+}
 
 /// The open listeners.
 pub(super) struct Listeners {
     open: Mutex<Vec<Open>>,
-    anonymity: Anonymity,
+    of: OfListeners,
     passed: PassedSockets,
     /// The number of connections that HTTP hands over.
     http: OnceLock<u16>,
@@ -183,10 +215,10 @@ impl Listeners {
     pub(super) fn open(
         bound: Vec<Bound>,
         workers: &Workers,
-        anonymity: Anonymity,
+        of: OfListeners,
         passed: PassedSockets,
     ) -> Result<Self, ListenError> {
-        let listeners = Self { open: Mutex::default(), anonymity, passed, http: OnceLock::new() };
+        let listeners = Self { open: Mutex::default(), of, passed, http: OnceLock::new() };
         for one in bound {
             listeners.add(one, By::Config, workers)?;
         }
@@ -196,10 +228,8 @@ impl Listeners {
     /// A number for connections that HTTP hands over, which no listener has.
     pub(super) fn number_of_http(&self, endpoint: &Endpoint) -> Result<u16, ListenError> {
         let (_open, _) = self.hold();
-        let mut anonymity = self.anonymity.load().to_vec();
-        let number = number(anonymity.len(), endpoint)?;
-        anonymity.push(OfListener::default());
-        self.anonymity.store(Arc::new(anonymity));
+        let number = number(self.of.numbered(), endpoint)?;
+        self.of.put([(number, &ListenerConfig::new(endpoint.clone(), Transport::Ws))]);
         Ok(*self.http.get_or_init(|| number))
     }
 
@@ -218,9 +248,9 @@ impl Listeners {
         self.open.lock().iter().filter_map(|open| Some((name(&open.listening), open.expires?))).collect()
     }
 
-    /// Locks the open listeners and their settings for anonymous clients, so that no one else changes them.
-    pub(super) fn hold(&self) -> (MutexGuard<'_, Vec<Open>>, &Anonymity) {
-        (self.open.lock(), &self.anonymity)
+    /// Locks the open listeners and their settings for clients, so that no one else changes them.
+    pub(super) fn hold(&self) -> (MutexGuard<'_, Vec<Open>>, &OfListeners) {
+        (self.open.lock(), &self.of)
     }
 
     /// The sockets that systemd passed.
@@ -231,11 +261,9 @@ impl Listeners {
     pub(super) fn add(&self, bound: Bound, by: By, workers: &Workers) -> Result<Listening, ListenError> {
         let Bound { socket, listener_options, contents, warnings, config } = bound;
         let expires = expires(&listener_options);
-        let (mut open, _) = self.hold();
-        let mut anonymity = self.anonymity.load().to_vec();
-        let number = number(anonymity.len(), socket.endpoint())?;
-        anonymity.push(of_listener(&config));
-        self.anonymity.store(Arc::new(anonymity));
+        let (mut open, of) = self.hold();
+        let number = number(of.numbered(), socket.endpoint())?;
+        of.put([(number, &config)]);
         let listening = Listening::new(number, socket.endpoint().clone(), &config);
         open.push(Open { listening: listening.clone(), config, contents, expires, warnings, by });
         workers.listen(number, socket, listener_options);
@@ -276,7 +304,8 @@ impl Read {
         let (tls, warnings) = tls(config)?.unzip();
         let contents = tls.as_ref().map(|tls| tls.contents().clone()).unwrap_or_default();
         let rates = ListenerRates { messages: config.publish_rate, bytes: config.publish_bytes_rate };
-        let listener_options = ListenerOptions { tls, tls_records: config.tls_records, websocket, proxy, rates };
+        let (tls_records, max_connections) = (config.tls_records, config.max_connections);
+        let listener_options = ListenerOptions { tls, tls_records, websocket, proxy, rates, max_connections };
         Ok(Self { listener_options, contents, warnings: warnings.unwrap_or_default() })
     }
 
@@ -403,6 +432,7 @@ fn tls(config: &ListenerConfig) -> Result<Option<(TlsSettings, Vec<String>)>, Li
         authorities: config.client_ca_file.clone().unwrap_or_default(),
         required: config.client_certificates == ClientCertificates::Required,
         revoked: config.revocation_list_file.clone(),
+        undated: config.ignore_certificate_dates,
         name: config.identity.map(|identity| match identity {
             CertificateIdentity::CommonName => CertificateName::CommonName,
             CertificateIdentity::Subject => CertificateName::Subject,

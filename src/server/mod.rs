@@ -12,6 +12,7 @@ mod command_error;
 mod commands;
 #[cfg(all(feature = "http", feature = "store", feature = "tls", feature = "websocket"))]
 mod completions;
+mod control;
 #[cfg(all(feature = "http", feature = "store", feature = "tls", feature = "websocket"))]
 mod ctl;
 mod desk;
@@ -57,6 +58,7 @@ pub use check::{check, check_files};
 pub use command_error::{CommandError, InitError};
 #[cfg(all(feature = "http", feature = "store", feature = "tls", feature = "websocket"))]
 pub use commands::command;
+use control::{Control, Serving};
 #[cfg(all(feature = "http", feature = "store", feature = "tls", feature = "websocket"))]
 pub use ctl::CtlError;
 pub use desk::ReloadAsked;
@@ -85,7 +87,7 @@ use crate::{
     inside::{Client, ClientError, Inside, InsideClient, Publication, PublishError, Published},
     net::{NetLimits, PassedSockets, Workers},
     router::{
-        self, Authenticate, Authorize, Counters, Forward, Observe, Ports, Router, RouterLimits, Store,
+        self, Authenticate, Authorize, Command, Counters, Forward, Observe, Ports, Router, RouterLimits, Store,
         inspect::{EventStreams, Operator},
     },
     session::SessionLimits,
@@ -94,7 +96,7 @@ use crate::{
 };
 use bans::BanDesk;
 use http::Http;
-use listeners::{Anonymity, By, Listeners, Read, bind, bind_all};
+use listeners::{By, Listeners, OfListeners, Read, bind, bind_all};
 pub use listeners::{ListenError, Listening};
 pub use persistence::{MovedError, TakeOverError};
 use policies::Policies;
@@ -265,9 +267,12 @@ impl Server {
         if config.listeners.is_empty() {
             return Err(ServerError::NoListener);
         }
-        let anonymity = Anonymity::default();
+        let of_listeners = OfListeners::default();
+        ports.listeners = of_listeners.router.clone();
         let plugged_in = ports.authenticate.is_some();
-        let auth = access::plug(&config, &mut ports, in_memory, &anonymity, clock.clone())?;
+        let auth = access::plug(&config, &mut ports, in_memory, &of_listeners.auth, clock.clone())?;
+        let control = auth.clone().map(|auth| Arc::new(Control::new(auth)));
+        ports.command = control.clone().map(|control| control as Arc<dyn Command>);
         let bound = bind_all(&config, &passed)?;
         let http = Http::start(&config, plugged_in, http_by_another, clock.clone())?;
         ports.observe.extend(http.observers());
@@ -292,7 +297,7 @@ impl Server {
         let workers = Workers::start(router.clone(), net_limits(&config), count, clock.clone());
         let workers = workers.map_err(ServerError::Threads)?;
         http.restored(&router, workers.pings());
-        let listeners = Arc::new(Listeners::open(bound, &workers, anonymity, passed)?);
+        let listeners = Arc::new(Listeners::open(bound, &workers, of_listeners, passed)?);
         http.takes_mqtt(&listeners, &workers)?;
         let listening = listeners.all();
         let addresses = listening.iter().filter_map(|listening| listening.endpoint.socket_addr()).collect();
@@ -304,10 +309,14 @@ impl Server {
         http.listening(&config);
         announce(&config, &listening, count, auth.as_deref(), in_memory);
         let running = Arc::new(tokio::sync::Mutex::new(config.clone()));
+        let inside = Arc::new(Inside::new(router.clone(), clock.clone()));
+        if let (Some(control), Some(auth)) = (control, auth.clone()) {
+            let (router, inside) = (Arc::downgrade(&router), Arc::downgrade(&inside));
+            control.serve(Serving { config: running.clone(), auth, router, inside });
+        }
         let policies = Policies { auth, router: router.clone(), admits: http.admits() };
         let (desk, reloads) = Desk::new(&config, running.clone(), policies.clone(), listeners.clone(), bans.clone());
         let (config, ready_file) = (running, Mutex::new(ready_file));
-        let inside = Arc::new(Inside::new(router.clone(), clock.clone()));
         let operator = Arc::new(Operator::new(router.clone(), clock.now()));
         http.serves(&operator, &inside, &events, desk.clone());
         Ok(Self {
@@ -410,8 +419,10 @@ impl Server {
     /// closed, the threads end and the store closes. An error is the store's; acknowledged messages are stored in any
     /// case.
     pub async fn shutdown(self) -> Result<(), store::Failure> {
-        let config = self.config.lock().await.clone();
-        let (grace, drain) = (config.shutdown_grace, config.http.drain_delay);
+        let (grace, drain) = {
+            let config = self.config.lock().await;
+            (config.shutdown_grace, config.http.drain_delay)
+        };
         let shown = humantime::format_duration(grace);
         tracing::info!(grace = %shown, connected = self.router.connected(), "shutting down");
         // the ready file is removed first: a client that sees it may connect

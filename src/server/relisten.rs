@@ -1,11 +1,11 @@
 //! The effect of a new configuration on open listeners: read and bound first ([`Plan::make`]), then applied
 //! ([`Plan::apply`]), which cannot fail.
 
-use std::{fs, io, os::unix::fs::PermissionsExt, sync::Arc};
+use std::{fs, io, os::unix::fs::PermissionsExt};
 
 use parking_lot::MutexGuard;
 
-use super::listeners::{self, Anonymity, Bound, By, ListenError, Listeners, Listening, Open, Read};
+use super::listeners::{self, Bound, By, ListenError, Listeners, Listening, OfListeners, Open, Read};
 use crate::{
     config::{self, Config, ListenerConfig},
     net::{self, ListenerOptions, Workers},
@@ -15,7 +15,7 @@ use crate::{
 /// Everything is read and bound, and nothing is changed yet.
 pub(super) struct Plan<'a> {
     open: MutexGuard<'a, Vec<Open>>,
-    anonymity: &'a Anonymity,
+    of: &'a OfListeners,
     next: Vec<Next>,
     gone: Vec<Open>,
     /// The changes as text for the operator.
@@ -40,7 +40,7 @@ impl<'a> Plan<'a> {
     /// error changes nothing. `running`: the configuration in force.
     pub(super) fn make(listeners: &'a Listeners, config: &Config, running: &Config) -> Result<Self, ListenError> {
         listeners::check_passed(config, listeners.passed())?;
-        let (open, anonymity) = listeners.hold();
+        let (open, of) = listeners.hold();
         let mut before = open.clone();
         let mut wanted = Vec::new();
         for one in &config.listeners {
@@ -66,8 +66,8 @@ impl<'a> Plan<'a> {
             let read = Read::of(&config)?;
             wanted.push((Some(one), config, read));
         }
-        let mut plan = Self { open, anonymity, next: Vec::new(), gone, lines: Vec::new(), warnings: Vec::new() };
-        let mut numbered = anonymity.load().len();
+        let mut plan = Self { open, of, next: Vec::new(), gone, lines: Vec::new(), warnings: Vec::new() };
+        let mut numbered = of.numbered();
         for (before, wanted, read) in wanted {
             match before {
                 Some(before) => plan.keep(before, wanted, read),
@@ -163,14 +163,7 @@ impl<'a> Plan<'a> {
     /// closed.
     pub(super) fn apply(mut self, workers: &Workers) -> (Vec<String>, Vec<impl Future<Output = ()> + Send + use<>>) {
         self.warnings.iter().for_each(|reason| tracing::warn!(reason, "certificate warning"));
-        let mut anonymity = self.anonymity.load().to_vec();
-        for Next { open, .. } in &self.next {
-            let number = usize::from(open.listening.number);
-            // a new listener has the next number
-            anonymity.resize(anonymity.len().max(number + 1), Default::default());
-            anonymity[number] = listeners::of_listener(&open.config);
-        }
-        self.anonymity.store(Arc::new(anonymity));
+        self.of.put(self.next.iter().map(|Next { open, .. }| (open.listening.number, &open.config)));
         self.open.clear();
         for Next { open, change } in self.next {
             match change {

@@ -1,6 +1,10 @@
 //! mosquitto's dynamic security, read from its JSON file: clients with passwords, groups, roles with priorities, ACLs
-//! of six types. [`Dynsec`] is the file; [`DynsecRights`] are the rights of one client.
+//! of six types. [`Dynsec`] is the file; [`DynsecRights`] are the rights of one client. [`Edit`] is a change of the file
+//! that a client asks for, by `commands`; [`convert`] makes a password file and an ACL file of it.
 
+mod commands;
+mod convert;
+mod edit;
 mod file;
 #[cfg(test)]
 mod tests;
@@ -11,6 +15,9 @@ use std::{
     path::Path,
     sync::Arc,
 };
+
+pub use convert::{Converted, convert};
+pub use edit::Edit;
 
 use super::{AuthError, files, filters::covers, password::Hash};
 use crate::{
@@ -61,9 +68,17 @@ struct Acl {
 pub(super) const KEY: &str = "auth.dynsec_file";
 
 impl Dynsec {
-    /// Reads the file at `path`.
-    pub(super) fn load(path: &Path, warnings: &mut Vec<String>, contents: &mut Contents) -> Result<Self, AuthError> {
-        let text = files::read_not_empty(path, KEY)?;
+    /// Reads the file at `path`, or takes `text` for what is in it.
+    pub(super) fn load(
+        path: &Path,
+        text: Option<&[u8]>,
+        warnings: &mut Vec<String>,
+        contents: &mut Contents,
+    ) -> Result<Self, AuthError> {
+        let text = match text {
+            Some(text) => text.to_vec(),
+            None => files::read_not_empty(path, KEY)?,
+        };
         files::warn_of_others(path, KEY, warnings);
         contents.add("clients and roles (auth.dynsec_file)", &text);
         let mut found = Vec::new();
@@ -151,12 +166,18 @@ impl Dynsec {
 
 /// `None`: it has no password.
 fn hash(client: &file::Client) -> Option<Result<Hash, String>> {
-    let text = match (&client.encoded_password, &client.password, &client.salt) {
-        (Some(encoded), _, _) => encoded.clone(),
-        (None, Some(password), Some(salt)) => format!("$7${}${salt}${password}", client.iterations.unwrap_or(101)),
-        _ => return None,
-    };
-    Some(Hash::parse(&text))
+    Some(Hash::parse(&hash_text(client)?))
+}
+
+/// As a password file has it.
+fn hash_text(client: &file::Client) -> Option<String> {
+    match (&client.encoded_password, &client.password, &client.salt) {
+        (Some(encoded), _, _) => Some(encoded.clone()),
+        (None, Some(password), Some(salt)) => {
+            Some(format!("$7${}${salt}${password}", client.iterations.unwrap_or(101)))
+        }
+        _ => None,
+    }
 }
 
 impl Role {

@@ -62,6 +62,13 @@ fn listener(to: &mut Translation, section: &Section) -> Vec<Entry> {
             "require_certificate" => {
                 to.in_listener(&mut set, "listener.client_certificates", quoted("required"), found);
             }
+            "disable_client_cert_date_checks" if !found.is() => to.as_here(found),
+            "disable_client_cert_date_checks" if asks.is_none() => {
+                to.tell(found, Outcome::Meaningless, "clients are not asked for certificates (require_certificate)");
+            }
+            "disable_client_cert_date_checks" => {
+                to.in_listener(&mut set, "listener.ignore_certificate_dates", "true".into(), found);
+            }
             "use_identity_as_username" | "use_subject_as_username" => identity(to, section, &mut set, found),
             "listener_allow_anonymous" => {
                 to.in_listener(&mut set, "listener.allow_anonymous", found.is().to_string(), found);
@@ -78,6 +85,9 @@ fn listener(to: &mut Translation, section: &Section) -> Vec<Entry> {
                 to.in_listener(&mut set, "listener.proxy_protocol", "true".into(), found);
             }
             "enable_proxy_protocol" => wrong(to, found, "1 and 2"),
+            "listener_auto_id_prefix" | "accept_protocol_versions" | "max_connections" | "max_qos" | "maximum_qos" => {
+                own_limit(to, section, &mut set, found);
+            }
             _ => other(to, found),
         }
     }
@@ -90,6 +100,38 @@ fn listener(to: &mut Translation, section: &Section) -> Vec<Entry> {
     entries
 }
 
+/// What one listener's clients are given or may do.
+fn own_limit(
+    to: &mut Translation,
+    section: &Section,
+    set: &mut impl FnMut(&'static str, String, &Found),
+    found: &Found,
+) {
+    match found.row.name {
+        "listener_auto_id_prefix" if found.text().len() > 50 => {
+            to.tell(found, Outcome::Refused, "it is longer than 50 bytes");
+        }
+        "listener_auto_id_prefix" => {
+            to.in_listener(set, "listener.auto_id_prefix", quoted(found.text()), found);
+        }
+        "accept_protocol_versions" => match versions(found.text()) {
+            Some(list) => to.in_listener(set, "listener.protocol_versions", list, found),
+            None => wrong(to, found, "3, 4 and 5, with commas in between"),
+        },
+        "max_connections" if found.number() <= 0 => to.tell(found, Outcome::Same, NO_LIMIT),
+        "max_connections" => {
+            let most = found.number().min(1_000_000_000).to_string();
+            to.in_listener(set, "listener.max_connections", most, found);
+        }
+        "max_qos" | "maximum_qos" if !(0..=2).contains(&found.number()) => wrong(to, found, "0 to 2"),
+        "max_qos" | "maximum_qos" if is_last_qos(section, found) => {
+            to.in_listener(set, "listener.max_qos", found.number().to_string(), found);
+        }
+        "max_qos" | "maximum_qos" => to.tell(found, Outcome::Same, "the later line with the other name holds"),
+        _ => {}
+    }
+}
+
 /// Options of which dunlin has only one behaviour, or none.
 fn other(to: &mut Translation, found: &Found) {
     let is_here = match found.row.name {
@@ -98,21 +140,17 @@ fn other(to: &mut Translation, found: &Found) {
         | "bind_address"
         | "socket_domain"
         | "protocol"
-        | "max_connections"
-        | "max_qos"
-        | "maximum_qos"
         | "max_topic_alias"
         | "max_topic_alias_broker"
         | "use_username_as_clientid"
         | "plugin_use" => return,
         "ciphers" | "ciphers_tls1.3" | "http_dir" => return to.lose(found),
         "dhparamfile" => return to.as_row(found),
-        "proxy_protocol_v2_require_tls" | "disable_client_cert_date_checks" => !found.is(),
+        "proxy_protocol_v2_require_tls" => !found.is(),
         // with per_listener_settings
         "allow_zero_length_clientid" => found.is(),
         "tls_keyform" => found.word() != "engine",
         "tls_version" => found.text() == "tlsv1.2",
-        "accept_protocol_versions" => ["3", "4", "5"].iter().all(|version| found.text().contains(version)),
         _ => false,
     };
     match found.row.name {
@@ -221,33 +259,22 @@ fn absolute(path: &str) -> String {
 
 /// Options that mosquitto has for each listener, and dunlin for all together.
 fn shared(to: &mut Translation, all: &[&Section]) {
-    max_connections(to, all);
-    for names in [["max_qos", "maximum_qos"], ["max_topic_alias", "max_topic_alias_broker"]] {
-        let is_qos = names[0] == "max_qos";
-        let (key, most) = if is_qos { ("limits.max_qos", 2) } else { ("limits.topic_alias_maximum", 65_535) };
-        let lines: Vec<_> = all.iter().flat_map(|section| section.holding()).collect();
-        let lines: Vec<_> = lines.into_iter().filter(|found| names.contains(&found.row.name)).collect();
-        let without = all.iter().any(|section| names.iter().all(|name| section.get(name).is_none()));
-        for found in &lines {
-            let number = found.number();
-            let default = if is_qos { 2 } else { 10 };
-            let others = lines.iter().any(|other| other.number() != number) || without && number != default;
-            match to.has(key) {
-                _ if !(0..=most).contains(&number) => wrong(to, found, &format!("0 to {most}")),
-                _ if others && is_qos => {
-                    to.tell(
-                        found,
-                        Outcome::Refused,
-                        "limits.max_qos is that of all listeners, and others have another one",
-                    );
-                }
-                true => to.as_row(found),
-                false if others => {
-                    let what = "limits.topic_alias_maximum is that of all listeners and of both directions";
-                    to.tell(found, Outcome::Lost, what);
-                }
-                false => to.set(key, number.to_string(), found),
+    const ALIASES: &str = "limits.topic_alias_maximum";
+    let names = ["max_topic_alias", "max_topic_alias_broker"];
+    let lines: Vec<_> = all.iter().flat_map(|section| section.holding()).collect();
+    let lines: Vec<_> = lines.into_iter().filter(|found| names.contains(&found.row.name)).collect();
+    let without = all.iter().any(|section| names.iter().all(|name| section.get(name).is_none()));
+    for found in &lines {
+        let number = found.number();
+        let others = lines.iter().any(|other| other.number() != number) || without && number != 10;
+        match to.has(ALIASES) {
+            _ if !(0..=65_535).contains(&number) => wrong(to, found, "0 to 65535"),
+            true => to.as_row(found),
+            false if others => {
+                let what = "limits.topic_alias_maximum is that of all listeners and of both directions";
+                to.tell(found, Outcome::Lost, what);
             }
+            false => to.set(ALIASES, number.to_string(), found),
         }
     }
     let lines: Vec<_> = all.iter().map(|section| section.get("use_username_as_clientid")).collect();
@@ -264,24 +291,20 @@ fn shared(to: &mut Translation, all: &[&Section]) {
     }
 }
 
-fn max_connections(to: &mut Translation, all: &[&Section]) {
-    const KEY: &str = "limits.max_connections";
-    let lines: Vec<_> = all.iter().filter_map(|section| section.get("max_connections")).collect();
-    let limits: Vec<_> = lines.iter().map(|found| found.number()).filter(|number| *number > 0).collect();
-    let is_whole = limits.len() == all.len();
-    for found in lines {
-        if found.number() <= 0 {
-            to.tell(found, Outcome::Same, NO_LIMIT);
-        } else if is_whole && all.len() == 1 {
-            to.set(KEY, found.number().min(1_000_000_000).to_string(), found);
-        } else if is_whole {
-            let sum = limits.iter().sum::<i64>().min(1_000_000_000).to_string();
-            if !to.has(KEY) {
-                to.entry(KEY, sum.clone(), found);
-            }
-            to.tell(found, Outcome::Lost, format!("{KEY} is that of all listeners together: {sum}"));
-        } else {
-            to.tell(found, Outcome::Lost, format!("{KEY} is that of all listeners, and others have no limit"));
-        }
-    }
+/// Protocol Levels as a list of versions; `None`: one of them is none.
+fn versions(levels: &str) -> Option<String> {
+    let version = |level: &str| match level.trim() {
+        "3" => Some("3.1"),
+        "4" => Some("3.1.1"),
+        "5" => Some("5"),
+        _ => None,
+    };
+    let all = levels.split(',').map(|level| version(level).map(quoted)).collect::<Option<Vec<_>>>()?;
+    Some(format!("[{}]", all.join(", ")))
+}
+
+/// The option has two names: is this the line that holds?
+fn is_last_qos(section: &Section, found: &Found) -> bool {
+    let last = section.holding().filter(|other| matches!(other.row.name, "max_qos" | "maximum_qos")).last();
+    last.is_some_and(|last| last.row.name == found.row.name)
 }

@@ -179,14 +179,14 @@ pub(super) const ROWS: &[Row] = rows! {
     "socket_domain" Listener Words Last Translated "`address`: 0.0.0.0 or [::]";
     "protocol" Listener Words Last Translated "`websockets` is `address = \"ws://…\"`; `http_api` is refused, as `[http]` serves its own";
     "mount_point" Listener Text Once Missing "topics of a listener cannot have a prefix";
-    "max_connections" Listener Int Last Translated "`limits.max_connections`, for all listeners together";
-    "max_qos" Listener Int Last Translated "`limits.max_qos`, if it is the same on all listeners";
+    "max_connections" Listener Int Last Translated "`max_connections` of the `[[listener]]`; those by IPv4 and by IPv6 are counted apart";
+    "max_qos" Listener Int Last Translated "`max_qos` of the `[[listener]]`";
     "maximum_qos" Listener Int Last Translated "as `max_qos`";
     "max_topic_alias_broker" Listener Int Last Translated "`limits.topic_alias_maximum`, for both directions and all listeners";
     "max_topic_alias" Listener Int Last Translated "`limits.topic_alias_maximum`, for both directions and all listeners";
-    "accept_protocol_versions" Listener Text Last Missing "a listener accepts 3.1, 3.1.1 and 5";
+    "accept_protocol_versions" Listener Text Last Translated "`protocol_versions`: 3, 4 and 5 are \"3.1\", \"3.1.1\" and \"5\"";
     "listener_allow_anonymous" Listener Bool Last Translated "`allow_anonymous` of the `[[listener]]`";
-    "listener_auto_id_prefix" Listener Text Once Missing "`auth.auto_id_prefix` is that of all listeners: write `auto_id_prefix`";
+    "listener_auto_id_prefix" Listener Text Once Translated "`auto_id_prefix` of the `[[listener]]`";
     "use_username_as_clientid" Listener Bool Last Translated "`auth.client_id = \"from-user\"`, if it is the same on all listeners";
     "http_dir" Listener Text Once Missing "files are not served: use a web server";
     "websockets_origin" Listener Text Many Translated "`allowed_origins`";
@@ -201,7 +201,7 @@ pub(super) const ROWS: &[Row] = rows! {
     "ciphers" Listener Text Once Missing "the cipher suites are those of rustls, all of them with forward secrecy";
     "dhparamfile" Listener Text Once Meaningless "keys are agreed on by elliptic curves";
     "require_certificate" Listener Bool Last Translated "`client_certificates = \"required\"`";
-    "disable_client_cert_date_checks" Listener Bool Last Missing "certificates that have expired are refused: make new ones";
+    "disable_client_cert_date_checks" Listener Bool Last Translated "`ignore_certificate_dates`, if clients are asked for certificates";
     "use_identity_as_username" Listener Bool Last Translated "`identity = \"common-name\"`";
     "use_subject_as_username" Listener Bool Last Translated "`identity = \"subject\"`";
     "tls_version" Listener Text Once Translated "`tls_min`; TLS 1.1 is not served";

@@ -33,7 +33,7 @@ impl<S: Stream> Connection<S> {
                 let now = worker.now();
                 worker.shared.router.abandon(&mut worker.local, &mut open.client);
                 let dropped = worker.shared.router.end(&mut worker.local, &open.client, reason, now);
-                worker.shared.gate.left();
+                worker.shared.gate.left(self.caller.peer().listener);
                 let duration = self.deadline.map_or(Duration::ZERO, |key| worker.deadlines.connected_for(key, now));
                 // logged only if there were any
                 let ending = Ending { reason, duration, dropped: (dropped > 0).then_some(dropped), waiting: None };
@@ -43,7 +43,7 @@ impl<S: Stream> Connection<S> {
                 }
             }
             phase @ (Phase::Connecting(_) | Phase::Asking(_) | Phase::Challenged(_) | Phase::Refused) => {
-                worker.shared.gate.left();
+                worker.shared.gate.left(self.caller.peer().listener);
                 // a port check sends nothing and is logged at debug; a refused client is logged already
                 let is_probe = matches!(reason, CloseReason::ConnectionLost) && self.reader.is_empty();
                 let was_refused = matches!(phase, Phase::Refused);
@@ -84,7 +84,7 @@ impl<S> Drop for Connection<S> {
                     let now = worker.now();
                     worker.shared.router.abandon(&mut worker.local, &mut open.client);
                     let dropped = worker.shared.router.end(&mut worker.local, &open.client, &reason, now);
-                    worker.shared.gate.left();
+                    worker.shared.gate.left(caller.peer().listener);
                     let duration = deadline.map_or(Duration::ZERO, |key| worker.deadlines.connected_for(key, now));
                     let waiting = Some(writing.as_ref().map_or(0, |w| w.len()));
                     let dropped = (dropped > 0).then_some(dropped);
@@ -94,7 +94,7 @@ impl<S> Drop for Connection<S> {
                     }
                 }
                 None => {
-                    worker.shared.gate.left();
+                    worker.shared.gate.left(caller.peer().listener);
                     let told = Told { reason: &reason, size_limit: first_size_limit(&worker.shared.limits.load()) };
                     worker.shared.lines.gone_before_connect(&caller.peer(), &told, panicked);
                 }

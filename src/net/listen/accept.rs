@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use tokio::io::{Interest, unix::AsyncFd};
 
 use super::{
-    super::worker::{NetShared, Ticket, Worker},
+    super::worker::{NetShared, Through, Ticket, Worker},
     options::{ListenerOptions, ListenerState},
     socket::{Listener, Socket},
 };
@@ -65,7 +65,10 @@ pub(crate) async fn accept(
                     let from = state.unproxied(peer.address);
                     let entered = match shared.router.refuses_connections() {
                         true => Err((Count::RefusedMemory, "the process has nearly limits.max_memory")),
-                        false => shared.gate.enter(from, base, &shared.limits.load(), shared.clock.now()),
+                        false => {
+                            let through = Through { listener: state.listener, most: state.max_connections() };
+                            shared.gate.enter(through, from, base, &shared.limits.load(), shared.clock.now())
+                        }
                     };
                     match entered {
                         Ok(ticket) => deal(client, peer, state.listener_options(), ticket),

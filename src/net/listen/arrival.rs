@@ -50,7 +50,7 @@ pub(crate) async fn arrive(
     mut peer: Peer,
     ticket: Ticket,
 ) {
-    let mut arriving = Arriving { shared: &shared, arrived: false };
+    let mut arriving = Arriving { shared: &shared, listener: peer.listener, arrived: false };
     let timeout = shared.limits.load().connect_timeout;
     let due = shared.clock.now() + timeout;
     let mut step = "PROXY header";
@@ -193,13 +193,14 @@ impl Entered {
 /// Counts a connection as not connected yet. If its arrival fails or its task is dropped, the count is reduced.
 struct Arriving<'a> {
     shared: &'a NetShared,
+    listener: u16,
     arrived: bool,
 }
 
 impl Drop for Arriving<'_> {
     fn drop(&mut self) {
         if !self.arrived {
-            self.shared.gate.left();
+            self.shared.gate.left(self.listener);
         }
     }
 }

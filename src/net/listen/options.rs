@@ -26,6 +26,8 @@ pub struct ListenerOptions {
     pub proxy: Option<ProxyOptions>,
     /// Rate limits of publishing that differ from the general ones.
     pub rates: ListenerRates,
+    /// The most connections at a time; `None`: as many as all listeners together may have.
+    pub max_connections: Option<usize>,
 }
 
 /// The state of a listener for its connections.
@@ -45,6 +47,11 @@ impl ListenerState {
     pub(crate) fn listener_options(&self) -> Option<Arc<ListenerOptions>> {
         let listener_options = self.listener_options.load();
         (!listener_options.is_open()).then(|| Arc::clone(&listener_options))
+    }
+
+    /// See [`ListenerOptions::max_connections`].
+    pub(crate) fn max_connections(&self) -> Option<usize> {
+        self.listener_options.load().max_connections
     }
 
     /// See [`ListenerOptions::connecting_bytes`].

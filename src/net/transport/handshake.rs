@@ -143,6 +143,11 @@ mod tests {
 
     /// Those of a server; and a client's certificate, which ends with the year 2099, its key and its authority.
     fn settings() -> (TlsSettings, [Vec<u8>; 3]) {
+        settings_with(false)
+    }
+
+    /// The same; `undated`: dates of clients' certificates do not matter.
+    fn settings_with(undated: bool) -> (TlsSettings, [Vec<u8>; 3]) {
         let dir = tempfile::tempdir().unwrap();
         let write = |name: &str, text: String| {
             fs::write(dir.path().join(name), text).unwrap();
@@ -166,6 +171,7 @@ mod tests {
                 required: false,
                 revoked: None,
                 name: Some(CertificateName::CommonName),
+                undated,
             }),
             http: false,
             only_1_3: false,
@@ -244,6 +250,28 @@ mod tests {
                     "{version:?}: {refused}"
                 );
             });
+        }
+    }
+
+    #[test]
+    fn who_may_come_with_a_certificate_that_has_ended_comes() {
+        let end = date_time_ymd(2100, 1, 1).unix_timestamp() as u64;
+        for version in [&TLS12, &TLS13] {
+            for at in [end + 60, 60] {
+                let clock = Arc::new(Clock(AtomicU64::new(at)));
+                let (settings, files) = settings_with(true);
+                let settings = changed(settings, |config| config.time_provider = clock.clone());
+                // one of another authority is refused at any time
+                let (_, [certificate, key, _]) = settings_with(true);
+                let other = TlsConnector::from(client([certificate, key, files[2].clone()], version));
+                let client = TlsConnector::from(client(files, version));
+                run(async {
+                    for kind in [HandshakeKind::Full, HandshakeKind::Resumed] {
+                        assert_eq!(visit(&settings, &client).await.unwrap(), (kind, "lamp".to_owned()));
+                    }
+                    assert!(visit(&settings, &other).await.is_err());
+                });
+            }
         }
     }
 

@@ -5,6 +5,7 @@
 //! | `stream` | [`Stream`]: the interface that a connection uses |
 //! | `cork`, `proxied` | TCP; TCP behind a PROXY header |
 //! | `tls`, `handshake`, `subject`, `tls_stream` | TLS: its settings, its handshake, names in certificates, its stream |
+//! | `undated` | verifies certificates without the dates in them |
 //! | `judges` | verifies certificates of connected clients again after a reload |
 //! | `websocket`, `websocket_options` | WebSocket; its options |
 //! | `no_tls`, `no_websocket` | replacements if these are left out |
@@ -34,6 +35,8 @@ mod test_socket;
 mod tls;
 #[cfg(feature = "tls")]
 mod tls_stream;
+#[cfg(feature = "tls")]
+mod undated;
 #[cfg(feature = "websocket")]
 mod websocket;
 mod websocket_options;

@@ -28,7 +28,7 @@ use x509_cert::{
     ext::pkix::{SubjectAltName, name::GeneralName},
 };
 
-use super::subject;
+use super::{subject, undated::Undated};
 
 use crate::{
     clock::Clock,
@@ -61,6 +61,8 @@ pub struct ClientFiles {
     pub revoked: Option<PathBuf>,
     /// The part of the certificate that is the user name.
     pub name: Option<CertificateName>,
+    /// Are those accepted that are not valid yet, or not any more?
+    pub undated: bool,
 }
 
 /// The part of a certificate that is a name.
@@ -303,10 +305,11 @@ fn verifier(
     if !clients.required {
         builder = builder.allow_unauthenticated();
     }
-    builder.build().map_err(|error| match (&error, &clients.revoked) {
+    let verifier = builder.build().map_err(|error| match (&error, &clients.revoked) {
         (VerifierBuilderError::InvalidCrl(_), Some(file)) => unusable(file, &error),
         _ => unusable(&clients.authorities, &error),
-    })
+    })?;
+    Ok(if clients.undated { Arc::new(Undated(verifier)) } else { verifier })
 }
 
 fn certificates(

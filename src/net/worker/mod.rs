@@ -19,7 +19,7 @@ mod rates;
 mod state;
 
 pub(crate) use connecting::{NoPlace, Ticket};
-pub(crate) use gate::Gate;
+pub(crate) use gate::{Gate, Through};
 pub(crate) use large_writes::{A_TURN, LARGE};
 pub use limits::NetLimits;
 pub(crate) use lines::{About, Beginning, Ending, Lines, Refused, Told, first_size_limit};

@@ -27,7 +27,15 @@ impl Router {
         peer: Peer,
         certificate: (Option<&str>, bool),
     ) -> Result<(ClientId, Verdict), CloseReason> {
-        let client = self.client_id(local, connect)?;
+        let client = {
+            let listeners = self.ports.listeners.load();
+            let own = listeners.get(usize::from(peer.listener));
+            if own.is_some_and(|own| !own.versions.is_empty() && !own.versions.contains(&connect.version)) {
+                let why = "its listener does not serve this version of MQTT (protocol_versions)".into();
+                return Err(CloseReason::Refused { code: ReasonCode::UnsupportedProtocolVersion, why });
+            }
+            self.client_id(local, connect, own)?
+        };
         let method = connect.properties.text(PropertyId::AuthenticationMethod);
         let serves = |method: &str| self.ports.authenticate.as_ref().is_some_and(|plug_in| plug_in.serves(method));
         if method.is_some_and(|method| !serves(method)) {

@@ -90,7 +90,7 @@ impl Client {
         (slot, presence): (SlotRef, triomphe::Arc<Presence>),
         connection: ConnectionId,
         connect: &Connect<'_>,
-        limits: &RouterLimits,
+        (marks, limits): (Marks, &RouterLimits),
         stored: Stored,
     ) -> Self {
         let accepted = match stored {
@@ -107,7 +107,7 @@ impl Client {
             connection,
             id,
             version: connect.version,
-            marks: Marks::new(connect, limits),
+            marks,
             max_packet_size: limits.told_packet_size(),
             last: None,
             awaited,

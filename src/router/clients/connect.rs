@@ -4,7 +4,7 @@ use std::{sync::Arc, task::Waker, time::Instant};
 
 use super::{
     super::{
-        Router, RouterThread,
+        ListenerLimits, Router, RouterThread,
         ports::{Admitted, ClientInfo, Event, Origin, Peer, Record, SessionOwner},
         publish::{LastWill, WillKept},
         sessions::{Access, ConnectionId, ExpiryKey, Presence, SlotRef},
@@ -12,15 +12,16 @@ use super::{
     },
     client::Client,
     leave::{Ended, note_standing},
+    marks::Marks,
     ownership::Claim,
-    welcome::{self, HEALTH_CHECK, refused},
+    welcome::{self, Asks, HEALTH_CHECK, refused},
 };
 use crate::{
     codec::{Connect, PropertiesBuf, ReasonCode},
     session::{
         ClientSays, CloseReason, CommitSeq, Expiry, ProtocolError, Session, SessionNumber, Stored, StoredWill, Welcome,
     },
-    types::{ClientId, ProtocolVersion, UserName},
+    types::{ClientId, ProtocolVersion, QoS, UserName},
 };
 
 /// An accepted client: it is attached to its session, and the CONNACK is the first packet of the session's output.
@@ -99,8 +100,10 @@ impl Router {
         let keep_alive = welcome::keep_alive(connect, &local.limits).inspect_err(|_| {
             local.count(Count::RefusedKeepAlive, 1);
         })?;
-        let (told, says) = welcome::both(connect, &client, user.as_ref(), data.as_deref(), &local.limits)?;
-        let will = self.admitted_will(local, connect, &client, access.as_ref())?;
+        let asks = Asks { connect, client: &client, max_qos: self.max_qos(local, peer) };
+        let (told, says) = welcome::both(&asks, user.as_ref(), data.as_deref(), &local.limits)?;
+        let marks = Marks::new(connect, asks.max_qos, &local.limits);
+        let will = self.admitted_will(local, &asks, access.as_ref())?;
         let expiry = welcome::expiry_of(connect);
         if expiry.outlives_connection() {
             self.has_room(local, &client, access.as_ref().and_then(|access| access.owner()))?;
@@ -144,13 +147,20 @@ impl Router {
         {
             stored = stored.and(will_stored);
         }
-        let client = Client::new(client, (slot, presence), connection, connect, &local.limits, stored);
+        let client = Client::new(client, (slot, presence), connection, connect, (marks, &local.limits), stored);
         if panicked {
             let (reason, now) = (CloseReason::Panicked, local.observers.now);
             self.end(local, &client, &reason, now);
             return Err(reason);
         }
         Ok(Connected { client, session_present, until, keep_alive })
+    }
+
+    /// The highest QoS of a client that came through this listener.
+    fn max_qos(&self, local: &RouterThread, peer: Peer) -> QoS {
+        let listeners = self.ports.listeners.load();
+        let own = listeners.get(usize::from(peer.listener)).and_then(|one| one.max_qos);
+        own.unwrap_or(local.limits.says.max_qos)
     }
 
     /// Refuses a client of this user if its persistent session would exceed a limit.
@@ -170,15 +180,15 @@ impl Router {
     fn admitted_will(
         &self,
         local: &mut RouterThread,
-        connect: &Connect<'_>,
-        client: &ClientId,
+        asks: &Asks<'_>,
         access: Option<&Arc<Access>>,
     ) -> Result<Option<StoredWill>, CloseReason> {
+        let Asks { connect, client, .. } = *asks;
         let Some(will) = &connect.will else { return Ok(None) };
         if !local.limits.allows_name(will.topic) {
             return Err(ProtocolError::TopicTooLarge.into());
         }
-        let retain = welcome::will_retain(connect.version, will, &local.limits).map_err(|(count, refused)| {
+        let retain = welcome::will_retain(asks, will, &local.limits).map_err(|(count, refused)| {
             local.count(count, 1);
             refused
         })?;
@@ -190,7 +200,13 @@ impl Router {
         Ok(Some(StoredWill { retain, ..welcome::will_of(will) }))
     }
 
-    pub(crate) fn client_id(&self, local: &RouterThread, connect: &Connect<'_>) -> Result<ClientId, CloseReason> {
+    /// The Client Identifier that a client has or is given; `own`: what its listener says of its own.
+    pub(crate) fn client_id(
+        &self,
+        local: &RouterThread,
+        connect: &Connect<'_>,
+        own: Option<&ListenerLimits>,
+    ) -> Result<ClientId, CloseReason> {
         let refused = |why| refused(ReasonCode::ClientIdentifierNotValid, why);
         let id = connect.client_id;
         if id.is_empty() {
@@ -205,7 +221,8 @@ impl Router {
                     "clients have to give a Client Identifier (auth.allow_zero_length_client_id = false)",
                 ));
             }
-            let id = self.sessions.new_client_id(&local.limits.client_ids.auto_prefix);
+            let own = own.and_then(|own| own.auto_prefix.as_deref());
+            let id = self.sessions.new_client_id(own.unwrap_or(&local.limits.client_ids.auto_prefix));
             return local.limits.client_ids.check(id.as_str()).map(|()| id).map_err(refused);
         }
         if id.starts_with('$') && id != HEALTH_CHECK {

@@ -27,9 +27,9 @@ const MESSAGE_SIZE: u8 = 0b1000_0000;
 
 impl Marks {
     /// The marks of a new connection.
-    pub(crate) fn new(connect: &Connect<'_>, limits: &RouterLimits) -> Self {
+    pub(crate) fn new(connect: &Connect<'_>, max_qos: QoS, limits: &RouterLimits) -> Self {
         let is_five = connect.version == ProtocolVersion::V5;
-        let mut marks = match limits.says.max_qos {
+        let mut marks = match max_qos {
             QoS::AtMostOnce => QOS_1 | QOS_2,
             QoS::AtLeastOnce => QOS_2,
             QoS::ExactlyOnce => 0,

@@ -20,16 +20,24 @@ pub(crate) fn expiry_of(connect: &Connect<'_>) -> Expiry {
     }
 }
 
+/// A client that asks to be let in.
+pub(crate) struct Asks<'a> {
+    pub(crate) connect: &'a Connect<'a>,
+    pub(crate) client: &'a ClientId,
+    /// The highest QoS that it may use.
+    pub(crate) max_qos: QoS,
+}
+
 /// The properties of the CONNACK for an accepted client, and those of its CONNECT. `Err`: the CONNACK is larger than
 /// the client accepts. `data`: Authentication Data for it.
 pub(crate) fn both(
-    connect: &Connect<'_>,
-    client: &ClientId,
+    asks: &Asks<'_>,
     user: Option<&UserName>,
     data: Option<&[u8]>,
     limits: &RouterLimits,
 ) -> Result<(PropertiesBuf, ClientSays), ProtocolError> {
-    let (mut told, says) = (properties(connect, client, limits), says(connect, limits));
+    let Asks { connect, client, .. } = *asks;
+    let (mut told, says) = (properties(asks, limits), says(connect, limits));
     if let Some(method) = connect.properties.text(PropertyId::AuthenticationMethod) {
         add_authentication(&mut told, method, data)?;
     }
@@ -101,12 +109,12 @@ pub(crate) fn keep_alive(connect: &Connect<'_>, limits: &RouterLimits) -> Result
 
 /// Is a Will retained? The error has the counter: the server does not support retained Wills.
 pub(crate) fn will_retain(
-    version: ProtocolVersion,
+    asks: &Asks<'_>,
     will: &Will<'_>,
     limits: &RouterLimits,
 ) -> Result<bool, (Count, CloseReason)> {
-    let ServerSays { max_qos, retain_available, .. } = limits.says;
-    if will.qos > max_qos {
+    let (version, retain_available) = (asks.connect.version, limits.says.retain_available);
+    if will.qos > asks.max_qos {
         let why = "the QoS of its Will is above limits.max_qos [MQTT-3.2.2-12]";
         return Err((Count::RefusedQos, refused(ReasonCode::QosNotSupported, why)));
     }
@@ -131,7 +139,8 @@ fn says(connect: &Connect<'_>, limits: &RouterLimits) -> ClientSays {
 }
 
 /// The properties of the CONNACK for an accepted client.
-fn properties(connect: &Connect<'_>, client: &ClientId, limits: &RouterLimits) -> PropertiesBuf {
+fn properties(asks: &Asks<'_>, limits: &RouterLimits) -> PropertiesBuf {
+    let Asks { connect, client, max_qos } = *asks;
     let mut told = PropertiesBuf::default();
     if connect.version != ProtocolVersion::V5 {
         return told;
@@ -146,7 +155,7 @@ fn properties(connect: &Connect<'_>, client: &ClientId, limits: &RouterLimits) -
     if limits.receive_maximum < u16::MAX {
         told.number(PropertyId::ReceiveMaximum, limits.receive_maximum.into());
     }
-    let ServerSays { max_qos, retain_available, max_keep_alive, .. } = limits.says;
+    let ServerSays { retain_available, max_keep_alive, .. } = limits.says;
     if max_qos < QoS::ExactlyOnce {
         told.flag(PropertyId::MaximumQos, max_qos == QoS::AtLeastOnce);
     }

@@ -354,6 +354,13 @@ pub trait Forward: Send + Sync {
     fn forward(&self, message: &Outgoing<'_>);
 }
 
+/// Takes commands that clients publish to the broker.
+pub trait Command: Send + Sync {
+    /// Is this a command? It comes from a client that may publish it, and nobody else gets it. Called on an I/O thread:
+    /// it may not wait.
+    fn take(&self, message: &Outgoing<'_>) -> bool;
+}
+
 /// Observes events. Called on the path of every message, by many threads, with locks held: do little, never block,
 /// never call the router or the server.
 pub trait Observe: Send + Sync {

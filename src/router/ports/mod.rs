@@ -13,8 +13,8 @@ mod plug_in;
 mod store;
 
 pub use clients::{
-    Admitted, Authenticate, Authentication, Authorize, Credentials, DropReason, Event, Exchange, Forward, Identity,
-    Observe, Origin, Peer, PeerAddress, Pending, Proof, Refusal, Rights, Verdict,
+    Admitted, Authenticate, Authentication, Authorize, Command, Credentials, DropReason, Event, Exchange, Forward,
+    Identity, Observe, Origin, Peer, PeerAddress, Pending, Proof, Refusal, Rights, Verdict,
 };
 pub use events::{ClientInfo, EventKinds};
 pub(crate) use plug_in::caught;

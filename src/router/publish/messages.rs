@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     super::{
-        Router, RouterThread, SysPublish,
+        COMMANDS, Router, RouterThread, SysPublish,
         ports::{Authorize, Condition, DropReason, Publisher, Record, Store},
         sessions::{Access, GroupRef},
         subscriptions::{Matched, RetainedBounds, RetainedBy, Target},
@@ -83,6 +83,9 @@ impl Router {
                     leave.set_outcome(ReasonCode::NotAuthorized);
                     return Ok(Stored::Done);
                 }
+                if topic.as_str().starts_with(COMMANDS) && self.is_command(local, outgoing) {
+                    return Ok(Stored::Done);
+                }
                 let Some(matched) = self.matching(local, topic, leave.may_match_in_steps()) else {
                     leave.match_first(self.subscriptions.begin_matching(topic), permissions, outgoing);
                     return Ok(Stored::Done);
@@ -92,6 +95,12 @@ impl Router {
             }
         };
         self.publish_matched(local, matched, outgoing, leave)
+    }
+
+    /// Is this a command to the broker? Nobody gets it, and it is not remembered that its topic may be published to.
+    #[cold]
+    fn is_command(&self, local: &mut RouterThread, outgoing: &Outgoing<'_>) -> bool {
+        self.ports.command.as_ref().is_some_and(|command| local.observers.call(false, || command.take(outgoing)))
     }
 
     /// The subscribers of this topic. `None`: finding them takes many steps, which `in_steps` allows to interrupt.

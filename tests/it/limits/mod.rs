@@ -3,6 +3,7 @@
 mod client_ids;
 mod connections;
 mod expiry;
+mod listeners;
 mod memory;
 mod outbound;
 mod packets;

@@ -35,7 +35,7 @@ const ACL: &str = "topic read public/#\nuser alice\ntopic readwrite home/#\ntopi
                    pattern readwrite own/%u/#\npattern read by/%c\n";
 
 /// Debian's, where it is installed.
-const PLUGIN: &str = "/usr/lib/x86_64-linux-gnu/mosquitto_dynamic_security.so";
+pub(super) const PLUGIN: &str = "/usr/lib/x86_64-linux-gnu/mosquitto_dynamic_security.so";
 
 /// Dynamic security as mosquitto 2.0 writes it, with the passwords of a password file.
 fn dynsec(passwords: &str) -> String {
@@ -75,7 +75,7 @@ fn dynsec(passwords: &str) -> String {
     .to_string()
 }
 
-struct Dunlin(Child);
+pub(super) struct Dunlin(pub Child);
 
 impl Drop for Dunlin {
     fn drop(&mut self) {
@@ -140,7 +140,7 @@ fn both_answer_alike_with_the_same_file() {
 }
 
 /// A port that no test is given which lets the system pick one: it has to stay free until a broker takes it.
-fn free() -> SocketAddr {
+pub(super) fn free() -> SocketAddr {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     // another run of the tests begins elsewhere
     let first = 20_000 + u16::try_from(std::process::id() % 100).unwrap() * 100;
@@ -152,14 +152,14 @@ fn free() -> SocketAddr {
     }
 }
 
-fn start(file: &Path) -> Dunlin {
+pub(super) fn start(file: &Path) -> Dunlin {
     let mut command = Command::new(env!("CARGO_BIN_EXE_dunlin"));
     let log = fs::File::create(file.with_file_name("said")).unwrap();
     Dunlin(command.env_clear().arg("-c").arg(file).stdout(Stdio::null()).stderr(log).spawn().expect("dunlin runs"))
 }
 
 /// Until it accepts; its log may say nothing.
-fn wait_for(address: SocketAddr, mut has_ended: impl FnMut() -> bool, name: &str) {
+pub(super) fn wait_for(address: SocketAddr, mut has_ended: impl FnMut() -> bool, name: &str) {
     let begin = Instant::now();
     while TcpStream::connect(address).is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused) {
         assert!(!has_ended() && begin.elapsed() < GUARD, "{name}: it does not start");
@@ -199,17 +199,17 @@ fn answers(address: SocketAddr) -> Vec<String> {
     answers
 }
 
-fn connected(address: SocketAddr, connect: &Connect) -> Option<Client> {
+pub(super) fn connected(address: SocketAddr, connect: &Connect) -> Option<Client> {
     let mut client = Client::open(address);
     client.send(&connect.frame());
     client.read().filter(|frame| frame.first == 0x20 && frame.body[1] == 0).map(|_| client)
 }
 
-fn let_in(address: SocketAddr, connect: &Connect) -> String {
+pub(super) fn let_in(address: SocketAddr, connect: &Connect) -> String {
     if connected(address, connect).is_some() { "let in" } else { "refused" }.into()
 }
 
-fn round_trip(address: SocketAddr, connect: &Connect, topic: &str, qos: u8) -> String {
+pub(super) fn round_trip(address: SocketAddr, connect: &Connect, topic: &str, qos: u8) -> String {
     round_trip_of(address, connect, topic, qos, "x")
 }
 

@@ -56,3 +56,26 @@ fn lines_that_are_lost_and_lines_that_are_refused_have_their_exit_codes() {
         lines.len() == 2 && lines[1].contains("mosquitto.conf:3: listen: refused: mosquitto has no such option; did")
     );
 }
+
+#[test]
+fn dynamic_security_becomes_a_password_file_and_an_acl_file() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::copy("tests/data/dynsec_admin.json", dir.path().join("d.json")).unwrap();
+    let flags = ["import", "--dynsec", "d.json", "--password-file", "users", "--acl-file", "acl"];
+    let run = dunlin(dir.path(), &[], &flags);
+    let lost = "d.json: client \"admin\": it cannot administer by $CONTROL any more\n";
+    assert_eq!((run.status.code(), text(&run.stdout), text(&run.stderr)), (Some(3), String::new(), lost.into()));
+    let acl = fs::read_to_string(dir.path().join("acl")).unwrap();
+    assert_eq!(acl, "# of d.json\nuser admin\ntopic read #\ntopic read $SYS/#\n");
+    // both are accepted
+    let conf = "[auth]\npassword_file = \"users\"\nacl_file = \"acl\"\n";
+    fs::write(dir.path().join("dunlin.toml"), conf).unwrap();
+    let summary = told(dir.path(), &[], &["-c", "dunlin.toml", "--check"]);
+    assert!(!summary.contains("warning:"), "{summary}");
+    // what is there is never replaced
+    let line = refused(dir.path(), &[], &flags, 1);
+    assert!(line.contains("cannot write users: File exists"), "{line}");
+    fs::write(dir.path().join("d.json"), "{\"clients\": 7}").unwrap();
+    let line = refused(dir.path(), &[], &flags, 1);
+    assert!(line.contains("--dynsec: d.json: "), "{line}");
+}

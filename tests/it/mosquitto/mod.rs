@@ -2,4 +2,5 @@
 
 mod configurations;
 mod database;
+mod dynsec;
 mod import;
