@@ -5,8 +5,11 @@ use serde_json::{Value, json};
 use super::{Done, Outcome, asked::Asked};
 use crate::auth::dynsec::file::{Defaults, File};
 
+/// The place of one of the four values.
+type Place = fn(&mut Defaults) -> &mut bool;
+
 /// The four, as mosquitto writes them.
-const KINDS: [(&str, fn(&mut Defaults) -> &mut bool); 4] = [
+const KINDS: [(&str, Place); 4] = [
     ("publishClientSend", |defaults| &mut defaults.send),
     ("publishClientReceive", |defaults| &mut defaults.receive),
     ("subscribe", |defaults| &mut defaults.subscribe),
