@@ -115,7 +115,7 @@ mod tests {
 
     #[test]
     fn topics_are_counted_while_somebody_asks() {
-        let clock = TestClock::new();
+        let clock = TestClock::still();
         let topics = Topics::new(clock.clock());
         assert_eq!(topics.wants(), EventKinds::NONE);
         let (since, first) = topics.first(By::Messages, 9);

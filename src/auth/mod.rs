@@ -3,6 +3,7 @@
 //!
 //! | module | owns |
 //! |---|---|
+//! | `settings` | the options of all this |
 //! | `users`, `password` | a password file in mosquitto's format; one hash of it |
 //! | `in_memory` | users and rules from the embedding program |
 //! | `variable_user` | a user from environment variables |
@@ -42,6 +43,7 @@ mod rules;
 mod scram;
 mod scram_exchange;
 mod scram_proof;
+mod settings;
 mod signatures;
 mod throttle;
 mod tokens;
@@ -60,11 +62,12 @@ pub use in_memory::InMemory;
 pub use own::{OfListener, OwnFiles};
 pub use replace::replace_file;
 pub use rules::Rules;
+pub use settings::{OtherLogin, Settings};
 pub use tokens::TokenSettings;
 pub use users::Users;
 pub use variable_user::VariableUser;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 
@@ -86,47 +89,6 @@ use crate::{
     },
     types::{ClientId, Contents},
 };
-
-/// The configuration.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Settings {
-    /// Are clients without a user name accepted? `None`: on loopback listeners, and not even there once a login is
-    /// configured.
-    pub allow_anonymous: Option<bool>,
-    /// A login that is checked elsewhere.
-    pub other_login: Option<OtherLogin>,
-    /// `auth.password_file`.
-    pub password_file: Option<PathBuf>,
-    /// `auth.scram_from_password_file`: lines of `mosquitto_passwd` also serve SCRAM-SHA-512.
-    pub scram_from_password_file: bool,
-    /// A user from environment variables.
-    pub variable_user: Option<VariableUser>,
-    /// `auth.acl_file`.
-    pub acl_file: Option<PathBuf>,
-    /// Users and rules without a file.
-    pub in_memory: InMemory,
-    /// `auth.dynsec_file`.
-    pub dynsec_file: Option<PathBuf>,
-    /// The files of listeners with their own, without repetition.
-    pub own: Vec<OwnFiles>,
-    /// A forbidden PUBLISH disconnects the client.
-    pub denied_publish_disconnects: bool,
-    /// The least delay of refusals after failed logins from one address; `None`: no delay.
-    pub failed_login_delay: Option<Duration>,
-    /// A listener takes user names from certificates.
-    pub certificate_names: bool,
-    /// `auth.token_…`.
-    pub tokens: TokenSettings,
-}
-
-/// A login other than by password file or token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OtherLogin {
-    /// A listener requests certificates from its clients.
-    Certificates,
-    /// The embedding program authenticates clients.
-    PlugIn,
-}
 
 /// Users, rules and tokens, completely read and valid.
 pub struct Policy {

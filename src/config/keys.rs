@@ -13,14 +13,13 @@ use super::{
     },
     http::{Addresses, Hosts, Users},
     listen::ListenAddress,
-    listener::{CertificateIdentity, ClientCertificates, ListenerConfig, TlsVersion},
+    listener::ListenerConfig,
     lists::{Address, List, Mode, Network, Text, Texts},
     memory_bound::OfMemory,
-    settings::{Config, DeniedPublish, LogFormat, LogLevel, PublishRateAction, SyncMode, SysPublish, SyslogFacility},
+    settings::{Config, DeniedPublish, LogFormat, LogLevel, PublishRateAction, SyncMode, SysPublish},
+    words::{CLIENT_CERTIFICATES, CLIENT_ID, IDENTITY, SYSLOG, TLS_MIN, TLS_RECORDS, TRANSPORT},
 };
-use crate::types::{
-    ClientIdBinding, ProtocolVersion, QueueFull, Secret, SessionOwnership, SharedSubscriptions, TlsRecords, Transport,
-};
+use crate::types::{ProtocolVersion, QueueFull, Secret, SessionOwnership, SharedSubscriptions};
 
 /// The keys of one TOML table; `T` is what they set.
 pub(super) struct Table<T: 'static> {
@@ -112,51 +111,6 @@ pub(super) const LOG_LEVEL: Choice<LogLevel> = Choice(&[
 
 /// `log.format`
 pub(super) const LOG_FORMAT: Choice<LogFormat> = Choice(&[("text", LogFormat::Text), ("json", LogFormat::Json)]);
-
-const SYSLOG: Choice<SyslogFacility> = Choice(&[
-    ("daemon", SyslogFacility::Daemon),
-    ("user", SyslogFacility::User),
-    ("local0", SyslogFacility::Local(0)),
-    ("local1", SyslogFacility::Local(1)),
-    ("local2", SyslogFacility::Local(2)),
-    ("local3", SyslogFacility::Local(3)),
-    ("local4", SyslogFacility::Local(4)),
-    ("local5", SyslogFacility::Local(5)),
-    ("local6", SyslogFacility::Local(6)),
-    ("local7", SyslogFacility::Local(7)),
-]);
-
-const TRANSPORT: Choice<Transport> = Choice(&[
-    ("tcp", Transport::Tcp),
-    ("tls", Transport::Tls),
-    ("ws", Transport::Ws),
-    ("wss", Transport::Wss),
-    ("unix", Transport::Unix),
-]);
-
-const TLS_MIN: Choice<TlsVersion> = Choice(&[("1.2", TlsVersion::Tls12), ("1.3", TlsVersion::Tls13)]);
-
-const CLIENT_CERTIFICATES: Choice<ClientCertificates> = Choice(&[
-    ("off", ClientCertificates::Off),
-    ("optional", ClientCertificates::Optional),
-    ("required", ClientCertificates::Required),
-]);
-
-const IDENTITY: Choice<CertificateIdentity> = Choice(&[
-    ("common-name", CertificateIdentity::CommonName),
-    ("subject", CertificateIdentity::Subject),
-    ("san-dns", CertificateIdentity::Dns),
-    ("san-uri", CertificateIdentity::Uri),
-]);
-
-const CLIENT_ID: Choice<ClientIdBinding> = Choice(&[
-    ("any", ClientIdBinding::Any),
-    ("is-user", ClientIdBinding::IsUser),
-    ("begins-with-user", ClientIdBinding::BeginsWithUser),
-    ("from-user", ClientIdBinding::FromUser),
-]);
-
-const TLS_RECORDS: Choice<TlsRecords> = Choice(&[("packet", TlsRecords::Packet), ("batch", TlsRecords::Batch)]);
 
 const PUBLISH_RATE: OrWord<Whole<u32>> =
     OrWord { form: Whole { min: 1, max: 1_000_000_000 }, word: "off", zero: false };

@@ -7,7 +7,8 @@
 //!  └► file ─────► Config          the TOML, walked in the order of its lines; each error one line
 //!      └► keys                    the one table of keys: name, meaning, form, the setting that it is
 //!          ├► forms               how one value is written: a size, a duration, a choice, …
-//!          │   └► lists           the forms of a listener's keys
+//!          │   ├► lists           the forms of a listener's keys
+//!          │   └► words           the words that keys take
 //!          │       └► listen      a listen address as text
 //!          └► settings            Config itself and its defaults
 //!              ├► listener        one listener, and which of its settings go together
@@ -55,6 +56,7 @@ pub mod starter;
 mod summary;
 mod testing;
 mod variables;
+mod words;
 
 pub use crate::types::{QueueFull, Secret, SharedSubscriptions};
 pub use changes::{KeyChange, changes, listener_changes, settings};

@@ -105,9 +105,7 @@ impl Router {
         let marks = Marks::new(connect, asks.max_qos, &local.limits);
         let will = self.admitted_will(local, &asks, access.as_ref())?;
         let expiry = welcome::expiry_of(connect);
-        if expiry.outlives_connection() {
-            self.has_room(local, &client, access.as_ref().and_then(|access| access.owner()))?;
-        }
+        self.has_room(local, &client, expiry, access.as_ref().and_then(|access| access.owner()))?;
         let connection = self.sessions.new_connection();
         let began = self.sessions.moments.tick(local.observers.now);
         let presence = triomphe::Arc::new(Presence::new(began, peer, keep_alive, user.clone()));
@@ -163,8 +161,17 @@ impl Router {
         own.unwrap_or(local.limits.says.max_qos)
     }
 
-    /// Refuses a client of this user if its persistent session would exceed a limit.
-    fn has_room(&self, local: &RouterThread, client: &ClientId, owner: Option<&str>) -> Result<(), CloseReason> {
+    /// Refuses a client of this user if its session is to outlive the connection, and would exceed a limit.
+    fn has_room(
+        &self,
+        local: &RouterThread,
+        client: &ClientId,
+        expiry: Expiry,
+        owner: Option<&str>,
+    ) -> Result<(), CloseReason> {
+        if !expiry.outlives_connection() {
+            return Ok(());
+        }
         if let Some(why) = self.sessions.no_room(client, owner, local.limits.max_sessions) {
             local.count(Count::RefusedSessions, 1);
             return Err(refused(ReasonCode::QuotaExceeded, why));
