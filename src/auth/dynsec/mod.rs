@@ -1,6 +1,6 @@
 //! mosquitto's dynamic security, read from its JSON file: clients with passwords, groups, roles with priorities, ACLs
-//! of six types. [`Dynsec`] is the file; [`DynsecRights`] are the rights of one client. [`Edit`] is a change of the file
-//! that a client asks for, by `commands`; [`convert`] makes a password file and an ACL file of it.
+//! of six types. [`Dynsec`] is the file; [`DynsecRights`] are the rights of one client. [`Edit`] is a change of the
+//! file that a client asks for, by `commands`; [`convert`] makes a password file and an ACL file of it.
 
 mod commands;
 mod convert;
