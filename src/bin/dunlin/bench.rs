@@ -1,6 +1,9 @@
 //! `dunlin test`, from its start until a signal or its parent ends it.
 
-use std::process::ExitCode;
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
 
 use anyhow::Context;
 use dunlin::{
@@ -24,6 +27,10 @@ pub async fn run(cli: &Cli, args: &TestArgs) -> anyhow::Result<ExitCode> {
     let _level = log::init(&config.log)?;
     let (http, ready_file, any_address) = (args.http, args.ready_file.clone(), args.any_address);
     let broker = Broker::with(Options { config, http, ready_file, any_address }).await?;
+    // the program that reads standard output may be gone
+    let listeners = broker.listeners().iter().map(|one| one.endpoint.with(one.transport).to_string());
+    let listeners = listeners.collect::<Vec<_>>().join(",");
+    let _ = writeln!(io::stdout(), "ready listeners={listeners} http={}", broker.http_url());
     let parent_ended = async {
         match &parent {
             Some(parent) => parent.ended().await,

@@ -161,7 +161,8 @@ fn find(path: &str, method: &Method) -> Result<&'static Route, Problem> {
     let verbs: Vec<_> = there().map(|route| route.method.as_str()).collect();
     Err(match verbs.is_empty() {
         true => {
-            let known: Vec<_> = ROUTES.iter().map(|route| route.path).collect();
+            let mut known: Vec<_> = ROUTES.iter().map(|route| route.path).collect();
+            known.dedup();
             let detail = format!("there is nothing at {BELOW}{path}: known are {}", known.join(", "));
             Problem::new(StatusCode::NOT_FOUND, "not-found", detail)
         }
