@@ -98,7 +98,7 @@ async fn prove_key(judge: Judge<'_>, peer: SocketAddr, key: &[u8]) -> Result<(Lo
         let login = Login::Key { name: name.clone(), digest };
         return match login.role(judge) {
             Some(_) => Ok((login, *role)),
-            // it is no guess
+            // the sender knows the key, so this is not counted as a guess
             None => Err(refused("the key has expired")),
         };
     }

@@ -117,7 +117,12 @@ impl Desk {
 }
 
 const PASSWORDS: &str = "auth.password_file";
+const KEYS: &str = "http.keys_file";
 const RULES: &str = "auth.acl_file";
+
+fn keys_file(config: &Config) -> &Option<PathBuf> {
+    &config.http.keys_file
+}
 
 fn password_file(config: &Config) -> &Option<PathBuf> {
     &config.auth.password_file
@@ -199,29 +204,19 @@ impl Control for Desk {
 
     fn add_key(&self, name: String, role: Role, expires: Option<SystemTime>) -> Doing<AddedKey> {
         let admits = self.policies.admits.clone();
-        edits::with_file(
-            &self.running,
-            "http.keys_file",
-            |config| &config.http.keys_file,
-            move |config, path| {
-                let (key, added) = ApiKey::add(path, &name, role, expires)?;
-                admits.replace(config)?;
-                Ok(AddedKey { key, expires: added.expires })
-            },
-        )
+        edits::with_file(&self.running, KEYS, keys_file, move |config, path| {
+            let (key, added) = ApiKey::add(path, &name, role, expires)?;
+            admits.replace(config)?;
+            Ok(AddedKey { key, expires: added.expires })
+        })
     }
 
     fn delete_key(&self, name: String) -> Doing<()> {
         let admits = self.policies.admits.clone();
-        edits::with_file(
-            &self.running,
-            "http.keys_file",
-            |config| &config.http.keys_file,
-            move |config, path| {
-                ApiKey::delete(path, &name)?;
-                Ok(admits.replace(config)?)
-            },
-        )
+        edits::with_file(&self.running, KEYS, keys_file, move |config, path| {
+            ApiKey::delete(path, &name)?;
+            Ok(admits.replace(config)?)
+        })
     }
 
     fn users(&self) -> Doing<(Vec<UserShown>, String)> {

@@ -1,10 +1,9 @@
 //! What happened, as JSON.
 
-use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::journal::{Entry, Noted, What};
-use crate::codec::{Properties, PropertyId, PropertyValue};
+use crate::admin::{put_payload, shown_properties};
 
 /// One thing that happened.
 pub(super) fn entry(entry: &Entry) -> Value {
@@ -37,38 +36,9 @@ fn message(message: &Noted) -> Value {
     let Noted { topic, qos, retain, payload, properties } = message;
     let mut shown = json!({ "event": "message", "topic": topic, "qos": *qos as u8, "retain": retain });
     put_payload(&mut shown, payload);
-    let properties = self::properties(properties.as_properties());
+    let properties = properties.as_properties();
     if !properties.is_empty() {
-        shown["properties"] = properties.into();
+        shown["properties"] = shown_properties(properties);
     }
     shown
-}
-
-/// As text where it is text.
-pub(super) fn put_payload(shown: &mut Value, payload: &[u8]) {
-    match std::str::from_utf8(payload) {
-        Ok(text) => shown["payload"] = text.into(),
-        Err(_) => shown["payload_base64"] = BASE64.encode(payload).into(),
-    }
-}
-
-/// By their names, in small letters; User Properties are a list of pairs.
-pub(super) fn properties(properties: Properties<'_>) -> Map<String, Value> {
-    let name = |id: PropertyId| id.to_string().to_lowercase().replace(' ', "_");
-    let mut all = Map::new();
-    for (id, value) in properties.iter() {
-        let value = match value {
-            PropertyValue::Flag(flag) => flag.into(),
-            PropertyValue::Number(number) => number.into(),
-            PropertyValue::Text(text) => text.into(),
-            PropertyValue::Bytes(bytes) => BASE64.encode(bytes).into(),
-            PropertyValue::Pair(..) => continue,
-        };
-        all.insert(name(id), value);
-    }
-    let user: Vec<_> = properties.user().map(|(name, value)| json!([name, value])).collect();
-    if !user.is_empty() {
-        all.insert(name(PropertyId::UserProperty), user.into());
-    }
-    all
 }

@@ -123,7 +123,7 @@ fn page<'a, T: 'a>(
 }
 
 /// As text where it is text.
-pub(super) fn put_payload(shown: &mut Value, payload: &[u8]) {
+pub(crate) fn put_payload(shown: &mut Value, payload: &[u8]) {
     match std::str::from_utf8(payload) {
         Ok(text) => shown["payload"] = text.into(),
         Err(_) => shown["payload_base64"] = BASE64.encode(payload).into(),
@@ -131,7 +131,7 @@ pub(super) fn put_payload(shown: &mut Value, payload: &[u8]) {
 }
 
 /// By their names, in small letters; User Properties are a list of pairs.
-pub(super) fn properties(properties: Properties<'_>) -> Value {
+pub(crate) fn properties(properties: Properties<'_>) -> Value {
     let mut all = Map::new();
     for (id, value) in properties.iter() {
         let value = match value {

@@ -39,6 +39,8 @@ mod table;
 mod topics;
 mod users;
 
+pub(crate) use messages::{properties as shown_properties, put_payload};
+
 use std::sync::Arc;
 
 use axum::{

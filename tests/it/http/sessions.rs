@@ -95,7 +95,7 @@ fn a_browser_logs_in_reads_writes_and_logs_out() {
     let other = format!("Cookie: theme=dark; {}", page.cookie.split_once(": ").unwrap().1);
     assert_eq!(ask(at, "GET", "/metrics", &[&other]).status, 200);
 
-    // writes need the header, whoever sends them
+    // a write needs the header, whichever program sends it
     let write = |headers: &[&str]| {
         let answer = ask(at, "DELETE", "/api/v1/retained?filter=a", &[headers, &["Content-Length: 0"]].concat());
         (answer.status, if answer.status == 200 { String::new() } else { answer.code() })

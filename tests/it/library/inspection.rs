@@ -227,7 +227,7 @@ fn a_retained_message_says_who_published_it_and_when() {
     assert_eq!((publisher.as_deref(), user.as_deref()), (Some("lamp"), Some("ann")));
     let apart = later.duration_since(at).unwrap_or_else(|error| error.duration());
     assert!(apart < Duration::from_secs(1), "{apart:?}");
-    // what is removed is so for good
+    // a removed message stays removed
     assert_eq!(run(broker.server.remove_retained(filter("#"), Cursor::default(), 9)).map(|r| r.messages), Ok(1));
     shut_down(broker.server);
     assert!(shown(&start()).is_empty());
