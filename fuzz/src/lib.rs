@@ -447,10 +447,12 @@ fn assert_located(error: &auth::AuthError) {
     assert!(matches!(number, Some(Ok(1..))) && !line.contains('\n'), "{line:?}");
 }
 
-/// mosquitto's manual, read aloud, of a file that is known to be good.
+/// What mosquitto's manual says about a file that is known to be good. A byte order mark before its first line is not
+/// part of it, as in the other files that people write.
 fn allows(file: &str, client: &str, user: Option<&str>, topic: &str, want: &str) -> bool {
     let (mut own, mut patterns, mut dangerous) = (Vec::new(), Vec::new(), false);
     let mut whose = None;
+    let file = file.strip_prefix('\u{FEFF}').unwrap_or(file);
     for line in file.split('\n').map(str::trim_end).filter(|line| !line.starts_with('#')) {
         let Some((word, rest)) = line.trim_start_matches(' ').split_once(' ') else { continue };
         let rest = rest.trim_start_matches(' ');
