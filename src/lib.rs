@@ -12,9 +12,10 @@
 //!
 //! # The map
 //!
-//! Imports go one way: [`types`] ← [`topic`] ← [`codec`] ← [`session`] ← [`router`] ← `net`, [`auth`], [`store`],
-//! `admin` ← [`server`] ← `testing`; [`config`] imports `types` alone, and `server` turns it into each room's own
-//! options; [`certs`] stands alone, and so does `platform`, which contains the differences between operating systems.
+//! Imports go one way: [`types`] ← [`topic`] ← [`codec`] ← [`session`] ← [`router`] ← `inside` ← `net`, [`auth`],
+//! [`store`], `admin`, `bridge` ← [`server`] ← `testing`; [`config`] imports `types` alone, and `server` turns it into
+//! each room's own options; `pem` and `outbound`, connections to other servers, are below the rooms that use them;
+//! [`certs`] stands alone, and so does `platform`, which contains the differences between operating systems.
 //! `topic`, `codec` and `session` are pure: no sockets, no clock, no randomness, no locks. `tests/tidy` checks both.
 //!
 //! `ARCHITECTURE.md` in the repository describes the rooms, the way of a packet, the threads and the memory.
@@ -40,6 +41,7 @@ mod admin;
 mod admin;
 #[doc(hidden)]
 pub mod auth;
+mod bridge;
 #[cfg(feature = "tls")]
 #[doc(hidden)]
 pub mod certs;
@@ -50,6 +52,9 @@ pub mod codec;
 pub mod config;
 mod inside;
 mod net;
+mod outbound;
+#[cfg(feature = "tls")]
+mod pem;
 mod platform;
 #[doc(hidden)]
 pub mod router;
@@ -74,6 +79,7 @@ pub mod types;
 #[doc(hidden)] // for the fuzz target: any bytes may arrive
 pub use net::{ProxyCertificate, ProxyHeader, proxy_header};
 
+pub use bridge::{BridgeError, Counts as BridgeCounts, Phase as BridgePhase, View as BridgeView};
 pub use clock::{Clock, TestClock};
 pub use codec::{Properties, PropertiesBuf, PropertyId, PropertyValue, ReasonCode};
 pub use config::{Config, ConfigError, ListenerConfig};

@@ -20,6 +20,12 @@ pub trait Control: Send + Sync {
     /// The listeners that are open: number, and address.
     fn listeners(&self) -> Vec<(u16, String)>;
 
+    /// The bridges to other brokers.
+    fn bridges(&self) -> Vec<BridgeState>;
+
+    /// Pauses a bridge, or lets it go on. `false`: there is none of this name.
+    fn pause_bridge(&self, name: &str, paused: bool) -> bool;
+
     /// The configuration in force, but for secrets.
     fn settings(&self) -> Vec<Setting>;
 
@@ -175,6 +181,27 @@ pub struct AddedKey {
 
 /// A configuration is read again.
 pub type Reloading = Pin<Box<dyn Future<Output = Option<Result<Vec<String>, String>>> + Send>>;
+
+/// A bridge to another broker.
+#[derive(Clone, Debug)]
+pub struct BridgeState {
+    /// Its name.
+    pub name: String,
+    /// How it is, in a word.
+    pub state: &'static str,
+    /// It is connected.
+    pub connected: bool,
+    /// The address that it is connected with, or tried last.
+    pub address: Option<String>,
+    /// The version of MQTT that it speaks.
+    pub protocol: Option<String>,
+    /// Since when it is so.
+    pub since: Option<SystemTime>,
+    /// Why the last connection failed or was lost.
+    pub error: Option<String>,
+    /// What it counted: name, meaning, number. The last is what waits now.
+    pub counts: Vec<(&'static str, &'static str, u64)>,
+}
 
 /// One key of the configuration.
 #[derive(Clone, Debug)]

@@ -193,7 +193,7 @@ impl ReasonCode {
     }
 
     /// The Reason Code of a Connect Return code; `None`: a reserved one.
-    pub(super) fn from_connect_return_code(code: u8) -> Option<Self> {
+    pub(crate) fn from_connect_return_code(code: u8) -> Option<Self> {
         CONNECT_RETURN_CODES.get(usize::from(code)).copied()
     }
 }

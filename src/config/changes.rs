@@ -4,7 +4,8 @@
 use std::fmt;
 
 use super::{
-    keys::{Key, LISTENER, Listener, TABLES},
+    bridge::BridgeConfig,
+    keys::{BRIDGE, Key, LISTENER, Listener, TABLES},
     listener::ListenerConfig,
     settings::Config,
 };
@@ -35,7 +36,34 @@ pub fn changes(from: &Config, to: &Config) -> Vec<KeyChange> {
         format!("[{}]", listeners.join(", "))
     });
     let listeners = KeyChange { key: LISTENER.name.into(), from: before, to: after };
-    values.chain((from.listeners != to.listeners).then_some(listeners)).collect()
+    let bridges = to.bridges.iter().filter_map(|now| {
+        let before = from.bridges.iter().find(|before| before.name == now.name);
+        let differs = before.is_none_or(|before| before != now);
+        differs.then(|| bridge_change(&now.name, before, Some(now)))
+    });
+    let is_gone = |before: &&BridgeConfig| to.bridges.iter().all(|now| now.name != before.name);
+    let gone = from.bridges.iter().filter(is_gone).map(|before| bridge_change(&before.name, Some(before), None));
+    values.chain((from.listeners != to.listeners).then_some(listeners)).chain(bridges).chain(gone).collect()
+}
+
+fn bridge_change(name: &str, from: Option<&BridgeConfig>, to: Option<&BridgeConfig>) -> KeyChange {
+    let unset = BridgeConfig::default();
+    let (from, to) = match (from, to) {
+        // of one that is another, what differs
+        (Some(from), Some(to)) => (bridge(from, to), bridge(to, from)),
+        (from, to) => {
+            let shown = |one: Option<&BridgeConfig>| one.map_or("none".into(), |one| bridge(one, &unset));
+            (shown(from), shown(to))
+        }
+    };
+    KeyChange { key: format!("{}.{name}", BRIDGE.name), from, to }
+}
+
+/// What a bridge has that another has not.
+fn bridge(one: &BridgeConfig, other: &BridgeConfig) -> String {
+    let differs = BRIDGE.keys.iter().filter(|key| (key.write)(one) != (key.write)(other));
+    let set: Vec<_> = differs.map(|key| format!("{} = {}", key.name, key.shown(one))).collect();
+    format!("{{ {} }}", set.join(", "))
 }
 
 /// Every key with its value in `config`, in the order of the reference, listeners altogether last. Secrets are hidden.
@@ -43,7 +71,9 @@ pub fn settings(config: &Config) -> Vec<(String, String)> {
     let keys = TABLES.iter().flat_map(|table| table.keys.iter().map(move |key| (table.full(key.name), key)));
     let values = keys.map(|(name, key)| (name, key.shown(config)));
     let listeners: Vec<_> = config.listeners.iter().map(listener).collect();
-    values.chain([(LISTENER.name.into(), format!("[{}]", listeners.join(", ")))]).collect()
+    let unset = BridgeConfig::default();
+    let bridges = config.bridges.iter().map(|one| (format!("{}.{}", BRIDGE.name, one.name), bridge(one, &unset)));
+    values.chain([(LISTENER.name.into(), format!("[{}]", listeners.join(", ")))]).chain(bridges).collect()
 }
 
 fn change<T>(name: String, key: &Key<T>, from: &T, to: &T) -> Option<KeyChange> {

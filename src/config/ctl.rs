@@ -50,6 +50,15 @@ pub struct Ctl {
 pub enum CtlAction {
     /// Show what runs, and what it counted.
     Broker,
+    /// Show the bridges to other brokers, or pause one, or let it go on.
+    Bridges {
+        /// The bridge that is paused.
+        #[arg(long, value_name = "NAME", conflicts_with = "resume")]
+        pause: Option<String>,
+        /// The bridge that goes on.
+        #[arg(long, value_name = "NAME")]
+        resume: Option<String>,
+    },
     /// List clients and sessions.
     Clients {
         /// Filters, and sort=, limit=, fields=, cursor=.

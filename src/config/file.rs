@@ -16,11 +16,12 @@ use toml::{
 };
 
 use super::{
+    bridge::{self, BridgeConfig},
     error::ConfigError,
     foreign,
     forms::shortened,
     hints::{hint, place},
-    keys::{LISTENER, LOG_FORMAT, Listener, TABLES, TOP, Table},
+    keys::{BRIDGE, LISTENER, LOG_FORMAT, Listener, TABLES, TOP, Table},
     listen,
     listener::{self, ListenerConfig},
     mosquitto::{self, Import},
@@ -191,6 +192,12 @@ impl<'a> Source<'a> {
                     config.listeners = listeners;
                     config.origins.set(name, self.file);
                 }
+            } else if name == BRIDGE.name {
+                let before = config.origins.of(name).map(|_| config.bridges.clone()).unwrap_or_default();
+                if let Some(bridges) = self.told(self.bridges(value, before)) {
+                    config.bridges = bridges;
+                    config.origins.set(name, self.file);
+                }
             } else if let Some(table) = TABLES.iter().find(|table| table.name == name && !name.is_empty()) {
                 let Some(keys) = value.as_ref().as_table() else {
                     let problem = format!("expected a table; write its keys below a line [{name}]");
@@ -321,6 +328,43 @@ impl<'a> Source<'a> {
             }
             None => Ok(listeners),
         }
+    }
+
+    /// All `[[bridge]]` tables that are right.
+    fn bridges(&self, value: &Value<'_>, before: Vec<BridgeConfig>) -> Result<Vec<BridgeConfig>, ConfigError> {
+        const BRACKETS: &str = "write each bridge below a line [[bridge]], with two brackets";
+        let wrong = |at: &Value<'_>| self.value(at, BRIDGE.name, BRACKETS.into());
+        let all = value.get_ref().as_array().ok_or_else(|| wrong(value))?;
+        let mut bridges = before;
+        for one in all.iter() {
+            let read = match one.get_ref().as_table() {
+                Some(written) => self.bridge(one, written, &bridges),
+                None => Err(wrong(one)),
+            };
+            bridges.extend(self.told(read).flatten());
+        }
+        Ok(bridges)
+    }
+
+    /// One of them; none if one of its keys is wrong.
+    fn bridge(
+        &self,
+        one: &Value<'_>,
+        written: &DeTable<'_>,
+        before: &[BridgeConfig],
+    ) -> Result<Option<BridgeConfig>, ConfigError> {
+        let mut bridge = BridgeConfig::default();
+        if !self.keys(&BRIDGE, written, &mut bridge) {
+            return Ok(None);
+        }
+        let wrong =
+            |key: &str, problem: String| self.value(written.get(key).unwrap_or(one), &BRIDGE.full(key), problem);
+        bridge::check(&bridge).map_err(|(key, problem)| wrong(key, problem.into()))?;
+        if before.iter().any(|other| other.name == bridge.name) {
+            let problem = format!("{:?} is already the name of a bridge above; write another one", bridge.name);
+            return Err(wrong("name", problem));
+        }
+        Ok(Some(bridge))
     }
 
     fn value(&self, at: &Value<'_>, key: &str, problem: String) -> ConfigError {

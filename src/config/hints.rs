@@ -2,14 +2,14 @@
 
 use toml::de::DeValue;
 
-use super::keys::{LISTENER, TABLES};
+use super::keys::{BRIDGE, LISTENER, TABLES};
 
 /// What the writer of an unknown key may have meant.
 pub(super) fn hint(table: &str, key: &str, value: &DeValue<'_>) -> String {
     if table.is_empty() && is_table(value) {
         let tables = names().map(|(table, _)| table).filter(|table| !table.is_empty());
         return match nearest(key, tables) {
-            Some("listener") => "did you mean [[listener]]?".into(),
+            Some(list @ ("listener" | "bridge")) => format!("did you mean [[{list}]]?"),
             Some(near) => format!("did you mean [{near}]?"),
             None => "\"dunlin --print-config\" shows every table".into(),
         };
@@ -31,7 +31,7 @@ pub(super) fn hint(table: &str, key: &str, value: &DeValue<'_>) -> String {
 pub(super) fn place(table: &str) -> String {
     match table {
         "" => "at the top, above the first [table]".into(),
-        "listener" => "in a [[listener]]".into(),
+        list @ ("listener" | "bridge") => format!("in a [[{list}]]"),
         table => format!("in [{table}]"),
     }
 }
@@ -43,7 +43,8 @@ fn is_table(value: &DeValue<'_>) -> bool {
 /// Every key as (table, name).
 pub(super) fn names() -> impl Iterator<Item = (&'static str, &'static str)> {
     let listener = LISTENER.keys.iter().map(|key| (LISTENER.name, key.name));
-    TABLES.iter().flat_map(|table| table.keys.iter().map(|key| (table.name, key.name))).chain(listener)
+    let bridge = BRIDGE.keys.iter().map(|key| (BRIDGE.name, key.name));
+    TABLES.iter().flat_map(|table| table.keys.iter().map(|key| (table.name, key.name))).chain(listener).chain(bridge)
 }
 
 /// The known word that is most like `word`, if one is like it.

@@ -12,6 +12,7 @@
 //!          │       └► listen      a listen address as text
 //!          └► settings            Config itself and its defaults
 //!              ├► listener        one listener, and which of its settings go together
+//!              ├► bridge          one bridge, its topics and addresses, and which of its settings go together
 //!              └► http            the [http] table and its forms
 //! reference ────► text            keys × defaults: config/dunlin.toml and the table in docs/configuration.md
 //! starter ──────► text            what dunlin init writes: the reference with a few keys set
@@ -30,6 +31,7 @@
 //! A new setting is a field with its default in `settings` and a line in `keys`; `tests/it/config_reference.rs` then
 //! asks for the rest.
 
+mod bridge;
 mod changes;
 mod cli;
 mod commands;
@@ -59,6 +61,7 @@ mod variables;
 mod words;
 
 pub use crate::types::{QueueFull, Secret, SharedSubscriptions};
+pub use bridge::{BridgeConfig, BridgeProtocol, BridgeStart, BridgeTopic, Direction, Notifications, RemoteAddress};
 pub use changes::{KeyChange, changes, listener_changes, settings};
 pub use cli::Cli;
 pub use commands::{

@@ -2,7 +2,8 @@
 //! from the table of keys (`keys`) and [`Config::default`], so that neither can say what the code does not do.
 
 use super::{
-    keys::{Key, LISTENER, Listener, TABLES, Table},
+    bridge::BridgeConfig,
+    keys::{BRIDGE, Key, LISTENER, Listener, TABLES, Table},
     settings::Config,
 };
 
@@ -25,7 +26,21 @@ pub fn toml() -> String {
             listeners(&mut out, &defaults);
         }
     }
+    bridges(&mut out);
     out
+}
+
+/// A bridge with the defaults. There is none by default, so that its lines stay comments when others are made keys.
+fn bridges(out: &mut String) {
+    *out += "\n";
+    comment(out, BRIDGE.help);
+    comment(out, "There is none by default: take \"# \" away, and write a name, addresses and topics.");
+    *out += "# [[bridge]]\n";
+    for key in BRIDGE.keys {
+        *out += "#\n";
+        explain(out, &BRIDGE, key);
+        *out += &format!("# {} = {}\n", key.name, (key.write)(&BridgeConfig::default()));
+    }
 }
 
 /// The Markdown table in `docs/configuration.md`: key, default, meaning.
@@ -42,6 +57,7 @@ pub fn markdown() -> String {
     };
     rows(&mut out, &LISTENER, both);
     rest.iter().for_each(|table| rows(&mut out, table, |key| (key.write)(&defaults)));
+    rows(&mut out, &BRIDGE, |key| (key.write)(&BridgeConfig::default()));
     out
 }
 
@@ -49,7 +65,7 @@ fn rows<T>(out: &mut String, table: &Table<T>, default: impl Fn(&Key<T>) -> Stri
     let cell = |text: String| text.replace('|', "\\|");
     for key in table.keys {
         let name = match table.name {
-            "listener" => format!("[[listener]] {}", key.name),
+            list @ ("listener" | "bridge") => format!("[[{list}]] {}", key.name),
             _ => table.full(key.name),
         };
         let variable = table.variable(key.name).map_or_else(String::new, |name| format!(" Variable: `{name}`."));
@@ -163,7 +179,7 @@ mod tests {
             })
             .map(|(name, _)| name)
             // what is said of the file, or beside it, not in it
-            .filter(|name| !["warnings", "origins", "user", "mosquitto_db"].contains(name))
+            .filter(|name| !["warnings", "origins", "user", "mosquitto_db", "bridges"].contains(name))
             .filter(|name| !text.lines().any(|line| line.starts_with(&format!("#{name} = "))))
             .collect();
         missing.dedup();

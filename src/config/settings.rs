@@ -8,6 +8,7 @@ use std::{
 };
 
 use super::{
+    bridge::BridgeConfig,
     http::HttpConfig,
     listen::ListenAddress,
     listener::{ClientCertificates, ListenerConfig},
@@ -56,6 +57,8 @@ pub struct Config {
     pub auth: AuthConfig,
     /// Health checks and metrics over HTTP.
     pub http: HttpConfig,
+    /// Connections to other brokers.
+    pub bridges: Vec<BridgeConfig>,
     /// What of the file that this was read from is allowed and hardly meant, a line each.
     pub warnings: Vec<String>,
     /// Where the values come from.
@@ -430,6 +433,7 @@ impl Default for Config {
             sys: SysConfig { interval: Some(Duration::from_secs(10)), client_publish: SysPublish::default() },
             auth: AuthConfig::default(),
             http: HttpConfig::default(),
+            bridges: Vec::new(),
             warnings: Vec::new(),
             origins: Origins::default(),
         }

@@ -22,6 +22,10 @@ pub fn summary(config: &Config, file: Option<&Path>) -> String {
     line("persistence", &persistence_text(config));
     let auto = if config.workers.is_none() { " (auto: one for each CPU, less one)" } else { "" };
     line("workers", &format!("{}{auto}", config.worker_threads()));
+    for bridge in &config.bridges {
+        let [addresses, topics] = [texts(&bridge.addresses, ", "), texts(&bridge.topics, "; ")];
+        line("bridge", &format!("{} to {addresses}: {topics}", bridge.name));
+    }
     config
         .origins
         .by_origin()
@@ -29,12 +33,16 @@ pub fn summary(config: &Config, file: Option<&Path>) -> String {
         .for_each(|(origin, keys)| line("from", &format!("{origin}: {}", keys.join(", "))));
     let told_above = ["listener", "allow_anonymous", "workers", "data_dir", "sync", "sync_interval"];
     let mut changed = changes(&Config::default(), config);
-    changed.retain(|change| !told_above.contains(&change.key.as_str()));
+    changed.retain(|change| !told_above.contains(&change.key.as_str()) && !change.key.starts_with("bridge."));
     if !changed.iter().any(|change| change.key.starts_with("limits.")) {
         line("limits", "all as by default");
     }
     changed.iter().for_each(|c| line("changed", &format!("{} = {} (by default {})", c.key, c.to, c.from)));
     out
+}
+
+fn texts<T: ToString>(all: &[T], between: &str) -> String {
+    all.iter().map(ToString::to_string).collect::<Vec<_>>().join(between)
 }
 
 fn listener_text(listener: &ListenerConfig, config: &Config) -> String {

@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 
 use super::{Ack, ClientError, Publication, PublishError, Published, Received, kept::until_kept, threads::Threads};
 use crate::{
+    clock::Clock,
     router::{self, InsideSession, Router, RouterThread},
     session::{Bound, CloseReason, Missed, Stored},
     topic::TopicFilter,
@@ -54,10 +55,10 @@ pub(super) struct Shared {
     bell: Arc<Bell>,
 }
 
-struct Open {
-    router: Arc<Router>,
-    thread: RouterThread,
-    client: router::Client,
+pub(super) struct Open {
+    pub(super) router: Arc<Router>,
+    pub(super) thread: RouterThread,
+    pub(super) client: router::Client,
     /// Calls since the last housekeeping of the thread.
     calls: u32,
 }
@@ -66,7 +67,7 @@ struct Open {
 const TIDY_EVERY: u32 = 4096;
 
 /// Wakes a task that waits for a message or for the end of the client.
-struct Bell(Notify);
+pub(super) struct Bell(Notify);
 
 impl Wake for Bell {
     fn wake(self: Arc<Self>) {
@@ -81,20 +82,30 @@ impl Wake for Bell {
 impl Client {
     /// Begins or resumes its session and its subscriptions. Also returns when they are stored.
     pub(super) fn begin(threads: &Arc<Threads>, asked: InsideClient) -> Result<(Self, Stored), ClientError> {
+        Self::begin_with(threads, asked, &[])
+    }
+
+    /// The same. `each`: the highest QoS of each filter, in their order.
+    pub(super) fn begin_with(
+        threads: &Arc<Threads>,
+        asked: InsideClient,
+        each: &[QoS],
+    ) -> Result<(Self, Stored), ClientError> {
         let InsideClient { id, filters, qos, queue, no_local, retain_as_published, durable } = asked;
         let wanted = filters
             .iter()
             .map(|filter| TopicFilter::new(filter).map_err(|why| ClientError::Filter { filter: filter.clone(), why }))
             .collect::<Result<Vec<_>, _>>()?;
-        let options = |filter: &TopicFilter| SubscriptionOptions {
-            qos,
+        let options = |(place, filter): (usize, &TopicFilter)| SubscriptionOptions {
+            qos: each.get(place).copied().unwrap_or(qos),
             // otherwise a message could be lost that no other member of a group takes [MQTT-3.8.3-4]
             no_local: no_local && !filter.as_str().starts_with("$share/"),
             retain_as_published,
             retain_handling: RetainHandling::SendIfNew,
             identifier: None,
         };
-        let subscriptions: Vec<_> = wanted.iter().map(|&filter| (filter, options(filter))).collect();
+        let subscriptions: Vec<_> =
+            wanted.iter().enumerate().map(|(place, &filter)| (filter, options((place, filter)))).collect();
 
         let (clock, id) = (threads.clock(), ClientId::from(id.as_str()));
         let (Some(router), Some(mut thread)) = (threads.router(), threads.take()) else {
@@ -135,6 +146,10 @@ impl Client {
                 Err(ClientError::Subscription { filter, why })
             }
         }
+    }
+
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
     }
 
     pub(super) fn weak(&self) -> Weak<Shared> {
@@ -225,9 +240,23 @@ impl fmt::Debug for Client {
 }
 
 impl Shared {
+    /// Ends when there is something to receive, perhaps.
+    pub(super) async fn rings(&self) {
+        self.bell.0.notified().await;
+    }
+
+    /// Rings when it is woken.
+    pub(super) fn waker(&self) -> Waker {
+        Waker::from(self.bell.clone())
+    }
+
+    pub(super) fn clock(&self) -> &Clock {
+        self.threads.clock()
+    }
+
     /// Runs `f` in a turn of its own, and wakes connections after all locks are released. `None`: the client has
     /// ended.
-    fn with<R>(&self, f: impl FnOnce(&mut Open) -> R) -> Option<R> {
+    pub(super) fn with<R>(&self, f: impl FnOnce(&mut Open) -> R) -> Option<R> {
         let (result, wakes) = {
             let mut open = self.open.lock();
             let open = open.as_mut()?;

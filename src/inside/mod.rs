@@ -7,6 +7,7 @@
 //! | `client` | the handle of one client |
 //! | `received` | a received message |
 //! | `publication` | a message to be published, and the reason why it was not |
+//! | `relay` | a client that relays messages to and from another broker |
 //! | `kept` | waits until something is stored |
 //! | `threads` | the `RouterThread`s of the clients |
 
@@ -14,6 +15,7 @@ mod client;
 mod kept;
 mod publication;
 mod received;
+mod relay;
 mod threads;
 
 use std::sync::{Arc, Weak};
@@ -26,9 +28,16 @@ pub use client::{Client, InsideClient};
 pub use kept::until_kept;
 pub use publication::{Publication, PublishError, Published};
 pub use received::{Ack, Received};
+pub use relay::{Incoming, Relay};
 use threads::Threads;
 
-use crate::{clock::Clock, router::Router, session::CloseReason, topic::TopicError};
+use crate::{
+    clock::Clock,
+    router::Router,
+    session::{CloseReason, Stored},
+    topic::TopicError,
+    types::{ClientId, QoS},
+};
 
 /// All clients within this process, and what publishes without one.
 pub struct Inside {
@@ -74,6 +83,10 @@ impl Inside {
     /// A client begins. It has its session, and its subscriptions are kept, when this returns.
     pub async fn client(&self, asked: InsideClient) -> Result<Client, ClientError> {
         let (client, stored) = Client::begin(&self.threads, asked)?;
+        self.began(client, stored).await
+    }
+
+    async fn began(&self, client: Client, stored: Stored) -> Result<Client, ClientError> {
         {
             let mut open = self.open.lock();
             open.retain(|one| one.strong_count() > 0);
@@ -85,6 +98,19 @@ impl Inside {
             Some(router) => kept::until_kept(router, stored).await.map_err(ClientError::Refused)?,
         }
         Ok(client)
+    }
+
+    /// Is there a session of this client that a store keeps?
+    pub fn has_kept(&self, client: &ClientId) -> bool {
+        self.threads.router().is_some_and(|router| router.has_kept(client))
+    }
+
+    /// A durable client begins that relays messages to and from another broker; `each`: the highest QoS of each of its
+    /// filters. It has its session, and its subscriptions are kept, when this returns.
+    pub async fn relay(&self, asked: InsideClient, each: &[QoS]) -> Result<Relay, ClientError> {
+        let (client, stored) = Client::begin_with(&self.threads, asked, each)?;
+        let client = self.began(client, stored).await?;
+        Ok(Relay::new(client))
     }
 
     /// Publishes a message of the broker itself; see [`Client::publish`].

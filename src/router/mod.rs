@@ -30,6 +30,7 @@ mod thread;
 
 pub use clients::Handled;
 pub use clients::InsideSession;
+pub use clients::Relaying;
 pub use clients::Unfinished;
 pub use clients::{CameFrom, auth_properties};
 pub use clients::{Client, Flush};

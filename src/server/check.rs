@@ -10,7 +10,7 @@ use std::{
 
 use rustix::fs::Access;
 
-use super::{Server, ServerError, access, http, listeners::Read, persistence};
+use super::{Server, ServerError, access, bridges, http, listeners::Read, persistence};
 use super::{http::HttpError, https::Https};
 use crate::{
     config::{AuthConfig, Cli, Config, ListenerConfig, summary},
@@ -30,6 +30,10 @@ pub fn check(cli: &Cli) -> Result<String, Vec<String>> {
     found.overlaps(&config.listeners);
     found.users_rules_tokens(&config);
     http::check(&config, false).unwrap_or_else(|error| found.wrong(error));
+    match bridges::check(&config) {
+        Ok(warnings) => found.warnings.extend(warnings),
+        Err(error) => found.wrong(error),
+    }
     match Https::read(&config.http) {
         Ok(https) => found.warnings.extend(https.warnings),
         Err(error) => found.wrong(error),
@@ -58,10 +62,12 @@ pub fn check_files(config: &Config) -> Result<String, ServerError> {
     let policy = access::load(config, false)?;
     http::check(config, false)?;
     let of_http = Https::read(&config.http).map_err(HttpError::from)?.warnings;
+    let of_bridges = bridges::check(config)?;
     Ok(of_listeners
         .iter()
         .chain(policy.warnings())
         .chain(&of_http)
+        .chain(&of_bridges)
         .map(|line| format!("warning:       {line}\n"))
         .collect())
 }

@@ -25,10 +25,11 @@ use super::{
 };
 use crate::{
     admin::{
-        AddedKey, Asked, Control, Doing, NewPassword, Reloading, RuleEdit, RuleShown, RulesShown, Setting, UserShown,
-        Whom,
+        AddedKey, Asked, BridgeState, Control, Doing, NewPassword, Reloading, RuleEdit, RuleShown, RulesShown, Setting,
+        UserShown, Whom,
     },
     auth::{self, ApiKey, AuthError, PasswordChange, Question},
+    bridge::{Bridges, Phase, View},
     config::{self, Config, SysPublish},
     router::inspect::{Ban, BanTarget},
     types::Role,
@@ -43,6 +44,7 @@ pub(super) struct Desk {
     policies: Policies,
     bans: Arc<BanDesk>,
     listeners: Arc<Listeners>,
+    bridges: Arc<Bridges>,
     asked: mpsc::Sender<ReloadAsked>,
     is_heard: Arc<AtomicBool>,
 }
@@ -83,11 +85,13 @@ impl Desk {
         policies: Policies,
         listeners: Arc<Listeners>,
         bans: Arc<BanDesk>,
+        bridges: Arc<Bridges>,
     ) -> (Arc<Self>, ReloadsAsked) {
         let (sender, receiver) = mpsc::channel(1);
         let is_heard = Arc::<AtomicBool>::default();
         let config = ArcSwap::from_pointee(config.clone());
-        let desk = Self { config, running, policies, bans, listeners, asked: sender, is_heard: is_heard.clone() };
+        let heard = is_heard.clone();
+        let desk = Self { config, running, policies, bans, listeners, bridges, asked: sender, is_heard: heard };
         (Arc::new(desk), ReloadsAsked { asked: Mutex::new(receiver), is_heard })
     }
 
@@ -157,6 +161,14 @@ impl Control for Desk {
         let all = self.listeners.all();
         let all = all.into_iter().map(|one| (one.number, one.endpoint.with(one.transport).to_string()));
         all.chain(self.listeners.http().map(|number| (number, "http".to_owned()))).collect()
+    }
+
+    fn bridges(&self) -> Vec<BridgeState> {
+        self.bridges.views().into_iter().map(state_of).collect()
+    }
+
+    fn pause_bridge(&self, name: &str, paused: bool) -> bool {
+        self.bridges.pause(name, paused)
     }
 
     fn settings(&self) -> Vec<Setting> {
@@ -277,5 +289,19 @@ impl Control for Desk {
     fn unban(&self, target: BanTarget) -> Doing<bool> {
         let bans = self.bans.clone();
         edits::apart(move || Ok(bans.unban(&target)?))
+    }
+}
+
+fn state_of(view: View) -> BridgeState {
+    let View { name, phase, address, version, since, error, counts, .. } = view;
+    BridgeState {
+        name,
+        state: phase.name(),
+        connected: phase == Phase::Connected,
+        address,
+        protocol: version.map(|version| version.to_string()),
+        since,
+        error,
+        counts: counts.all().into(),
     }
 }

@@ -4,6 +4,7 @@ mod access;
 mod bans;
 #[cfg(all(feature = "http", feature = "store", feature = "tls", feature = "websocket"))]
 mod bench;
+mod bridges;
 #[cfg(all(feature = "http", feature = "store", feature = "tls", feature = "websocket"))]
 mod check;
 #[cfg(all(feature = "http", feature = "store", feature = "tls", feature = "websocket"))]
@@ -82,6 +83,7 @@ use tracing::field::display;
 
 use crate::{
     auth::{Auth, AuthError, InMemory},
+    bridge::{self, BridgeError, Bridges},
     clock::Clock,
     config::{Config, Limits, ListenerConfig, PublishRateAction, SyncMode, SysPublish},
     inside::{Client, ClientError, Inside, InsideClient, Publication, PublishError, Published},
@@ -95,6 +97,7 @@ use crate::{
     types::QoS,
 };
 use bans::BanDesk;
+pub use bridges::BridgeConfigError;
 use http::Http;
 use listeners::{By, Listeners, OfListeners, Read, bind, bind_all};
 pub use listeners::{ListenError, Listening};
@@ -120,6 +123,7 @@ pub struct Server {
     ready_file: Mutex<Option<ReadyFile>>,
     http: Http,
     inside: Arc<Inside>,
+    bridges: Arc<Bridges>,
     operator: Arc<Operator>,
     events: Arc<EventStreams>,
     desk: Arc<Desk>,
@@ -157,6 +161,12 @@ pub enum ServerError {
     /// HTTP cannot be served as configured.
     #[error(transparent)]
     Http(#[from] HttpError),
+    /// A bridge cannot begin.
+    #[error(transparent)]
+    Bridge(#[from] BridgeError),
+    /// The configuration of a bridge is not valid.
+    #[error(transparent)]
+    BridgeConfig(#[from] BridgeConfigError),
     /// The ready file cannot be written.
     #[error(transparent)]
     ReadyFile(#[from] ReadyFileError),
@@ -267,6 +277,7 @@ impl Server {
         if config.listeners.is_empty() {
             return Err(ServerError::NoListener);
         }
+        bridges::check(&config)?;
         let of_listeners = OfListeners::default();
         ports.listeners = of_listeners.router.clone();
         let plugged_in = ports.authenticate.is_some();
@@ -297,6 +308,10 @@ impl Server {
         let workers = Workers::start(router.clone(), net_limits(&config), count, clock.clone());
         let workers = workers.map_err(ServerError::Threads)?;
         http.restored(&router, workers.pings());
+        let inside = Arc::new(Inside::new(router.clone(), clock.clone()));
+        // what clients publish from their first packet on waits for them
+        let bridges = Arc::new(Bridges::new(inside.clone(), &bridges::broker_name(&config)));
+        bridges.replace(bridges::options(&config))?;
         let listeners = Arc::new(Listeners::open(bound, &workers, of_listeners, passed)?);
         http.takes_mqtt(&listeners, &workers)?;
         let listening = listeners.all();
@@ -309,13 +324,13 @@ impl Server {
         http.listening(&config);
         announce(&config, &listening, count, auth.as_deref(), in_memory);
         let running = Arc::new(tokio::sync::Mutex::new(config.clone()));
-        let inside = Arc::new(Inside::new(router.clone(), clock.clone()));
         if let (Some(control), Some(auth)) = (control, auth.clone()) {
             let (router, inside) = (Arc::downgrade(&router), Arc::downgrade(&inside));
             control.serve(Serving { config: running.clone(), auth, router, inside });
         }
         let policies = Policies { auth, router: router.clone(), admits: http.admits() };
-        let (desk, reloads) = Desk::new(&config, running.clone(), policies.clone(), listeners.clone(), bans.clone());
+        let (on, bridging) = (listeners.clone(), bridges.clone());
+        let (desk, reloads) = Desk::new(&config, running.clone(), policies.clone(), on, bans.clone(), bridging);
         let (config, ready_file) = (running, Mutex::new(ready_file));
         let operator = Arc::new(Operator::new(router.clone(), clock.now()));
         http.serves(&operator, &inside, &events, desk.clone());
@@ -331,6 +346,7 @@ impl Server {
             ready_file,
             http,
             inside,
+            bridges,
             operator,
             events,
             desk,
@@ -399,6 +415,16 @@ impl Server {
         self.client(InsideClient { id, filters: vec![filter.into()], qos, ..InsideClient::default() }).await
     }
 
+    /// The bridges to other brokers, in the order of the configuration.
+    pub fn bridges(&self) -> Vec<bridge::View> {
+        self.bridges.views()
+    }
+
+    /// Pauses a bridge, or lets it go on. `false`: there is none of this name.
+    pub fn pause_bridge(&self, name: &str, paused: bool) -> bool {
+        self.bridges.pause(name, paused)
+    }
+
     /// Completes when messages can no longer be made durable, because a write or fsync failed: the server must end, and
     /// the process should report it with its exit code.
     pub async fn failed(&self) -> store::Failure {
@@ -430,7 +456,7 @@ impl Server {
         let http = self.http;
         http.stopping();
         let (mut workers, store, router, clock) = (self.workers, self.store, self.router, self.clock);
-        let inside = self.inside;
+        let (inside, bridges) = (self.inside, self.bridges);
         let (done, stopped) = tokio::sync::oneshot::channel();
         // a separate thread: a caller that gives up waiting does not stop the shutdown
         std::thread::spawn(move || {
@@ -438,6 +464,7 @@ impl Server {
             // while the subscribers are still connected
             router.publish_all_wills(&mut router.local(clock.now()));
             workers.stop(grace);
+            bridges.stop();
             inside.stop();
             let closed = store.map_or(Ok(()), |store| store.close());
             drop(http);

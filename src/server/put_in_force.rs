@@ -1,6 +1,6 @@
 //! Reload: reads, checks and binds everything of another configuration, then puts all of it in force, or nothing.
 
-use super::{Server, ServerError, access, net_limits, ready_file::ReadyFile, relisten::Plan, router_limits};
+use super::{Server, ServerError, access, bridges, net_limits, ready_file::ReadyFile, relisten::Plan, router_limits};
 use crate::{
     auth::OtherLogin,
     config::{self, Config, HttpConfig},
@@ -38,6 +38,7 @@ impl Server {
         }
         // the steps that may fail
         let prepared = self.http.prepare(config)?;
+        bridges::check(config)?;
         let policy = match &self.policies.auth {
             Some(auth) => {
                 let plugged_in = auth.policy().other_login() == Some(OtherLogin::PlugIn);
@@ -58,6 +59,9 @@ impl Server {
         new_warnings.for_each(|reason| tracing::warn!(reason, "configuration warning"));
         let (of_listeners, closing) = plan.apply(&self.workers);
         lines.extend(of_listeners);
+        if let Err(error) = self.bridges.replace(bridges::options(config)) {
+            tracing::error!(%error, "a bridge does not begin");
+        }
         replace_running(running, config);
         self.desk.replace(running);
         lines.extend(self.http.replace(prepared));
@@ -100,6 +104,7 @@ fn replace_running(running: &mut Config, config: &Config) {
         sys,
         auth,
         http,
+        bridges,
         warnings,
         ..
     } = config.clone();
@@ -117,6 +122,7 @@ fn replace_running(running: &mut Config, config: &Config) {
         auth,
         // changing the address needs a restart
         http: HttpConfig { listen: running.http.listen.clone(), health: running.http.health.clone(), ..http },
+        bridges,
         warnings,
         ..running.clone()
     };
@@ -133,7 +139,8 @@ fn changes(running: &Config, config: &Config) -> Vec<String> {
 }
 
 /// The keys and tables that apply without a restart.
-const AT_ONCE: [&str; 21] = [
+const AT_ONCE: [&str; 22] = [
+    "bridge.",
     "allow_anonymous",
     "shutdown_grace",
     "ready_file",

@@ -45,7 +45,7 @@ impl Session {
             let overtakes = self.outbound.as_ref().is_some_and(|o| o.holds_back_qos0());
             match &mut self.attached {
                 None if (!turn.limits.queue_qos0 || !self.expiry.outlives_connection())
-                    && !self.outbound.as_ref().is_some_and(|outbound| outbound.is_inside()) =>
+                    && !self.outbound.as_ref().is_some_and(|outbound| outbound.takes_qos0_inside()) =>
                 {
                     return Delivery::NotConnected;
                 }

@@ -153,6 +153,12 @@ impl Inbound {
         Some(receipt.state == ReceiptState::Published { kept: true })
     }
 
+    /// Takes out all that a store keeps.
+    pub(super) fn take_kept(&mut self) -> impl Iterator<Item = PacketId> + use<> {
+        let all = std::mem::take(&mut self.unreleased).into_iter();
+        all.filter(|r| r.state == ReceiptState::Published { kept: true }).map(|r| r.packet_id)
+    }
+
     /// Accepts the first waiting message if the window has a place: the caller publishes it.
     pub(super) fn next_deferred(&mut self, window: usize) -> Option<Deferred> {
         if self.unreleased.len() >= window {

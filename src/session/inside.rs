@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use super::{Gone, Journal, Message, Session, SessionChange, Turn, Way, queue::Queued};
+use super::{Gone, Journal, Message, Session, SessionChange, Stored, Turn, Way, outbound::Again, queue::Queued};
 use crate::types::{ClientId, QoS, QueueFull, UserName};
 
 /// The queue limits of a client within this process, which replace those of the configuration.
@@ -85,20 +85,24 @@ impl Session {
         let outbound = self.outbound.as_mut().filter(|outbound| outbound.is_inside())?;
         let taken = loop {
             match outbound.take_again() {
-                Some(Ok(taken)) => break Some(taken),
+                Some(Again::Published(taken)) => break Some(taken),
                 // a PUBREL that an earlier network client was owed has no meaning here
-                Some(Err(number)) => self.number.into_iter().for_each(|session| {
-                    turn.journal.coalesce(session, SessionChange::Completed { number, count: 1 });
-                }),
+                Some(Again::Released { seq, number }) => {
+                    outbound.discard(seq);
+                    self.number.into_iter().for_each(|session| {
+                        turn.journal.coalesce(session, SessionChange::Completed { number, count: 1 });
+                    });
+                }
                 None => break None,
             }
         };
-        let taken = taken.or_else(|| self.take_next(turn));
+        let taken = taken.or_else(|| self.take_next(false, turn).map(|(taken, _)| taken));
         self.tell_backlog(&mut turn.journal);
         taken
     }
 
-    fn take_next(&mut self, turn: &mut Turn<'_, impl Journal>) -> Option<Taken> {
+    /// The next message that was not taken before. `waits`: gives when it is durable that one of QoS 2 is in flight.
+    pub(super) fn take_next(&mut self, waits: bool, turn: &mut Turn<'_, impl Journal>) -> Option<(Taken, Stored)> {
         let keeps = self.expiry.outlives_connection();
         let outbound = self.outbound.as_mut()?;
         let next = loop {
@@ -116,7 +120,7 @@ impl Session {
         let Queued { number, message, qos, retain, share, ids } = next;
         turn.journal.sent(&self.id, &message, qos, Way::Inside);
         if qos == QoS::AtMostOnce {
-            return Some(Taken { message, qos, retain, dup: false, ack: None, note });
+            return Some((Taken { message, qos, retain, dup: false, ack: None, note }, Stored::Done));
         }
         // messages of a group that are not acknowledged move to another member when the session ends
         let keep = keeps || share.is_some() && qos == QoS::AtLeastOnce;
@@ -125,11 +129,16 @@ impl Session {
             outbound.count_in(message);
         }
         let seq = outbound.begin(number, qos, retain, share, ids, keep);
+        let mut stored = Stored::Done;
         if let Some(session) = self.number {
-            // at QoS 2 too: an unacknowledged message is given again with `dup`
-            turn.journal.coalesce(session, SessionChange::Sent { number, sent: seq, count: 1 });
+            let change = SessionChange::Sent { number, sent: seq, count: 1 };
+            match waits && qos == QoS::ExactlyOnce {
+                true => stored = turn.journal.changed(session, change),
+                // at QoS 2 too: an unacknowledged message is given again with `dup`
+                false => turn.journal.coalesce(session, change),
+            }
         }
-        Some(Taken { message, qos, retain, dup: false, ack: Some(seq), note })
+        Some((Taken { message, qos, retain, dup: false, ack: Some(seq), note }, stored))
     }
 
     /// The client acknowledges a message that it took. `false`: it was acknowledged before.

@@ -36,6 +36,7 @@ mod access_commands;
 mod acl_against_mosquitto;
 mod backlog;
 mod bad_input;
+mod bridge;
 mod command_line;
 mod config_reference;
 mod conformance;

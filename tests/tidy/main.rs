@@ -25,17 +25,20 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("session", &["types", "topic", "codec"]),
     ("router", &["types", "topic", "codec", "session"]),
     ("inside", &["types", "clock", "topic", "codec", "session", "router"]),
-    ("net", &["types", "clock", "platform", "topic", "codec", "session", "router"]),
+    ("pem", &["types", "clock"]),
+    ("outbound", &["types", "clock", "pem"]),
+    ("net", &["types", "clock", "platform", "topic", "codec", "session", "router", "pem"]),
     ("auth", &["types", "clock", "topic", "codec", "session", "router"]),
     ("store", &["types", "clock", "platform", "topic", "codec", "session", "router"]),
     ("admin", &["types", "clock", "topic", "codec", "session", "router", "inside"]),
+    ("bridge", &["types", "clock", "topic", "codec", "session", "router", "inside", "outbound"]),
     ("config", &["types"]),
     ("certs", &["clock"]),
     (
         "server",
         &[
             "types", "clock", "topic", "codec", "session", "router", "net", "auth", "store", "inside", "admin",
-            "config", "certs",
+            "config", "certs", "bridge", "outbound",
         ],
     ),
     (

@@ -9,7 +9,7 @@
 //! | `parameters` | what a request may ask for |
 //! | `schema` | shapes of what is answered and sent |
 //! | `selection` | clients by filters |
-//! | `clients`, `messages`, `subscriptions`, `retained`, `publish`, `broker` | answers |
+//! | `clients`, `messages`, `subscriptions`, `retained`, `publish`, `bridges`, `broker` | answers |
 //! | `history` | rates and levels of the last quarter of an hour |
 //! | `session`, `keys` | logins of browsers and of programs |
 //! | `topics` | the busiest topics |
@@ -19,6 +19,7 @@
 //! | `live` | all that a page of the web console shows, as one stream |
 
 mod bans;
+mod bridges;
 mod broker;
 mod call;
 mod clients;

@@ -7,7 +7,7 @@ use axum::{
 };
 
 use super::{
-    bans, broker,
+    bans, bridges, broker,
     call::{Answer, Answering, Call, LIST},
     clients, history, keys, live,
     messages::{self, PAYLOAD},
@@ -76,7 +76,7 @@ macro_rules! route {
 use Gives::{Document, Either, List, One, Stream};
 use Takes::Nothing;
 
-pub(super) static ROUTES: [Route; 46] = [
+pub(super) static ROUTES: [Route; 49] = [
     route!(GET "openapi.json" Viewer "This document", [], Nothing => Document, document),
     route!(GET "session" Viewer "As whom, and how, this request is let in", [],
         Nothing => One(&session::SESSION), session::show),
@@ -85,6 +85,11 @@ pub(super) static ROUTES: [Route; 46] = [
     route!(DELETE "session" Viewer "Logs the browser out whose cookie the request has", [],
         Nothing => One(&session::ENDED), session::end),
     route!(GET "broker" Viewer "What runs, and what it counted", [], Nothing => One(&broker::BROKER), broker::broker),
+    route!(GET "bridges" Viewer "Bridges to other brokers", [], Nothing => List(&bridges::BRIDGE), bridges::list),
+    route!(POST "bridges/{id}/pause" Operator "Disconnects a bridge until it is resumed; its queue goes on", [],
+        Nothing => One(&bridges::PAUSED), bridges::pause),
+    route!(POST "bridges/{id}/resume" Operator "Lets a bridge that was paused connect again", [],
+        Nothing => One(&bridges::PAUSED), bridges::resume),
     route!(GET "clients" Viewer "Clients and sessions", [LIST, STATE, FILTERS, clients::SHOWN],
         Nothing => List(&CLIENT), clients::list),
     route!(GET "clients/{id}" Viewer "One client with its Will, whose payload is shown from operator on", [],

@@ -8,7 +8,12 @@ use std::{
 
 use prometheus_client::{collector::Collector, encoding::DescriptorEncoder};
 
-use super::{super::state::State, connections, numbers::Numbers, traffic};
+use super::{
+    super::{control::BridgeState, state::State},
+    connections,
+    numbers::Numbers,
+    traffic,
+};
 use crate::router::{Condition, Count, LongestTurn, Router, Store};
 
 /// The broker's numbers, read at each scrape.
@@ -111,6 +116,9 @@ impl Collector for Collected {
             let help = "When the certificate of a listener ends, in Unix time";
             out.gauges("certificate_expiry_timestamp_seconds", help, "listener", ends)?;
         }
+        if let Some(desk) = state.desk.get() {
+            bridges(&mut out, &desk.control.bridges())?;
+        }
         counters(&mut out, router)?;
         connections::collect(&mut out, state, router)?;
         traffic::collect(&mut out, router)?;
@@ -126,6 +134,21 @@ impl Collector for Collected {
             None => Ok(()),
         }
     }
+}
+
+/// Of each bridge: whether it is connected, and what it counted, of which the last is what waits.
+fn bridges(out: &mut Numbers<'_>, bridges: &[BridgeState]) -> fmt::Result {
+    let Some(first) = bridges.first() else { return Ok(()) };
+    let connected = bridges.iter().map(|bridge| (bridge.name.as_str(), i64::from(bridge.connected)));
+    out.gauges("bridge_connected", "Is the bridge connected? (1, 0)", "bridge", connected)?;
+    for (at, (name, help, _)) in first.counts.iter().enumerate() {
+        let values = bridges.iter().filter_map(|bridge| Some((bridge.name.as_str(), bridge.counts.get(at)?.2)));
+        match *name == "queued" {
+            true => out.gauges("bridge_queued", help, "bridge", values.map(|(bridge, n)| (bridge, n as i64)))?,
+            false => out.counters(&format!("bridge_{name}"), help, "bridge", values)?,
+        }
+    }
+    Ok(())
 }
 
 fn counters(out: &mut Numbers<'_>, router: &Router) -> fmt::Result {

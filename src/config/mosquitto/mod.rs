@@ -4,11 +4,12 @@
 //! table ────────► Row             every option: its form, whether it may repeat, what becomes of it
 //! lines ────────► Found           the lines of a file and of its include_dir, read as mosquitto reads them
 //!  └► values                      one value: a word, a number, the rest of the line
-//! sections ─────► Sections        which lines belong to which listener
+//! sections ─────► Sections        which lines belong to which listener or bridge
 //! translation ──► Translation     entries of TOML, each with the line that it is from (entries); what is told of each
 //!                                 line (told)
 //!  ├► global, plugins             the options of the broker as a whole
 //!  ├► listeners                   the options of one listener
+//!  ├► bridges                     the options of one bridge
 //!  └► log                         log_dest, log_type
 //! output ───────► text            the TOML, the report
 //! command ──────► arguments       the flags of mosquitto's command line
@@ -16,6 +17,7 @@
 //!
 //! Defaults are those of mosquitto 2.0: an option that the file leaves out is written as mosquitto has it.
 
+mod bridges;
 mod command;
 mod entries;
 mod global;
@@ -61,11 +63,12 @@ impl Import {
         let (found, mut told) = lines::read(path);
         let (sections, wrong) = Sections::of(found);
         told.extend(wrong);
-        let mut translation = Translation::new(&sections, told);
+        let mut translation = Translation::new(told);
         global::translate(&mut translation, &sections);
         log::translate(&mut translation, &sections);
         plugins::translate(&mut translation, &sections);
         listeners::translate(&mut translation, &sections);
+        bridges::translate(&mut translation, &sections);
         translation.finish(path)
     }
 

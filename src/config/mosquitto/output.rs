@@ -4,7 +4,8 @@ use std::{collections::BTreeMap, fmt::Write, path::Path};
 
 use super::{
     super::{
-        keys::{LISTENER, Listener, TABLES},
+        bridge::BridgeConfig,
+        keys::{BRIDGE, LISTENER, Listener, TABLES},
         settings::Config,
     },
     Import,
@@ -12,7 +13,7 @@ use super::{
 };
 
 /// The entries as a file.
-pub(super) fn toml(path: &Path, entries: &[Entry], listeners: &[Vec<Entry>]) -> String {
+pub(super) fn toml(path: &Path, entries: &[Entry], lists: &[(&str, &Vec<Vec<Entry>>)]) -> String {
     let shown = one_line(&path.display().to_string());
     let mut text = format!("# The configuration that dunlin import made of {shown}.\n");
     let mut tables = BTreeMap::from([("", Vec::<&Entry>::new())]);
@@ -26,9 +27,11 @@ pub(super) fn toml(path: &Path, entries: &[Entry], listeners: &[Vec<Entry>]) -> 
         }
         entries.iter().for_each(|entry| write_entry(&mut text, entry));
         if table.is_empty() {
-            for listener in listeners {
-                text += "\n[[listener]]\n";
-                listener.iter().for_each(|entry| write_entry(&mut text, entry));
+            for (name, list) in lists {
+                for one in *list {
+                    let _ = writeln!(text, "\n[[{name}]]");
+                    one.iter().for_each(|entry| write_entry(&mut text, entry));
+                }
             }
         }
     }
@@ -58,7 +61,10 @@ pub(super) fn default(entry: &Entry) -> Option<String> {
     let (table, name) = entry.key.rsplit_once('.').unwrap_or(("", entry.key));
     let of_config = TABLES.iter().find(|known| known.name == table).and_then(|known| known.key(name));
     let here = of_config.map(|key| (key.write)(&config));
-    let here = here.or_else(|| LISTENER.key(name).map(|key| (key.write)(&Listener::default())))?;
+    let here = here.or_else(|| match table {
+        "bridge" => BRIDGE.key(name).map(|key| (key.write)(&BridgeConfig::default())),
+        _ => LISTENER.key(name).map(|key| (key.write)(&Listener::default())),
+    })?;
     let of = if option.is_empty() { String::new() } else { format!(" ({option})") };
     (here != entry.value).then(|| format!("{} = {}{of}; dunlin's own default is {here}", entry.key, entry.value))
 }

@@ -15,8 +15,8 @@ pub(super) struct Sections {
     pub listeners: Vec<Section>,
     /// Plug-ins, each with its options.
     pub plugins: Vec<Plugin>,
-    /// Lines of bridges.
-    pub bridges: Vec<Found>,
+    /// Bridges, each with its lines.
+    pub bridges: Vec<Section>,
     /// `per_listener_settings true`.
     pub per_listener: bool,
     /// A line with `listener`, `port` or `bind_address` exists.
@@ -26,7 +26,7 @@ pub(super) struct Sections {
 /// The lines of one listener, or of no listener.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Section {
-    /// Its line with `listener`.
+    /// Its line with `listener`, or with `connection`.
     pub start: Option<Found>,
     lines: Vec<Found>,
 }
@@ -87,6 +87,7 @@ struct At {
     file: usize,
     listener: Option<usize>,
     plugin: Option<usize>,
+    bridge: Option<usize>,
 }
 
 impl Sections {
@@ -140,10 +141,15 @@ impl Sections {
                 }
                 None => Some(found.told(Outcome::Refused, "there is no plugin above it in this file")),
             },
-            (_, Scope::Bridge) => {
-                self.bridges.push(found);
+            ("connection", _) => {
+                at.bridge = Some(self.bridges.len());
+                self.bridges.push(Section { start: Some(found), lines: Vec::new() });
                 None
             }
+            (_, Scope::Bridge) => match at.bridge {
+                Some(bridge) => self.bridges[bridge].add(found),
+                None => Some(found.told(Outcome::Refused, "there is no connection above it in this file")),
+            },
             (_, Scope::Listener) => self.listener(at).add(found),
             (_, Scope::Security) if self.per_listener => match at.listener {
                 Some(listener) => self.listeners[listener].add(found),

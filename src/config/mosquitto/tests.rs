@@ -6,7 +6,7 @@ use super::{
     super::{file, parse},
     Import, Outcome, is_one,
     lines::in_mosquittos_order,
-    table::{ROWS, Scope},
+    table::ROWS,
 };
 
 /// `cases.txt`: lines of a `mosquitto.conf`; below them, behind `=> `, a line of it and what becomes of it, and behind
@@ -92,20 +92,8 @@ fn every_row_has_a_case() {
             })
         })
     };
-    let without: Vec<_> =
-        ROWS.iter().filter(|row| row.scope != Scope::Bridge && !has(row.name)).map(|row| row.name).collect();
+    let without: Vec<_> = ROWS.iter().filter(|row| !has(row.name)).map(|row| row.name).collect();
     assert_eq!(without, [""; 0]);
-}
-
-#[test]
-fn bridges_are_refused_and_each_of_their_lines_is_told() {
-    for row in ROWS.iter().filter(|row| row.scope == Scope::Bridge) {
-        let import = import(&format!("listener 1\nconnection b\n{} 1\n", row.name));
-        let last = import.told.last().unwrap();
-        assert_eq!((last.option.as_str(), last.place.line), (row.name, 3));
-        let refused: Vec<_> = import.refused().map(|told| told.option.as_str()).collect();
-        assert_eq!(refused[0], "connection");
-    }
 }
 
 #[test]

@@ -7,7 +7,6 @@ use super::{
     entries::{Entry, From, entry},
     lines::Found,
     output,
-    sections::Sections,
     table::Fate,
     told::{Outcome, Told},
     values::Value,
@@ -17,23 +16,16 @@ use super::{
 pub(super) struct Translation {
     pub entries: Vec<Entry>,
     pub listeners: Vec<Vec<Entry>>,
+    pub bridges: Vec<Vec<Entry>>,
     pub told: Vec<Told>,
     pub database: Option<PathBuf>,
 }
 
 impl Translation {
     /// `told`: the entries for lines that could not be read.
-    pub fn new(sections: &Sections, told: Vec<Told>) -> Self {
-        let mut translation = Self { entries: Vec::new(), listeners: Vec::new(), told, database: None };
-        let bridges = sections.bridges.iter().map(|found| {
-            let note = found.row.note;
-            match found.row.name {
-                "connection" => found.told(Outcome::Refused, note),
-                _ => found.told(Outcome::Lost, "it belongs to a bridge"),
-            }
-        });
-        translation.told.extend(bridges);
-        translation
+    pub fn new(told: Vec<Told>) -> Self {
+        let (entries, listeners, bridges, database) = Default::default();
+        Self { entries, listeners, bridges, told, database }
     }
 
     /// Sets a key to the value of a line, and reports the table's note for that line.
@@ -114,8 +106,8 @@ impl Translation {
 
     pub fn finish(mut self, path: &Path) -> Import {
         self.told.sort_by(|a, b| (&a.place.file, a.place.line).cmp(&(&b.place.file, b.place.line)));
-        let toml = output::toml(path, &self.entries, &self.listeners);
-        let of_listeners = self.listeners.iter().flatten();
+        let toml = output::toml(path, &self.entries, &[("listener", &self.listeners), ("bridge", &self.bridges)]);
+        let of_listeners = self.listeners.iter().chain(&self.bridges).flatten();
         let defaults = self.entries.iter().chain(of_listeners).filter_map(output::default).collect();
         Import { toml, told: self.told, defaults, database: self.database }
     }

@@ -20,6 +20,7 @@
 //! | `operation`, `resume` | packets that take several turns |
 //! | `unfinished` | output that remains to be sent at a shutdown |
 //! | `inside` | clients within this process |
+//! | `relay` | those of them that relay messages to and from another broker |
 //! | `restore` | sessions and retained messages from the store |
 
 mod access;
@@ -36,6 +37,7 @@ mod leave;
 mod marks;
 mod operation;
 mod ownership;
+mod relay;
 mod restore;
 mod resume;
 mod subscribe;
@@ -53,6 +55,7 @@ pub use client::{Client, Flush};
 pub use connect::Connected;
 pub use exchange::Handled;
 pub use inside::InsideSession;
+pub use relay::Relaying;
 pub use subscribe_for::NotSubscribed;
 pub use unfinished::Unfinished;
 pub use welcome::HEALTH_CHECK;

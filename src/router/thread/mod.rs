@@ -31,7 +31,7 @@ pub(crate) use denials::Action;
 pub(crate) use local::Observers;
 pub use local::RouterThread;
 pub(crate) use pressure::Refused;
-pub(crate) use recorder::{Copies, Recorder};
+pub(crate) use recorder::{Coalescing, Copies, Recorder};
 pub use spread::{Sizes, Times};
 pub use tally::Tally;
 pub use traffic::{Load, Loads};

@@ -19,6 +19,16 @@ pub(super) struct Inside {
     /// The origin of queued messages, by number.
     notes: BTreeMap<u64, Note>,
     missed: Missed,
+    /// It relays messages, and the other side is away: see [`Outbound::set_away`].
+    away: bool,
+}
+
+/// One that was taken before and not acknowledged.
+pub(in super::super) enum Again {
+    /// The message.
+    Published(Taken),
+    /// PUBREC came for the message with this number.
+    Released { seq: u64, number: u64 },
 }
 
 /// Approximate bytes of memory of a note: the nodes of the tree are two thirds full.
@@ -31,7 +41,8 @@ impl Outbound {
     /// Attaches a client within this process. Messages that an earlier client took and did not acknowledge are given
     /// again.
     pub(in super::super) fn attach_inside(&mut self, bound: Bound) {
-        self.inside = Some(Box::new(Inside { bound, notes: BTreeMap::new(), missed: Missed::default() }));
+        let (notes, missed, away) = Default::default();
+        self.inside = Some(Box::new(Inside { bound, notes, missed, away }));
         // its whole window is open from the beginning
         self.acknowledged = FIRST_WINDOW;
         self.begin_resend();
@@ -40,6 +51,21 @@ impl Outbound {
     #[inline]
     pub(in super::super) fn is_inside(&self) -> bool {
         self.inside.is_some()
+    }
+
+    /// Is there a client within this process that takes messages of QoS 0?
+    pub(in super::super) fn takes_qos0_inside(&self) -> bool {
+        self.inside.as_ref().is_some_and(|inside| !inside.away)
+    }
+
+    /// The client relays messages, and whether the other side is away: then messages of QoS 0 do not wait.
+    pub(in super::super) fn set_away(&mut self, away: bool) {
+        if let Some(inside) = &mut self.inside {
+            inside.away = away;
+        }
+        if away {
+            self.forget_qos0();
+        }
     }
 
     /// The limits of the client, if it is within this process.
@@ -99,15 +125,24 @@ impl Outbound {
         note
     }
 
-    /// The next message that was taken before and not acknowledged. `Err`: the number of a message that was released,
-    /// which is complete now.
-    pub(in super::super) fn take_again(&mut self) -> Option<Result<Taken, u64>> {
+    /// The next message that was taken before and not acknowledged.
+    pub(in super::super) fn take_again(&mut self) -> Option<Again> {
         let (&InFlight { seq, number, ref state }, _) = self.next_resend()?;
-        if let &SendState::Published { qos, retain, message: Some(ref message), .. } = state {
-            return Some(Ok(Taken { message: message.clone(), qos, retain, dup: true, ack: Some(seq), note: None }));
-        }
-        self.discard(seq);
-        Some(Err(number))
+        Some(match state {
+            &SendState::Published { qos, retain, message: Some(ref message), .. } => {
+                Again::Published(Taken { message: message.clone(), qos, retain, dup: true, ack: Some(seq), note: None })
+            }
+            _ => Again::Released { seq, number },
+        })
+    }
+
+    /// PUBREC came for a message that the client took: its number. `None`: it is not in flight.
+    pub(in super::super) fn release(&mut self, seq: u64) -> Option<u64> {
+        let at = self.inflight.binary_search_by_key(&seq, |sent| sent.seq).ok()?;
+        let number = self.inflight[at].number;
+        let published = std::mem::replace(&mut self.inflight[at].state, SendState::Released);
+        self.count_out_sent(&published);
+        Some(number)
     }
 
     /// The client acknowledges a message. Returns its number; `None`: it was acknowledged before.

@@ -17,6 +17,7 @@ use std::{
 
 use smallvec::SmallVec;
 
+pub(super) use inside::Again;
 use inside::Inside;
 
 use super::{

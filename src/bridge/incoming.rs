@@ -1,0 +1,158 @@
+//! What comes from the other broker: its messages, which are acknowledged to it when they are kept here, and its
+//! answers.
+
+use super::{error::Lost, exchange::Exchange, greeting::said, outgoing::VIA, state::Count};
+use crate::{
+    codec::{self, Cut, Frame, Packet, Publish, Suback, SubackCode, encode},
+    inside::Incoming,
+    session::{CloseReason, Stored},
+    topic::TopicName,
+    types::{PacketId, QoS},
+};
+
+/// SUBSCRIBE packets that were sent.
+#[derive(Default)]
+pub(super) struct Asked {
+    last: u16,
+    due: Vec<(PacketId, Vec<String>)>,
+}
+
+impl Asked {
+    /// One for these filters: its Packet Identifier, from the end of those that there are.
+    pub(super) fn begin(&mut self, filters: Vec<String>) -> PacketId {
+        self.last += 1;
+        let id = PacketId::new(u16::MAX - self.last).unwrap_or(PacketId::MIN);
+        self.due.push((id, filters));
+        id
+    }
+
+    /// Nothing is due.
+    pub(super) fn is_done(&self) -> bool {
+        self.due.is_empty()
+    }
+}
+
+/// What a packet asks for.
+enum Handled {
+    Done,
+    /// It is an acknowledgement, which goes with those that follow.
+    Acknowledged,
+}
+
+impl Exchange<'_> {
+    /// Handles all whole packets that `read` begins with: how many bytes these are.
+    pub(super) fn handle_packets(&mut self, read: &[u8]) -> Result<usize, Lost> {
+        let most = self.kept.relay.turn(|turn| turn.max_packet_size()).ok_or(Lost::Stopped)?;
+        let (mut at, mut done) = (0, Vec::new());
+        let mut here = String::new();
+        loop {
+            match codec::frame(self.speech.version, &read[at..], most.max(LEAST))? {
+                Cut::Need(_) => break,
+                Cut::Frame(frame) => {
+                    let len = frame.len;
+                    // what follows acknowledgements may need what they set free
+                    if let Handled::Done = self.handle(frame, &mut done, &mut here)? {
+                        self.completed(&mut done)?;
+                    }
+                    at += len;
+                }
+            }
+        }
+        self.completed(&mut done)?;
+        Ok(at)
+    }
+
+    fn handle(&mut self, frame: Frame<'_>, done: &mut Vec<u64>, here: &mut String) -> Result<Handled, Lost> {
+        match codec::decode(self.speech.version, frame)? {
+            Packet::Publish(publish) => self.handle_publish(&publish, here)?,
+            Packet::Puback(ack) => {
+                self.handle_puback(&ack, done)?;
+                return Ok(Handled::Acknowledged);
+            }
+            Packet::Pubrec(ack) => self.handle_pubrec(&ack, done)?,
+            Packet::Pubcomp(ack) => {
+                self.handle_pubcomp(&ack, done)?;
+                return Ok(Handled::Acknowledged);
+            }
+            Packet::Pubrel(ack) => {
+                let id = ack.packet_id;
+                let stored = self.kept.relay.turn(|turn| turn.session(|session| session.complete(id)));
+                let stored = stored.flatten().ok_or(Lost::Stopped)?;
+                self.acks.push(stored, &mut self.out, |out| encode::pubcomp(out, id));
+            }
+            Packet::Suback(suback) => self.handle_suback(&suback)?,
+            Packet::Pingresp => self.pinged = false,
+            Packet::Disconnect(disconnect) => {
+                return Err(Lost::Disconnected(disconnect.reason, said(&disconnect.properties)));
+            }
+            Packet::Unsuback(_) => {}
+            _ => return Err(Lost::Protocol("a packet that a server does not send")),
+        }
+        Ok(Handled::Done)
+    }
+
+    fn handle_publish(&mut self, publish: &Publish<'_>, here: &mut String) -> Result<(), Lost> {
+        let stored = self.publish_here(publish, here)?;
+        let Some(id) = publish.packet_id else { return Ok(()) };
+        let write = if publish.qos == QoS::ExactlyOnce { encode::pubrec } else { encode::puback };
+        self.acks.push(stored, &mut self.out, |out| write(out, id));
+        Ok(())
+    }
+
+    /// Publishes a message of the other broker: gives when it is kept. One that is not wanted is done with at once.
+    fn publish_here(&mut self, publish: &Publish<'_>, here: &mut String) -> Result<Stored, Lost> {
+        let kept = &mut *self.kept;
+        if publish.topic.as_str().is_empty() {
+            return Err(Lost::Protocol("a Topic Alias, which it was not allowed"));
+        }
+        let dropped = |kept: &super::exchange::Kept, count| {
+            kept.shared.add(count, 1);
+            Ok(Stored::Done)
+        };
+        if !kept.topics.to_here(publish.topic, here) {
+            return dropped(kept, Count::Unasked);
+        }
+        if publish.properties.user().any(|(name, value)| name == VIA && *value == *kept.broker) {
+            return dropped(kept, Count::Loops);
+        }
+        if !self.speech.has_no_local() && kept.echo.came(publish.topic.as_str(), publish.payload) {
+            return dropped(kept, Count::Echoes);
+        }
+        let Ok(topic) = TopicName::new(here) else { return dropped(kept, Count::Unasked) };
+        let incoming = Incoming {
+            topic,
+            payload: publish.payload,
+            qos: publish.qos,
+            retain: publish.retain,
+            once: publish.packet_id.filter(|_| publish.qos == QoS::ExactlyOnce),
+            properties: publish.properties,
+        };
+        match kept.relay.turn(|turn| turn.publish(&incoming)).ok_or(Lost::Stopped)? {
+            Ok(stored) => {
+                self.note_passed(Count::Received, 1);
+                Ok(stored)
+            }
+            Err(CloseReason::Protocol(_)) => dropped(kept, Count::TooLarge),
+            Err(reason) => Err(Lost::Here(reason)),
+        }
+    }
+
+    fn handle_suback(&mut self, suback: &Suback<'_>) -> Result<(), Lost> {
+        let at = self.asked.due.iter().position(|(id, _)| *id == suback.packet_id);
+        let Some(at) = at else { return Err(Lost::Protocol("a SUBACK for what it was not sent")) };
+        let (_, filters) = self.asked.due.swap_remove(at);
+        for (filter, code) in filters.iter().zip(&suback.codes) {
+            if let SubackCode::Failure(reason) = code {
+                let bridge = &self.kept.options.name;
+                tracing::error!(target: "dunlin::bridge", bridge, filter, %reason, "the other broker refused a topic");
+            }
+        }
+        if self.asked.due.is_empty() {
+            self.kept.shared.subscribed();
+        }
+        Ok(())
+    }
+}
+
+/// Bytes of a packet that are taken in any case.
+const LEAST: usize = 1 << 10;

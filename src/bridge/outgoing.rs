@@ -1,0 +1,315 @@
+//! What goes to the other broker: messages of the queue as PUBLISH packets within its limits, and its acknowledgements.
+
+use std::time::{Duration, Instant};
+
+use super::{
+    error::Lost,
+    exchange::{Exchange, FILL_BELOW, Kept},
+    greeting::{Speech, Welcome},
+    state::Count,
+};
+use crate::{
+    codec::{self, Ack, PropertiesBuf, PropertyId, PropertyValue, PublishFlags, PublishProperties, ReasonCode, encode},
+    session::{Taken, ToRelay},
+    types::{PacketId, ProtocolVersion, QoS},
+};
+
+/// A message that was sent and is not completed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Flight {
+    /// By this the queue knows it.
+    ack: u64,
+    /// At which QoS it was sent.
+    qos: QoS,
+    /// PUBREC came.
+    released: bool,
+}
+
+/// With this User Property a message names the brokers that it passed.
+pub(super) const VIA: &str = "dunlin-via";
+
+/// How many messages may be sent in a second.
+pub(super) struct Rate {
+    per_second: f64,
+    left: f64,
+    at: Instant,
+}
+
+impl Rate {
+    pub(super) fn new(per_second: u32, now: Instant) -> Self {
+        Self { per_second: per_second.into(), left: 1.0, at: now }
+    }
+
+    /// One more may be sent.
+    fn take(&mut self, now: Instant) -> bool {
+        let burst = (self.per_second / 10.0).max(1.0);
+        let since = now.saturating_duration_since(self.at).as_secs_f64();
+        self.left = (self.left + since * self.per_second).min(burst);
+        self.at = now;
+        let may = self.left >= 1.0;
+        if may {
+            self.left -= 1.0;
+        }
+        may
+    }
+
+    /// When the next one may be sent; `None`: now.
+    pub(super) fn next(&self, now: Instant) -> Option<Instant> {
+        let lacks = 1.0 - self.left;
+        (lacks > 0.0).then(|| now + Duration::from_secs_f64(lacks / self.per_second) + Duration::from_millis(1))
+    }
+}
+
+/// What became of a message that was to be sent.
+enum Became {
+    /// It is on its way, with a Packet Identifier or without.
+    Sent,
+    /// It is done with.
+    Done,
+}
+
+/// What a message is written with.
+struct Writer<'a> {
+    kept: &'a mut Kept,
+    speech: Speech,
+    welcome: Welcome,
+    topic: String,
+    properties: PropertiesBuf,
+}
+
+impl Exchange<'_> {
+    /// Takes messages from the queue while the other broker may be sent more.
+    pub(super) fn fill(&mut self) -> Result<(), Lost> {
+        let now = self.kept.relay.clock().now();
+        let Self { kept, flights, quota, sends, out, rate, welcome, speech, .. } = self;
+        if *quota == 0 || out.len() + sends.size() >= FILL_BELOW {
+            return Ok(());
+        }
+        let (speech, welcome) = (*speech, *welcome);
+        let mut sent = 0;
+        // the client's own lock is free: what is written needs what is kept beside it
+        let mut taken = Vec::new();
+        let backlog = kept.relay.turn(|turn| {
+            turn.session(|session| {
+                let mut bytes = out.len() + sends.size();
+                let mut places = usize::from(*quota);
+                while places > 0 && bytes < FILL_BELOW && rate.as_mut().is_none_or(|rate| rate.take(now)) {
+                    let Some(next) = session.take() else { break };
+                    if let ToRelay::Publish(message, id, _) = &next {
+                        bytes += message.message.size() + 32;
+                        places -= usize::from(id.is_some());
+                    }
+                    taken.push(next);
+                }
+                session.backlog()
+            })
+        });
+        kept.shared.set(Count::Queued, backlog.flatten().ok_or(Lost::Stopped)? as u64);
+        if taken.is_empty() {
+            return Ok(());
+        }
+        let mut done = Vec::new();
+        let kept = &mut **kept;
+        let mut writer = Writer { kept, speech, welcome, topic: String::new(), properties: PropertiesBuf::default() };
+        for next in taken {
+            match next {
+                ToRelay::Release(id, ack) if welcome.session_present => {
+                    encode::pubrel(out, id);
+                    flights.insert(id, Flight { ack, qos: QoS::ExactlyOnce, released: true });
+                }
+                // the other broker has it, and knows nothing more of it
+                ToRelay::Release(_, ack) => done.push(ack),
+                ToRelay::Publish(message, id, stored) => {
+                    let qos = message.qos.min(welcome.max_qos);
+                    let became = writer.publish(&message, id, qos, now, |flags, write| {
+                        let first = flags.qos == QoS::ExactlyOnce;
+                        sends.push(if first { stored } else { Default::default() }, out, write);
+                    });
+                    match (became, id.zip(message.ack)) {
+                        (Became::Sent, Some((id, ack))) if qos != QoS::AtMostOnce => {
+                            flights.insert(id, Flight { ack, qos, released: false });
+                            *quota -= 1;
+                        }
+                        (Became::Sent, at) => {
+                            sent += 1;
+                            done.extend(at.map(|(_, ack)| ack));
+                        }
+                        (Became::Done, at) => done.extend(at.map(|(_, ack)| ack)),
+                    }
+                }
+            }
+        }
+        self.note_passed(Count::Sent, sent);
+        self.complete(&done)
+    }
+
+    /// Messages are done with.
+    fn complete(&mut self, acks: &[u64]) -> Result<(), Lost> {
+        if acks.is_empty() {
+            return Ok(());
+        }
+        let completed = self.kept.relay.turn(|turn| {
+            turn.session(|session| {
+                acks.iter().for_each(|ack| _ = session.acknowledge(*ack));
+                session.backlog()
+            })
+        });
+        let backlog = completed.flatten().ok_or(Lost::Stopped)?;
+        self.kept.shared.set(Count::Queued, backlog as u64);
+        Ok(())
+    }
+
+    /// PUBACKs and PUBCOMPs that came behind one another.
+    pub(super) fn completed(&mut self, acks: &mut Vec<u64>) -> Result<(), Lost> {
+        self.note_passed(Count::Sent, acks.len() as u64);
+        let done = self.complete(acks);
+        acks.clear();
+        done
+    }
+
+    /// PUBACK: the message is complete.
+    pub(super) fn handle_puback(&mut self, ack: &Ack<'_>, done: &mut Vec<u64>) -> Result<(), Lost> {
+        match self.flights.get(&ack.packet_id) {
+            Some(flight) if flight.qos == QoS::AtLeastOnce => {
+                self.land(ack, done);
+                Ok(())
+            }
+            _ => Err(Lost::Protocol("a PUBACK for what it was not sent")),
+        }
+    }
+
+    /// PUBREC: PUBREL is due, once it is kept that it came.
+    pub(super) fn handle_pubrec(&mut self, ack: &Ack<'_>, done: &mut Vec<u64>) -> Result<(), Lost> {
+        let flight = self.flights.get_mut(&ack.packet_id).filter(|flight| flight.qos == QoS::ExactlyOnce);
+        let Some(flight) = flight else { return Err(Lost::Protocol("a PUBREC for what it was not sent")) };
+        if ack.reason.is_error() {
+            self.land(ack, done);
+            return Ok(());
+        }
+        let (at, first) = (flight.ack, !std::mem::replace(&mut flight.released, true));
+        let stored = match first {
+            true => {
+                let released = self.kept.relay.turn(|turn| turn.session(|session| session.release(at)));
+                released.flatten().ok_or(Lost::Stopped)?.unwrap_or_default()
+            }
+            false => Default::default(),
+        };
+        self.sends.push(stored, &mut self.out, |out| encode::pubrel(out, ack.packet_id));
+        Ok(())
+    }
+
+    /// PUBCOMP: the message is complete.
+    pub(super) fn handle_pubcomp(&mut self, ack: &Ack<'_>, done: &mut Vec<u64>) -> Result<(), Lost> {
+        match self.flights.get(&ack.packet_id) {
+            Some(flight) if flight.released => {
+                let ok = Ack { reason: ReasonCode::Success, ..*ack };
+                self.land(&ok, done);
+                Ok(())
+            }
+            // of a PUBREL that was sent before the identifier was used for the first time
+            _ if self.kept.cleared.as_ref().is_some_and(|cleared| cleared.contains(&ack.packet_id)) => Ok(()),
+            _ => Err(Lost::Protocol("a PUBCOMP for what it was not sent")),
+        }
+    }
+
+    /// A message that was sent is done with, as the other broker has it or does not want it.
+    fn land(&mut self, ack: &Ack<'_>, done: &mut Vec<u64>) {
+        let Some(flight) = self.flights.remove(&ack.packet_id) else { return };
+        self.quota = (self.quota + 1).min(self.welcome.receive_maximum);
+        match ack.reason.is_error() {
+            true => {
+                self.kept.shared.add(Count::Refused, 1);
+                let (bridge, reason) = (&self.kept.options.name, ack.reason);
+                tracing::warn!(target: "dunlin::bridge", bridge, %reason, "the other broker refused a message");
+                // an error is the only one of these that goes with the others, and not with what was sent
+                let _ = self.complete(&[flight.ack]);
+            }
+            false => done.push(flight.ack),
+        }
+    }
+}
+
+impl Writer<'_> {
+    /// Writes the PUBLISH of a message, by `push`, if the other broker takes it.
+    fn publish(
+        &mut self,
+        taken: &Taken,
+        id: Option<PacketId>,
+        qos: QoS,
+        now: Instant,
+        push: impl FnOnce(PublishFlags, &mut dyn FnMut(&mut Vec<u8>)),
+    ) -> Became {
+        let message = &taken.message;
+        if message.is_expired(now) {
+            self.kept.expired += 1;
+            return Became::Done;
+        }
+        if !self.kept.topics.to_there(message.topic(), &mut self.topic) {
+            // a topic was taken out of the configuration meanwhile
+            self.kept.shared.add(Count::Unasked, 1);
+            return Became::Done;
+        }
+        if message.extras().properties.user().any(|(name, value)| name == VIA && *value == *self.kept.broker) {
+            self.kept.shared.add(Count::Loops, 1);
+            return Became::Done;
+        }
+        let id = id.filter(|_| qos != QoS::AtMostOnce);
+        let is_5 = self.speech.version == ProtocolVersion::V5;
+        let retain = taken.retain && self.kept.options.outgoing_retain && self.welcome.retain;
+        // with a new session, nothing is sent again
+        let dup = taken.dup && self.welcome.session_present && qos != QoS::AtMostOnce;
+        let flags = PublishFlags { dup, qos, retain };
+        let payload = message.payload();
+        let expiry = self.expiry(taken, now);
+        self.properties.clear();
+        if is_5 {
+            message.extras().properties.copy_without(&[], &mut self.properties);
+            self.properties.push(PropertyId::UserProperty, PropertyValue::Pair(VIA, &self.kept.broker));
+        }
+        let of_publisher = self.properties.as_properties();
+        let properties =
+            PublishProperties { of_publisher: of_publisher.as_bytes(), expiry, alias: None, identifiers: &[] };
+        let topic = self.topic.as_bytes();
+        let length = match is_5 {
+            true => codec::publish_len_5(topic.len(), qos, &properties, payload.len()),
+            false => codec::publish_len(topic.len(), qos, payload.len()),
+        };
+        let most = self.kept.options.max_packet_size.unwrap_or(usize::MAX).min(self.welcome.max_packet_size);
+        if length > most.min(codec::MAX_REMAINING_LENGTH) {
+            self.kept.shared.add(Count::TooLarge, 1);
+            let bridge = &self.kept.options.name;
+            let topic = message.topic().as_str();
+            tracing::warn!(target: "dunlin::bridge", bridge, topic, length, most, "a message is too large to be sent");
+            return Became::Done;
+        }
+        let clears = id.filter(|id| {
+            qos == QoS::ExactlyOnce && !taken.dup && self.kept.cleared.as_mut().is_some_and(|all| all.insert(*id))
+        });
+        push(flags, &mut |out: &mut Vec<u8>| {
+            if let Some(id) = clears {
+                encode::pubrel(out, id);
+            }
+            match is_5 {
+                true => encode::publish_header_5(out, flags, topic, id, &properties, payload.len()),
+                false => encode::publish_header_of(out, flags, topic, id, payload.len()),
+            }
+            out.extend_from_slice(payload);
+        });
+        if !self.speech.has_no_local() {
+            self.kept.echo.sent(&self.topic, payload, now);
+        }
+        Became::Sent
+    }
+
+    /// What is left of its Message Expiry Interval, and no more than the bridge allows.
+    fn expiry(&self, taken: &Taken, now: Instant) -> Option<u32> {
+        let left = taken.message.expires().map(|at| {
+            let left = at.saturating_duration_since(now);
+            u32::try_from(left.as_secs() + u64::from(left.subsec_nanos() > 0)).unwrap_or(u32::MAX)
+        });
+        match (left, self.kept.options.expiry) {
+            (Some(left), Some(most)) => Some(left.min(most)),
+            (left, most) => left.or(most),
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! [`Shared`]: what is told of a bridge while it runs: its state, the last error and its counters.
+
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::SystemTime,
+};
+
+use parking_lot::Mutex;
+
+use super::options::Options;
+use crate::types::ProtocolVersion;
+
+/// What is told of a bridge.
+pub(super) struct Shared {
+    told: Mutex<Told>,
+    counts: [AtomicU64; COUNTS],
+}
+
+#[derive(Clone, Debug, Default)]
+struct Told {
+    phase: Phase,
+    address: Option<String>,
+    version: Option<ProtocolVersion>,
+    since: Option<SystemTime>,
+    error: Option<String>,
+    is_subscribed: bool,
+    /// The error is in the log, and no connection has worked since.
+    is_logged: bool,
+}
+
+/// How a bridge is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Phase {
+    /// It waits before it connects, or for messages.
+    #[default]
+    Waiting,
+    /// It connects.
+    Connecting,
+    /// It is connected.
+    Connected,
+    /// Somebody paused it.
+    Paused,
+    /// It does not connect again (`start = "once"`).
+    Ended,
+}
+
+impl Phase {
+    /// In one word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Connecting => "connecting",
+            Self::Connected => "connected",
+            Self::Paused => "paused",
+            Self::Ended => "ended",
+        }
+    }
+}
+
+macro_rules! counts {
+    ($($variant:ident, $name:ident, $help:literal;)+) => {
+        /// What is counted.
+        #[derive(Clone, Copy, Debug)]
+        pub(super) enum Count { $(#[doc = $help] $variant,)+ }
+
+        /// What was counted since the start.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub struct Counts { $(#[doc = $help] pub $name: u64,)+ }
+
+        const COUNTS: usize = [$(Count::$variant),+].len();
+
+        impl Counts {
+            /// Each with its name and what it means.
+            pub fn all(&self) -> [(&'static str, &'static str, u64); COUNTS] {
+                [$((stringify!($name), $help, self.$name)),+]
+            }
+        }
+
+        impl Shared {
+            fn counts(&self) -> Counts {
+                Counts { $($name: self.get(Count::$variant)),+ }
+            }
+        }
+    };
+}
+
+counts! {
+    Connects, connects, "Connections that began.";
+    Failures, failures, "Connections that failed or were lost.";
+    Sent, sent, "Messages that were sent to the other broker and, at QoS 1 and 2, acknowledged by it.";
+    Received, received, "Messages that came from the other broker and were published here.";
+    TooLarge, too_large, "Messages that were not passed on as they are too large.";
+    Refused, refused, "Messages that the other broker refused.";
+    Echoes, echoes, "Messages that came back from the other broker and were dropped.";
+    Loops, loops, "Messages that had passed this broker before and were dropped.";
+    Unasked, unasked, "Messages from the other broker that no topic of the bridge is for.";
+    QueueFull, queue_full, "Messages that the queue had no place for.";
+    Expired, expired, "Messages that expired in the queue.";
+    Queued, queued, "Messages that wait or are in flight.";
+}
+
+/// What is told of a bridge.
+#[derive(Clone, Debug)]
+pub struct View {
+    /// Its name.
+    pub name: String,
+    /// How it is.
+    pub phase: Phase,
+    /// The address that it is connected with, or tried last.
+    pub address: Option<String>,
+    /// The version that is spoken.
+    pub version: Option<ProtocolVersion>,
+    /// Since when it is so.
+    pub since: Option<SystemTime>,
+    /// Why the last connection failed or was lost.
+    pub error: Option<String>,
+    /// The other broker has answered its subscriptions.
+    pub is_subscribed: bool,
+    /// What was counted.
+    pub counts: Counts,
+    /// The topic of its state.
+    pub notification_topic: String,
+}
+
+impl Shared {
+    pub(super) fn new(_: &Options) -> Self {
+        Self { told: Mutex::default(), counts: Default::default() }
+    }
+
+    pub(super) fn add(&self, count: Count, by: u64) {
+        self.counts[count as usize].fetch_add(by, Ordering::Relaxed);
+    }
+
+    /// There was a connection.
+    pub(super) fn connected_before(&self) -> bool {
+        self.get(Count::Connects) > 0
+    }
+
+    /// A gauge.
+    pub(super) fn set(&self, count: Count, to: u64) {
+        self.counts[count as usize].store(to, Ordering::Relaxed);
+    }
+
+    fn get(&self, count: Count) -> u64 {
+        self.counts[count as usize].load(Ordering::Relaxed)
+    }
+
+    /// It is in another state.
+    pub(super) fn enter(&self, phase: Phase, now: SystemTime) {
+        let mut told = self.told.lock();
+        told.is_subscribed &= phase == Phase::Connected;
+        if told.phase != phase || told.since.is_none() {
+            (told.phase, told.since) = (phase, Some(now));
+        }
+    }
+
+    pub(super) fn connects(&self, address: String) {
+        self.told.lock().address = Some(address);
+    }
+
+    /// All its subscriptions are answered.
+    pub(super) fn subscribed(&self) {
+        self.told.lock().is_subscribed = true;
+    }
+
+    pub(super) fn speaks(&self, version: ProtocolVersion) {
+        self.told.lock().version = Some(version);
+    }
+
+    /// A connection failed. `true`: the one before failed for another reason, or worked.
+    pub(super) fn failed(&self, why: &str) -> bool {
+        let mut told = self.told.lock();
+        let is_new = told.error.as_deref() != Some(why) || !told.is_logged;
+        (told.error, told.is_logged) = (Some(why.into()), true);
+        is_new
+    }
+
+    /// A connection works.
+    pub(super) fn works(&self) {
+        self.told.lock().is_logged = false;
+    }
+
+    pub(super) fn view(&self, options: &Options) -> View {
+        let Told { phase, address, version, since, error, is_subscribed, .. } = self.told.lock().clone();
+        let (name, notification_topic) = (options.name.clone(), options.notification_topic.clone());
+        View { name, phase, address, version, since, error, is_subscribed, counts: self.counts(), notification_topic }
+    }
+}

@@ -1,0 +1,153 @@
+//! [`Relay`]: a client within this process that relays messages to and from another broker. Its calls do not wait: they
+//! say when what they did is durable, and [`Relay::rings`] ends when more of it is.
+
+use std::{
+    sync::Arc,
+    task::Waker,
+    time::{Duration, Instant},
+};
+
+use super::{
+    Client,
+    client::{Open, Shared},
+};
+use crate::{
+    clock::Clock,
+    codec::{Properties, PropertyId},
+    router::{Condition, Relaying},
+    session::{CloseReason, CommitSeq, Extras, Missed, Outgoing, Stored},
+    topic::TopicName,
+    types::{PacketId, QoS},
+};
+
+/// Such a client. When it is dropped, its session stays.
+pub struct Relay {
+    client: Client,
+}
+
+/// A turn of it.
+pub struct RelayTurn<'a> {
+    open: &'a mut Open,
+    now: Instant,
+}
+
+/// A message of the other broker.
+#[derive(Clone, Copy)]
+pub struct Incoming<'a> {
+    /// Topic Name, here.
+    pub topic: &'a TopicName,
+    /// Application Message.
+    pub payload: &'a [u8],
+    /// Its QoS.
+    pub qos: QoS,
+    /// RETAIN.
+    pub retain: bool,
+    /// Its Packet Identifier, if it is of QoS 2.
+    pub once: Option<PacketId>,
+    /// What it has beside these, Message Expiry Interval too.
+    pub properties: Properties<'a>,
+}
+
+/// Properties that end here.
+const NOT_PASSED_ON: &[PropertyId] =
+    &[PropertyId::MessageExpiryInterval, PropertyId::TopicAlias, PropertyId::SubscriptionIdentifier];
+
+impl Relay {
+    pub(super) fn new(client: Client) -> Self {
+        Self { client }
+    }
+
+    fn shared(&self) -> &Arc<Shared> {
+        self.client.shared()
+    }
+
+    /// The broker's clock.
+    pub fn clock(&self) -> &Clock {
+        self.shared().clock()
+    }
+
+    /// Some steps; connections are woken behind them. `None`: the server has stopped.
+    pub fn turn<R>(&self, steps: impl FnOnce(&mut RelayTurn<'_>) -> R) -> Option<R> {
+        let now = self.clock().now();
+        self.shared().with(|open| steps(&mut RelayTurn { open, now }))
+    }
+
+    /// Ends when there is something to be sent, or when more is durable, perhaps.
+    pub async fn rings(&self) {
+        self.shared().rings().await;
+    }
+
+    /// A waker that makes it ring.
+    pub fn waker(&self) -> Waker {
+        self.shared().waker()
+    }
+
+    /// What was lost on the way into its queue, since it came.
+    pub fn missed(&self) -> Missed {
+        self.client.missed()
+    }
+
+    /// The client ends, and its session with what waits in it.
+    pub fn end_session(self) {
+        self.client.end_session();
+    }
+}
+
+impl RelayTurn<'_> {
+    /// Some steps with its session locked. `None`: it has none any more.
+    pub fn session<R>(&mut self, steps: impl FnOnce(&mut Relaying<'_>) -> R) -> Option<R> {
+        let Open { router, thread, client, .. } = &mut *self.open;
+        router.relay(thread, client, steps)
+    }
+
+    /// Everything up to this commit is durable. An error: what waits will not be.
+    pub fn done(&self) -> Result<CommitSeq, CloseReason> {
+        let Some(store) = self.open.router.plugged_store() else { return Ok(CommitSeq(u64::MAX)) };
+        // in this order: what is not done after the store said that it is stuck is stuck
+        let condition = store.condition();
+        let done = store.done();
+        match condition {
+            Condition::Failed => Err(CloseReason::StoreFailed),
+            Condition::Stuck => Err(CloseReason::StoreFull),
+            Condition::Ready | Condition::Busy | Condition::Full => Ok(done),
+        }
+    }
+
+    /// As much as may be waits for the disk: nothing more is to be read.
+    pub fn is_behind(&self) -> bool {
+        self.open.router.plugged_store().is_some_and(|store| store.is_behind())
+    }
+
+    /// Rings when this commit is durable.
+    pub fn ring_when_done(&self, commit: CommitSeq, waker: &Waker) {
+        if let Some(store) = self.open.router.plugged_store() {
+            store.wake_when_done(commit, waker);
+        }
+    }
+
+    /// Bytes of the largest packet that this broker takes.
+    pub fn max_packet_size(&self) -> usize {
+        self.open.thread.limits().max_packet_size
+    }
+
+    /// Publishes a message of the other broker: gives when it is kept. An error: it was not published.
+    pub fn publish(&mut self, incoming: &Incoming<'_>) -> Result<Stored, CloseReason> {
+        let Incoming { topic, payload, qos, retain, once, properties } = *incoming;
+        let seconds = properties.number(PropertyId::MessageExpiryInterval);
+        let expires = seconds.and_then(|left| self.now.checked_add(Duration::from_secs(left.into())));
+        let Open { router, thread, client, .. } = &mut *self.open;
+        let own;
+        let properties = match NOT_PASSED_ON.iter().any(|id| properties.has(*id)) {
+            true => {
+                own = properties.without(NOT_PASSED_ON);
+                own.as_properties()
+            }
+            false => properties,
+        };
+        let mut outgoing = Outgoing::new(topic, payload, qos).with_retain(retain);
+        outgoing.extras = Extras { properties, expires };
+        let id = client.id().clone();
+        outgoing.from = Some(&id);
+        router.publish_relayed(thread, client, once, &outgoing)
+    }
+}

@@ -1,0 +1,70 @@
+//! [`Backoff`]: how long to wait before the next try, with decorrelated jitter: each wait is anything from the shortest
+//! to three times the one before, so that many clients of a server that is back do not come at once.
+
+use std::{
+    hash::{BuildHasher, RandomState},
+    time::Duration,
+};
+
+/// How long to wait before the next try.
+#[derive(Debug)]
+pub(crate) struct Backoff {
+    shortest: Duration,
+    longest: Duration,
+    last: Duration,
+    tries: u64,
+    random: RandomState,
+}
+
+impl Backoff {
+    /// Between these.
+    pub(crate) fn new(shortest: Duration, longest: Duration) -> Self {
+        let longest = longest.max(shortest);
+        Self { shortest, longest, last: shortest, tries: 0, random: RandomState::new() }
+    }
+
+    /// How long to wait now.
+    pub(crate) fn next(&mut self) -> Duration {
+        self.tries += 1;
+        let draw = self.random.hash_one(self.tries);
+        self.last = between(self.shortest, self.last.saturating_mul(3), draw).min(self.longest);
+        self.last
+    }
+
+    /// It worked: the next wait is short again.
+    pub(crate) fn reset(&mut self) {
+        self.last = self.shortest;
+    }
+}
+
+/// A time between these two, by a random number.
+fn between(low: Duration, high: Duration, draw: u64) -> Duration {
+    let span = high.saturating_sub(low);
+    low + span.mul_f64(draw as f64 / u64::MAX as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_stays_within_its_bounds_grows_and_begins_anew() {
+        let [low, high] = [100, 5_000].map(Duration::from_millis);
+        let mut backoff = Backoff::new(low, high);
+        let waits: Vec<_> = (0..1_000).map(|_| backoff.next()).collect();
+        assert!(waits.iter().all(|wait| (low..=high).contains(wait)));
+        assert!(waits[0] <= low * 3, "{:?}", waits[0]);
+        assert!(waits.iter().any(|wait| *wait == high), "it never gets to its end");
+        let mut different = waits.clone();
+        different.dedup();
+        assert!(different.len() > 300, "{} different waits", different.len());
+        backoff.reset();
+        assert!(backoff.next() <= low * 3);
+    }
+
+    #[test]
+    fn one_bound_is_a_constant() {
+        let mut backoff = Backoff::new(Duration::from_secs(7), Duration::from_secs(3));
+        assert!((0..10).all(|_| backoff.next() == Duration::from_secs(7)));
+    }
+}

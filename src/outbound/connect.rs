@@ -1,0 +1,112 @@
+//! From a [`Target`] to a [`Line`]: the name is looked up, its addresses are tried one after the other, then TLS and
+//! WebSocket begin.
+
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    pin::pin,
+    time::Duration,
+};
+
+use thiserror::Error;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpSocket, TcpStream, lookup_host},
+};
+
+use super::{ClientTls, Target, websocket};
+use crate::clock::Clock;
+
+/// An open connection.
+pub(crate) trait Line: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Line for T {}
+
+/// Why there is no connection.
+#[derive(Debug, Error)]
+pub(crate) enum ConnectError {
+    #[error("the host name {name:?} cannot be looked up: {error}")]
+    Unknown { name: String, error: io::Error },
+    #[error("cannot connect to {address}: {error}")]
+    Refused { address: SocketAddr, error: io::Error },
+    #[error("no answer within {0:?}")]
+    TimedOut(Duration),
+    #[error("{0:?} has no address of the family of bind_address")]
+    NoAddress(String),
+    #[error("{0:?} is not a name that a certificate could have")]
+    #[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "there is no TLS"))]
+    Name(String),
+    #[error("TLS: {0}")]
+    Tls(io::Error),
+    #[error("WebSocket: {0}")]
+    WebSocket(String),
+}
+
+/// Connects, within this time at most.
+pub(crate) async fn connect(
+    target: &Target,
+    tls: Option<&ClientTls>,
+    clock: &Clock,
+    within: Duration,
+) -> Result<Box<dyn Line>, ConnectError> {
+    let connected = clock.timeout(within, pin!(open(target, tls))).await;
+    connected.unwrap_or(Err(ConnectError::TimedOut(within)))
+}
+
+async fn open(target: &Target, tls: Option<&ClientTls>) -> Result<Box<dyn Line>, ConnectError> {
+    let tcp = dial(target).await?;
+    let line: Box<dyn Line> = match target.transport.has_tls() {
+        true => begin_tls(target, tls, tcp).await?,
+        false => Box::new(tcp),
+    };
+    match target.transport.has_websocket() {
+        true => Ok(Box::new(websocket::upgrade(line, target).await?)),
+        false => Ok(line),
+    }
+}
+
+#[cfg(feature = "tls")]
+async fn begin_tls(target: &Target, tls: Option<&ClientTls>, tcp: TcpStream) -> Result<Box<dyn Line>, ConnectError> {
+    match tls {
+        Some(tls) => Ok(Box::new(tls.connect(&target.host, tcp).await?)),
+        None => Err(ConnectError::Tls(io::ErrorKind::Unsupported.into())),
+    }
+}
+
+#[cfg(not(feature = "tls"))]
+async fn begin_tls(_: &Target, tls: Option<&ClientTls>, _: TcpStream) -> Result<Box<dyn Line>, ConnectError> {
+    match tls {
+        Some(tls) => match *tls {},
+        None => Err(ConnectError::Tls(io::ErrorKind::Unsupported.into())),
+    }
+}
+
+/// The first of the target's addresses that answers.
+async fn dial(target: &Target) -> Result<TcpStream, ConnectError> {
+    let Target { host, port, from, .. } = target;
+    let unknown = |error| ConnectError::Unknown { name: host.clone(), error };
+    let found: Vec<_> = match host.parse::<IpAddr>() {
+        Ok(ip) => vec![SocketAddr::new(ip, *port)],
+        Err(_) => lookup_host((host.as_str(), *port)).await.map_err(unknown)?.collect(),
+    };
+    let mut failed = None;
+    for address in found.into_iter().filter(|address| from.is_none_or(|from| from.is_ipv4() == address.is_ipv4())) {
+        match dial_one(target, address).await {
+            Ok(tcp) => return Ok(tcp),
+            Err(error) => failed = Some(ConnectError::Refused { address, error }),
+        }
+    }
+    Err(failed.unwrap_or_else(|| ConnectError::NoAddress(host.clone())))
+}
+
+async fn dial_one(target: &Target, address: SocketAddr) -> io::Result<TcpStream> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    if let Some(from) = target.from {
+        socket.bind(SocketAddr::new(from, 0))?;
+    }
+    let tcp = socket.connect(address).await?;
+    tcp.set_nodelay(true)?;
+    #[cfg(target_os = "linux")]
+    socket2::SockRef::from(&tcp).set_tcp_user_timeout(Some(target.user_timeout))?;
+    Ok(tcp)
+}

@@ -1,0 +1,27 @@
+//! Connections to other servers, as bridges make them: TCP, TLS, WebSocket, and how long to wait before the next try.
+//! What is spoken on them is the business of the rooms that connect.
+//!
+//! | module | owns |
+//! |---|---|
+//! | `target` | a server: its address, what is spoken below, from where |
+//! | `connect` | from a target to a line |
+//! | `tls`, `no_tls` | TLS as a client: its files and its settings; what stands in its place |
+//! | `websocket` | WebSocket as a client |
+//! | `backoff` | how long to wait before the next try |
+
+mod backoff;
+mod connect;
+#[cfg(not(feature = "tls"))]
+mod no_tls;
+mod target;
+#[cfg(feature = "tls")]
+mod tls;
+mod websocket;
+
+pub(crate) use backoff::Backoff;
+pub(crate) use connect::{ConnectError, Line, connect};
+#[cfg(not(feature = "tls"))]
+pub use no_tls::ClientTls;
+pub use target::{Target, TlsOptions};
+#[cfg(feature = "tls")]
+pub use tls::ClientTls;

@@ -1,0 +1,77 @@
+//! A client within this process that relays messages to and from another broker, as a client of that one: what it takes
+//! it sends with a Packet Identifier, which stays with the message until PUBACK or PUBCOMP; what it receives at QoS 2
+//! leaves a receipt until PUBREL.
+
+use super::{Journal, Session, SessionChange, Stored, Taken, Turn, inbound::Seen, outbound::Again, packet_ids};
+use crate::types::PacketId;
+
+/// What is to be sent next to the other broker.
+#[derive(Debug)]
+pub enum ToRelay {
+    /// A PUBLISH, with this Packet Identifier unless it is one of QoS 0, once this is durable: its receiver must not be
+    /// given one of QoS 2 under two identifiers.
+    Publish(Taken, Option<PacketId>, Stored),
+    /// A PUBREL, again; by the number its PUBCOMP is [acknowledged](Session::acknowledge).
+    Release(PacketId, u64),
+}
+
+impl Session {
+    /// The next thing to be sent: what was in flight on the connection before, then what waits.
+    pub fn next_to_relay(&mut self, turn: &mut Turn<'_, impl Journal>) -> Option<ToRelay> {
+        let outbound = self.outbound.as_mut().filter(|outbound| outbound.is_inside())?;
+        let next = match outbound.take_again() {
+            Some(Again::Published(taken)) => {
+                let id = taken.ack.map(packet_ids::of);
+                Some(ToRelay::Publish(taken, id, Stored::Done))
+            }
+            Some(Again::Released { seq, .. }) => Some(ToRelay::Release(packet_ids::of(seq), seq)),
+            None => self.take_next(true, turn).map(|(taken, stored)| {
+                let id = taken.ack.map(packet_ids::of);
+                ToRelay::Publish(taken, id, stored)
+            }),
+        };
+        self.tell_backlog(&mut turn.journal);
+        next
+    }
+
+    /// The other broker is connected: all that is in flight is sent again.
+    pub fn begin_relaying(&mut self) {
+        if let Some(outbound) = &mut self.outbound {
+            outbound.begin_resend();
+        }
+    }
+
+    /// Is the other broker away? Then messages of QoS 0 are not kept for it.
+    pub fn set_relay_away(&mut self, away: bool, turn: &mut Turn<'_, impl Journal>) {
+        if let Some(outbound) = &mut self.outbound {
+            outbound.set_away(away);
+        }
+        self.tell_backlog(&mut turn.journal);
+    }
+
+    /// PUBREC came for a message of QoS 2: its PUBREL is to be sent once this is durable. `None`: it is not in flight.
+    pub fn release_relayed(&mut self, ack: u64, turn: &mut Turn<'_, impl Journal>) -> Option<Stored> {
+        let number = self.outbound.as_mut()?.release(ack)?;
+        self.tell_backlog(&mut turn.journal);
+        let release = |session| turn.journal.changed(session, SessionChange::Released { number });
+        Some(self.number.map_or(Stored::Done, release))
+    }
+
+    /// The other broker sends a message of QoS 2. `true`: it is to be published, and then [`received`](Self::received).
+    pub fn receive_relayed(&mut self, id: PacketId) -> bool {
+        matches!(self.inbound.get_or_insert_default().receive(id, usize::MAX), Seen::New | Seen::Publishing)
+    }
+
+    /// The other broker knows nothing of this client any more: Packet Identifiers of QoS 2 messages that it sent mean
+    /// others from now on.
+    pub fn forget_receipts(&mut self, turn: &mut Turn<'_, impl Journal>) -> Stored {
+        let Some(mut inbound) = self.inbound.take() else { return Stored::Done };
+        let mut stored = inbound.stored();
+        for packet_id in inbound.take_kept() {
+            if let Some(session) = self.number {
+                stored = stored.and(turn.journal.changed(session, SessionChange::ReceiptReleased { packet_id }));
+            }
+        }
+        stored
+    }
+}

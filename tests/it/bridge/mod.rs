@@ -1,0 +1,45 @@
+//! Bridges between real brokers.
+//!
+//! | file | has |
+//! |---|---|
+//! | this one | two brokers and a bridge between them |
+//! | `passing` | what passes: versions, directions, prefixes, QoS, RETAIN; to dunlin and to mosquitto |
+//! | `rings` | brokers in a ring |
+//! | `refusals` | other brokers that refuse, lie, or send garbage |
+//! | `loss` | kill -9 and a line that is cut and stalls: nothing is lost |
+//! | `proxy` | that line |
+
+mod loss;
+mod passing;
+mod proxy;
+mod refusals;
+mod rings;
+
+use std::net::SocketAddr;
+
+use dunlin::{BridgePhase, BridgeView, Config, Server};
+
+use crate::support::{config, wait_until};
+
+/// A broker with a bridge to that address; `more` are further keys of it.
+fn bridged(name: &str, to: SocketAddr, topics: &[&str], more: &str) -> Config {
+    let topics: Vec<_> = topics.iter().map(|topic| format!("'{topic}'")).collect();
+    let text = format!(
+        "[[bridge]]\nname = '{name}'\naddresses = ['{to}']\nreconnect_min = '10ms'\nreconnect_max = '100ms'\ntopics = \
+         [{}]\n{more}\n",
+        topics.join(", ")
+    );
+    let bridges = dunlin::config::parse(&text, "test").expect("the bridge is right").bridges;
+    Config { bridges, ..config() }
+}
+
+fn view(server: &Server) -> BridgeView {
+    server.bridges().into_iter().next().expect("there is a bridge")
+}
+
+/// Waits until the bridge is connected, and has its subscriptions there.
+fn wait_until_connected(server: &Server) {
+    wait_until(|| view(server).phase == BridgePhase::Connected, || format!("{:?}", view(server)));
+    // a topic that comes in is asked for in the first packets
+    wait_until(|| view(server).is_subscribed, || format!("{:?}", view(server)));
+}

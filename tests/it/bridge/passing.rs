@@ -1,0 +1,131 @@
+//! What passes, each way, by each version, with each case of the prefixes, to dunlin and to mosquitto.
+
+use std::net::SocketAddr;
+
+use dunlin::Builder;
+
+use super::{bridged, view, wait_until_connected};
+use crate::support::{
+    Broker, config,
+    mosquitto::Mosquitto,
+    raw::{Client, Connect, Message},
+    shut_down, start, wait_until,
+};
+
+/// Pattern and prefixes, a topic here and what it is called there.
+const CASES: [(&str, &str, &str, &str); 5] = [
+    ("a/#", "l/ r/", "l/a/b", "r/a/b"),
+    ("a/#", "l/", "l/a/b", "a/b"),
+    ("a/#", "\"\" r/", "a/b", "r/a/b"),
+    ("a/#", "", "a/b", "a/b"),
+    ("\"\"", "here there", "here", "there"),
+];
+
+fn client(address: SocketAddr, id: &str) -> Client {
+    Client::accepted(address, &Connect::new(id), 0)
+}
+
+/// All cases by this version with a broker at that address.
+fn passes(there: SocketAddr, version: &str) {
+    for (n, (pattern, prefixes, here_topic, there_topic)) in CASES.into_iter().enumerate() {
+        for direction in ["out", "in", "both"] {
+            let topic = format!("{pattern} {direction} 2 {prefixes}");
+            let more =
+                format!("protocol = '{version}'\nclient_id = 'c-{version}-{n}-{direction}'\nclean_session = true");
+            let here = start(Builder::new(bridged("b", there, &[&topic], &more)));
+            wait_until_connected(&here);
+            let mut at = [client(here.local_addrs()[0], "here"), client(there, "there")];
+            at[0].subscribe(&[("#", 2)]);
+            at[1].subscribe(&[("#", 2)]);
+            let case = format!("{version} {topic}");
+            for qos in 0..=2 {
+                let text = format!("{case} {qos}");
+                if direction != "in" {
+                    at[0].publish_apart(here_topic, &text, qos);
+                    at[0].expect_message(here_topic, &text, qos);
+                    at[1].expect_message(there_topic, &text, qos);
+                }
+                if direction != "out" {
+                    let text = format!("{text} back");
+                    at[1].publish_apart(there_topic, &text, qos);
+                    at[1].expect_message(there_topic, &text, qos);
+                    at[0].expect_message(here_topic, &text, qos);
+                }
+            }
+            // nothing comes back, and nothing goes the other way: what is behind it comes first
+            let [here_client, there_client] = &mut at;
+            here_client.expect_nothing_pending();
+            there_client.expect_nothing_pending();
+            if direction == "in" {
+                here_client.publish_apart(here_topic, "stays", 1);
+                here_client.expect_message(here_topic, "stays", 1);
+                there_client.expect_nothing_pending();
+            }
+            shut_down(here);
+        }
+    }
+}
+
+#[test]
+fn to_dunlin_by_mqtt_5() {
+    let there = Broker::new(config());
+    passes(there.address(), "5");
+}
+
+#[test]
+fn to_dunlin_by_mqtt_3_1_1() {
+    let there = Broker::new(config());
+    passes(there.address(), "3.1.1");
+}
+
+#[test]
+fn to_mosquitto_by_both_versions() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(there) = Mosquitto::start(dir.path(), "allow_anonymous true\n") else { return };
+    passes(there.address, "5");
+    passes(there.address, "3.1.1");
+}
+
+#[test]
+fn what_is_published_while_the_other_broker_is_away_waits_and_comes_in_its_order() {
+    let there = Broker::new(config());
+    let address = there.address();
+    let more = "notifications = 'off'";
+    let here = start(Builder::new(bridged("b", address, &["# out 2"], more)));
+    wait_until_connected(&here);
+    drop(there);
+    wait_until(|| view(&here).error.is_some(), || format!("{:?}", view(&here)));
+    let mut publisher = client(here.local_addrs()[0], "p");
+    for n in 0..100 {
+        publisher.publish(Message::new("a", &n.to_string()).qos(1 + n % 2));
+    }
+    // QoS 0 does not wait
+    publisher.publish(Message::new("a", "lost"));
+    let mut listens = config();
+    listens.listeners[0].address = address.into();
+    listens.limits.max_queued_messages = 1_000;
+    let there = Broker::new(listens);
+    let mut subscriber = there.client("s");
+    subscriber.subscribe(&[("#", 2)]);
+    for n in 0..100 {
+        assert_eq!(subscriber.take().text(), n.to_string());
+    }
+    publisher.publish(Message::new("a", "then").qos(1));
+    assert_eq!(subscriber.take().text(), "then");
+    shut_down(here);
+}
+
+#[test]
+fn retain_passes_and_retained_messages_come_with_the_first_connection() {
+    let there = Broker::new(config());
+    let mut publisher = there.client("p");
+    publisher.publish(Message::new("in/old", "1").qos(1).retain());
+    let here = start(Builder::new(bridged("b", there.address(), &["in/# in 1", "out/# out 1"], "")));
+    wait_until_connected(&here);
+    let mut watcher = client(here.local_addrs()[0], "w");
+    wait_until(|| view(&here).counts.received > 0, || format!("{:?}", view(&here)));
+    assert_eq!(watcher.subscribe_retained(&[("in/#", 1)], 1)[0].text(), "1");
+    watcher.publish(Message::new("out/a", "2").qos(1).retain());
+    wait_until(|| there.retained("out/#", 1) == [("out/a".into(), "2".into())], || "it is not there".into());
+    shut_down(here);
+}

@@ -1,0 +1,118 @@
+//! [`Proxy`]: a line that passes so many bytes and then stalls, until somebody cuts it or lets more pass.
+
+use std::{
+    io::{ErrorKind, Read, Write},
+    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
+    sync::{
+        Arc,
+        atomic::{AtomicI64, AtomicU64, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+
+/// A line between two brokers.
+#[derive(Clone)]
+pub struct Proxy(Arc<Line>);
+
+struct Line {
+    address: SocketAddr,
+    target: Mutex<Option<SocketAddr>>,
+    /// Bytes that still pass.
+    left: AtomicI64,
+    /// Connections of an earlier one are cut.
+    epoch: AtomicU64,
+    accepted: AtomicU64,
+}
+
+/// How long a thread waits for bytes before it looks whether its connection is cut.
+const LOOK: Duration = Duration::from_millis(5);
+
+impl Proxy {
+    pub fn new() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let (target, left, epoch, accepted) = Default::default();
+        let proxy = Self(Arc::new(Line { address, target, left, epoch, accepted }));
+        let line = Arc::downgrade(&proxy.0);
+        thread::spawn(move || {
+            for near in listener.incoming().map_while(Result::ok) {
+                let Some(line) = line.upgrade() else { return };
+                line.accepted.fetch_add(1, Ordering::SeqCst);
+                let target = *line.target.lock();
+                // an error: the broker is gone, and so is this connection
+                if let Some(Ok(far)) = target.map(TcpStream::connect) {
+                    let epoch = line.epoch.load(Ordering::SeqCst);
+                    let ends = [near.try_clone().unwrap(), far.try_clone().unwrap()];
+                    for (from, to) in [(near, ends[1].try_clone().unwrap()), (far, ends[0].try_clone().unwrap())] {
+                        let line = line.clone();
+                        thread::spawn(move || line.pass(from, to, epoch));
+                    }
+                }
+            }
+        });
+        proxy
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.0.address
+    }
+
+    /// Connections go there from now on; `None`: they are closed.
+    pub fn to(&self, target: Option<SocketAddr>) {
+        *self.0.target.lock() = target;
+    }
+
+    /// Lets so many bytes pass, both ways together.
+    pub fn pass(&self, bytes: i64) {
+        self.0.left.store(bytes, Ordering::SeqCst);
+    }
+
+    /// All bytes that were to pass have passed.
+    pub fn stalls(&self) -> bool {
+        self.0.left.load(Ordering::SeqCst) <= 0
+    }
+
+    /// Cuts all connections.
+    pub fn cut(&self) {
+        self.0.epoch.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Connections so far.
+    pub fn accepted(&self) -> u64 {
+        self.0.accepted.load(Ordering::SeqCst)
+    }
+}
+
+impl Line {
+    fn pass(&self, mut from: TcpStream, mut to: TcpStream, epoch: u64) {
+        from.set_read_timeout(Some(LOOK)).unwrap();
+        let mut bytes = vec![0; 2048];
+        while self.epoch.load(Ordering::SeqCst) == epoch {
+            if self.left.load(Ordering::SeqCst) <= 0 {
+                thread::sleep(LOOK);
+                continue;
+            }
+            match from.read(&mut bytes) {
+                Ok(0) => break,
+                Ok(read) => {
+                    // those of a stalled line are lost with it
+                    let may = self.left.fetch_sub(read as i64, Ordering::SeqCst).clamp(0, read as i64);
+                    if to.write_all(&bytes[..may as usize]).is_err() || (may as usize) < read {
+                        // half a packet: what follows it cannot pass on this connection
+                        while self.epoch.load(Ordering::SeqCst) == epoch && (may as usize) < read {
+                            thread::sleep(LOOK);
+                        }
+                        break;
+                    }
+                }
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+                Err(_) => break,
+            }
+        }
+        let _ = from.shutdown(Shutdown::Both);
+        let _ = to.shutdown(Shutdown::Both);
+    }
+}
