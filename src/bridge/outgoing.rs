@@ -215,7 +215,7 @@ impl Exchange<'_> {
     /// A message that was sent is done with, as the other broker has it or does not want it.
     fn land(&mut self, ack: &Ack<'_>, done: &mut Vec<u64>) {
         let Some(flight) = self.flights.remove(&ack.packet_id) else { return };
-        self.quota = (self.quota + 1).min(self.welcome.receive_maximum);
+        self.quota = self.quota.saturating_add(1).min(self.welcome.receive_maximum);
         match ack.reason.is_error() {
             true => {
                 self.kept.shared.add(Count::Refused, 1);
