@@ -5,7 +5,8 @@ use std::fmt;
 
 use super::{
     bridge::BridgeConfig,
-    keys::{BRIDGE, Key, LISTENER, Listener, TABLES},
+    bridge_keys::BRIDGE,
+    keys::{Key, LISTENER, Listener, TABLES},
     listener::ListenerConfig,
     settings::Config,
 };

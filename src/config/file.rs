@@ -17,11 +17,12 @@ use toml::{
 
 use super::{
     bridge::{self, BridgeConfig},
+    bridge_keys::BRIDGE,
     error::ConfigError,
     foreign,
     forms::shortened,
     hints::{hint, place},
-    keys::{BRIDGE, LISTENER, LOG_FORMAT, Listener, TABLES, TOP, Table},
+    keys::{LISTENER, LOG_FORMAT, Listener, TABLES, TOP, Table},
     listen,
     listener::{self, ListenerConfig},
     mosquitto::{self, Import},

@@ -2,7 +2,10 @@
 
 use toml::de::DeValue;
 
-use super::keys::{BRIDGE, LISTENER, TABLES};
+use super::{
+    bridge_keys::BRIDGE,
+    keys::{LISTENER, TABLES},
+};
 
 /// What the writer of an unknown key may have meant.
 pub(super) fn hint(table: &str, key: &str, value: &DeValue<'_>) -> String {

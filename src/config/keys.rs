@@ -7,9 +7,7 @@ use std::time::Duration;
 use toml::de::DeValue;
 
 use super::{
-    bridge::{
-        BridgeConfig, BridgeProtocol, BridgeStart, BridgeTopic, Name, Notifications, OwnAddress, Parsed, RemoteAddress,
-    },
+    bridge_keys::BRIDGE,
     forms::{
         self, Choice, Form, OptionalPath, OptionalSecret, OptionalString, OptionalText, OrWord, Size, Span, Switch,
         Times, Whole,
@@ -146,6 +144,7 @@ macro_rules! keys {
         }),+]
     };
 }
+pub(super) use keys;
 
 /// The keys before the first `[table]`.
 pub(super) const TOP: Table<Config> = Table {
@@ -263,86 +262,6 @@ pub(super) const LISTENER: Table<Listener> = Table {
             "The proxies that the broker trusts. With proxy_protocol: connections from other addresses are closed. \
              For WebSocket without it: the client address is the last one in X-Forwarded-For or Forwarded that is not \
              a trusted proxy; other clients are served, and their headers are ignored.";
-    },
-};
-
-/// `[[bridge]]`
-pub(super) const BRIDGE: Table<BridgeConfig> = Table {
-    name: "bridge",
-    help: "A bridge: a connection to another broker, over which messages pass; may be repeated.",
-    keys: keys! { BridgeConfig, bridge => bridge;
-        name: Name, "What the bridge is called, in the log, in $SYS and in the API. No two bridges have the same name.";
-        addresses: Parsed::<RemoteAddress>::of("mqtts://broker.example.org:8883"),
-            "Where the other broker is; of several addresses the next one is tried when one fails. In front of the host \
-             name: nothing or mqtt:// for TCP, mqtts:// for TLS, ws:// or wss:// for WebSocket. Default ports: 1883, \
-             8883, 8083, 8084.";
-        topics: Parsed::<BridgeTopic>::of("sensors/# out 1 local/ remote/"),
-            "What passes, in the syntax of mosquitto: a pattern, then out, in or both (default out), then the highest QoS \
-             (default 0), then a prefix of the topics here and one of those there. Two quotation marks stand for an empty word.";
-        client_id: OptionalString { most: LONGEST_STRING },
-            "The Client Identifier at the other broker. Unset: the name of this machine, a dot, and the bridge's name.";
-        username: OptionalString { most: LONGEST_STRING }, "The user name at the other broker.";
-        password: OptionalSecret, "The password at the other broker, preferably as \"${NAME}\".";
-        password_file: OptionalPath,
-            "A file with that password, which is read at each connect; blanks and the line's end behind it do not count.";
-        protocol: Choice(&[
-            ("auto", BridgeProtocol::Auto),
-            ("5", BridgeProtocol::V5),
-            ("3.1.1", BridgeProtocol::V311),
-        ]),
-            "The version of MQTT. \"auto\": 5; if the other broker refuses it, 3.1.1.";
-        clean_session: Switch,
-            "Whether each connection begins with a new session at the other broker. What it sent meanwhile is lost then.";
-        session_expiry: OrWord { form: span(Duration::ZERO, CENTURY), word: "never", zero: false },
-            "MQTT 5: how long the other broker is asked to keep the session while the bridge is away.";
-        ca_file: OptionalPath,
-            "TLS: the authorities of the other broker's certificate, in PEM. Unset: those of this machine.";
-        certificate_file: OptionalPath, "TLS: the certificate chain of the bridge as a client, in PEM.";
-        key_file: OptionalPath, "TLS: the private key of that certificate, in PEM.";
-        alpn: OptionalString { most: 255 },
-            "TLS: the protocol name that is offered by ALPN, as some services ask for (\"x-amzn-mqtt-ca\").";
-        insecure: Switch,
-            "TLS: whether the host name in the other broker's certificate is not compared. Its signature is verified in \
-             any case.";
-        keep_alive: span(SECOND, Duration::from_secs(u16::MAX as u64)),
-            "The Keep Alive. A connection without an answer for 1.5 times as long is closed.";
-        queue_messages: count(1), "Messages that wait for the other broker; as many may be in flight.";
-        queue_bytes: Size { min: 1, max: MOST_BYTES }, "Bytes (topics and payloads) of those messages.";
-        queue_full: Choice(&[("drop-newest", QueueFull::DropNewest), ("drop-oldest", QueueFull::DropOldest)]),
-            "Which message is dropped if as many wait: the new one or the oldest.";
-        start: Choice(&[
-            ("automatic", BridgeStart::Automatic),
-            ("lazy", BridgeStart::Lazy),
-            ("once", BridgeStart::Once),
-        ]),
-            "When the bridge connects: at the start and after each loss of the connection; when threshold messages \
-             wait, until idle_timeout; or at the start alone.";
-        threshold: count(1), "Lazy bridges: messages that wait until the bridge connects.";
-        idle_timeout: span(SECOND, DAY), "Lazy bridges: how long nothing passes until the bridge disconnects.";
-        reconnect_min: span(MILLISECOND, HOUR),
-            "The shortest wait before the bridge connects again. It grows, at random, up to reconnect_max.";
-        reconnect_max: span(MILLISECOND, DAY), "The longest wait before the bridge connects again.";
-        round_robin: Switch,
-            "Of several addresses: whether the bridge stays with one that works. If false, it returns to the first.";
-        notifications: Choice(&[
-            ("both", Notifications::Both),
-            ("local", Notifications::Local),
-            ("off", Notifications::Off),
-        ]),
-            "Where a retained \"1\" or \"0\" is published for the state of the connection: at both brokers (at the other one \
-             with a Will), here alone, or nowhere.";
-        notification_topic: OptionalString { most: LONGEST_STRING },
-            "The topic of that message. Unset: $SYS/broker/connection/CLIENT-ID/state.";
-        expiry: EXPIRY, "MQTT 5: the longest Message Expiry Interval of messages that are sent.";
-        rate: OrWord { form: Whole { min: 1, max: 1_000_000_000 }, word: "off", zero: false },
-            "Messages that are sent in a second, at most: what piled up while the line was down does not come at once.";
-        outgoing_retain: Switch, "Whether messages that are sent keep their RETAIN flag.";
-        max_packet_size: OrWord { form: Size { min: 128, max: LARGEST_PACKET }, word: "off", zero: false },
-            "Largest packet that is sent, in bytes. A larger message is dropped and counted.";
-        bind_address: OwnAddress, "The address of this machine from which the bridge connects.";
-        try_private: Switch,
-            "MQTT 3.1.1: whether the other broker is told that this is a bridge, as mosquitto and dunlin understand it. If \
-             it refuses that, the bridge connects without it.";
     },
 };
 
@@ -620,26 +539,26 @@ const HTTP: Table<Config> = Table {
     },
 };
 
-const EXPIRY: OrWord<Span> = OrWord { form: span(SECOND, CENTURY), word: "off", zero: false };
+pub(super) const EXPIRY: OrWord<Span> = OrWord { form: span(SECOND, CENTURY), word: "off", zero: false };
 
-const fn span(min: Duration, max: Duration) -> Span {
+pub(super) const fn span(min: Duration, max: Duration) -> Span {
     Span { min, max }
 }
 
-const fn count(min: usize) -> Whole<usize> {
+pub(super) const fn count(min: usize) -> Whole<usize> {
     Whole { min, max: 1_000_000_000 }
 }
 
-const MILLISECOND: Duration = Duration::from_millis(1);
-const SECOND: Duration = Duration::from_secs(1);
+pub(super) const MILLISECOND: Duration = Duration::from_millis(1);
+pub(super) const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
-const HOUR: Duration = Duration::from_secs(60 * 60);
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+pub(super) const HOUR: Duration = Duration::from_secs(60 * 60);
+pub(super) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// In humantime's years of 365.25 days. Every duration has an end, so that adding one to a time cannot overflow.
-const CENTURY: Duration = Duration::from_secs(100 * 31_557_600);
+pub(super) const CENTURY: Duration = Duration::from_secs(100 * 31_557_600);
 /// A fixed header of 5 bytes and the largest Remaining Length (MQTT 3.1.1 section 2.2.3).
-const LARGEST_PACKET: usize = 268_435_460;
+pub(super) const LARGEST_PACKET: usize = 268_435_460;
 /// The largest length of a UTF-8 encoded string (MQTT 3.1.1 section 1.5.3).
-const LONGEST_STRING: usize = 65_535;
+pub(super) const LONGEST_STRING: usize = 65_535;
 /// 1 TiB where the machine can count to it.
-const MOST_BYTES: usize = 1 << if usize::BITS == 64 { 40 } else { 31 };
+pub(super) const MOST_BYTES: usize = 1 << if usize::BITS == 64 { 40 } else { 31 };

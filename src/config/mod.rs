@@ -10,6 +10,7 @@
 //!          │   ├► lists           the forms of a listener's keys
 //!          │   └► words           the words that keys take
 //!          │       └► listen      a listen address as text
+//!          ├► bridge_keys         the keys of [[bridge]]
 //!          └► settings            Config itself and its defaults
 //!              ├► listener        one listener, and which of its settings go together
 //!              ├► bridge          one bridge, its topics and addresses, and which of its settings go together
@@ -32,6 +33,7 @@
 //! asks for the rest.
 
 mod bridge;
+mod bridge_keys;
 mod changes;
 mod cli;
 mod commands;

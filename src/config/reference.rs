@@ -3,7 +3,8 @@
 
 use super::{
     bridge::BridgeConfig,
-    keys::{BRIDGE, Key, LISTENER, Listener, TABLES, Table},
+    bridge_keys::BRIDGE,
+    keys::{Key, LISTENER, Listener, TABLES, Table},
     settings::Config,
 };
 

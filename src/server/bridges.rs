@@ -8,13 +8,26 @@ use std::{
 
 use thiserror::Error;
 
+use super::Server;
 use crate::{
-    bridge::{Notify, Options, Passes, Start, Topic, Versions},
+    bridge::{Notify, Options, Passes, Start, Topic, Versions, View},
     config::{BridgeConfig, BridgeProtocol, BridgeStart, Config, Notifications, RemoteAddress},
     outbound::{Target, TlsOptions},
     session::Bound,
     types::Transport,
 };
+
+impl Server {
+    /// The bridges to other brokers, in the order of the configuration.
+    pub fn bridges(&self) -> Vec<View> {
+        self.bridges.views()
+    }
+
+    /// Pauses a bridge, or lets it go on. `false`: there is none of this name.
+    pub fn pause_bridge(&self, name: &str, paused: bool) -> bool {
+        self.bridges.pause(name, paused)
+    }
+}
 
 /// Why a configuration of bridges cannot be put in force.
 #[derive(Debug, Error)]

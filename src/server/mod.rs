@@ -83,7 +83,7 @@ use tracing::field::display;
 
 use crate::{
     auth::{Auth, AuthError, InMemory},
-    bridge::{self, BridgeError, Bridges},
+    bridge::{BridgeError, Bridges},
     clock::Clock,
     config::{Config, Limits, ListenerConfig, PublishRateAction, SyncMode, SysPublish},
     inside::{Client, ClientError, Inside, InsideClient, Publication, PublishError, Published},
@@ -413,16 +413,6 @@ impl Server {
     pub async fn subscribe(&self, filter: &str, qos: QoS) -> Result<Client, ClientError> {
         let id = self.router.generated_client_id("$subscriber").to_string();
         self.client(InsideClient { id, filters: vec![filter.into()], qos, ..InsideClient::default() }).await
-    }
-
-    /// The bridges to other brokers, in the order of the configuration.
-    pub fn bridges(&self) -> Vec<bridge::View> {
-        self.bridges.views()
-    }
-
-    /// Pauses a bridge, or lets it go on. `false`: there is none of this name.
-    pub fn pause_bridge(&self, name: &str, paused: bool) -> bool {
-        self.bridges.pause(name, paused)
     }
 
     /// Completes when messages can no longer be made durable, because a write or fsync failed: the server must end, and

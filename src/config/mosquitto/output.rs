@@ -5,7 +5,8 @@ use std::{collections::BTreeMap, fmt::Write, path::Path};
 use super::{
     super::{
         bridge::BridgeConfig,
-        keys::{BRIDGE, LISTENER, Listener, TABLES},
+        bridge_keys::BRIDGE,
+        keys::{LISTENER, Listener, TABLES},
         settings::Config,
     },
     Import,
