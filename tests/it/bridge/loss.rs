@@ -162,3 +162,8 @@ fn rounds(qos: u8) {
 fn at_qos_1_nothing_is_lost() {
     rounds(1);
 }
+
+#[test]
+fn at_qos_2_nothing_is_lost_and_nothing_comes_twice() {
+    rounds(2);
+}
