@@ -18,12 +18,10 @@ use tokio::{
 use super::{
     echo::Echo,
     error::Lost,
+    flow::{Asked, Flight, Rate, Wish},
     greeting::{DOWN, Speech, Welcome},
-    incoming::Asked,
     options::{Notify, Options, Start},
-    outgoing::{Flight, Rate},
     state::{Count, Shared},
-    task::Wish,
     topics::Topics,
 };
 use crate::{

@@ -7,30 +7,8 @@ use crate::{
     inside::Incoming,
     session::{CloseReason, Stored},
     topic::TopicName,
-    types::{PacketId, QoS},
+    types::QoS,
 };
-
-/// SUBSCRIBE packets that were sent.
-#[derive(Default)]
-pub(super) struct Asked {
-    last: u16,
-    due: Vec<(PacketId, Vec<String>)>,
-}
-
-impl Asked {
-    /// One for these filters: its Packet Identifier, from the end of those that there are.
-    pub(super) fn begin(&mut self, filters: Vec<String>) -> PacketId {
-        self.last += 1;
-        let id = PacketId::new(u16::MAX - self.last).unwrap_or(PacketId::MIN);
-        self.due.push((id, filters));
-        id
-    }
-
-    /// Nothing is due.
-    pub(super) fn is_done(&self) -> bool {
-        self.due.is_empty()
-    }
-}
 
 /// What a packet asks for.
 enum Handled {

@@ -21,6 +21,7 @@
 mod echo;
 mod error;
 mod exchange;
+mod flow;
 mod greeting;
 mod incoming;
 mod options;
@@ -48,8 +49,9 @@ use crate::{
     inside::{ClientError, Inside},
     types::ClientId,
 };
+use flow::Wish;
 use state::Shared;
-use task::{Task, Wish};
+use task::Task;
 
 /// All bridges.
 pub struct Bridges {

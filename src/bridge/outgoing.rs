@@ -1,10 +1,11 @@
 //! What goes to the other broker: messages of the queue as PUBLISH packets within its limits, and its acknowledgements.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::{
     error::Lost,
     exchange::{Exchange, FILL_BELOW, Kept},
+    flow::Flight,
     greeting::{Speech, Welcome},
     state::Count,
 };
@@ -14,51 +15,8 @@ use crate::{
     types::{PacketId, ProtocolVersion, QoS},
 };
 
-/// A message that was sent and is not completed.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Flight {
-    /// By this the queue knows it.
-    ack: u64,
-    /// At which QoS it was sent.
-    qos: QoS,
-    /// PUBREC came.
-    released: bool,
-}
-
 /// With this User Property a message names the brokers that it passed.
 pub(super) const VIA: &str = "dunlin-via";
-
-/// How many messages may be sent in a second.
-pub(super) struct Rate {
-    per_second: f64,
-    left: f64,
-    at: Instant,
-}
-
-impl Rate {
-    pub(super) fn new(per_second: u32, now: Instant) -> Self {
-        Self { per_second: per_second.into(), left: 1.0, at: now }
-    }
-
-    /// One more may be sent.
-    fn take(&mut self, now: Instant) -> bool {
-        let burst = (self.per_second / 10.0).max(1.0);
-        let since = now.saturating_duration_since(self.at).as_secs_f64();
-        self.left = (self.left + since * self.per_second).min(burst);
-        self.at = now;
-        let may = self.left >= 1.0;
-        if may {
-            self.left -= 1.0;
-        }
-        may
-    }
-
-    /// When the next one may be sent; `None`: now.
-    pub(super) fn next(&self, now: Instant) -> Option<Instant> {
-        let lacks = 1.0 - self.left;
-        (lacks > 0.0).then(|| now + Duration::from_secs_f64(lacks / self.per_second) + Duration::from_millis(1))
-    }
-}
 
 /// What became of a message that was to be sent.
 enum Became {

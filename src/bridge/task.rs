@@ -14,6 +14,7 @@ use super::{
     echo::Echo,
     error::Lost,
     exchange::{Exchange, Kept},
+    flow::Wish,
     greeting::{DOWN, Speech, UP, Welcome, greet, greet_within},
     options::{Notify, Options, Start, Versions},
     state::{Count, Phase, Shared},
@@ -26,19 +27,6 @@ use crate::{
     topic::TopicName,
     types::{ProtocolVersion, QoS},
 };
-
-/// What is wished of a bridge.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Wish {
-    /// That it is connected.
-    Run,
-    /// That it is not, for now.
-    Pause,
-    /// That it ends; its session stays.
-    End,
-    /// That it ends, and what waits in its session is given up.
-    EndWithSession,
-}
 
 /// A bridge.
 pub(super) struct Task {

@@ -7,7 +7,6 @@ use std::time::Duration;
 use toml::de::DeValue;
 
 use super::{
-    bridge_keys::BRIDGE,
     forms::{
         self, Choice, Form, OptionalPath, OptionalSecret, OptionalString, OptionalText, OrWord, Size, Span, Switch,
         Times, Whole,
@@ -93,10 +92,12 @@ impl<T> Table<T> {
 
     /// The environment variable that sets a key: `DUNLIN_LIMITS_MAX_CONNECTIONS`. Keys of a list of tables have none.
     pub fn variable(&self, key: &str) -> Option<String> {
-        (self.name != LISTENER.name && self.name != BRIDGE.name)
-            .then(|| format!("DUNLIN_{}", self.full(key).replace('.', "_").to_uppercase()))
+        (!LISTS.contains(&self.name)).then(|| format!("DUNLIN_{}", self.full(key).replace('.', "_").to_uppercase()))
     }
 }
+
+/// The lists of tables: `[[listener]]` and `[[bridge]]`.
+const LISTS: [&str; 2] = ["listener", "bridge"];
 
 /// Every table but `[[listener]]` and `[[bridge]]`.
 pub(super) const TABLES: [&Table<Config>; 6] = [&TOP, &AUTH, &LOG, &HTTP, &LIMITS, &SYS];

@@ -8,39 +8,14 @@ use std::{
     time::Duration,
 };
 
-use thiserror::Error;
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::{TcpSocket, TcpStream, lookup_host},
+use tokio::net::{TcpSocket, TcpStream, lookup_host};
+
+use super::{
+    ClientTls, Target,
+    line::{ConnectError, Line},
+    websocket,
 };
-
-use super::{ClientTls, Target, websocket};
 use crate::clock::Clock;
-
-/// An open connection.
-pub(crate) trait Line: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Line for T {}
-
-/// Why there is no connection.
-#[derive(Debug, Error)]
-pub(crate) enum ConnectError {
-    #[error("the host name {name:?} cannot be looked up: {error}")]
-    Unknown { name: String, error: io::Error },
-    #[error("cannot connect to {address}: {error}")]
-    Refused { address: SocketAddr, error: io::Error },
-    #[error("no answer within {0:?}")]
-    TimedOut(Duration),
-    #[error("{0:?} has no address of the family of bind_address")]
-    NoAddress(String),
-    #[error("{0:?} is not a name that a certificate could have")]
-    #[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "there is no TLS"))]
-    Name(String),
-    #[error("TLS: {0}")]
-    Tls(io::Error),
-    #[error("WebSocket: {0}")]
-    WebSocket(String),
-}
 
 /// Connects, within this time at most.
 pub(crate) async fn connect(

@@ -4,6 +4,7 @@
 //! | module | owns |
 //! |---|---|
 //! | `target` | a server: its address, what is spoken below, from where |
+//! | `line` | an open connection, and why there is none |
 //! | `connect` | from a target to a line |
 //! | `tls`, `no_tls` | TLS as a client: its files and its settings; what stands in its place |
 //! | `websocket` | WebSocket as a client |
@@ -11,6 +12,7 @@
 
 mod backoff;
 mod connect;
+mod line;
 #[cfg(not(feature = "tls"))]
 mod no_tls;
 mod target;
@@ -19,7 +21,8 @@ mod tls;
 mod websocket;
 
 pub(crate) use backoff::Backoff;
-pub(crate) use connect::{ConnectError, Line, connect};
+pub(crate) use connect::connect;
+pub(crate) use line::{ConnectError, Line};
 #[cfg(not(feature = "tls"))]
 pub use no_tls::ClientTls;
 pub use target::{Target, TlsOptions};

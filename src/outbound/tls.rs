@@ -16,7 +16,7 @@ use tokio_rustls::{
     },
 };
 
-use super::{connect::ConnectError, target::TlsOptions};
+use super::{line::ConnectError, target::TlsOptions};
 use crate::{
     pem::{TlsError, certificates, missing, mode_warning, private_key, unusable, validity},
     types::Contents,

@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 use super::{
     Target,
-    connect::{ConnectError, Line},
+    line::{ConnectError, Line},
 };
 
 /// A connection that is upgraded.

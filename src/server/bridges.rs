@@ -3,6 +3,7 @@
 use std::{
     fs,
     hash::{BuildHasher, RandomState},
+    sync::Arc,
     time::Duration,
 };
 
@@ -10,8 +11,9 @@ use thiserror::Error;
 
 use super::Server;
 use crate::{
-    bridge::{Notify, Options, Passes, Start, Topic, Versions, View},
+    bridge::{BridgeError, Bridges, Notify, Options, Passes, Start, Topic, Versions, View},
     config::{BridgeConfig, BridgeProtocol, BridgeStart, Config, Notifications, RemoteAddress},
+    inside::Inside,
     outbound::{Target, TlsOptions},
     session::Bound,
     types::Transport,
@@ -27,6 +29,13 @@ impl Server {
     pub fn pause_bridge(&self, name: &str, paused: bool) -> bool {
         self.bridges.pause(name, paused)
     }
+}
+
+/// Begins the bridges, before any listener: what clients publish from their first packet on waits for them.
+pub(super) fn begin(inside: &Arc<Inside>, config: &Config) -> Result<Arc<Bridges>, BridgeError> {
+    let bridges = Arc::new(Bridges::new(inside.clone(), &broker_name(config)));
+    bridges.replace(options(config))?;
+    Ok(bridges)
 }
 
 /// Why a configuration of bridges cannot be put in force.

@@ -309,17 +309,13 @@ impl Server {
         let workers = workers.map_err(ServerError::Threads)?;
         http.restored(&router, workers.pings());
         let inside = Arc::new(Inside::new(router.clone(), clock.clone()));
-        // what clients publish from their first packet on waits for them
-        let bridges = Arc::new(Bridges::new(inside.clone(), &bridges::broker_name(&config)));
-        bridges.replace(bridges::options(&config))?;
+        let bridges = bridges::begin(&inside, &config)?;
         let listeners = Arc::new(Listeners::open(bound, &workers, of_listeners, passed)?);
         http.takes_mqtt(&listeners, &workers)?;
         let listening = listeners.all();
         let addresses = listening.iter().filter_map(|listening| listening.endpoint.socket_addr()).collect();
-        let ready_file = match &config.ready_file {
-            Some(path) => Some(ReadyFile::write(path, &listening, &http.urls())?),
-            None => None,
-        };
+        let write = |path| ReadyFile::write(path, &listening, &http.urls());
+        let ready_file = config.ready_file.as_deref().map(write).transpose()?;
         http.certificates(listeners.certificates());
         http.listening(&config);
         announce(&config, &listening, count, auth.as_deref(), in_memory);

@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use super::{Gone, Journal, Message, Session, SessionChange, Stored, Turn, Way, outbound::Again, queue::Queued};
+use super::{Gone, Journal, Message, Session, SessionChange, Stored, Turn, Way, queue::Queued};
 use crate::types::{ClientId, QoS, QueueFull, UserName};
 
 /// The queue limits of a client within this process, which replace those of the configuration.
@@ -59,6 +59,14 @@ pub struct Taken {
     pub ack: Option<u64>,
     /// `None`: a retained message of a new subscription, or a message that arrived before the client was attached.
     pub note: Option<Note>,
+}
+
+/// A message that was taken before and not acknowledged.
+pub(super) enum Again {
+    /// The message.
+    Published(Taken),
+    /// PUBREC came for the message with this number.
+    Released { seq: u64, number: u64 },
 }
 
 impl Session {

@@ -2,7 +2,7 @@
 //! it sends with a Packet Identifier, which stays with the message until PUBACK or PUBCOMP; what it receives at QoS 2
 //! leaves a receipt until PUBREL.
 
-use super::{Journal, Session, SessionChange, Stored, Taken, Turn, inbound::Seen, outbound::Again, packet_ids};
+use super::{Journal, Session, SessionChange, Stored, Taken, Turn, inbound::Seen, inside::Again, packet_ids};
 use crate::types::PacketId;
 
 /// What is to be sent next to the other broker.

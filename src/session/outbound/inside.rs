@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Instant};
 
 use super::{
     super::{
-        inside::{Bound, Missed, Note, Taken},
+        inside::{Again, Bound, Missed, Note, Taken},
         journal::Gone,
         message::Outgoing,
     },
@@ -21,14 +21,6 @@ pub(super) struct Inside {
     missed: Missed,
     /// It relays messages, and the other side is away: see [`Outbound::set_away`].
     away: bool,
-}
-
-/// One that was taken before and not acknowledged.
-pub(in super::super) enum Again {
-    /// The message.
-    Published(Taken),
-    /// PUBREC came for the message with this number.
-    Released { seq: u64, number: u64 },
 }
 
 /// Approximate bytes of memory of a note: the nodes of the tree are two thirds full.

@@ -17,7 +17,6 @@ use std::{
 
 use smallvec::SmallVec;
 
-pub(super) use inside::Again;
 use inside::Inside;
 
 use super::{

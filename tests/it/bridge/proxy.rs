@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 
 /// A line between two brokers.
 #[derive(Clone)]
@@ -25,6 +25,8 @@ struct Line {
     /// Connections of an earlier one are cut.
     epoch: AtomicU64,
     accepted: AtomicU64,
+    /// Rings when more bytes pass, or connections are cut.
+    changed: (Mutex<()>, Condvar),
 }
 
 /// How long a thread waits for bytes before it looks whether its connection is cut.
@@ -34,8 +36,8 @@ impl Proxy {
     pub fn new() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let (target, left, epoch, accepted) = Default::default();
-        let proxy = Self(Arc::new(Line { address, target, left, epoch, accepted }));
+        let (target, left, epoch, accepted, changed) = Default::default();
+        let proxy = Self(Arc::new(Line { address, target, left, epoch, accepted, changed }));
         let line = Arc::downgrade(&proxy.0);
         thread::spawn(move || {
             for near in listener.incoming().map_while(Result::ok) {
@@ -67,7 +69,7 @@ impl Proxy {
 
     /// Lets so many bytes pass, both ways together.
     pub fn pass(&self, bytes: i64) {
-        self.0.left.store(bytes, Ordering::SeqCst);
+        self.0.change(|line| line.left.store(bytes, Ordering::SeqCst));
     }
 
     /// All bytes that were to pass have passed.
@@ -77,7 +79,7 @@ impl Proxy {
 
     /// Cuts all connections.
     pub fn cut(&self) {
-        self.0.epoch.fetch_add(1, Ordering::SeqCst);
+        self.0.change(|line| _ = line.epoch.fetch_add(1, Ordering::SeqCst));
     }
 
     /// Connections so far.
@@ -87,12 +89,26 @@ impl Proxy {
 }
 
 impl Line {
+    fn change(&self, change: impl FnOnce(&Self)) {
+        let _locked = self.changed.0.lock();
+        change(self);
+        self.changed.1.notify_all();
+    }
+
+    /// Until more may pass, or until connections of this epoch are cut.
+    fn wait(&self, epoch: u64, may_pass: impl Fn() -> bool) {
+        let mut locked = self.changed.0.lock();
+        while self.epoch.load(Ordering::SeqCst) == epoch && !may_pass() {
+            self.changed.1.wait(&mut locked);
+        }
+    }
+
     fn pass(&self, mut from: TcpStream, mut to: TcpStream, epoch: u64) {
         from.set_read_timeout(Some(LOOK)).unwrap();
         let mut bytes = vec![0; 2048];
         while self.epoch.load(Ordering::SeqCst) == epoch {
             if self.left.load(Ordering::SeqCst) <= 0 {
-                thread::sleep(LOOK);
+                self.wait(epoch, || self.left.load(Ordering::SeqCst) > 0);
                 continue;
             }
             match from.read(&mut bytes) {
@@ -102,8 +118,8 @@ impl Line {
                     let may = self.left.fetch_sub(read as i64, Ordering::SeqCst).clamp(0, read as i64);
                     if to.write_all(&bytes[..may as usize]).is_err() || (may as usize) < read {
                         // half a packet: what follows it cannot pass on this connection
-                        while self.epoch.load(Ordering::SeqCst) == epoch && (may as usize) < read {
-                            thread::sleep(LOOK);
+                        if (may as usize) < read {
+                            self.wait(epoch, || false);
                         }
                         break;
                     }
