@@ -1,5 +1,5 @@
-//! What an exchange keeps account of: messages in flight, SUBSCRIBE packets that are due, the rate, and what is wished of
-//! its bridge.
+//! What an exchange keeps account of: messages in flight, SUBSCRIBE packets that are due, the rate, and what is wished
+//! of its bridge.
 
 use std::time::{Duration, Instant};
 
