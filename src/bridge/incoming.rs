@@ -1,10 +1,11 @@
 //! What comes from the other broker: its messages, which are acknowledged to it when they are kept here, and its
 //! answers.
 
-use super::{error::Lost, exchange::Exchange, greeting::said, outgoing::VIA, state::Count};
+use super::{error::Lost, exchange::Exchange, greeting::said, state::Count};
 use crate::{
     codec::{self, Cut, Frame, Packet, Publish, Suback, SubackCode, encode},
     inside::Incoming,
+    router::PASSED,
     session::{CloseReason, Stored},
     topic::TopicName,
     types::QoS,
@@ -90,7 +91,7 @@ impl Exchange<'_> {
         if !kept.topics.to_here(publish.topic, here) {
             return dropped(kept, Count::Unasked);
         }
-        if publish.properties.user().any(|(name, value)| name == VIA && *value == *kept.broker) {
+        if publish.properties.user().any(|(name, value)| name == PASSED && *value == *kept.broker) {
             return dropped(kept, Count::Loops);
         }
         if !self.speech.has_no_local() && kept.echo.came(publish.topic.as_str(), publish.payload) {

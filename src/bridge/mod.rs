@@ -117,6 +117,9 @@ impl Bridges {
             let session_ends = all.iter().all(|options| options.name != one.options.name);
             end(one, if session_ends { Wish::EndWithSession } else { Wish::End });
         }
+        if !all.is_empty() {
+            self.inside.set_bridge_name(&self.broker);
+        }
         for options in all {
             if running.iter().all(|one| one.options != options) {
                 let handle = self.handle()?;

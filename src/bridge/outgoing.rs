@@ -11,12 +11,10 @@ use super::{
 };
 use crate::{
     codec::{self, Ack, PropertiesBuf, PropertyId, PropertyValue, PublishFlags, PublishProperties, ReasonCode, encode},
+    router::PASSED,
     session::{Taken, ToRelay},
     types::{PacketId, ProtocolVersion, QoS},
 };
-
-/// With this User Property a message names the brokers that it passed.
-pub(super) const VIA: &str = "dunlin-via";
 
 /// What became of a message that was to be sent.
 enum Became {
@@ -207,7 +205,7 @@ impl Writer<'_> {
             self.kept.shared.add(Count::Unasked, 1);
             return Became::Done;
         }
-        if message.extras().properties.user().any(|(name, value)| name == VIA && *value == *self.kept.broker) {
+        if message.extras().properties.user().any(|(name, value)| name == PASSED && *value == *self.kept.broker) {
             self.kept.shared.add(Count::Loops, 1);
             return Became::Done;
         }
@@ -222,7 +220,7 @@ impl Writer<'_> {
         self.properties.clear();
         if is_5 {
             message.extras().properties.copy_without(&[], &mut self.properties);
-            self.properties.push(PropertyId::UserProperty, PropertyValue::Pair(VIA, &self.kept.broker));
+            self.properties.push(PropertyId::UserProperty, PropertyValue::Pair(PASSED, &self.kept.broker));
         }
         let of_publisher = self.properties.as_properties();
         let properties =

@@ -105,6 +105,12 @@ impl Inside {
         self.threads.router().is_some_and(|router| router.has_kept(client))
     }
 
+    /// This broker has bridges, which send messages with this name (User Property `dunlin-via`). From now on the router
+    /// takes no message with it.
+    pub fn set_bridge_name(&self, name: &str) {
+        self.threads.router().into_iter().for_each(|router| router.set_bridge_name(name));
+    }
+
     /// A durable client begins that relays messages to and from another broker; `each`: the highest QoS of each of its
     /// filters. It has its session, and its subscriptions are kept, when this returns.
     pub async fn relay(&self, asked: InsideClient, each: &[QoS]) -> Result<Relay, ClientError> {

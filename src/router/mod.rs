@@ -60,6 +60,7 @@ use std::{
 use arc_swap::ArcSwap;
 
 use inspect::Flaps;
+pub use publish::PASSED;
 use publish::Requeues;
 use publish::Wills;
 use sessions::Bans;
@@ -291,6 +292,8 @@ pub struct Router {
     bans: Bans,
     reconnects: Reconnects,
     flaps: OnceLock<Flaps>,
+    /// This broker's name in messages that its bridges send.
+    bridge_name: OnceLock<Box<str>>,
     limits: ArcSwap<RouterLimits>,
     ports: Ports,
     counters: Counters,
@@ -311,6 +314,7 @@ impl Router {
             bans: Bans::default(),
             reconnects: Reconnects::default(),
             flaps: OnceLock::new(),
+            bridge_name: OnceLock::new(),
             limits: ArcSwap::from_pointee(limits),
             ports,
             counters,

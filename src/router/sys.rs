@@ -49,7 +49,7 @@ const LOADS: [(&str, Count); 9] = [
 const LOAD_MINUTES: [f64; 3] = [1.0, 5.0, 15.0];
 
 /// Counters that are published unchanged.
-const COUNTS: [(&str, Count); 42] = [
+const COUNTS: [(&str, Count); 43] = [
     ("clients/expired", Count::SessionsExpired),
     ("messages/received", Count::MessagesReceived),
     ("messages/sent", Count::MessagesSent),
@@ -84,6 +84,7 @@ const COUNTS: [(&str, Count); 42] = [
     ("limits/denied_deliveries", Count::DeniedDeliveries),
     ("limits/expired", Count::DroppedExpired),
     ("limits/packet_too_large", Count::DroppedTooLarge),
+    ("limits/bridge_loop", Count::DroppedBridgeLoop),
     ("limits/refused_logins", Count::RefusedLogins),
     ("limits/protocol_errors", Count::ProtocolErrors),
     ("limits/publish_rate", Count::PublishRate),

@@ -184,7 +184,7 @@ impl Http {
             // a login is configured, but no user has a role
             (false, false, true) => "refused (http.users is empty, and there is no http.keys_file)",
         };
-        tracing::info!(urls = urls.join(","), metrics, "HTTP");
+        tracing::info!(urls = urls.join(","), metrics, "web console, admin API and metrics");
     }
 
     /// These listeners have certificates, which end at these times; those of HTTP are added.

@@ -317,8 +317,8 @@ impl Server {
         let write = |path| ReadyFile::write(path, &listening, &http.urls());
         let ready_file = config.ready_file.as_deref().map(write).transpose()?;
         http.certificates(listeners.certificates());
-        http.listening(&config);
         announce(&config, &listening, count, auth.as_deref(), in_memory);
+        http.listening(&config);
         let running = Arc::new(tokio::sync::Mutex::new(config.clone()));
         if let (Some(control), Some(auth)) = (control, auth.clone()) {
             let (router, inside) = (Arc::downgrade(&router), Arc::downgrade(&inside));

@@ -76,7 +76,7 @@ const OURS: [&str; 10] = [
 ];
 
 /// What it has not either: a counter for each limit.
-const LIMITS: [&str; 30] = [
+const LIMITS: [&str; 31] = [
     "max_connections",
     "max_connecting",
     "max_connecting_bytes",
@@ -99,6 +99,7 @@ const LIMITS: [&str; 30] = [
     "denied_deliveries",
     "expired",
     "packet_too_large",
+    "bridge_loop",
     "refused_logins",
     "protocol_errors",
     "publish_rate",

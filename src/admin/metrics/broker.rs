@@ -55,7 +55,7 @@ const REFUSED: [(&str, Count); 11] = [
 ];
 
 /// `messages_dropped`, by reason; "memory" is what is left of all.
-const DROPPED: [(&str, Count); 9] = [
+const DROPPED: [(&str, Count); 10] = [
     ("queue_full", Count::DroppedQueueFull),
     ("queues_full", Count::DroppedQueuesFull),
     ("outbound_full", Count::DroppedOutboundFull),
@@ -65,6 +65,7 @@ const DROPPED: [(&str, Count); 9] = [
     ("not_authorized", Count::DroppedNotAuthorized),
     ("expired", Count::DroppedExpired),
     ("too_large", Count::DroppedTooLarge),
+    ("bridge_loop", Count::DroppedBridgeLoop),
 ];
 
 /// `limit_reached`, by limit: what refuses neither a connection nor drops a message for it.

@@ -6,6 +6,7 @@ use super::{
     super::{
         Router, RouterLimits, RouterThread,
         ports::{ClientInfo, Condition, Store},
+        publish::Sender,
         sessions::{ConnectionId, Presence, SlotRef, SlotState},
         subscriptions::Matched,
         thread::Observers,
@@ -114,6 +115,12 @@ impl Client {
             is_welcomed: false,
             flush_due: true,
         }
+    }
+
+    /// The publisher of its messages.
+    #[inline]
+    pub(super) fn sender(&self) -> Sender<'_> {
+        Sender { client: &self.id, user: self.presence.user() }
     }
 
     /// A client within this process, with the session in this slot.

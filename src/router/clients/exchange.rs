@@ -201,22 +201,6 @@ impl Router {
         Ok(())
     }
 
-    /// A message that is larger than clients may publish is acknowledged and dropped.
-    #[cold]
-    fn drop_too_large(
-        &self,
-        local: &mut RouterThread,
-        client: &mut Client,
-        incoming: &Incoming<'_>,
-        replies: &mut Vec<u8>,
-    ) -> Result<(), CloseReason> {
-        let sender = Sender { client: &client.id, user: client.presence.user() };
-        local.observers.not_published(&incoming.outgoing(sender), DropReason::MessageTooLarge);
-        let Some(packet_id) = incoming.publish.packet_id else { return Ok(()) };
-        let answer = Answer { packet_id, qos: incoming.publish.qos, outcome: ReasonCode::QuotaExceeded };
-        self.answer_publish(local, client, answer, Ok(Stored::Done), replies).map(drop)
-    }
-
     /// A PUBLISH in MQTT 5, or from a client with restrictions for PUBLISH.
     fn handle_marked_publish(
         &self,
@@ -276,7 +260,10 @@ impl Router {
         let mut known = local.properties.take().unwrap_or_default();
         let extras = known.extras(&publish.properties, local.observers.now);
         let incoming = Incoming::with_extras(&publish, extras, bytes);
-        let handled = self.handle_publish(local, client, &incoming, replies);
+        let handled = match self.has_passed_here(&incoming.outgoing(client.sender())) {
+            true => self.drop_loop(local, client, &incoming, replies),
+            false => self.handle_publish(local, client, &incoming, replies),
+        };
         local.properties = Some(known);
         handled
     }
@@ -334,7 +321,7 @@ impl Router {
     }
 
     /// Must this QoS 2 PUBLISH be published now?
-    fn receive(
+    pub(super) fn receive(
         &self,
         local: &mut RouterThread,
         client: &mut Client,
@@ -497,10 +484,14 @@ impl Router {
         let access = || self.access_of(&client.slot, client.connection);
         let mut leave = Leave::nowhere();
         let is_expired = deferred.message.is_expired(local.observers.now);
+        let dropped = match is_expired {
+            true => Some(DropReason::Expired),
+            false => self.has_passed_here(&outgoing).then_some(DropReason::BridgeLoop),
+        };
         let result = self.together(|| {
-            let stored = if is_expired {
+            let stored = if let Some(reason) = dropped {
                 let (client, topic, payload) = (&client.id, outgoing.topic, outgoing.payload.len());
-                local.observers.observe(&Event::Drop { client, topic, payload, reason: DropReason::Expired });
+                local.observers.observe(&Event::Drop { client, topic, payload, reason });
                 Stored::Done
             } else {
                 self.publish_as(local, access, &mut None, &outgoing, &mut leave)?
@@ -531,7 +522,14 @@ impl Router {
 
     /// Records that a message was published; at QoS 2, the receipt is stored with its deliveries.
     #[inline]
-    fn received(&self, local: &mut RouterThread, slot: &SlotRef, id: PacketId, qos: QoS, stored: Stored) -> Stored {
+    pub(super) fn received(
+        &self,
+        local: &mut RouterThread,
+        slot: &SlotRef,
+        id: PacketId,
+        qos: QoS,
+        stored: Stored,
+    ) -> Stored {
         if qos != QoS::ExactlyOnce {
             return stored;
         }
@@ -541,7 +539,7 @@ impl Router {
     /// Sends PUBACK or PUBREC when the deliveries are durable, or because the message was refused. `true`: a QoS 2
     /// message was refused, and its place is free.
     #[inline]
-    fn answer_publish(
+    pub(super) fn answer_publish(
         &self,
         local: &mut RouterThread,
         client: &mut Client,
@@ -582,11 +580,11 @@ impl Router {
 }
 
 /// The answer to a PUBLISH.
-struct Answer {
-    packet_id: PacketId,
-    qos: QoS,
+pub(super) struct Answer {
+    pub(super) packet_id: PacketId,
+    pub(super) qos: QoS,
     /// The Reason Code, unless publishing failed.
-    outcome: ReasonCode,
+    pub(super) outcome: ReasonCode,
 }
 
 /// Writes an acknowledgement; the Reason Code only in MQTT 5.

@@ -12,6 +12,7 @@
 //! | `welcome` | the properties of CONNECT and CONNACK |
 //! | `exchange` | its packets, through its session |
 //! | `turn` | the figures of a connection's turns |
+//! | `dropped` | messages that are acknowledged and not published |
 //! | `marks` | unusual properties of a connection, as bits |
 //! | `incoming` | an interpreted PUBLISH of a client |
 //! | `subscribe`, `unsubscribe` | its subscriptions and the retained messages they bring |
@@ -29,6 +30,7 @@ mod authentication;
 mod banned;
 mod client;
 mod connect;
+mod dropped;
 mod exchange;
 mod filters;
 mod incoming;

@@ -555,6 +555,8 @@ pub enum DropReason {
     PacketTooLarge,
     /// Its payload is larger than clients may publish (`limits.max_message_size`): not published.
     MessageTooLarge,
+    /// A bridge of this broker sent it to another broker before, and it came back: not published.
+    BridgeLoop,
 }
 
 impl DropReason {
@@ -580,6 +582,7 @@ impl DropReason {
             Self::NotAuthorized => "its client may not publish to this topic (auth.acl_file, auth.denied_publish)",
             Self::Expired => "its Message Expiry Interval passed before its client could be sent it",
             Self::MessageTooLarge => "its payload is larger than limits.max_message_size",
+            Self::BridgeLoop => "a bridge of this broker sent it to another broker before (User Property dunlin-via)",
             Self::PacketTooLarge => "it is larger than the Maximum Packet Size that its client takes",
         }
     }

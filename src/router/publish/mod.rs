@@ -7,6 +7,7 @@
 //! | `groups` | a message to a group of shared subscriptions |
 //! | `requeue` | messages that wait in one member of a group while others could have them |
 //! | `messages` | from a message to the sessions of its subscribers |
+//! | `passed` | messages that come round a ring of brokers |
 //! | `sender` | the publisher of a message |
 //! | `steps` | messages that take several turns |
 //! | `wills` | Wills that are due |
@@ -15,6 +16,7 @@ mod delivering;
 mod expired;
 mod groups;
 mod messages;
+mod passed;
 mod requeue;
 mod sender;
 mod steps;
@@ -22,6 +24,7 @@ mod steps;
 mod tests;
 mod wills;
 
+pub use passed::PASSED;
 pub(crate) use requeue::Requeues;
 pub(crate) use sender::Sender;
 pub(crate) use steps::{Leave, Publishing, Step};

@@ -124,6 +124,8 @@ pub enum Count {
     RetainedExpired,
     /// Dropped: larger than the client accepts.
     DroppedTooLarge,
+    /// Dropped: a bridge of this broker had sent it to another one, and it came back.
+    DroppedBridgeLoop,
     /// Sockets accepted.
     SocketsOpened,
     /// Clients accepted.
@@ -369,6 +371,7 @@ impl Observe for Shard {
                     DropReason::SysTopic => Count::DroppedSysTopic,
                     DropReason::NotAuthorized => Count::DroppedNotAuthorized,
                     DropReason::Expired => Count::DroppedExpired,
+                    DropReason::BridgeLoop => Count::DroppedBridgeLoop,
                     DropReason::PacketTooLarge | DropReason::MessageTooLarge => Count::DroppedTooLarge,
                 };
                 self.add(reason, 1);

@@ -166,5 +166,5 @@ fn a_port_that_is_taken_is_an_error_if_it_was_asked_for() {
     // a broker on a free port has none by itself
     assert_eq!(Broker::new(config()).server.http_urls(), Vec::<String>::new());
     let running = Running::start(&[]);
-    assert!(!running.read.iter().any(|line| line.contains("HTTP")), "{:?}", running.read);
+    assert!(!running.read.iter().any(|line| line.contains("web console")), "{:?}", running.read);
 }

@@ -151,11 +151,11 @@ fn running(dir: &TempDir, lines: &str) -> (Running, String, String) {
     std::fs::write(&file, text).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_dunlin"));
     let mut running = Running::run(command.env_clear().arg("--config").arg(&file));
-    let line = running.wait_for(" HTTP urls=http://");
+    let line = running.wait_for(" web console, admin API and metrics urls=http://");
     running.wait_until_ready();
     let told: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(ready).unwrap()).unwrap();
     let url = told["http"][0].as_str().unwrap().to_owned();
-    assert!(line.ends_with(&format!(" HTTP urls={url} metrics=open")), "{line}");
+    assert!(line.ends_with(&format!(" web console, admin API and metrics urls={url} metrics=open")), "{line}");
     (running, url, file.to_str().unwrap().into())
 }
 

@@ -1,0 +1,20 @@
+//! Messages that come round a ring of brokers: a bridge names its broker in a User Property of each message that it
+//! sends (MQTT 5), and a broker with bridges takes none that names itself.
+
+use crate::{router::Router, session::Outgoing};
+
+/// The User Property with the name of a broker that a message passed.
+pub const PASSED: &str = "dunlin-via";
+
+impl Router {
+    /// This broker has bridges, which send messages with this name. The first name stays.
+    pub fn set_bridge_name(&self, name: &str) {
+        let _ = self.bridge_name.set(name.into());
+    }
+
+    /// Did a bridge of this broker send this message to another broker before?
+    pub(crate) fn has_passed_here(&self, outgoing: &Outgoing<'_>) -> bool {
+        let Some(name) = self.bridge_name.get() else { return false };
+        outgoing.extras.properties.user().any(|(key, value)| key == PASSED && *value == **name)
+    }
+}
