@@ -337,7 +337,7 @@ impl<'k> Exchange<'k> {
             }
             next = next.min(if is_idle { self.passed + idle } else { now + idle });
         }
-        let refilled = self.rate.as_ref().and_then(|rate| rate.next(now));
+        let refilled = self.rate.as_ref().and_then(Rate::next);
         Ok(refilled.map_or(next, |at| next.min(at)))
     }
 

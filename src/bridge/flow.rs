@@ -56,29 +56,61 @@ pub(super) struct Rate {
     per_second: f64,
     left: f64,
     at: Instant,
+    /// The last message that was asked for had to wait.
+    holds: bool,
 }
 
 impl Rate {
     pub(super) fn new(per_second: u32, now: Instant) -> Self {
-        Self { per_second: per_second.into(), left: 1.0, at: now }
+        Self { per_second: per_second.into(), left: 1.0, at: now, holds: false }
     }
 
-    /// One more may be sent.
-    pub(super) fn take(&mut self, now: Instant) -> bool {
+    /// May one more be sent?
+    pub(super) fn allows(&mut self, now: Instant) -> bool {
         let burst = (self.per_second / 10.0).max(1.0);
         let since = now.saturating_duration_since(self.at).as_secs_f64();
         self.left = (self.left + since * self.per_second).min(burst);
         self.at = now;
-        let may = self.left >= 1.0;
-        if may {
-            self.left -= 1.0;
-        }
-        may
+        self.holds = self.left < 1.0;
+        !self.holds
     }
 
-    /// When the next one may be sent; `None`: now.
-    pub(super) fn next(&self, now: Instant) -> Option<Instant> {
-        let lacks = 1.0 - self.left;
-        (lacks > 0.0).then(|| now + Duration::from_secs_f64(lacks / self.per_second) + Duration::from_millis(1))
+    /// One was sent.
+    pub(super) fn sent(&mut self) {
+        self.left -= 1.0;
+    }
+
+    /// When the next one may be sent; `None`: none had to wait.
+    pub(super) fn next(&self) -> Option<Instant> {
+        let wait = Duration::from_secs_f64((1.0 - self.left).max(0.0) / self.per_second);
+        self.holds.then(|| self.at + wait + Duration::from_millis(1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_holds_what_comes_too_fast_and_wakes_nobody_when_nothing_waits() {
+        let start = crate::clock::Clock::system().now();
+        let mut rate = Rate::new(10, start);
+        assert!(rate.allows(start) && rate.next().is_none());
+        rate.sent();
+        // nothing more is asked for
+        assert_eq!(rate.next(), None);
+        assert!(!rate.allows(start));
+        let next = rate.next().unwrap();
+        assert_eq!(next - start, Duration::from_millis(101));
+        // asked for again meanwhile, it does not wait longer
+        assert!(!rate.allows(start + Duration::from_millis(50)));
+        assert!(rate.next().unwrap() - next < Duration::from_millis(2));
+        assert!(rate.allows(next));
+        rate.sent();
+        // what was not used is not kept for more than a tenth of a second
+        let later = start + Duration::from_secs(10);
+        assert!(rate.allows(later));
+        rate.sent();
+        assert!(!rate.allows(later));
     }
 }

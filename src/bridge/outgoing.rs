@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::{
     error::Lost,
     exchange::{Exchange, FILL_BELOW, Kept},
-    flow::Flight,
+    flow::{Flight, Rate},
     greeting::{Speech, Welcome},
     state::Count,
 };
@@ -49,9 +49,10 @@ impl Exchange<'_> {
             turn.session(|session| {
                 let mut bytes = out.len() + sends.size();
                 let mut places = usize::from(*quota);
-                while places > 0 && bytes < FILL_BELOW && rate.as_mut().is_none_or(|rate| rate.take(now)) {
+                while places > 0 && bytes < FILL_BELOW && rate.as_mut().is_none_or(|rate| rate.allows(now)) {
                     let Some(next) = session.take() else { break };
                     if let ToRelay::Publish(message, id, _) = &next {
+                        rate.as_mut().into_iter().for_each(Rate::sent);
                         bytes += message.message.size() + 32;
                         places -= usize::from(id.is_some());
                     }

@@ -317,8 +317,9 @@ impl Server {
         let write = |path| ReadyFile::write(path, &listening, &http.urls());
         let ready_file = config.ready_file.as_deref().map(write).transpose()?;
         http.certificates(listeners.certificates());
-        announce(&config, &listening, count, auth.as_deref(), in_memory);
+        announce(&config, auth.as_deref(), in_memory);
         http.listening(&config);
+        announce_ready(&listening, count);
         let running = Arc::new(tokio::sync::Mutex::new(config.clone()));
         if let (Some(control), Some(auth)) = (control, auth.clone()) {
             let (router, inside) = (Arc::downgrade(&router), Arc::downgrade(&inside));
@@ -465,8 +466,8 @@ impl Server {
     }
 }
 
-/// The first lines of the log: the version and its persistence, warnings, which clients may connect, the listeners.
-fn announce(config: &Config, listening: &[Listening], workers: usize, auth: Option<&Auth>, in_memory: bool) {
+/// The first lines of the log: the version and its persistence, warnings, which clients may connect.
+fn announce(config: &Config, auth: Option<&Auth>, in_memory: bool) {
     let version = env!("CARGO_PKG_VERSION");
     let (data_dir, interval) = (config.data_dir.as_ref().map(|path| display(path.display())), config.sync_interval);
     let interval = (config.sync == SyncMode::Interval).then(|| display(humantime::format_duration(interval)));
@@ -481,6 +482,10 @@ fn announce(config: &Config, listening: &[Listening], workers: usize, auth: Opti
     if let Some(auth) = auth {
         access::lines(&auth.policy(), config).iter().for_each(access::Line::log);
     }
+}
+
+/// The line that tells that all listeners accept.
+fn announce_ready(listening: &[Listening], workers: usize) {
     let texts: Vec<_> = listening.iter().map(|one| one.endpoint.with(one.transport).to_string()).collect();
     tracing::info!(listeners = texts.join(","), workers, "ready");
 }

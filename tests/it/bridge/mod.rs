@@ -8,12 +8,14 @@
 //! | `refusals` | other brokers that refuse, lie, or send garbage |
 //! | `loss` | kill -9 and a line that is cut and stalls: nothing is lost |
 //! | `proxy` | that line |
+//! | `ways` | how it connects, and what a reload changes |
 
 mod loss;
 mod passing;
 mod proxy;
 mod refusals;
 mod rings;
+mod ways;
 
 use std::net::SocketAddr;
 

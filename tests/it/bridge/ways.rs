@@ -1,0 +1,254 @@
+//! How a bridge connects: over TLS and WebSocket, to which address, and when; how much it sends; and what a reload
+//! changes.
+
+use std::{fs, net::SocketAddr, time::Duration};
+
+use dunlin::{
+    BridgePhase, BridgeView, Builder, ClientId, Config, ProtocolVersion, Server, TestClock,
+    inspect::{ByAdministrator, Closed},
+};
+
+use super::{bridged, view, wait_until_connected};
+use crate::support::{
+    Broker, config, five,
+    raw::{Client, Connect, Message},
+    secure::Certs,
+    shut_down, start, wait_until,
+};
+
+/// A configuration with these tables.
+fn parsed(text: &str) -> Config {
+    let Config { listeners, bridges, .. } = dunlin::config::parse(text, "test").expect("the configuration is right");
+    let ours = config();
+    Config { listeners: if listeners.is_empty() { ours.listeners.clone() } else { listeners }, bridges, ..ours }
+}
+
+/// A bridge to these addresses; `more` are further keys of it.
+fn bridge_to(addresses: &[String], more: &str) -> Config {
+    parsed(&format!(
+        "[[bridge]]\nname = 'b'\naddresses = {addresses:?}\nclient_id = 'from-here'\nreconnect_min = '10ms'\n\
+         reconnect_max = '50ms'\n{more}\n"
+    ))
+}
+
+fn publisher(server: &Server) -> Client {
+    Client::accepted(server.local_addrs()[0], &Connect::new("p"), 0)
+}
+
+fn wait_for(server: &Server, holds: impl Fn(&BridgeView) -> bool) {
+    wait_until(|| holds(&view(server)), || format!("{:?}", view(server)));
+}
+
+/// The connection of the bridge is closed at the other broker.
+fn cut(there: &Broker) {
+    let closed = there.server.close(&ClientId::from("from-here"), &ByAdministrator::new("ann", ""));
+    assert!(matches!(closed, Closed::Closing), "the bridge is a client there");
+}
+
+#[test]
+fn over_tls_and_websocket_with_a_client_certificate() {
+    let certs = Certs::new();
+    let dir = certs.dir().display();
+    let secured = format!(
+        "certificate_file = '{dir}/server.pem'\nkey_file = '{dir}/server.key'\nclient_ca_file = '{dir}/ca.pem'\n\
+         client_certificates = 'required'\nallow_anonymous = true\n"
+    );
+    let there = Broker::new(parsed(&format!(
+        "[[listener]]\naddress = 'tls://127.0.0.1:0'\n{secured}[[listener]]\naddress = 'wss://127.0.0.1:0'\n{secured}\
+         [[listener]]\naddress = 'ws://127.0.0.1:0'\nallow_anonymous = true\n\
+         [[listener]]\naddress = '127.0.0.1:0'\nallow_anonymous = true\n"
+    )));
+    let ports: Vec<_> = there.server.local_addrs().iter().map(SocketAddr::port).collect();
+    let mut subscriber = Client::accepted(there.server.local_addrs()[3], &Connect::new("s"), 0);
+    subscriber.subscribe(&[("#", 1)]);
+    let topics = "topics = ['# out 1']\nnotifications = 'off'\n";
+    let files = format!(
+        "ca_file = '{dir}/ca.pem'\n\
+         certificate_file = '{dir}/client.pem'\nkey_file = '{dir}/client.key'"
+    );
+    for (scheme, port) in ["mqtts", "wss", "ws"].into_iter().zip(&ports) {
+        let address = format!("{scheme}://localhost:{port}");
+        let files = if scheme == "ws" { "" } else { &files };
+        let here = start(Builder::new(bridge_to(&[address], &format!("{topics}{files}"))));
+        wait_until_connected(&here);
+        publisher(&here).publish(Message::new("a", scheme).qos(1));
+        subscriber.expect_message("a", scheme, 1);
+        shut_down(here);
+    }
+    // without a certificate it is refused, and the reason is told
+    let keys = format!("topics = ['# out 1']\nca_file = '{dir}/ca.pem'");
+    let here = start(Builder::new(bridge_to(&[format!("mqtts://localhost:{}", ports[0])], &keys)));
+    wait_for(&here, |view| view.error.as_deref().is_some_and(|error| error.to_lowercase().contains("certificate")));
+    shut_down(here);
+}
+
+#[test]
+fn a_lazy_bridge_connects_for_so_many_messages_and_leaves_when_nothing_passes() {
+    let there = Broker::new(config());
+    let mut subscriber = there.client("s");
+    subscriber.subscribe(&[("#", 1)]);
+    let more = "start = 'lazy'\nthreshold = 3\nidle_timeout = '1s'\nnotifications = 'off'";
+    let clock = TestClock::new();
+    let here = start(Builder::new(bridged("b", there.address(), &["# out 1"], more)).clock(clock.clock()));
+    let mut publisher = publisher(&here);
+    for times in 1..=2 {
+        for n in 0..2 {
+            publisher.publish(Message::new("a", &n.to_string()).qos(1));
+        }
+        wait_for(&here, |view| view.counts.queued == 2 && view.phase == BridgePhase::Waiting);
+        assert_eq!(view(&here).counts.connects, times - 1);
+        publisher.publish(Message::new("a", "2").qos(1));
+        (0..3).for_each(|n: u8| subscriber.expect_message("a", &n.to_string(), 1));
+        wait_for(&here, |view| view.counts.queued == 0);
+        wait_until(
+            || {
+                clock.turn(Duration::from_secs(1));
+                view(&here).phase == BridgePhase::Waiting
+            },
+            || format!("{:?}", view(&here)),
+        );
+        assert_eq!(view(&here).counts.connects, times);
+    }
+    shut_down(here);
+}
+
+#[test]
+fn a_bridge_that_connects_once_does_not_again() {
+    let there = Broker::new(config());
+    let here =
+        start(Builder::new(bridged("b", there.address(), &["# out 1"], "start = 'once'\nclient_id = 'from-here'")));
+    wait_until_connected(&here);
+    cut(&there);
+    wait_for(&here, |view| view.phase == BridgePhase::Ended);
+    assert_eq!(view(&here).counts.connects, 1);
+    shut_down(here);
+}
+
+#[test]
+fn of_several_addresses_it_returns_to_the_first_or_stays_with_one_that_works() {
+    let second = Broker::new(config());
+    for (round_robin, expected) in [(false, 0), (true, 1)] {
+        // the first one does not listen yet
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let addresses = [free, second.address()].map(|address| address.to_string());
+        let more = format!("topics = ['a in']\nround_robin = {round_robin}");
+        let here = start(Builder::new(bridge_to(&addresses, &more)));
+        let connected_at = || Some(view(&here)).filter(|view| view.phase == BridgePhase::Connected)?.address;
+        wait_until(|| connected_at().as_ref() == Some(&addresses[1]), || format!("{:?}", view(&here)));
+        let mut listens = config();
+        listens.listeners[0].address = free.into();
+        let _first = Broker::new(listens);
+        cut(&second);
+        wait_for(&here, |view| view.counts.connects == 2 && view.phase == BridgePhase::Connected);
+        assert_eq!(connected_at().as_ref(), Some(&addresses[expected]));
+        shut_down(here);
+    }
+}
+
+#[test]
+fn what_it_sends_expires_and_comes_no_faster_than_it_may() {
+    let there = Broker::new(config());
+    let mut subscriber = five::Five::accepted(there.address(), &five::Connect::new("s"), 0);
+    subscriber.subscribe(&[("#", 1)]);
+    let clock = TestClock::new();
+    let more = "rate = 10\nexpiry = '10s'\nnotifications = 'off'\nprotocol = '5'";
+    let here = start(Builder::new(bridged("b", there.address(), &["# out 1"], more)).clock(clock.clock()));
+    wait_until_connected(&here);
+    clock.pause();
+    let mut publisher = publisher(&here);
+    for n in 0..3 {
+        publisher.publish(Message::new("a", &n.to_string()).qos(1));
+    }
+    for n in 0..3 {
+        let message = subscriber.take();
+        assert_eq!(message.text(), n.to_string());
+        const MESSAGE_EXPIRY_INTERVAL: u8 = 2;
+        assert!(message.properties.number(MESSAGE_EXPIRY_INTERVAL).is_some_and(|seconds| seconds <= 10));
+        // the clock stands, and so nothing more is sent
+        subscriber.expect_nothing_pending();
+        wait_for(&here, |view| view.counts.sent == n + 1);
+        assert_eq!(view(&here).counts.queued, 2 - n);
+        clock.turn(Duration::from_millis(150));
+    }
+    shut_down(here);
+}
+
+#[test]
+fn a_broker_without_no_local_and_without_bridges_sends_nothing_back_that_is_taken() {
+    let there = Broker::new(config());
+    let mut subscriber = there.client("s");
+    subscriber.subscribe(&[("#", 1)]);
+    let more = "protocol = '3.1.1'\ntry_private = false\nnotifications = 'off'";
+    let here = start(Builder::new(bridged("b", there.address(), &["# both 1"], more)));
+    wait_until_connected(&here);
+    assert_eq!(view(&here).version, Some(ProtocolVersion::V311));
+    let mut publisher = publisher(&here);
+    publisher.subscribe(&[("#", 1)]);
+    for n in 1..=2 {
+        // the same message a second time is another one
+        publisher.publish_apart("a", "x", 1);
+        publisher.expect_message("a", "x", 1);
+        subscriber.expect_message("a", "x", 1);
+        wait_for(&here, |view| view.counts.echoes == n);
+    }
+    subscriber.publish_apart("b", "y", 1);
+    subscriber.expect_message("b", "y", 1);
+    publisher.expect_message("b", "y", 1);
+    publisher.expect_nothing_pending();
+    shut_down(here);
+}
+
+#[test]
+fn a_reload_changes_only_the_bridges_that_differ() {
+    let there = Broker::new(config());
+    let bridge = |name: &str, topic: &str| {
+        let address = there.address();
+        format!("[[bridge]]\nname = '{name}'\naddresses = ['{address}']\ntopics = ['{topic}']\nclient_id = '{name}'\n")
+    };
+    let both = |topic: &str| parsed(&format!("{}{}", bridge("stays", "a/# out 1"), bridge("changes", topic)));
+    let here = start(Builder::new(both("b/# out 1")));
+    let all = || here.bridges();
+    let are_connected = || all().iter().all(|view| view.phase == BridgePhase::Connected);
+    wait_until(are_connected, || format!("{:?}", all()));
+    let listeners = |mut config: Config| {
+        config.listeners[0].address = here.local_addrs()[0].into();
+        config
+    };
+    crate::support::reload(&here, &listeners(both("c/# out 1"))).expect("it can be put in force");
+    wait_until(|| all().len() == 2 && are_connected(), || format!("{:?}", all()));
+    // counters of one that changed begin anew
+    let of = |name: &str| all().into_iter().find(|view| view.name == name);
+    assert_eq!(of("stays").unwrap().counts.connects, 1);
+    let mut subscriber = there.client("s");
+    subscriber.subscribe(&[("#", 1)]);
+    let mut publisher = publisher(&here);
+    publisher.publish(Message::new("b/x", "not any more").qos(1));
+    publisher.publish(Message::new("c/x", "now").qos(1));
+    publisher.publish(Message::new("a/x", "still").qos(1));
+    let mut came = [subscriber.take().topic, subscriber.take().topic];
+    came.sort();
+    assert_eq!(came, ["a/x", "c/x"]);
+    crate::support::reload(&here, &listeners(parsed(&bridge("stays", "a/# out 1")))).expect("it can be put in force");
+    assert!(of("changes").is_none() && of("stays").unwrap().counts.connects == 1);
+    shut_down(here);
+}
+
+#[test]
+fn the_file_with_the_password_is_read_at_each_connect() {
+    let dir = tempfile::tempdir().unwrap();
+    let (there_users, password) = (dir.path().join("users"), dir.path().join("password"));
+    fs::write(&there_users, format!("edge:{}\n", crate::support::argon2id("right", 32))).unwrap();
+    fs::write(&password, "wrong\n").unwrap();
+    let mut secured = config();
+    secured.auth.password_file = Some(there_users);
+    let there = Broker::new(secured);
+    let more = format!(
+        "topics = ['# out 1']\nusername = 'edge'\npassword_file = '{}'\nnotifications = 'off'",
+        password.display()
+    );
+    let here = start(Builder::new(bridge_to(&[there.address().to_string()], &more)));
+    wait_for(&here, |view| view.error.as_deref().is_some_and(|error| error.contains("0x86")));
+    fs::write(&password, "right\n").unwrap();
+    wait_for(&here, |view| view.phase == BridgePhase::Connected);
+    shut_down(here);
+}
