@@ -1,5 +1,5 @@
-//! What differs between two configurations, key by key: [`changes`]. Which of them take effect while the broker runs is
-//! the business of the server.
+//! The keys whose values differ between two configurations: [`changes`]. The server decides which of them take effect
+//! while the broker runs.
 
 use std::fmt;
 
@@ -11,14 +11,14 @@ use super::{
     settings::Config,
 };
 
-/// One key that has another value in another configuration.
+/// A key whose value differs between two configurations.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyChange {
-    /// The key with its table, as in `limits.max_connections`; `listener` for the listeners altogether.
+    /// The key with its table, such as `limits.max_connections`; `listener` stands for all listeners.
     pub key: String,
-    /// The value that was, as TOML.
+    /// The old value, as TOML.
     pub from: String,
-    /// The value that is, as TOML.
+    /// The new value, as TOML.
     pub to: String,
 }
 
@@ -28,7 +28,7 @@ impl fmt::Display for KeyChange {
     }
 }
 
-/// Every key whose value in `to` is not that in `from`, in the order of the reference.
+/// Every key whose values in `from` and `to` differ, in the order of the reference.
 pub fn changes(from: &Config, to: &Config) -> Vec<KeyChange> {
     let keys = TABLES.iter().flat_map(|table| table.keys.iter().map(move |key| (table.full(key.name), key)));
     let values = keys.filter_map(|(name, key)| change(name, key, from, to));
@@ -67,7 +67,8 @@ fn bridge(one: &BridgeConfig, other: &BridgeConfig) -> String {
     format!("{{ {} }}", set.join(", "))
 }
 
-/// Every key with its value in `config`, in the order of the reference, listeners altogether last. Secrets are hidden.
+/// Every key with its value in `config`, in the order of the reference, and all listeners at the end. Secrets are
+/// hidden.
 pub fn settings(config: &Config) -> Vec<(String, String)> {
     let keys = TABLES.iter().flat_map(|table| table.keys.iter().map(move |key| (table.full(key.name), key)));
     let values = keys.map(|(name, key)| (name, key.shown(config)));
@@ -82,15 +83,14 @@ fn change<T>(name: String, key: &Key<T>, from: &T, to: &T) -> Option<KeyChange> 
     differs.then(|| KeyChange { key: name, from: key.shown(from), to: key.shown(to) })
 }
 
-/// Every key of a listener whose value in `to` is not that in `from`, but for its address, in the order of the
-/// reference.
+/// Every key of a listener whose values in `from` and `to` differ, except its address, in the order of the reference.
 pub fn listener_changes(from: &ListenerConfig, to: &ListenerConfig) -> Vec<KeyChange> {
     let (from, to) = (Listener::from(from), Listener::from(to));
     let keys = LISTENER.keys.iter().filter(|key| key.name != "address");
     keys.filter_map(|key| change(key.name.into(), key, &from, &to)).collect()
 }
 
-/// The address alone, where that is all there is to say.
+/// The address alone, if the listener sets no other key.
 fn listener(listener: &ListenerConfig) -> String {
     let unset = Listener::from(&ListenerConfig::new(listener.address.clone(), listener.transport));
     let address = format!("\"{}\"", listener.name());

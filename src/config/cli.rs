@@ -1,5 +1,5 @@
-//! The command line and the environment: [`Cli`] as given. How it goes over the file is the business of `resolve`, what
-//! a value may be that of `forms`, `keys` and `listen`; doing what was asked is `main`'s.
+//! The command line and the environment: [`Cli`]. `resolve` combines it with the file; `forms`, `keys` and `listen`
+//! define the accepted values.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -108,11 +108,11 @@ pub struct Cli {
     #[arg(long, env = "DUNLIN_PRINT_CONFIG", action = ArgAction::SetTrue, value_parser = BoolishValueParser::new())]
     pub print_config: bool,
 
-    /// What to do in place of serving.
+    /// A subcommand, instead of serving.
     #[command(subcommand)]
     pub command: Option<Command>,
 
-    /// Of the values above, those that are a variable's: the names of these variables.
+    /// The names of the environment variables that set values above.
     #[arg(skip)]
     pub(super) variables: Vec<String>,
 }
@@ -181,14 +181,14 @@ impl Cli {
     }
 }
 
-/// Of the files that `DUNLIN_CONFIG` names, separated by `:`, the first that exists; the last one if none does.
+/// The first file that exists of those that `DUNLIN_CONFIG` names, separated by `:`; the last one if none exists.
 fn first_of(list: &Path) -> PathBuf {
     let files: Vec<_> = std::env::split_paths(list).collect();
     let found = files.iter().find(|file| file.exists()).or(files.last());
     found.cloned().unwrap_or_default()
 }
 
-/// A wrong value that the environment has, and not the flags, is told with the name of its variable.
+/// An invalid value of an environment variable is reported with the variable's name.
 fn name_variable(mut error: clap::Error, command: clap::Command, args: &[OsString]) -> clap::Error {
     let Some(ContextValue::String(flag)) = error.get(ContextKind::InvalidArg).cloned() else { return error };
     let mut built = command.clone();
@@ -204,7 +204,7 @@ fn name_variable(mut error: clap::Error, command: clap::Command, args: &[OsStrin
     error
 }
 
-/// The value of a flag, or else of its variable, where the flags are wrong elsewhere.
+/// The value of a flag or its variable, when other flags are invalid.
 fn asked(args: impl IntoIterator<Item = OsString>, flag: &str, variable: &str) -> Option<OsString> {
     let mut args = args.into_iter();
     let mut asked = std::env::var_os(variable).filter(|value| !value.is_empty());

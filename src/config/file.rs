@@ -1,5 +1,5 @@
-//! The TOML as written → [`Config`]: walks the document in the order of its lines and puts each key where the table of
-//! keys (`keys`) says. What a value may be is the business of `forms`.
+//! From a TOML file to a [`Config`]: reads the keys in the order of their lines and sets what the table of keys
+//! (`keys`) says. `forms` defines the values that a key accepts.
 
 use std::{
     cell::RefCell,
@@ -30,18 +30,18 @@ use super::{
     variables,
 };
 
-/// Reads the configuration file at `path`; what it does not say is as in [`Config::default`]. A secret in it that
-/// others may read is a warning.
+/// Reads the configuration file at `path`. Keys that it does not set are as in [`Config::default`]. A secret in a file
+/// that other users may read is a warning.
 pub fn load(path: &Path) -> Result<Config, ConfigError> {
     let Loaded { config, errors, .. } = load_all(path);
     errors.into_iter().next().map_or(Ok(config), Err)
 }
 
-/// A configuration as far as it can be read, and all that is wrong with it.
+/// The readable part of a configuration, and all errors.
 #[derive(Default)]
 pub(super) struct Loaded {
     pub config: Config,
-    /// In the order of the lines.
+    /// The errors, in the order of their lines.
     pub errors: Vec<ConfigError>,
     /// The environment variables that it names.
     pub variables: BTreeSet<String>,
@@ -75,14 +75,14 @@ pub(super) fn load_all(path: &Path) -> Loaded {
         loaded.variables.extend(source.variables.into_inner());
     }
     let directory = drop_in_directory(path);
-    // what changes when a file is put there, and the name of one that is not there makes its directory watched
+    // a file that does not exist yet is named too, so that its directory is watched
     loaded.config.origins.drop_ins = [directory.clone(), directory.join("new")].into();
     loaded.config.origins.drop_ins.extend(all_files(path).into_iter().skip(1));
     loaded
 }
 
 impl Loaded {
-    /// The TOML that a `mosquitto.conf` becomes; its lines that cannot be imported are errors.
+    /// A `mosquitto.conf` as TOML. A line that cannot be imported is an error.
     fn import(&mut self, path: &Path) -> String {
         let import = Import::of_file(path);
         self.errors.extend(import.errors());
@@ -92,7 +92,7 @@ impl Loaded {
     }
 }
 
-/// The configuration, and its drop-in files `dunlin.d/*.toml` in the order of their names.
+/// The configuration file, and its drop-in files `dunlin.d/*.toml` in the order of their names.
 fn all_files(path: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(drop_in_directory(path)).into_iter().flatten().flatten();
     let mut drop_ins: Vec<_> = entries.map(|entry| entry.path()).collect();
@@ -107,15 +107,15 @@ fn drop_in_directory(path: &Path) -> PathBuf {
     path.with_file_name("dunlin.d")
 }
 
-/// Reads a configuration from its text; `file_name` is what errors call it. Any text is answered, none panics. Nobody
-/// is asked for the address of a host name: one as the address of a listener is an error, unless [`load`] reads it.
+/// Reads a configuration from its text; errors call it `file_name`. It never panics. Host names are not looked up: a
+/// listener whose address is a host name is an error here; [`load`] looks it up.
 pub fn parse(text: &str, file_name: &str) -> Result<Config, ConfigError> {
     let (source, mut config) = (Source::new(text, file_name), Config::default());
     source.read_into(&mut config);
     source.errors.into_inner().into_iter().next().map_or(Ok(config), Err)
 }
 
-/// How the file wants the log to be written, as far as it can be read.
+/// The log settings of a file, as far as it can be read.
 pub(super) fn log_format(path: &Path) -> Option<LogFormat> {
     let text = fs::read_to_string(path).ok()?;
     let (document, _) = DeTable::parse_recoverable(&text);
@@ -123,7 +123,7 @@ pub(super) fn log_format(path: &Path) -> Option<LogFormat> {
     LOG_FORMAT.meaning(format.get_ref().as_str()?)
 }
 
-/// Where the file wants the ready file, as far as it can be read.
+/// The path of the ready file, as far as the configuration file can be read.
 pub(super) fn ready_file(path: &Path) -> Option<PathBuf> {
     let of = |path: &PathBuf| {
         let text = fs::read_to_string(path).ok()?;
@@ -135,25 +135,25 @@ pub(super) fn ready_file(path: &Path) -> Option<PathBuf> {
     all_files(path).iter().rev().find_map(of)
 }
 
-/// Mistakes against TOML that are told of one file: more are not read anyway.
+/// The number of TOML syntax errors that are reported for one file.
 const MOST_ERRORS: usize = 50;
 
-/// A text and what errors call it.
+/// A text, and its name in errors.
 struct Source<'a> {
     text: &'a str,
     file: &'a str,
-    /// That of the file, for relative paths; `None`: it is a text alone, for which no host name is looked up either.
+    /// The directory of the file, for relative paths. `None`: there is only a text, and host names are not looked up.
     directory: Option<&'a Path>,
-    /// The paths that are relative to it, as written.
+    /// The relative paths in the text, as written.
     relative: RefCell<Vec<(String, String)>>,
     errors: RefCell<Vec<ConfigError>>,
-    /// Those that stand in the text.
+    /// The secrets in the text.
     secrets: RefCell<Vec<WrittenSecret>>,
     /// The environment variables that it names.
     variables: RefCell<BTreeSet<String>>,
 }
 
-/// Where a secret stands in the text.
+/// The place of a secret in the text.
 struct WrittenSecret {
     key: String,
     line: usize,
@@ -170,14 +170,14 @@ impl<'a> Source<'a> {
         Self { text, file, directory, relative, errors, secrets, variables }
     }
 
-    /// Puts what can be read over `config`; `errors` has what is wrong.
+    /// Sets in `config` what can be read, and adds the rest to `errors`.
     fn read_into(&self, config: &mut Config) {
         let (document, mut errors) = DeTable::parse_recoverable(self.text);
         if let Some(what) = foreign::recognised(self.text).filter(|_| !errors.is_empty()) {
             return self.errors.borrow_mut().push(ConfigError::Foreign { file: self.file.into(), what });
         }
         if !errors.is_empty() {
-            // what follows a mistake in a line is about the same mistake
+            // later errors of a line have the same cause
             errors.sort_by_key(|error| error.span().map_or(0, |span| span.start));
             errors.truncate(MOST_ERRORS);
             errors.dedup_by_key(|error| self.line(error.span().unwrap_or(0..0)));
@@ -187,7 +187,7 @@ impl<'a> Source<'a> {
         for (key, value) in in_order(document.get_ref()) {
             let name = key.get_ref().as_ref();
             if name == LISTENER.name {
-                // those of a drop-in file are further ones
+                // a drop-in file adds listeners
                 let before = config.origins.of(name).map(|_| config.listeners.clone()).unwrap_or_default();
                 if let Some(listeners) = self.told(self.listeners(value, before)).filter(|all| !all.is_empty()) {
                     config.listeners = listeners;
@@ -221,12 +221,12 @@ impl<'a> Source<'a> {
         self.relative.borrow().iter().for_each(|(key, written)| config.origins.set_relative(key, written));
     }
 
-    /// Puts an error with the others.
+    /// Adds an error.
     fn told<T>(&self, result: Result<T, ConfigError>) -> Option<T> {
         result.map_err(|error| self.errors.borrow_mut().push(error)).ok()
     }
 
-    /// Are all these keys right?
+    /// Are all these keys valid?
     fn keys<T>(&self, table: &Table<T>, written: &DeTable<'_>, target: &mut T) -> bool {
         let all = in_order(written).into_iter().map(|(key, value)| self.key(table, key, value, target));
         all.filter_map(|read| self.told(read).is_none().then_some(())).count() == 0
@@ -241,7 +241,7 @@ impl<'a> Source<'a> {
         }
         let filled = value.get_ref().as_str().map(fill).transpose().map_err(wrong)?.flatten();
         if filled.as_deref() == Some("") {
-            // as if nobody had written it: what it protects would be open
+            // ignoring the key would open what it protects
             return Err(wrong(EMPTY.into()));
         }
         if (known.secret)() && filled.is_none() && value.get_ref().as_str().is_some_and(|text| !text.is_empty()) {
@@ -265,7 +265,7 @@ impl<'a> Source<'a> {
         (known.read)(target, filled.as_ref().unwrap_or(value.get_ref())).map_err(wrong)
     }
 
-    /// All `[[listener]]` tables that are right.
+    /// All valid `[[listener]]` tables.
     fn listeners(&self, value: &Value<'_>, before: Vec<ListenerConfig>) -> Result<Vec<ListenerConfig>, ConfigError> {
         let wrong = |at: &Value<'_>, problem: &str| self.value(at, LISTENER.name, problem.into());
         const BRACKETS: &str = "write each listener below a line [[listener]], with two brackets";
@@ -287,7 +287,7 @@ impl<'a> Source<'a> {
         Ok(listeners)
     }
 
-    /// One of them, which is more than one where it is on more than one address; none if one of its keys is wrong.
+    /// The listeners of one table, one for each of its addresses; none if one of its keys is invalid.
     fn listener(
         &self,
         one: &Value<'_>,
@@ -406,14 +406,14 @@ impl WrittenSecret {
     }
 }
 
-/// The entries as they follow one another in the text, which is the order in which somebody looks for mistakes.
+/// The entries in the order of their lines, so that errors come in that order.
 fn in_order<'t, 'a>(table: &'t DeTable<'a>) -> Vec<(&'t Key<'a>, &'t Value<'a>)> {
     let mut entries: Vec<_> = table.iter().collect();
     entries.sort_by_key(|(key, _)| key.span().start);
     entries
 }
 
-/// What is wrong with a text in which every variable is empty.
+/// The errors of a text in which every variable is empty.
 const EMPTY: &str = "its variables are empty, and so is it; set them, or write \"\" where nothing is meant";
 
 #[cfg(test)]
@@ -556,7 +556,7 @@ mod tests {
 
     #[test]
     fn every_file_that_a_key_names_is_among_the_files() {
-        // the broker writes these, and reads none of them
+        // the broker writes these files and reads none of them
         const WRITTEN: [&str; 2] = ["ready_file", "http.audit_file"];
         let named =
             |name: &str| name.ends_with("_file") && !WRITTEN.contains(&name) && name != "auth.scram_from_password_file";

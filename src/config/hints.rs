@@ -1,4 +1,4 @@
-//! What somebody may have meant who wrote a key or a variable that there is not.
+//! Suggestions for unknown keys and environment variables.
 
 use toml::de::DeValue;
 
@@ -7,7 +7,7 @@ use super::{
     keys::{LISTENER, TABLES},
 };
 
-/// What the writer of an unknown key may have meant.
+/// A suggestion for an unknown key.
 pub(super) fn hint(table: &str, key: &str, value: &DeValue<'_>) -> String {
     if table.is_empty() && is_table(value) {
         let tables = names().map(|(table, _)| table).filter(|table| !table.is_empty());
@@ -30,7 +30,7 @@ pub(super) fn hint(table: &str, key: &str, value: &DeValue<'_>) -> String {
     }
 }
 
-/// Where the keys of a table stand.
+/// The table that has the key, in words.
 pub(super) fn place(table: &str) -> String {
     match table {
         "" => "at the top, above the first [table]".into(),

@@ -1,6 +1,6 @@
-//! The one table of all keys: name, meaning, form, and the setting that it is. Reading a file (`file`), the commented
-//! default and the table in `docs` (`reference`), and the summary all go through it, so that no key can be in one and
-//! not in the others. Defaults are not here: they are those of [`Config::default`].
+//! The table of all keys: name, meaning, form, and the setting. It is used to read a file (`file`), to write the
+//! commented default file and the tables in `docs` (`reference`), and for the summary, so that all of them have the
+//! same keys. The defaults are those of [`Config::default`].
 
 use std::time::Duration;
 
@@ -25,9 +25,9 @@ use crate::types::{ProtocolVersion, QueueFull, Secret, SessionOwnership, SharedS
 pub(super) struct Table<T: 'static> {
     /// Empty for the top level.
     pub name: &'static str,
-    /// What the keys have in common.
+    /// A description of the table.
     pub help: &'static str,
-    /// In the order in which they are told.
+    /// The keys, in the order of the reference.
     pub keys: &'static [Key<T>],
 }
 
@@ -37,23 +37,23 @@ pub(super) struct Key<T> {
     pub name: &'static str,
     /// What it does, in one or two sentences.
     pub help: &'static str,
-    /// The values that are taken.
+    /// The accepted values.
     pub allowed: fn() -> String,
-    /// Is the value nobody else's business?
+    /// Is the value a secret?
     pub secret: fn() -> bool,
     /// Is the value a path?
     pub path: fn() -> bool,
-    /// Puts the written value where it belongs; the error says what was expected.
+    /// Sets the value; the error says what was expected.
     pub read: fn(&mut T, &DeValue<'_>) -> Result<(), String>,
-    /// The value that is in force, as TOML; of a secret, something that tells it from others.
+    /// The value in force, as TOML; for a secret, text that differs for different secrets.
     pub write: fn(&T) -> String,
 }
 
-/// What a `[[listener]]` says.
+/// A `[[listener]]` table.
 pub(super) struct Listener {
-    /// What it listens on, with the default port of a transport not filled in yet.
+    /// Its address, without the default port of its transport.
     pub address: Option<ListenAddress>,
-    /// Everything else; its address has no meaning yet.
+    /// All other keys; the address in it is not set yet.
     pub rest: ListenerConfig,
 }
 
@@ -70,7 +70,7 @@ impl From<&ListenerConfig> for Listener {
 }
 
 impl<T> Key<T> {
-    /// The value that is in force, as TOML, for people.
+    /// The value in force, as TOML, to be printed.
     pub fn shown(&self, of: &T) -> String {
         match (self.write)(of) {
             secret if (self.secret)() && secret != "\"\"" => format!("\"{}\"", Secret::HIDDEN),
@@ -99,7 +99,7 @@ impl<T> Table<T> {
 /// The lists of tables: `[[listener]]` and `[[bridge]]`.
 const LISTS: [&str; 2] = ["listener", "bridge"];
 
-/// Every table but `[[listener]]` and `[[bridge]]`.
+/// Every table except `[[listener]]` and `[[bridge]]`.
 pub(super) const TABLES: [&Table<Config>; 6] = [&TOP, &AUTH, &LOG, &HTTP, &LIMITS, &SYS];
 
 /// `log.level`
@@ -561,5 +561,5 @@ pub(super) const CENTURY: Duration = Duration::from_secs(100 * 31_557_600);
 pub(super) const LARGEST_PACKET: usize = 268_435_460;
 /// The largest length of a UTF-8 encoded string (MQTT 3.1.1 section 1.5.3).
 pub(super) const LONGEST_STRING: usize = 65_535;
-/// 1 TiB where the machine can count to it.
+/// 1 TiB, or the largest number of the machine if that is less.
 pub(super) const MOST_BYTES: usize = 1 << if usize::BITS == 64 { 40 } else { 31 };

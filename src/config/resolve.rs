@@ -1,4 +1,5 @@
-//! From a [`Cli`] to a [`Config`]: flag over environment over file over default.
+//! From a [`Cli`] to a [`Config`]: a flag overrides an environment variable, which overrides the file, which overrides
+//! the default.
 
 use std::path::Path;
 
@@ -15,21 +16,22 @@ use super::{
 };
 
 impl Cli {
-    /// The same with another configuration file, if one is named: that of a command goes over the one in front of it.
+    /// The same with another configuration file, if `file` names one. A file behind the subcommand replaces the one
+    /// before it.
     pub fn with_config(&self, config: Option<&Path>) -> Self {
         let config = config.map(Into::into).or_else(|| self.config.clone());
         Self { config, ..self.clone() }
     }
 
-    /// The settings: flag over environment over file over default. Reads the file each time, so that a reload is one
-    /// more call.
+    /// The settings. Each call reads the file, so that a reload is another call.
     pub fn resolve(&self) -> Result<Config, ConfigError> {
         let (config, errors) = self.resolve_all();
         errors.into_iter().next().map_or(Ok(config), Err)
     }
 
-    /// The configuration of `dunlin test`: that of the flags before it, of its file and of the environment, with the
-    /// listeners of `test`. Warnings and errors are logged alone, unless somebody asks for more.
+    /// The configuration of `dunlin test`: the flags before the subcommand, its file and the environment, with the
+    /// listeners of
+    /// `test`. The log has warnings and errors only, unless another level is set.
     pub fn resolve_test(&self, args: &TestArgs) -> Result<Config, ConfigError> {
         let mut config = Self { listen: args.listen.clone(), port: Vec::new(), ..self.clone() }.resolve()?;
         if let Some(path) = config.data_dir {
@@ -42,7 +44,7 @@ impl Cli {
         Ok(config)
     }
 
-    /// The same as far as it is right, and all that is wrong.
+    /// The valid part of the settings, and every error.
     pub fn resolve_all(&self) -> (Config, Vec<ConfigError>) {
         let Loaded { mut config, mut errors, variables } =
             self.config.as_deref().map(file::load_all).unwrap_or_default();
@@ -87,7 +89,7 @@ impl Cli {
         (config, errors)
     }
 
-    /// What sets a key that is set here: its variable, or flags.
+    /// The name of the variable or the flags that set this key.
     fn origin(&self, key: &str) -> &str {
         let is_short = key == "listener" && !self.port.is_empty() || key == "log.level" && self.verbose;
         let name = match key {
@@ -127,7 +129,7 @@ impl Cli {
         Ok(listeners)
     }
 
-    /// Files of TLS that no listener would read.
+    /// An error for TLS files that no listener would read.
     fn check_certificate(&self) -> Result<(), ConfigError> {
         let has_tls = |address: &ListenAddress| address.transport().unwrap_or_default().has_tls();
         match self.certificate.is_some() && !self.listen.iter().any(has_tls) {

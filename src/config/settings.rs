@@ -1,5 +1,4 @@
-//! The settings as resolved: what every room is given its own small options from. No text, no files, no defaults
-//! elsewhere than here.
+//! The resolved settings, from which every room gets its own options. It has all defaults, and reads no text or files.
 
 use std::{
     net::SocketAddr,
@@ -20,7 +19,7 @@ use crate::types::{ClientIdBinding, Frequency, QueueFull, Secret, SessionOwnersh
 /// Everything a [`Server`](crate::Server) needs to know before it starts.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
-    /// Where to listen, in the order in which the addresses are reported.
+    /// The listeners, in the order in which their addresses are reported.
     pub listeners: Vec<ListenerConfig>,
     /// `None`: anonymous clients are served on loopback listeners alone, and nowhere once a login is
     /// [configured](Self::has_login).
@@ -32,47 +31,48 @@ pub struct Config {
     pub shutdown_grace: Duration,
     /// Written once all listeners accept, removed on exit.
     pub ready_file: Option<PathBuf>,
-    /// Where what is acknowledged is kept beyond the process; `None`: nowhere.
+    /// The directory of the store; `None`: in memory only.
     pub data_dir: Option<PathBuf>,
     /// Where mosquitto keeps its data, if this was read from its configuration.
     pub mosquitto_db: Option<PathBuf>,
-    /// When it is on disk.
+    /// When a record is written to disk.
     pub sync: SyncMode,
-    /// With [`SyncMode::Interval`]: how often it is written out.
+    /// With [`SyncMode::Interval`]: the time between two syncs.
     pub sync_interval: Duration,
     /// Is a change of a file that is named here put in force without being asked? The binary's business: a server that
     /// is embedded is told by [`Server::reload`](crate::Server::reload).
     pub watch: bool,
-    /// Another server, of which clients of MQTT 5 are told when this one ends or has no room for them.
+    /// The Server Reference that clients of MQTT 5 get when this server shuts down or has no room for them.
     pub server_reference: Option<String>,
-    /// What clients of MQTT 5 are told that ask for Response Information; `%c` and `%u` are the client's names.
+    /// The Response Information for clients of MQTT 5 that ask for it; `%c` is the Client Identifier, `%u` the user
+    /// name.
     pub response_information: Option<String>,
-    /// What the log says and how.
+    /// The log.
     pub log: LogConfig,
-    /// The bounds of everything that a client can make grow.
+    /// The limits of everything that clients can make grow.
     pub limits: Limits,
     /// `$SYS/broker/…`.
     pub sys: SysConfig,
-    /// Who may connect, and what they may do.
+    /// Authentication and authorization.
     pub auth: AuthConfig,
     /// Health checks and metrics over HTTP.
     pub http: HttpConfig,
     /// Connections to other brokers.
     pub bridges: Vec<BridgeConfig>,
-    /// What of the file that this was read from is allowed and hardly meant, a line each.
+    /// Warnings about the file: what is allowed there and probably not intended.
     pub warnings: Vec<String>,
-    /// Where the values come from.
+    /// The file and the variables that set the values.
     pub origins: Origins,
 }
 
-/// When what is acknowledged is on disk.
+/// When a record is on disk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SyncMode {
-    /// Before the acknowledgement leaves: a power cut loses nothing that was acknowledged.
+    /// Before the acknowledgement is sent: a power cut loses nothing that was acknowledged.
     #[default]
     BeforeAck,
-    /// It is handed to the system before the acknowledgement leaves, and written out every so often: a power cut loses
-    /// what came since.
+    /// It is given to the operating system before the acknowledgement is sent, and synced at intervals: a power cut
+    /// loses what came after the last sync.
     Interval,
 }
 
@@ -83,17 +83,17 @@ pub struct LogConfig {
     pub level: LogLevel,
     /// One line of text or one JSON object an event.
     pub format: LogFormat,
-    /// Does it say when clients come and go?
+    /// Are connects and disconnects logged?
     pub connections: bool,
-    /// A file that it is appended to.
+    /// The file to which it is appended.
     pub file: Option<PathBuf>,
-    /// At which size that is put aside; `None`: never.
+    /// The size at which the file is rotated; `None`: never.
     pub rotate_size: Option<usize>,
-    /// How many files that were put aside are kept.
+    /// The number of rotated files that are kept.
     pub rotate_keep: u32,
-    /// The facility with which it goes to syslog; `None`: it does not.
+    /// The facility for syslog; `None`: syslog is not used.
     pub syslog: Option<SyslogFacility>,
-    /// Is it on standard error? `None`: if it is nowhere else.
+    /// Is it written to standard error? `None`: if it goes to neither a file nor syslog.
     pub stderr: Option<bool>,
 }
 
@@ -120,7 +120,7 @@ impl SyslogFacility {
 }
 
 impl LogConfig {
-    /// Is it on standard error?
+    /// Is it written to standard error?
     pub fn to_stderr(&self) -> bool {
         self.stderr.unwrap_or(self.file.is_none() && self.syslog.is_none())
     }
@@ -159,7 +159,7 @@ pub enum LogFormat {
     Json,
 }
 
-/// Bounds, each with a default and a counter of what it refused or dropped. 0 never means "unlimited".
+/// Limits. Each has a default and a counter of what it refused or dropped. 0 never means "unlimited".
 #[derive(Clone, Debug, PartialEq)]
 pub struct Limits {
     /// Connections in all; one more is closed at once.
@@ -168,14 +168,14 @@ pub struct Limits {
     pub max_connecting: usize,
     /// Bytes that all of those hold; then the one that holds most is closed, and further ones wait to be accepted.
     pub max_connecting_bytes: usize,
-    /// From accept to CONNECT.
+    /// Time from accept to CONNECT.
     pub connect_timeout: Duration,
     /// A whole packet, fixed header included, in bytes; a longer one closes the connection before it is buffered.
     pub max_packet_size: usize,
     /// The payload of a message, in bytes; a larger message is acknowledged and dropped. `None`: only the packet's size
     /// is limited.
     pub max_message_size: Option<usize>,
-    /// The same of a CONNECT, which comes from somebody whom nobody knows yet; `max_packet_size` holds for it too.
+    /// Bytes of a CONNECT, which comes from a client that is not authenticated yet; `max_packet_size` holds for it too.
     pub max_connect_size: usize,
     /// Client Identifier, in bytes.
     pub max_client_id_length: usize,
@@ -294,15 +294,15 @@ pub struct AuthConfig {
     pub acl_file: Option<PathBuf>,
     /// Clients, groups and roles, as mosquitto's dynamic security has them.
     pub dynsec_file: Option<PathBuf>,
-    /// Who may have a session that another user has.
+    /// Who may take over another user's session.
     pub session_owner: SessionOwnership,
     /// How Client Identifiers are bound to user names.
     pub client_id: ClientIdBinding,
-    /// How Client Identifiers may begin; none: in any way.
+    /// Prefixes that Client Identifiers must have; empty: any.
     pub client_id_prefixes: Vec<String>,
-    /// How those begin that the broker makes.
+    /// The prefix of Client Identifiers that the broker assigns.
     pub auto_id_prefix: Option<String>,
-    /// May a client leave it to the broker to make its identifier?
+    /// May a client connect with an empty Client Identifier?
     pub allow_zero_length_client_id: bool,
     /// What happens to a message that its client may not publish.
     pub denied_publish: DeniedPublish,
@@ -316,13 +316,13 @@ pub struct AuthConfig {
     pub token_key_file: Option<PathBuf>,
     /// Several keys, as a JSON Web Key Set.
     pub token_jwks_file: Option<PathBuf>,
-    /// Who has to have issued a token; `None`: anybody.
+    /// The issuer that a token must name; `None`: any.
     pub token_issuer: Option<String>,
-    /// Whom a token has to be for; `None`: anybody.
+    /// The audience that a token must name; `None`: any.
     pub token_audience: Option<String>,
-    /// How far clocks may be apart.
+    /// The permitted difference of clocks.
     pub token_leeway: Duration,
-    /// The claim that has to be the user name; `None`: none.
+    /// The claim that must be the user name; `None`: none.
     pub token_user_claim: Option<String>,
 }
 
@@ -346,7 +346,7 @@ pub enum DeniedPublish {
 }
 
 impl Config {
-    /// Is a login configured: users, tokens, or a listener that asks its clients for certificates?
+    /// Is a login configured: users, tokens, or a listener that asks for client certificates?
     pub fn has_login(&self) -> bool {
         self.auth.has_users() || self.asks_for_certificates()
     }
@@ -372,7 +372,7 @@ impl Config {
 }
 
 impl AuthConfig {
-    /// Somebody has to prove who it is: there are users, or tokens are taken.
+    /// Are clients authenticated: are there users, or are tokens accepted?
     pub fn has_users(&self) -> bool {
         let Self {
             password_file, dynsec_file, token_secret_file, token_key_file, token_jwks_file, token_secret, ..
@@ -453,14 +453,14 @@ impl Config {
         if self.has_default_http() && self.listeners.iter().any(free) { &[] } else { &self.http.listen.0 }
     }
 
-    /// Are clients of MQTT served over WebSocket where HTTP is?
+    /// Does the HTTP port serve MQTT over WebSocket?
     pub fn http_takes_mqtt(&self) -> bool {
         let local = || self.http_addresses().iter().all(ListenAddress::is_local);
         let by_certificates = || self.listeners.iter().any(ListenerConfig::demands_certificates);
         self.http.certificate_file.is_none() && self.http.mqtt.unwrap_or_else(|| local() && !by_certificates())
     }
 
-    /// Does nothing say where HTTP is served? Then it is where [`HttpConfig::default`] says, if there is room.
+    /// Is `http.listen` not set? Then HTTP is served at the default address, if that is free.
     pub fn has_default_http(&self) -> bool {
         self.origins.of("http.listen").is_none() && self.http.listen == HttpConfig::default().listen
     }
@@ -473,7 +473,7 @@ impl Config {
         self.workers.unwrap_or_else(auto)
     }
 
-    /// Every file that it names and that is read again by a reload: certificates, keys, users, rules.
+    /// Every file that the configuration names and that a reload reads again: certificates, keys, users, rules.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
         let of_listeners = self.listeners.iter().flat_map(|listener| {
             let ListenerConfig { certificate_file, key_file, client_ca_file, revocation_list_file, .. } = listener;
