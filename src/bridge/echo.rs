@@ -1,5 +1,5 @@
-//! [`Echo`]: the last messages that were sent to a broker that knows neither No Local nor bridges, so that they are
-//! known again when they come back. Bounded in number and age.
+//! [`Echo`]: the last messages that were sent to a broker without No Local and without support for bridges, so that
+//! they are dropped when they come back. Bounded in number and age.
 
 use std::{
     collections::{HashMap, VecDeque},

@@ -16,10 +16,10 @@ use tokio::{
 };
 
 use super::{
+    connect::{Accepted, DOWN, Protocol},
     echo::Echo,
     error::Lost,
-    flow::{Asked, Flight, Rate, Wish},
-    greeting::{DOWN, Speech, Welcome},
+    flow::{Asked, InFlight, Rate, Wish},
     options::{Notify, Options, Start},
     state::{Count, Shared},
     topics::Topics,
@@ -66,10 +66,10 @@ impl Kept {
 pub(super) struct Exchange<'k> {
     pub(super) kept: &'k mut Kept,
     line: Box<dyn Line>,
-    pub(super) speech: Speech,
-    pub(super) welcome: Welcome,
+    pub(super) protocol: Protocol,
+    pub(super) accepted: Accepted,
     /// Messages that were sent on this connection and are not completed.
-    pub(super) flights: HashMap<PacketId, Flight>,
+    pub(super) in_flight: HashMap<PacketId, InFlight>,
     /// How many QoS 1 and 2 messages may be sent now.
     pub(super) quota: u16,
     /// PUBLISH and PUBREL that wait for the store.
@@ -114,20 +114,20 @@ impl<'k> Exchange<'k> {
     pub(super) fn new(
         kept: &'k mut Kept,
         line: Box<dyn Line>,
-        speech: Speech,
-        welcome: Welcome,
+        protocol: Protocol,
+        accepted: Accepted,
         read: Vec<u8>,
     ) -> Self {
         let now = kept.relay.clock().now();
         let (waker, rate) = (kept.relay.waker(), kept.options.rate.map(|rate| Rate::new(rate, now)));
-        let (flights, sends, acks, out, asked) = Default::default();
+        let (in_flight, sends, acks, out, asked) = Default::default();
         Self {
             kept,
             line,
-            speech,
-            welcome,
-            flights,
-            quota: welcome.receive_maximum,
+            protocol,
+            accepted,
+            in_flight,
+            quota: accepted.receive_maximum,
             sends,
             acks,
             out,
@@ -161,7 +161,7 @@ impl<'k> Exchange<'k> {
     }
 
     fn begin(&mut self) -> Result<(), Lost> {
-        let forgets = !self.welcome.session_present;
+        let forgets = !self.accepted.session_present;
         let stored = self.kept.relay.turn(|turn| {
             turn.session(|session| {
                 session.begin();
@@ -174,14 +174,14 @@ impl<'k> Exchange<'k> {
             self.kept.shared.subscribed();
         }
         if self.kept.options.notify == Notify::Both {
-            self.notify(super::greeting::UP)?;
+            self.notify(super::connect::UP)?;
         }
         Ok(())
     }
 
     /// SUBSCRIBE for all that comes from there.
     fn subscribe(&mut self) -> Result<(), Lost> {
-        let is_5 = self.speech.version == ProtocolVersion::V5;
+        let is_5 = self.protocol.version == ProtocolVersion::V5;
         // what changed while the bridge was away comes from its session there
         let retain_handling = RetainHandling::SendIfNew;
         let filters = self.kept.topics.in_filters();
@@ -195,7 +195,7 @@ impl<'k> Exchange<'k> {
         for filters in asked.chunks(MOST_FILTERS) {
             let packet_id = self.asked.begin(filters.iter().map(|(filter, _)| filter.as_str().to_owned()).collect());
             let subscribe = Subscribe { packet_id, filters: filters.to_vec(), properties: Properties::default() };
-            codec::encode(self.speech.version, &Packet::Subscribe(subscribe), &mut self.out)?;
+            codec::encode(self.protocol.version, &Packet::Subscribe(subscribe), &mut self.out)?;
         }
         Ok(())
     }
@@ -206,13 +206,13 @@ impl<'k> Exchange<'k> {
         let publish = Publish {
             dup: false,
             qos: QoS::AtMostOnce,
-            retain: self.welcome.retain,
+            retain: self.accepted.retain,
             topic,
             packet_id: None,
             payload,
             properties: Properties::default(),
         };
-        Ok(codec::encode(self.speech.version, &Packet::Publish(publish), &mut self.out)?)
+        Ok(codec::encode(self.protocol.version, &Packet::Publish(publish), &mut self.out)?)
     }
 
     async fn pass(&mut self, wishes: &mut watch::Receiver<Wish>) -> Lost {
@@ -313,11 +313,11 @@ impl<'k> Exchange<'k> {
         }
         // nobody rings when the disk has caught up with others
         let mut next = now + if may_read { Duration::from_secs(3600) } else { LOOK_AGAIN };
-        if self.welcome.keep_alive > 0 {
-            let keep_alive = Duration::from_secs(self.welcome.keep_alive.into());
+        if self.accepted.keep_alive > 0 {
+            let keep_alive = Duration::from_secs(self.accepted.keep_alive.into());
             let dead = self.last_received + keep_alive.mul_f64(1.5);
             if now >= dead {
-                return Err(Lost::Silent(self.welcome.keep_alive));
+                return Err(Lost::Silent(self.accepted.keep_alive));
             }
             // early enough that the answer is there in time
             let quiet = self.last_sent.min(self.last_received) + keep_alive.mul_f64(0.75);
@@ -331,7 +331,7 @@ impl<'k> Exchange<'k> {
             }
         }
         if let Start::Lazy(_, idle) = self.kept.options.start {
-            let is_idle = self.flights.is_empty() && self.out.is_empty();
+            let is_idle = self.in_flight.is_empty() && self.out.is_empty();
             if is_idle && now >= self.passed + idle {
                 return Err(Lost::Idle);
             }
@@ -356,7 +356,7 @@ impl<'k> Exchange<'k> {
             let _ = self.notify(DOWN);
         }
         let end = Disconnect { reason: ReasonCode::Success, properties: Properties::default() };
-        let _ = codec::encode(self.speech.version, &Packet::Disconnect(end), &mut self.out);
+        let _ = codec::encode(self.protocol.version, &Packet::Disconnect(end), &mut self.out);
         let clock = self.kept.relay.clock().clone();
         let Self { line, out, written, .. } = self;
         let closed = async {

@@ -1,4 +1,4 @@
-//! What an exchange keeps account of: messages in flight, SUBSCRIBE packets that are due, the rate, and what is wished
+//! What an exchange keeps account of: messages in sent, SUBSCRIBE packets that are due, the rate, and what is wished
 //! of its bridge.
 
 use std::time::{Duration, Instant};
@@ -20,7 +20,7 @@ pub(super) enum Wish {
 
 /// A message that was sent and is not completed.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Flight {
+pub(super) struct InFlight {
     /// By this the queue knows it.
     pub(super) ack: u64,
     /// At which QoS it was sent.

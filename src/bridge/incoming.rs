@@ -1,7 +1,6 @@
-//! What comes from the other broker: its messages, which are acknowledged to it when they are kept here, and its
-//! answers.
+//! Packets from the other broker: its messages, which are acknowledged when they are stored here, and its answers.
 
-use super::{error::Lost, exchange::Exchange, greeting::said, state::Count};
+use super::{connect::reason_string, error::Lost, exchange::Exchange, state::Count};
 use crate::{
     codec::{self, Cut, Frame, Packet, Publish, Suback, SubackCode, encode},
     inside::Incoming,
@@ -11,10 +10,10 @@ use crate::{
     types::QoS,
 };
 
-/// What a packet asks for.
+/// The result of a packet.
 enum Handled {
     Done,
-    /// It is an acknowledgement, which goes with those that follow.
+    /// It is an acknowledgement; acknowledgements that follow each other are handled together.
     Acknowledged,
 }
 
@@ -25,11 +24,11 @@ impl Exchange<'_> {
         let (mut at, mut done) = (0, Vec::new());
         let mut here = String::new();
         loop {
-            match codec::frame(self.speech.version, &read[at..], most.max(LEAST))? {
+            match codec::frame(self.protocol.version, &read[at..], most.max(LEAST))? {
                 Cut::Need(_) => break,
                 Cut::Frame(frame) => {
                     let len = frame.len;
-                    // what follows acknowledgements may need what they set free
+                    // packets behind acknowledgements may need the room that these make
                     if let Handled::Done = self.handle(frame, &mut done, &mut here)? {
                         self.completed(&mut done)?;
                     }
@@ -42,7 +41,7 @@ impl Exchange<'_> {
     }
 
     fn handle(&mut self, frame: Frame<'_>, done: &mut Vec<u64>, here: &mut String) -> Result<Handled, Lost> {
-        match codec::decode(self.speech.version, frame)? {
+        match codec::decode(self.protocol.version, frame)? {
             Packet::Publish(publish) => self.handle_publish(&publish, here)?,
             Packet::Puback(ack) => {
                 self.handle_puback(&ack, done)?;
@@ -62,7 +61,7 @@ impl Exchange<'_> {
             Packet::Suback(suback) => self.handle_suback(&suback)?,
             Packet::Pingresp => self.pinged = false,
             Packet::Disconnect(disconnect) => {
-                return Err(Lost::Disconnected(disconnect.reason, said(&disconnect.properties)));
+                return Err(Lost::Disconnected(disconnect.reason, reason_string(&disconnect.properties)));
             }
             Packet::Unsuback(_) => {}
             _ => return Err(Lost::Protocol("a packet that a server does not send")),
@@ -78,7 +77,7 @@ impl Exchange<'_> {
         Ok(())
     }
 
-    /// Publishes a message of the other broker: gives when it is kept. One that is not wanted is done with at once.
+    /// Publishes a message of the other broker. Returns when it is stored. A message that is dropped counts as stored.
     fn publish_here(&mut self, publish: &Publish<'_>, here: &mut String) -> Result<Stored, Lost> {
         let kept = &mut *self.kept;
         if publish.topic.as_str().is_empty() {
@@ -94,7 +93,7 @@ impl Exchange<'_> {
         if publish.properties.user().any(|(name, value)| name == PASSED && *value == *kept.broker) {
             return dropped(kept, Count::Loops);
         }
-        if !self.speech.has_no_local() && kept.echo.came(publish.topic.as_str(), publish.payload) {
+        if !self.protocol.has_no_local() && kept.echo.came(publish.topic.as_str(), publish.payload) {
             return dropped(kept, Count::Echoes);
         }
         let Ok(topic) = TopicName::new(here) else { return dropped(kept, Count::Unasked) };
@@ -133,5 +132,5 @@ impl Exchange<'_> {
     }
 }
 
-/// Bytes of a packet that are taken in any case.
+/// Bytes of a packet that are accepted whatever the limits are.
 const LEAST: usize = 1 << 10;

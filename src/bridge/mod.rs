@@ -1,28 +1,29 @@
-//! Bridges: this broker as a client of another one. What its clients publish passes to there, what comes from there is
-//! published here.
+//! Bridges: this broker as a client of another one. A bridge publishes messages of this broker at the other one, and
+//! the other broker's messages here.
 //!
 //! The queue of a bridge is the session of a client within this process, which is durable: its messages are
-//! acknowledged to their publishers when they are kept, and go when the other broker has acknowledged them. Packet
-//! Identifiers and QoS 2 state are that session's, too.
+//! acknowledged to their publishers when they are stored, and removed when the other broker has acknowledged them.
+//! Packet Identifiers and QoS 2 state belong to that session.
 //!
 //! | module | owns |
 //! |---|---|
 //! | this one | all bridges, and the thread that they run on |
-//! | `options` | what a bridge is asked to do |
-//! | `topics` | which topic is which on the other side |
-//! | `echo` | the last messages that were sent, to know them again |
-//! | `state` | what is told of a bridge: its state and its counters |
+//! | `options` | the settings of a bridge |
+//! | `topics` | the mapping of topics, with prefixes |
+//! | `echo` | the last messages that were sent, to drop them if they come back |
+//! | `state` | the state and counters of a bridge |
 //! | `task` | one bridge: connects, and connects again |
-//! | `greeting` | CONNECT and CONNACK |
-//! | `exchange` | what passes on one connection |
-//! | `outgoing`, `incoming` | of it, what goes there and what comes from there |
+//! | `connect` | CONNECT and CONNACK |
+//! | `exchange` | one connection: its packets, times and limits |
+//! | `outgoing`, `incoming` | its messages to the other broker, and from it |
+//! | `flow` | messages in flight, SUBSCRIBE packets in flight, the rate |
 //! | `error` | why a connection ended |
 
+mod connect;
 mod echo;
 mod error;
 mod exchange;
 mod flow;
-mod greeting;
 mod incoming;
 mod options;
 mod outgoing;
@@ -62,7 +63,7 @@ pub struct Bridges {
     thread: Mutex<Option<Thread>>,
 }
 
-/// One of them.
+/// A running bridge.
 struct Running {
     options: Options,
     shared: Arc<Shared>,
@@ -70,7 +71,7 @@ struct Running {
     ended: mpsc::Receiver<()>,
 }
 
-/// The thread that they run on, while there are some.
+/// The thread of all bridges; there is none without bridges.
 struct Thread {
     handle: Handle,
     stop: oneshot::Sender<()>,
@@ -80,35 +81,35 @@ struct Thread {
 /// Why a bridge does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum BridgeError {
-    /// There is no session for it.
+    /// Its session could not be created.
     #[error("bridge {name}: {why}")]
     Session {
-        /// Which.
+        /// The bridge.
         name: String,
         /// Why.
         why: ClientError,
     },
-    /// The thread cannot be started.
+    /// The thread could not be started.
     #[error("cannot start the thread of bridges: {0}")]
     Thread(#[from] io::Error),
 }
 
-/// The Client Identifier of a bridge here.
+/// The Client Identifier of a bridge's session at this broker.
 pub fn client_of(name: &str) -> ClientId {
     ClientId::from(format!("{SESSIONS}{name}").as_str())
 }
 
-/// With this the identifiers of their sessions begin.
+/// The prefix of these Client Identifiers.
 pub const SESSIONS: &str = "$bridge/";
 
 impl Bridges {
-    /// None yet. `broker` names this broker among others.
+    /// No bridges yet. `broker`: this broker's name in User Property `dunlin-via`.
     pub fn new(inside: Arc<Inside>, broker: &str) -> Self {
         Self { inside, broker: broker.into(), running: Mutex::default(), thread: Mutex::default() }
     }
 
-    /// These bridges from now on: those that differ end and begin anew, others stay as they are. All that begin have
-    /// their sessions when this returns. Blocks until then.
+    /// Replaces the bridges: a bridge whose options differ ends and starts anew, others stay connected. Blocks until
+    /// each new bridge has its session.
     pub fn replace(&self, all: Vec<Options>) -> Result<(), BridgeError> {
         let mut running = self.running.lock();
         let (stay, go): (Vec<_>, Vec<_>) = running.drain(..).partition(|one| all.contains(&one.options));
@@ -174,12 +175,12 @@ impl Bridges {
         }
     }
 
-    /// What is told of each of them, in their order.
+    /// The state of each bridge, in the order of the configuration.
     pub fn views(&self) -> Vec<View> {
         self.running.lock().iter().map(|one| one.shared.view(&one.options)).collect()
     }
 
-    /// Pauses one, or lets it go on. `false`: there is none of this name.
+    /// Pauses or resumes a bridge. `false`: there is no bridge of this name.
     pub fn pause(&self, name: &str, paused: bool) -> bool {
         let running = self.running.lock();
         let Some(one) = running.iter().find(|one| one.options.name == name) else { return false };
@@ -188,7 +189,7 @@ impl Bridges {
         true
     }
 
-    /// All end: the other brokers are told, and their sessions stay. Blocks until then.
+    /// Ends all bridges with DISCONNECT; their sessions stay. Blocks until then.
     pub fn stop(&self) {
         let all = std::mem::take(&mut *self.running.lock());
         all.iter().for_each(|one| _ = one.wish.send_replace(Wish::End));
@@ -205,10 +206,10 @@ impl Drop for Bridges {
     }
 }
 
-/// Ends one, and waits until it has ended.
+/// Ends a bridge, and waits until it has ended.
 fn end(one: Running, wish: Wish) {
     one.wish.send_replace(wish);
-    // an error: it ended with a panic
+    // an error: the bridge ended with a panic
     let _ = one.ended.recv();
 }
 

@@ -1,4 +1,4 @@
-//! [`Options`]: what a bridge is asked to do, as the server makes it of the configuration.
+//! [`Options`]: the settings of a bridge, which the server makes from the configuration.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -8,54 +8,54 @@ use crate::{
     types::{QoS, Secret},
 };
 
-/// What a bridge is asked to do.
+/// The settings of a bridge.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Options {
     /// Its name.
     pub name: String,
     /// The other broker's addresses.
     pub targets: Vec<Target>,
-    /// How TLS is spoken with it.
+    /// TLS settings.
     pub tls: TlsOptions,
-    /// What passes, in the order in which it is looked for.
+    /// The topics, in order: the first that matches a message decides.
     pub topics: Vec<Topic>,
-    /// Client Identifier there.
+    /// Client Identifier at the other broker.
     pub client_id: String,
-    /// User Name there.
+    /// User Name at the other broker.
     pub username: Option<String>,
-    /// The password there.
+    /// Password at the other broker.
     pub password: Option<Secret>,
-    /// A file with that.
+    /// A file with the password.
     pub password_file: Option<PathBuf>,
-    /// Which versions of MQTT are tried.
+    /// The versions of MQTT that are tried.
     pub versions: Versions,
-    /// A connection begins without Session State.
+    /// Clean Start.
     pub clean_session: bool,
     /// Session Expiry Interval of MQTT 5, in seconds.
     pub session_expiry: u32,
     /// Keep Alive in seconds.
     pub keep_alive: u16,
-    /// How much waits for it.
+    /// The limits of the queue.
     pub queue: Bound,
     /// When it connects.
     pub start: Start,
-    /// The shortest and the longest wait before it connects again.
+    /// The shortest and the longest time before it reconnects.
     pub reconnect: (Duration, Duration),
-    /// It stays with an address that works.
+    /// After a lost connection it tries the same address again, and not the first one.
     pub round_robin: bool,
-    /// Where its state is published.
+    /// Where its connection state is published.
     pub notify: Notify,
-    /// To which topic.
+    /// The topic of its connection state.
     pub notification_topic: String,
     /// Message Expiry Interval of what it sends, in seconds, at most.
     pub expiry: Option<u32>,
-    /// Messages that it sends in a second, at most.
+    /// The largest number of messages that it sends in a second.
     pub rate: Option<u32>,
-    /// What it sends keeps RETAIN.
+    /// Messages keep their RETAIN flag.
     pub outgoing_retain: bool,
-    /// Bytes of a packet that it sends, at most.
+    /// Bytes of the largest packet that it sends.
     pub max_packet_size: Option<usize>,
-    /// It says that it is a bridge.
+    /// MQTT 3.1.1: CONNECT says that the client is a bridge.
     pub try_private: bool,
 }
 
@@ -75,7 +75,7 @@ pub enum Versions {
 pub enum Start {
     /// Whenever it is not connected.
     Automatic,
-    /// When so many messages wait, until nothing passes for so long.
+    /// When this number of messages waits; it disconnects after this time without messages.
     Lazy(usize, Duration),
     /// Once.
     Once,
@@ -92,22 +92,22 @@ pub enum Notify {
     Off,
 }
 
-/// What passes, and how it is called on both sides.
+/// A topic of a bridge: which messages are sent, and their topics on both sides.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Topic {
-    /// Behind the prefixes; empty: these are the topics themselves.
+    /// A Topic Filter, to which the prefixes are added; empty: the prefixes are the topics.
     pub pattern: String,
-    /// Which way.
+    /// The direction.
     pub passes: Passes,
     /// The highest QoS.
     pub qos: QoS,
-    /// In front of it here.
+    /// The prefix at this broker.
     pub local: String,
-    /// In front of it there.
+    /// The prefix at the other broker.
     pub remote: String,
 }
 
-/// Which way a topic passes.
+/// The direction of a topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Passes {
     /// From here to the other broker.

@@ -1,12 +1,12 @@
-//! What goes to the other broker: messages of the queue as PUBLISH packets within its limits, and its acknowledgements.
+//! Messages to the other broker: PUBLISH packets within its limits, and its acknowledgements.
 
 use std::time::Instant;
 
 use super::{
+    connect::{Accepted, Protocol},
     error::Lost,
     exchange::{Exchange, FILL_BELOW, Kept},
-    flow::{Flight, Rate},
-    greeting::{Speech, Welcome},
+    flow::{InFlight, Rate},
     state::Count,
 };
 use crate::{
@@ -16,34 +16,34 @@ use crate::{
     types::{PacketId, ProtocolVersion, QoS},
 };
 
-/// What became of a message that was to be sent.
+/// The result of sending a message.
 enum Became {
-    /// It is on its way, with a Packet Identifier or without.
+    /// It was sent.
     Sent,
-    /// It is done with.
+    /// It is not sent, and leaves the queue.
     Done,
 }
 
-/// What a message is written with.
+/// Writes messages.
 struct Writer<'a> {
     kept: &'a mut Kept,
-    speech: Speech,
-    welcome: Welcome,
+    protocol: Protocol,
+    accepted: Accepted,
     topic: String,
     properties: PropertiesBuf,
 }
 
 impl Exchange<'_> {
-    /// Takes messages from the queue while the other broker may be sent more.
+    /// Sends messages of the queue while the limits of the other broker allow it.
     pub(super) fn fill(&mut self) -> Result<(), Lost> {
         let now = self.kept.relay.clock().now();
-        let Self { kept, flights, quota, sends, out, rate, welcome, speech, .. } = self;
+        let Self { kept, in_flight, quota, sends, out, rate, accepted, protocol, .. } = self;
         if *quota == 0 || out.len() + sends.size() >= FILL_BELOW {
             return Ok(());
         }
-        let (speech, welcome) = (*speech, *welcome);
+        let (protocol, accepted) = (*protocol, *accepted);
         let mut sent = 0;
-        // the client's own lock is free: what is written needs what is kept beside it
+        // written after the session is unlocked
         let mut taken = Vec::new();
         let backlog = kept.relay.turn(|turn| {
             turn.session(|session| {
@@ -67,24 +67,25 @@ impl Exchange<'_> {
         }
         let mut done = Vec::new();
         let kept = &mut **kept;
-        let mut writer = Writer { kept, speech, welcome, topic: String::new(), properties: PropertiesBuf::default() };
+        let mut writer =
+            Writer { kept, protocol, accepted, topic: String::new(), properties: PropertiesBuf::default() };
         for next in taken {
             match next {
-                ToRelay::Release(id, ack) if welcome.session_present => {
+                ToRelay::Release(id, ack) if accepted.session_present => {
                     encode::pubrel(out, id);
-                    flights.insert(id, Flight { ack, qos: QoS::ExactlyOnce, released: true });
+                    in_flight.insert(id, InFlight { ack, qos: QoS::ExactlyOnce, released: true });
                 }
-                // the other broker has it, and knows nothing more of it
+                // the other broker has the message, and no session any more
                 ToRelay::Release(_, ack) => done.push(ack),
                 ToRelay::Publish(message, id, stored) => {
-                    let qos = message.qos.min(welcome.max_qos);
+                    let qos = message.qos.min(accepted.max_qos);
                     let became = writer.publish(&message, id, qos, now, |flags, write| {
                         let first = flags.qos == QoS::ExactlyOnce;
                         sends.push(if first { stored } else { Default::default() }, out, write);
                     });
                     match (became, id.zip(message.ack)) {
                         (Became::Sent, Some((id, ack))) if qos != QoS::AtMostOnce => {
-                            flights.insert(id, Flight { ack, qos, released: false });
+                            in_flight.insert(id, InFlight { ack, qos, released: false });
                             *quota -= 1;
                         }
                         (Became::Sent, at) => {
@@ -100,7 +101,7 @@ impl Exchange<'_> {
         self.complete(&done)
     }
 
-    /// Messages are done with.
+    /// Removes completed messages from the queue.
     fn complete(&mut self, acks: &[u64]) -> Result<(), Lost> {
         if acks.is_empty() {
             return Ok(());
@@ -126,24 +127,24 @@ impl Exchange<'_> {
 
     /// PUBACK: the message is complete.
     pub(super) fn handle_puback(&mut self, ack: &Ack<'_>, done: &mut Vec<u64>) -> Result<(), Lost> {
-        match self.flights.get(&ack.packet_id) {
-            Some(flight) if flight.qos == QoS::AtLeastOnce => {
-                self.land(ack, done);
+        match self.in_flight.get(&ack.packet_id) {
+            Some(sent) if sent.qos == QoS::AtLeastOnce => {
+                self.finish(ack, done);
                 Ok(())
             }
             _ => Err(Lost::Protocol("a PUBACK for what it was not sent")),
         }
     }
 
-    /// PUBREC: PUBREL is due, once it is kept that it came.
+    /// PUBREC: PUBREL is sent when the PUBREC is stored.
     pub(super) fn handle_pubrec(&mut self, ack: &Ack<'_>, done: &mut Vec<u64>) -> Result<(), Lost> {
-        let flight = self.flights.get_mut(&ack.packet_id).filter(|flight| flight.qos == QoS::ExactlyOnce);
-        let Some(flight) = flight else { return Err(Lost::Protocol("a PUBREC for what it was not sent")) };
+        let sent = self.in_flight.get_mut(&ack.packet_id).filter(|sent| sent.qos == QoS::ExactlyOnce);
+        let Some(sent) = sent else { return Err(Lost::Protocol("a PUBREC for what it was not sent")) };
         if ack.reason.is_error() {
-            self.land(ack, done);
+            self.finish(ack, done);
             return Ok(());
         }
-        let (at, first) = (flight.ack, !std::mem::replace(&mut flight.released, true));
+        let (at, first) = (sent.ack, !std::mem::replace(&mut sent.released, true));
         let stored = match first {
             true => {
                 let released = self.kept.relay.turn(|turn| turn.session(|session| session.release(at)));
@@ -157,10 +158,10 @@ impl Exchange<'_> {
 
     /// PUBCOMP: the message is complete.
     pub(super) fn handle_pubcomp(&mut self, ack: &Ack<'_>, done: &mut Vec<u64>) -> Result<(), Lost> {
-        match self.flights.get(&ack.packet_id) {
-            Some(flight) if flight.released => {
+        match self.in_flight.get(&ack.packet_id) {
+            Some(sent) if sent.released => {
                 let ok = Ack { reason: ReasonCode::Success, ..*ack };
-                self.land(&ok, done);
+                self.finish(&ok, done);
                 Ok(())
             }
             // of a PUBREL that was sent before the identifier was used for the first time
@@ -169,25 +170,25 @@ impl Exchange<'_> {
         }
     }
 
-    /// A message that was sent is done with, as the other broker has it or does not want it.
-    fn land(&mut self, ack: &Ack<'_>, done: &mut Vec<u64>) {
-        let Some(flight) = self.flights.remove(&ack.packet_id) else { return };
-        self.quota = self.quota.saturating_add(1).min(self.welcome.receive_maximum);
+    /// A message in flight is complete: the other broker has it, or refused it.
+    fn finish(&mut self, ack: &Ack<'_>, done: &mut Vec<u64>) {
+        let Some(sent) = self.in_flight.remove(&ack.packet_id) else { return };
+        self.quota = self.quota.saturating_add(1).min(self.accepted.receive_maximum);
         match ack.reason.is_error() {
             true => {
                 self.kept.shared.add(Count::Refused, 1);
                 let (bridge, reason) = (&self.kept.options.name, ack.reason);
                 tracing::warn!(target: "dunlin::bridge", bridge, %reason, "the other broker refused a message");
-                // an error is the only one of these that goes with the others, and not with what was sent
-                let _ = self.complete(&[flight.ack]);
+                // refused messages are not counted as sent
+                let _ = self.complete(&[sent.ack]);
             }
-            false => done.push(flight.ack),
+            false => done.push(sent.ack),
         }
     }
 }
 
 impl Writer<'_> {
-    /// Writes the PUBLISH of a message, by `push`, if the other broker takes it.
+    /// Writes the PUBLISH of a message by `push`, if it is within the limits.
     fn publish(
         &mut self,
         taken: &Taken,
@@ -211,10 +212,10 @@ impl Writer<'_> {
             return Became::Done;
         }
         let id = id.filter(|_| qos != QoS::AtMostOnce);
-        let is_5 = self.speech.version == ProtocolVersion::V5;
-        let retain = taken.retain && self.kept.options.outgoing_retain && self.welcome.retain;
+        let is_5 = self.protocol.version == ProtocolVersion::V5;
+        let retain = taken.retain && self.kept.options.outgoing_retain && self.accepted.retain;
         // with a new session, nothing is sent again
-        let dup = taken.dup && self.welcome.session_present && qos != QoS::AtMostOnce;
+        let dup = taken.dup && self.accepted.session_present && qos != QoS::AtMostOnce;
         let flags = PublishFlags { dup, qos, retain };
         let payload = message.payload();
         let expiry = self.expiry(taken, now);
@@ -231,7 +232,7 @@ impl Writer<'_> {
             true => codec::publish_len_5(topic.len(), qos, &properties, payload.len()),
             false => codec::publish_len(topic.len(), qos, payload.len()),
         };
-        let most = self.kept.options.max_packet_size.unwrap_or(usize::MAX).min(self.welcome.max_packet_size);
+        let most = self.kept.options.max_packet_size.unwrap_or(usize::MAX).min(self.accepted.max_packet_size);
         if length > most.min(codec::MAX_REMAINING_LENGTH) {
             self.kept.shared.add(Count::TooLarge, 1);
             let bridge = &self.kept.options.name;
@@ -252,13 +253,13 @@ impl Writer<'_> {
             }
             out.extend_from_slice(payload);
         });
-        if !self.speech.has_no_local() {
+        if !self.protocol.has_no_local() {
             self.kept.echo.sent(&self.topic, payload, now);
         }
         Became::Sent
     }
 
-    /// What is left of its Message Expiry Interval, and no more than the bridge allows.
+    /// The rest of its Message Expiry Interval, limited by the bridge's `expiry`.
     fn expiry(&self, taken: &Taken, now: Instant) -> Option<u32> {
         let left = taken.message.expires().map(|at| {
             let left = at.saturating_duration_since(now);

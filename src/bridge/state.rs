@@ -1,4 +1,4 @@
-//! [`Shared`]: what is told of a bridge while it runs: its state, the last error and its counters.
+//! [`Shared`]: the state of a running bridge, its last error and its counters.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use super::options::Options;
 use crate::types::ProtocolVersion;
 
-/// What is told of a bridge.
+/// The state and counters of a running bridge.
 pub(super) struct Shared {
     told: Mutex<Told>,
     counts: [AtomicU64; COUNTS],
@@ -28,7 +28,7 @@ struct Told {
     is_logged: bool,
 }
 
-/// How a bridge is.
+/// The state of a bridge.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Phase {
     /// It waits before it connects, or for messages.
@@ -38,7 +38,7 @@ pub enum Phase {
     Connecting,
     /// It is connected.
     Connected,
-    /// Somebody paused it.
+    /// An operator paused it.
     Paused,
     /// It does not connect again (`start = "once"`).
     Ended,
@@ -96,29 +96,29 @@ counts! {
     Unasked, unasked, "Messages from the other broker that no topic of the bridge is for.";
     QueueFull, queue_full, "Messages that the queue had no place for.";
     Expired, expired, "Messages that expired in the queue.";
-    Queued, queued, "Messages that wait or are in flight.";
+    Queued, queued, "Messages that wait or are in sent.";
 }
 
-/// What is told of a bridge.
+/// A bridge, as the API and metrics show it.
 #[derive(Clone, Debug)]
 pub struct View {
     /// Its name.
     pub name: String,
-    /// How it is.
+    /// Its state.
     pub phase: Phase,
     /// The address that it is connected with, or tried last.
     pub address: Option<String>,
-    /// The version that is spoken.
+    /// The protocol version.
     pub version: Option<ProtocolVersion>,
-    /// Since when it is so.
+    /// The time at which it entered its state.
     pub since: Option<SystemTime>,
     /// Why the last connection failed or was lost.
     pub error: Option<String>,
     /// The other broker has answered its subscriptions.
     pub is_subscribed: bool,
-    /// What was counted.
+    /// Its counters.
     pub counts: Counts,
-    /// The topic of its state.
+    /// The topic of its connection state.
     pub notification_topic: String,
 }
 
@@ -145,7 +145,7 @@ impl Shared {
         self.counts[count as usize].load(Ordering::Relaxed)
     }
 
-    /// It is in another state.
+    /// Sets the state.
     pub(super) fn enter(&self, phase: Phase, now: SystemTime) {
         let mut told = self.told.lock();
         told.is_subscribed &= phase == Phase::Connected;

@@ -11,11 +11,11 @@ use tokio::sync::watch;
 
 use super::{
     client_of,
+    connect::{Accepted, DOWN, Protocol, UP, send_connect, send_connect_within},
     echo::Echo,
     error::Lost,
     exchange::{Exchange, Kept},
     flow::Wish,
-    greeting::{DOWN, Speech, UP, Welcome, greet, greet_within},
     options::{Notify, Options, Start, Versions},
     state::{Count, Phase, Shared},
     topics::Topics,
@@ -33,7 +33,7 @@ pub(super) struct Task {
     kept: Kept,
     wishes: watch::Receiver<Wish>,
     backoff: Backoff,
-    speech: Speech,
+    protocol: Protocol,
     /// The address that is tried next.
     next: usize,
     /// The last connection was one.
@@ -72,10 +72,10 @@ impl Task {
         let _ = relay.turn(|turn| turn.session(|session| session.away()));
         let backoff = Backoff::new(options.reconnect.0, options.reconnect.1);
         let version = if options.versions == Versions::Four { ProtocolVersion::V311 } else { ProtocolVersion::V5 };
-        let speech = Speech { version, private: options.try_private };
+        let protocol = Protocol { version, private: options.try_private };
         let cleared = is_new.then(HashSet::new);
         let kept = Kept { options, topics, shared, relay, broker, expired: 0, echo: Echo::default(), cleared };
-        Ok(Self { kept, wishes, backoff, speech, next: 0, works: false })
+        Ok(Self { kept, wishes, backoff, protocol, next: 0, works: false })
     }
 
     /// Until it is wished that it ends.
@@ -135,19 +135,19 @@ impl Task {
         }
         self.kept.shared.add(Count::Failures, 1);
         let both = self.kept.options.versions == Versions::Both;
-        match (why, self.speech.version) {
+        match (why, self.protocol.version) {
             (Lost::Version(_), ProtocolVersion::V5) if both => {
-                self.speech.version = ProtocolVersion::V311;
+                self.protocol.version = ProtocolVersion::V311;
                 return None;
             }
-            (Lost::Version(_), ProtocolVersion::V311) if self.speech.private => {
-                self.speech.private = false;
+            (Lost::Version(_), ProtocolVersion::V311) if self.protocol.private => {
+                self.protocol.private = false;
                 return None;
             }
             // some brokers close the connection instead of an answer; the other version may be what they speak
             (Lost::Closed(" before it answered CONNECT"), version) if both => {
                 let is_5 = version == ProtocolVersion::V5;
-                self.speech.version = if is_5 { ProtocolVersion::V311 } else { ProtocolVersion::V5 };
+                self.protocol.version = if is_5 { ProtocolVersion::V311 } else { ProtocolVersion::V5 };
             }
             _ => {}
         }
@@ -215,19 +215,19 @@ impl Task {
             opened = self.open(&target) => opened,
             _ = wishes.changed() => return Lost::Asked,
         };
-        let (line, welcome, read) = match opened {
+        let (line, accepted, read) = match opened {
             Ok(opened) => opened,
             Err(why) => return why,
         };
         self.works = true;
         self.tell_here(UP);
-        let exchange = Exchange::new(&mut self.kept, line, self.speech, welcome, read);
+        let exchange = Exchange::new(&mut self.kept, line, self.protocol, accepted, read);
         let why = exchange.run(&mut self.wishes).await;
         self.tell_here(DOWN);
         why
     }
 
-    async fn open(&self, target: &Target) -> Result<(Box<dyn Line>, Welcome, Vec<u8>), Lost> {
+    async fn open(&self, target: &Target) -> Result<(Box<dyn Line>, Accepted, Vec<u8>), Lost> {
         let Kept { options, relay, .. } = &self.kept;
         let clock = relay.clock().clone();
         let tls = load_tls(options, target)?;
@@ -237,18 +237,18 @@ impl Task {
             (None, None) => None,
         };
         let mut line = connect(target, tls.as_ref(), &clock, CONNECTS_WITHIN).await?;
-        let (mut read, speech) = (Vec::new(), self.speech);
+        let (mut read, protocol) = (Vec::new(), self.protocol);
         let most = relay.turn(|turn| turn.max_packet_size()).ok_or(Lost::Stopped)?;
-        let greeting = greet(&mut *line, options, speech, password.as_deref(), most, &mut read);
-        let welcome = greet_within(&clock, CONNECTS_WITHIN, greeting).await?;
-        let (bridge, address, version) = (&options.name, format!("{}:{}", target.host, target.port), speech.version);
-        let session_present = welcome.session_present;
+        let answered = send_connect(&mut *line, options, protocol, password.as_deref(), most, &mut read);
+        let accepted = send_connect_within(&clock, CONNECTS_WITHIN, answered).await?;
+        let (bridge, address, version) = (&options.name, format!("{}:{}", target.host, target.port), protocol.version);
+        let session_present = accepted.session_present;
         tracing::info!(target: "dunlin::bridge", bridge, address, %version, session_present, "bridge connected");
         self.kept.shared.add(Count::Connects, 1);
         self.kept.shared.works();
         self.kept.shared.speaks(version);
         self.enter(Phase::Connected);
-        Ok((line, welcome, read))
+        Ok((line, accepted, read))
     }
 
     fn enter(&self, phase: Phase) {

@@ -1,5 +1,5 @@
-//! [`Topics`]: which topic is which on the other side. The first topic of the configuration that matches decides, as
-//! with mosquitto.
+//! [`Topics`]: the mapping of topics between both brokers. The first topic of the configuration that matches decides,
+//! as with mosquitto.
 
 use super::options::Topic;
 use crate::{
@@ -15,9 +15,9 @@ pub(super) struct Topics {
 
 /// One of them, in one direction.
 struct Mapping {
-    /// What matches where a message comes from.
+    /// The Topic Filter at the broker from which a message comes.
     filter: String,
-    /// What is taken off, and what is put in its place; the whole topic where there is no pattern.
+    /// The prefix that is removed, and the one that replaces it; whole topics if there is no pattern.
     from: String,
     to: String,
     is_whole: bool,
@@ -34,22 +34,22 @@ impl Topics {
         }
     }
 
-    /// The filters of what goes out, and their highest QoS; each once.
+    /// The filters of outgoing messages with their highest QoS, each once.
     pub(super) fn out_filters(&self) -> Vec<(&str, QoS)> {
         once(&self.out)
     }
 
-    /// Those of what comes from the other broker.
+    /// The same of incoming messages.
     pub(super) fn in_filters(&self) -> Vec<(&str, QoS)> {
         once(&self.into)
     }
 
-    /// Writes to `there` what a topic is called at the other broker. `false`: it does not go there.
+    /// Writes a topic's name at the other broker to `there`. `false`: no topic of the bridge matches.
     pub(super) fn to_there(&self, here: &TopicName, there: &mut String) -> bool {
         mapped(&self.out, here, there)
     }
 
-    /// Writes to `here` what a topic of the other broker is called here. `false`: nobody asked for it.
+    /// Writes the name of the other broker's topic at this broker to `here`. `false`: no topic of the bridge matches.
     pub(super) fn to_here(&self, there: &TopicName, here: &mut String) -> bool {
         mapped(&self.into, there, here)
     }

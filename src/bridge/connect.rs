@@ -1,4 +1,4 @@
-//! CONNECT and CONNACK: how a bridge says who it is, and what the other broker lets it do.
+//! CONNECT and CONNACK of a bridge, and the limits that CONNACK sets.
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -13,28 +13,28 @@ use crate::{
     types::{ProtocolVersion, QoS},
 };
 
-/// How a bridge speaks to the other broker.
+/// The protocol of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Speech {
+pub(super) struct Protocol {
     /// The version.
     pub(super) version: ProtocolVersion,
-    /// It says that it is a bridge, in MQTT 3.1.1.
+    /// MQTT 3.1.1: bit 7 of the Protocol Level says that the client is a bridge.
     pub(super) private: bool,
 }
 
-impl Speech {
-    /// Does the other broker not send back what it is sent?
+impl Protocol {
+    /// Does the other broker send none of the bridge's own messages back?
     pub(super) fn has_no_local(self) -> bool {
         self.version == ProtocolVersion::V5 || self.private
     }
 }
 
-/// What the other broker says in its CONNACK.
+/// The other broker's CONNACK.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Welcome {
-    /// It has the session of the connection before.
+pub(super) struct Accepted {
+    /// Session Present.
     pub(super) session_present: bool,
-    /// Seconds.
+    /// Keep Alive in seconds.
     pub(super) keep_alive: u16,
     /// QoS 1 and 2 messages that may be sent and not be acknowledged.
     pub(super) receive_maximum: u16,
@@ -48,28 +48,28 @@ pub(super) struct Welcome {
 
 /// Messages of QoS 1 and 2 that the other broker may send before they are acknowledged.
 const RECEIVE_MAXIMUM: u32 = 1_024;
-/// A longer CONNACK is none.
+/// Bytes of the longest CONNACK.
 const LONGEST_CONNACK: usize = 256 << 10;
-/// Of the state of the connection: as a retained message.
+/// Payloads of the notification topic.
 pub(super) const UP: &[u8] = b"1";
 pub(super) const DOWN: &[u8] = b"0";
 
 /// Sends CONNECT and reads CONNACK; what came behind it is left in `read`.
-pub(super) async fn greet(
+pub(super) async fn send_connect(
     line: &mut dyn Line,
     options: &Options,
-    speech: Speech,
+    protocol: Protocol,
     password: Option<&[u8]>,
     max_packet_size: usize,
     read: &mut Vec<u8>,
-) -> Result<Welcome, Lost> {
+) -> Result<Accepted, Lost> {
     let mut bytes = Vec::new();
-    write_connect(options, speech, password, max_packet_size, &mut bytes)?;
+    write_connect(options, protocol, password, max_packet_size, &mut bytes)?;
     line.write_all(&bytes).await?;
     line.flush().await?;
     loop {
-        if let Some(welcome) = answer(options, speech, read)? {
-            return Ok(welcome);
+        if let Some(accepted) = answer(options, protocol, read)? {
+            return Ok(accepted);
         }
         if line.read_buf(read).await? == 0 {
             return Err(Lost::Closed(" before it answered CONNECT"));
@@ -77,18 +77,18 @@ pub(super) async fn greet(
     }
 }
 
-/// The same, for so long at most.
-pub(super) async fn greet_within(
+/// The same, with a time limit.
+pub(super) async fn send_connect_within(
     clock: &Clock,
     within: std::time::Duration,
-    greeting: impl Future<Output = Result<Welcome, Lost>>,
-) -> Result<Welcome, Lost> {
-    clock.timeout(within, std::pin::pin!(greeting)).await.unwrap_or(Err(Lost::NoAnswer(within)))
+    answered: impl Future<Output = Result<Accepted, Lost>>,
+) -> Result<Accepted, Lost> {
+    clock.timeout(within, std::pin::pin!(answered)).await.unwrap_or(Err(Lost::NoAnswer(within)))
 }
 
 fn write_connect(
     options: &Options,
-    Speech { version, private }: Speech,
+    Protocol { version, private }: Protocol,
     password: Option<&[u8]>,
     max_packet_size: usize,
     out: &mut Vec<u8>,
@@ -120,8 +120,8 @@ fn write_connect(
 }
 
 /// The CONNACK that `read` begins with, if it is whole: it is taken out.
-fn answer(options: &Options, speech: Speech, read: &mut Vec<u8>) -> Result<Option<Welcome>, Lost> {
-    let version = speech.version;
+fn answer(options: &Options, protocol: Protocol, read: &mut Vec<u8>) -> Result<Option<Accepted>, Lost> {
+    let version = protocol.version;
     if read.first().is_some_and(|first| first >> 4 != PacketType::Connack as u8) {
         return Err(Lost::Protocol("another packet before its CONNACK"));
     }
@@ -129,26 +129,26 @@ fn answer(options: &Options, speech: Speech, read: &mut Vec<u8>) -> Result<Optio
     if version == ProtocolVersion::V5
         && let [0x20, 2, _, code @ 1..=5] = read[..]
     {
-        return Err(refused(speech, ReasonCode::from_connect_return_code(code), &Properties::default()));
+        return Err(refused(protocol, ReasonCode::from_connect_return_code(code), &Properties::default()));
     }
-    let (len, welcome) = match codec::frame(version, read, LONGEST_CONNACK)? {
+    let (len, accepted) = match codec::frame(version, read, LONGEST_CONNACK)? {
         Cut::Need(_) => return Ok(None),
-        Cut::Frame(frame) => (frame.len, read_connack(options, speech, frame)?),
+        Cut::Frame(frame) => (frame.len, read_connack(options, protocol, frame)?),
     };
     read.drain(..len);
-    Ok(Some(welcome))
+    Ok(Some(accepted))
 }
 
-fn read_connack(options: &Options, speech: Speech, frame: Frame<'_>) -> Result<Welcome, Lost> {
-    let Packet::Connack(connack) = codec::decode(speech.version, frame)? else {
+fn read_connack(options: &Options, protocol: Protocol, frame: Frame<'_>) -> Result<Accepted, Lost> {
+    let Packet::Connack(connack) = codec::decode(protocol.version, frame)? else {
         return Err(Lost::Protocol("another packet before its CONNACK"));
     };
     let Connack { session_present, reason, properties } = connack;
     if reason != ReasonCode::Success {
-        return Err(refused(speech, Some(reason), &properties));
+        return Err(refused(protocol, Some(reason), &properties));
     }
     let number = |id| properties.number(id);
-    Ok(Welcome {
+    Ok(Accepted {
         session_present,
         keep_alive: properties.short(PropertyId::ServerKeepAlive).unwrap_or(options.keep_alive),
         receive_maximum: properties.short(PropertyId::ReceiveMaximum).unwrap_or(u16::MAX),
@@ -162,15 +162,15 @@ fn read_connack(options: &Options, speech: Speech, frame: Frame<'_>) -> Result<W
     })
 }
 
-fn refused(speech: Speech, reason: Option<ReasonCode>, properties: &Properties<'_>) -> Lost {
+fn refused(protocol: Protocol, reason: Option<ReasonCode>, properties: &Properties<'_>) -> Lost {
     match reason {
-        Some(ReasonCode::UnsupportedProtocolVersion) => Lost::Version(speech.version),
-        reason => Lost::Refused(reason.unwrap_or(ReasonCode::UnspecifiedError), said(properties)),
+        Some(ReasonCode::UnsupportedProtocolVersion) => Lost::Version(protocol.version),
+        reason => Lost::Refused(reason.unwrap_or(ReasonCode::UnspecifiedError), reason_string(properties)),
     }
 }
 
 /// Why, as the other broker says it.
-pub(super) fn said(properties: &Properties<'_>) -> String {
+pub(super) fn reason_string(properties: &Properties<'_>) -> String {
     let text = properties.text(PropertyId::ReasonString).unwrap_or_default();
     let shown: String = text.chars().filter(|c| !c.is_control()).take(200).collect();
     if shown.is_empty() { shown } else { format!(": {shown}") }
