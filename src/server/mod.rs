@@ -317,8 +317,7 @@ impl Server {
         let write = |path| ReadyFile::write(path, &listening, &http.urls());
         let ready_file = config.ready_file.as_deref().map(write).transpose()?;
         http.certificates(listeners.certificates());
-        announce(&config, auth.as_deref(), in_memory);
-        http.listening(&config);
+        announce(&config, auth.as_deref(), in_memory, &http);
         announce_ready(&listening, count);
         let running = Arc::new(tokio::sync::Mutex::new(config.clone()));
         if let (Some(control), Some(auth)) = (control, auth.clone()) {
@@ -466,8 +465,8 @@ impl Server {
     }
 }
 
-/// The first lines of the log: the version and its persistence, warnings, which clients may connect.
-fn announce(config: &Config, auth: Option<&Auth>, in_memory: bool) {
+/// The first lines of the log: the version and its persistence, warnings, which clients may connect, where HTTP is.
+fn announce(config: &Config, auth: Option<&Auth>, in_memory: bool, http: &Http) {
     let version = env!("CARGO_PKG_VERSION");
     let (data_dir, interval) = (config.data_dir.as_ref().map(|path| display(path.display())), config.sync_interval);
     let interval = (config.sync == SyncMode::Interval).then(|| display(humantime::format_duration(interval)));
@@ -482,6 +481,7 @@ fn announce(config: &Config, auth: Option<&Auth>, in_memory: bool) {
     if let Some(auth) = auth {
         access::lines(&auth.policy(), config).iter().for_each(access::Line::log);
     }
+    http.listening(config);
 }
 
 /// The line that tells that all listeners accept.
