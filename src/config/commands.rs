@@ -31,6 +31,13 @@ pub enum Command {
     Ctl(Ctl),
     /// Run a broker to test clients against: in memory, with a clock to turn.
     Test(TestArgs),
+    /// Compare two recordings of "dunlin test --record": which packets each client sends and gets, not when.
+    Diff {
+        /// A recording.
+        one: PathBuf,
+        /// Another one.
+        other: PathBuf,
+    },
     /// Print the script by which a shell completes command lines of dunlin.
     Completions {
         /// The shell.

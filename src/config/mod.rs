@@ -80,4 +80,4 @@ pub use memory_bound::MemoryBound;
 pub use origins::Origins;
 pub use settings::*;
 pub use summary::{persistence_text, summary};
-pub use testing::TestArgs;
+pub use testing::{Strictness, TestArgs};

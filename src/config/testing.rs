@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::listen::ListenAddress;
 
@@ -29,8 +29,26 @@ pub struct TestArgs {
     #[arg(long)]
     pub exit_with_parent: bool,
 
+    /// Tell what clients do that no client may do, with the normative statement; with =fail, also end their
+    /// connections, and exit with code 4.
+    #[arg(long, value_name = "MODE", num_args = 0..=1, require_equals = true, default_missing_value = "report")]
+    pub strict: Option<Strictness>,
+
+    /// Record all packets in this file, as JSON lines, for "dunlin diff". Passwords are never in it.
+    #[arg(long, value_name = "FILE")]
+    pub record: Option<PathBuf>,
+
     /// Allow addresses that are not on loopback, as a container needs them. Everybody who reaches them controls the
     /// broker.
     #[arg(long)]
     pub any_address: bool,
+}
+
+/// What becomes of a client that breaks a normative statement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Strictness {
+    /// It is told.
+    Report,
+    /// Its connection ends, too.
+    Fail,
 }

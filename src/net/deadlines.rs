@@ -9,7 +9,7 @@ use std::{
 
 /// The deadlines of one thread's connections.
 #[derive(Debug)]
-pub(super) struct Deadlines {
+pub(crate) struct Deadlines {
     start: Instant,
     /// Index: the place of a key. [`Tick::NEVER`]: no deadline.
     at: Vec<Tick>,
@@ -38,13 +38,13 @@ impl Key {
 
 /// A time in tenths of a second since the thread began: small, because every connection has several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Tick(u32);
+pub(crate) struct Tick(u32);
 
 const TICK: Duration = Duration::from_millis(100);
 
 impl Tick {
     /// Later than all others.
-    pub(super) const NEVER: Self = Self(u32::MAX);
+    pub(crate) const NEVER: Self = Self(u32::MAX);
 
     /// The tick after this duration, rounded down.
     pub(super) fn later(self, by: Duration) -> Self {

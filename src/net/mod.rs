@@ -31,6 +31,7 @@ mod worker;
 pub(crate) use stepped::{Line, Stepped};
 
 pub use connection::HEALTH_CHECK;
+pub(crate) use deadlines::{Deadlines, Tick};
 pub use listen::{BindOptions, Listener, ListenerOptions, PassedSockets, bind};
 pub use threads::{Pings, Workers};
 pub use transport::{
@@ -39,4 +40,5 @@ pub use transport::{
 };
 #[cfg(feature = "tls")]
 pub use transport::{CertificateName, ClientFiles, TlsFiles};
+pub(crate) use transport::{Judges, Stream, Tap};
 pub use worker::{ListenerRates, NetLimits};

@@ -24,7 +24,7 @@ use super::{
     connection::{Connection, SHARED_BUFFER, draining},
     listen::{Accepted, Listener, ListenerOptions, ListenerState, accept, arrive},
     memory,
-    transport::{ANSWERS_A_TURN, TlsSettings},
+    transport::{ANSWERS_A_TURN, Stream, Tap, TlsSettings},
     trim::Trimmer,
     worker::{ConnectRate, Gate, Lines, NetLimits, NetShared, PublishRates, Through, Ticket, Worker},
 };
@@ -65,13 +65,19 @@ pub struct Workers {
 }
 
 impl Workers {
-    /// Starts `count` threads, at least one. `clock`: for all their timers.
-    pub fn start(router: Arc<Router>, limits: NetLimits, count: usize, clock: Clock) -> io::Result<Self> {
+    /// Starts `count` threads, at least one. `clock`: for all their timers; `tap`: what all connections go through.
+    pub(crate) fn start(
+        router: Arc<Router>,
+        limits: NetLimits,
+        count: usize,
+        clock: Clock,
+        tap: Option<Arc<dyn Tap>>,
+    ) -> io::Result<Self> {
         let (rates, connects) = (PublishRates::default(), ConnectRate::default());
         rates.limits_changed(&limits);
         let limits = ArcSwap::from_pointee(limits);
         let lines = Lines::new(clock.clone());
-        let shared = Arc::new(NetShared { router, clock, limits, gate: Gate::default(), rates, connects, lines });
+        let shared = Arc::new(NetShared { router, clock, limits, gate: Gate::default(), rates, connects, lines, tap });
         let (senders, receivers): (Vec<_>, Vec<_>) = (0..count.max(1)).map(|_| mpsc::unbounded_channel()).unzip();
         let mut workers = Self { shared, senders: Arc::new(senders), threads: Vec::new(), listeners: Mutex::default() };
         for (index, commands) in receivers.into_iter().enumerate() {
@@ -391,7 +397,7 @@ fn spawn_connection(
 ) -> io::Result<()> {
     match (socket, listener_options) {
         (Accepted::Tcp(socket), None) => {
-            tokio::spawn(Connection::new(tokio::net::TcpStream::from_std(socket)?, peer, ticket));
+            begin(shared, tokio::net::TcpStream::from_std(socket)?, peer, ticket)?;
         }
         (Accepted::Tcp(socket), Some(listener_options)) => {
             let socket = tokio::net::TcpStream::from_std(socket)?;
@@ -399,8 +405,20 @@ fn spawn_connection(
         }
         // a Unix socket has no other options
         (Accepted::Unix(socket), _) => {
-            tokio::spawn(Connection::new(tokio::net::UnixStream::from_std(socket)?, peer, ticket));
+            begin(shared, tokio::net::UnixStream::from_std(socket)?, peer, ticket)?;
         }
+    }
+    Ok(())
+}
+
+/// Serves a connection by a task of its own.
+fn begin<S: Stream + Send + 'static>(shared: &NetShared, socket: S, peer: Peer, ticket: Ticket) -> io::Result<()> {
+    match &shared.tap {
+        None => drop(tokio::spawn(Connection::new(socket, peer, ticket))),
+        Some(tap) => match tap.tap(Box::new(socket), &peer) {
+            Some(socket) => drop(tokio::spawn(Connection::new(socket, peer, ticket))),
+            None => return Err(io::Error::new(io::ErrorKind::ConnectionRefused, "refused by a fault that is set")),
+        },
     }
     Ok(())
 }

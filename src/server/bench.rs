@@ -1,15 +1,39 @@
 //! What a test bench needs of a server, and nobody else: see [`testing`](crate::testing).
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use super::{Builder, Server};
-use crate::router::Count;
+use super::{Builder, ListenError, Server, ServerError};
+use crate::{
+    net::Tap,
+    router::{Count, Restored},
+    store::DiskStore,
+};
 
 impl Builder {
     /// Another server serves what this one has over HTTP: see [`Server::http_routes`].
     pub(crate) fn http_by_another(mut self) -> Self {
         self.http_by_another = true;
         self
+    }
+
+    /// The store, which is open, and what it had.
+    pub(crate) fn opened(mut self, store: Arc<DiskStore>, restored: Restored) -> Self {
+        self.opened = Some((store, restored));
+        self
+    }
+
+    /// All connections go through this.
+    pub(crate) fn tap(mut self, tap: Arc<dyn Tap>) -> Self {
+        self.tap = Some(tap);
+        self
+    }
+}
+
+impl ServerError {
+    /// Does another program, or another broker, listen there?
+    pub(crate) fn is_taken(&self) -> bool {
+        let Self::Listen(ListenError::Bind { error, .. }) = self else { return false };
+        error.kind() == std::io::ErrorKind::AddrInUse
     }
 }
 
@@ -23,6 +47,11 @@ impl Server {
     /// of that time does not count for Keep Alive and other deadlines of sockets. Blocks.
     pub(crate) fn turn_clock(&self, skipped: Duration, turn: impl FnOnce()) {
         self.workers.turn(skipped, turn);
+    }
+
+    /// Is everything durable that was to be stored?
+    pub(crate) fn has_stored(&self) -> bool {
+        self.store.as_ref().is_none_or(|store| store.is_idle())
     }
 
     /// A number that changes when a packet is read or written.

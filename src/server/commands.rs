@@ -37,8 +37,8 @@ pub fn command(cli: &Cli, command: &Command) -> Result<u8, CommandError> {
         .map(|()| true),
         Command::Store(StoreArgs { action }) => store(action),
         Command::Ctl(args) => Ok(ctl::ask(cli, args).map(|()| true)?),
-        // the binary runs this one as it runs a broker
-        Command::Test(_) => Ok(true),
+        // the binary runs these
+        Command::Test(_) | Command::Diff { .. } => Ok(true),
         Command::Completions { shell } => manual::completions(*shell).map(|()| true),
         Command::Man { dir } => manual::man(dir.as_deref()).map(|()| true),
     };

@@ -87,9 +87,10 @@ use crate::{
     clock::Clock,
     config::{Config, Limits, ListenerConfig, PublishRateAction, SyncMode, SysPublish},
     inside::{Client, ClientError, Inside, InsideClient, Publication, PublishError, Published},
-    net::{NetLimits, PassedSockets, Workers},
+    net::{NetLimits, PassedSockets, Tap, Workers},
     router::{
-        self, Authenticate, Authorize, Command, Counters, Forward, Observe, Ports, Router, RouterLimits, Store,
+        self, Authenticate, Authorize, Command, Counters, Forward, Observe, Ports, Restored, Router, RouterLimits,
+        Store,
         inspect::{EventStreams, Operator},
     },
     session::SessionLimits,
@@ -183,6 +184,8 @@ pub struct Builder {
     clock: Clock,
     in_memory: InMemory,
     http_by_another: bool,
+    tap: Option<Arc<dyn Tap>>,
+    opened: Option<(Arc<DiskStore>, Restored)>,
 }
 
 impl Builder {
@@ -271,7 +274,8 @@ impl Server {
     }
 
     fn run(builder: Builder) -> Result<Self, ServerError> {
-        let Builder { config, mut ports, sync_delay, passed, progress, clock, in_memory, http_by_another } = builder;
+        let Builder { config, mut ports, sync_delay, passed, progress, clock, in_memory, http_by_another, tap, opened } =
+            builder;
         let passed = PassedSockets::new(passed);
         config.ready_file.as_deref().map(remove_ready_file).transpose()?;
         if config.listeners.is_empty() {
@@ -290,12 +294,16 @@ impl Server {
 
         let events = Arc::<EventStreams>::default();
         ports.observe.push(events.clone());
+        if let Some((store, _)) = &opened {
+            ports.store = Some(store.clone());
+        }
         let in_memory = ports.store.is_none();
         if in_memory {
             persistence::check_place(&config)?;
             persistence::take_over(&config)?;
         }
-        let (store, restored) = persistence::plug(&config, &mut ports, sync_delay, &progress, &clock)?.unzip();
+        let plugged = persistence::plug(&config, &mut ports, sync_delay, &progress, &clock)?;
+        let (store, restored) = opened.or(plugged).unzip();
         let in_memory = in_memory && store.is_none();
         let seed = RandomState::new().hash_one(std::process::id());
         let router = Arc::new(Router::new(router_limits(&config), ports, seed));
@@ -305,7 +313,7 @@ impl Server {
         let data_dir = store.as_ref().and(config.data_dir.as_deref());
         let bans = BanDesk::open(router.clone(), clock.clone(), data_dir)?;
         let count = config.worker_threads();
-        let workers = Workers::start(router.clone(), net_limits(&config), count, clock.clone());
+        let workers = Workers::start(router.clone(), net_limits(&config), count, clock.clone(), tap);
         let workers = workers.map_err(ServerError::Threads)?;
         http.restored(&router, workers.pings());
         let inside = Arc::new(Inside::new(router.clone(), clock.clone()));

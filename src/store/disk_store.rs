@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 
 use super::{
     commit::{Handover, Settings, Statistics, Threads, Writer, driver, random},
-    log::{self, DATA_DIR, Disk, Failure, Lock, OpenError, SegmentBytes, VERSION, data_dir},
+    log::{self, DATA_DIR, Disk, Failure, Files, Lock, MemoryDisk, OpenError, SegmentBytes, VERSION, data_dir},
     recovery::{self, Progress, down_time, recover, restored},
     sync::Sync,
 };
@@ -65,7 +65,8 @@ impl Options {
 #[derive(Debug)]
 pub struct DiskStore {
     shared: Arc<Handover>,
-    threads: Mutex<Option<(Threads, Lock)>>,
+    /// With the lock of the directory, if it has one.
+    threads: Mutex<Option<(Threads, Option<Lock>)>>,
 }
 
 /// Opens the store in a directory. Returns it, and the state that it restored.
@@ -76,6 +77,19 @@ pub fn open(options: &Options) -> Result<(Arc<DiskStore>, Restored), OpenError> 
     data_dir::create(&options.data_dir)?;
     let lock = data_dir::lock(&options.data_dir)?;
     let files = Arc::new(Disk::new(&options.data_dir, options.sync == Sync::BeforeAck));
+    open_files(files, options, Some(lock))
+}
+
+/// The same in a directory in memory; `data_dir` of the options is its name.
+pub(crate) fn open_in_memory(disk: &MemoryDisk, options: &Options) -> Result<(Arc<DiskStore>, Restored), OpenError> {
+    open_files(Arc::new(disk.clone()), options, None)
+}
+
+fn open_files<F: Files>(
+    files: Arc<F>,
+    options: &Options,
+    lock: Option<Lock>,
+) -> Result<(Arc<DiskStore>, Restored), OpenError> {
     let say = |_: &str, done: &str| tracing::info!(done, "restoring data_dir");
     let mut progress = Progress::of_log("restoring data_dir", &*files, say);
     let mut count = |position: recovery::Position<'_>, _: &log::LogRecord<'_>| {
@@ -157,6 +171,11 @@ impl DiskStore {
             }
         }
         self.shared.failure.borrow().clone().map_or(Ok(()), Err)
+    }
+
+    /// Is there nothing to write?
+    pub(crate) fn is_idle(&self) -> bool {
+        self.shared.is_idle()
     }
 
     /// Completes when a write or an fsync failed. Nothing becomes durable after that, so the process must end.

@@ -33,7 +33,8 @@ pub(crate) use tests::{
 };
 
 pub use commit::{Number, Statistics};
+pub(crate) use disk_store::open_in_memory;
 pub use disk_store::{DiskStore, MIN_SEGMENT_BYTES, Options, open};
-pub use log::{Damage, Failure, OpenError, SegmentBytes, chown, is_stored_in};
+pub use log::{Damage, Failure, MemoryDisk, OpenError, SegmentBytes, chown, is_stored_in};
 pub use recovery::Dangling;
 pub use sync::Sync;

@@ -6,9 +6,12 @@ use super::{
     bench::Bench,
     clock::{Turn, Turned},
     expect::{Expect, Met, Missed},
+    faults::{Fault, Shown},
     forget::Reset,
     http::Front,
     options::{Options, TestError},
+    restart::Restart,
+    strict::Violation,
 };
 use crate::server::{Listening, ReadyFile, remove_ready_file};
 
@@ -103,9 +106,35 @@ impl Broker {
         self.bench.expect(expect).await
     }
 
+    /// Ends the broker and starts it again on the same ports, by default as by `kill -9`.
+    pub async fn restart(&self, restart: &Restart) -> Result<(), TestError> {
+        self.bench.restart(restart).await
+    }
+
+    /// What clients have done that no client may do, and what is legal and breaks elsewhere, in strict mode.
+    pub fn violations(&self) -> Vec<Violation> {
+        self.bench.strict.all()
+    }
+
+    /// Sets a fault; its number.
+    pub fn fault(&self, fault: Fault) -> Result<u64, String> {
+        self.bench.faults.set(fault)
+    }
+
+    /// The faults that are set, with how often they hit.
+    pub fn faults(&self) -> Vec<Shown> {
+        self.bench.faults.all()
+    }
+
+    /// Removes a fault, or all.
+    pub fn remove_fault(&self, id: Option<u64>) {
+        let _ = self.bench.faults.remove(id);
+    }
+
     /// Ends it.
     pub async fn stop(self) {
-        if let Some(server) = self.bench.take().await {
+        let server = self.bench.place().await.take();
+        if let Some(server) = server {
             let _ = server.shutdown().await;
         }
     }

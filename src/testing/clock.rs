@@ -54,7 +54,7 @@ impl Bench {
                 server.turn_clock(skipped, || self.clock.turn(by));
             }
             drop(server);
-            settled = self.is_quiet(SETTLES_WITHIN).await;
+            settled = self.has_settled(SETTLES_WITHIN).await;
         }
         self.turned(settled)
     }

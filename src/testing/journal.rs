@@ -1,15 +1,27 @@
 //! [`Journal`]: what happened since the start or the last reset, in its order, as far back as there is room for.
 
-use std::{collections::VecDeque, sync::Arc, time::SystemTime};
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::SystemTime,
+};
 
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use super::forget::Reset;
+use super::{
+    forget::Reset,
+    packets::Seen,
+    strict::{Strict, Violation},
+};
 use crate::{
     clock::Clock,
     codec::PropertiesBuf,
     router::{ClientInfo, Event, EventKinds, Observe},
+    session::{CloseReason, ProtocolError},
     types::{ClientId, QoS},
 };
 
@@ -46,6 +58,23 @@ pub(super) enum What {
         filter: Box<str>,
     },
     SessionExpired,
+    /// A packet was on its way; the name of what a fault did to it.
+    Packet {
+        packet: Box<Seen>,
+        fault: Option<&'static str>,
+    },
+    /// A fault hit.
+    Fault {
+        id: u64,
+        does: &'static str,
+        packet: Option<Box<Seen>>,
+    },
+    Restarted,
+    /// A client has done what no client may do; without a statement, what is legal and breaks elsewhere.
+    Violation {
+        statement: Option<Box<str>>,
+        text: Box<str>,
+    },
     Dropped {
         topic: Box<str>,
         reason: String,
@@ -66,7 +95,15 @@ pub(super) struct Noted {
 pub(super) struct Journal {
     inner: Mutex<Entries>,
     news: watch::Sender<u64>,
+    /// What a broker does that is killed does not happen.
+    is_mute: AtomicBool,
+    strict: Arc<Strict>,
+    /// Is told everything.
+    sink: Option<Sink>,
 }
+
+/// Is told what happens, in its order.
+pub(super) type Sink = Box<dyn Fn(&Entry) + Send + Sync>;
 
 #[derive(Default)]
 struct Entries {
@@ -82,19 +119,23 @@ struct Entries {
 const MOST: usize = 100_000;
 const MOST_BYTES: usize = 64 << 20;
 
-impl Default for Journal {
-    fn default() -> Self {
-        Self { inner: Mutex::default(), news: watch::Sender::new(0) }
-    }
-}
-
 impl Journal {
+    pub(super) fn new(strict: Arc<Strict>, sink: Option<Sink>) -> Self {
+        Self { inner: Mutex::default(), news: watch::Sender::new(0), is_mute: AtomicBool::new(false), strict, sink }
+    }
+
     /// Notes something, and wakes those who wait for it.
     pub(super) fn note(&self, client: Option<&str>, user: Option<&str>, what: What) {
+        if self.is_mute.load(Ordering::Acquire) {
+            return;
+        }
         let mut entries = self.inner.lock();
         entries.last += 1;
         let (number, at) = (entries.last, Clock::system().wall());
         let entry = Entry { number, at, client: client.map(Into::into), user: user.map(Into::into), what };
+        if let Some(sink) = &self.sink {
+            sink(&entry);
+        }
         entries.bytes += entry.held();
         entries.all.push_back(Arc::new(entry));
         while entries.all.len() > MOST || entries.bytes > MOST_BYTES {
@@ -102,6 +143,17 @@ impl Journal {
             entries.bytes -= oldest.held();
             entries.lost += 1;
         }
+    }
+
+    /// Notes what a client has done.
+    pub(super) fn violated(&self, violation: &Violation) {
+        let (statement, text) = (violation.statement.clone(), violation.text.as_str().into());
+        self.note(violation.client.as_deref(), None, What::Violation { statement, text });
+    }
+
+    /// Notes nothing from now on, or does so again.
+    pub(super) fn mute(&self, mute: bool) {
+        self.is_mute.store(mute, Ordering::Release);
     }
 
     /// The number of what happened last.
@@ -141,9 +193,20 @@ impl Journal {
         entries.bytes = entries.all.iter().map(|entry| entry.held()).sum();
     }
 
-    fn tell(&self) {
+    /// Wakes those who wait for what was noted.
+    pub(super) fn tell(&self) {
         let last = self.last();
         self.news.send_if_modified(|told| std::mem::replace(told, last) != last);
+    }
+}
+
+/// Does the client break a normative statement?
+fn is_violation(reason: &CloseReason) -> bool {
+    use CloseReason::{BadAuthenticationMethod, KeepAliveTimeout, Malformed, PacketTooSlow, Protocol};
+    match reason {
+        Protocol(error) => *error != ProtocolError::HealthCheck,
+        Malformed(_) | KeepAliveTimeout { .. } | PacketTooSlow { .. } | BadAuthenticationMethod => true,
+        _ => false,
     }
 }
 
@@ -151,6 +214,7 @@ impl Entry {
     fn held(&self) -> usize {
         match &self.what {
             What::Message(message) => message.payload.len(),
+            What::Packet { packet, .. } => packet.payload.len(),
             _ => 0,
         }
     }
@@ -169,6 +233,7 @@ impl Entry {
     pub fn payload(&self) -> Option<&[u8]> {
         match &self.what {
             What::Message(message) => Some(&message.payload),
+            What::Packet { packet, .. } => Some(&packet.payload),
             _ => None,
         }
     }
@@ -177,6 +242,7 @@ impl Entry {
     pub fn topic(&self) -> Option<&str> {
         match &self.what {
             What::Message(Noted { topic, .. }) | What::Dropped { topic, .. } => Some(topic),
+            What::Packet { packet, .. } => packet.topic.as_deref(),
             _ => None,
         }
     }
@@ -200,6 +266,10 @@ impl Observe for Journal {
                 note(client, info, What::Connected { session_present, clean });
             }
             Event::Disconnect { client, info, reason } => {
+                if is_violation(reason) {
+                    let found = self.strict.closed(Some(client.as_str()), &reason.to_string());
+                    found.iter().for_each(|violation| self.violated(violation));
+                }
                 note(client, info, What::Disconnected { reason: reason.to_string().into() });
             }
             Event::Subscribe { client, info, filter, qos, .. } => {

@@ -4,6 +4,7 @@ use std::{io, net::SocketAddr, path::PathBuf};
 
 use thiserror::Error;
 
+use super::strict::Mode;
 use crate::{
     config::{Config, HttpAddresses},
     server::{ReadyFileError, ServerError},
@@ -21,6 +22,10 @@ pub struct Options {
     pub ready_file: Option<PathBuf>,
     /// May it be reached from other machines? Everybody who reaches it controls it.
     pub any_address: bool,
+    /// Is it told what clients do that no client may do? `None`: nobody looks.
+    pub strict: Option<Mode>,
+    /// The packets are recorded in this file.
+    pub record: Option<PathBuf>,
 }
 
 impl Default for Options {
@@ -30,6 +35,8 @@ impl Default for Options {
             http: SocketAddr::from(([127, 0, 0, 1], 0)),
             ready_file: None,
             any_address: false,
+            strict: None,
+            record: None,
         }
     }
 }
@@ -46,6 +53,14 @@ pub enum TestError {
     /// HTTP cannot be served.
     #[error("cannot serve HTTP on {0}: {1}")]
     Http(SocketAddr, io::Error),
+    /// The recording cannot be written.
+    #[error("cannot write the recording {}: {error}", .path.display())]
+    Record {
+        /// The file.
+        path: PathBuf,
+        /// What the system says, and part of the text.
+        error: io::Error,
+    },
     /// The broker did not start.
     #[error(transparent)]
     Server(#[from] ServerError),

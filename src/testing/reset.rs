@@ -24,6 +24,9 @@ impl Bench {
     /// Disconnects clients, ends their sessions, and removes retained messages and what is noted of them. If everything
     /// is forgotten, the clock goes on if it was paused; it is not turned back.
     pub(super) async fn reset(&self, reset: &Reset) -> Forgotten {
+        // those that are set would hit what follows
+        self.faults.forget(reset);
+        self.strict.forget(reset);
         let mut forgotten = Forgotten::default();
         if let Some(server) = self.server().await {
             forgotten.sessions = end_sessions(&server, reset);

@@ -23,7 +23,29 @@ pub(super) fn entry(entry: &Entry) -> Value {
         What::Disconnected { reason } => json!({ "event": "disconnected", "reason": reason }),
         What::Subscribed { filter, qos } => json!({ "event": "subscribed", "filter": filter, "qos": *qos as u8 }),
         What::Unsubscribed { filter } => json!({ "event": "unsubscribed", "filter": filter }),
+        What::Violation { statement, text } => {
+            json!({ "event": if statement.is_some() { "violation" } else { "warning" }, "statement": statement, "text": text })
+        }
+        What::Restarted => json!({ "event": "restarted" }),
         What::SessionExpired => json!({ "event": "session_expired" }),
+        What::Packet { packet, fault } => {
+            let mut shown = packet.shown();
+            shown["event"] = "packet".into();
+            if packet.topic.is_some() {
+                put_payload(&mut shown, &packet.payload);
+            }
+            if let Some(fault) = fault {
+                shown["fault"] = json!(fault);
+            }
+            shown
+        }
+        What::Fault { id, does, packet } => {
+            let mut shown = packet.as_ref().map_or_else(|| json!({}), |packet| packet.shown());
+            shown["event"] = "fault".into();
+            shown["fault"] = json!(does);
+            shown["id"] = json!(id);
+            shown
+        }
         What::Dropped { topic, reason } => json!({ "event": "dropped", "topic": topic, "reason": reason }),
     };
     if let (Some(shown), Value::Object(more)) = (shown.as_object_mut(), more) {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, de::Error};
 
 /// A duration.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Span(pub(super) Duration);
+pub struct Span(pub Duration);
 
 impl<'de> Deserialize<'de> for Span {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -7,8 +7,8 @@ use std::{
 
 use anyhow::Context;
 use dunlin::{
-    config::{Cli, TestArgs},
-    testing::{Broker, Options, parent},
+    config::{Cli, Strictness, TestArgs},
+    testing::{Broker, Mode, Options, parent},
 };
 
 use crate::{log, signals};
@@ -24,9 +24,14 @@ pub async fn run(cli: &Cli, args: &TestArgs) -> anyhow::Result<ExitCode> {
         false => None,
     };
     let config = cli.resolve_test(args)?;
-    let _level = log::init(&config.log)?;
+    let (_level, config_format) = (log::init(&config.log)?, config.log.format);
     let (http, ready_file, any_address) = (args.http, args.ready_file.clone(), args.any_address);
-    let broker = Broker::with(Options { config, http, ready_file, any_address }).await?;
+    let record = args.record.clone();
+    let strict = args.strict.map(|strict| match strict {
+        Strictness::Report => Mode::Report,
+        Strictness::Fail => Mode::Fail,
+    });
+    let broker = Broker::with(Options { config, http, ready_file, any_address, strict, record }).await?;
     // the program that reads standard output may be gone
     let listeners = broker.listeners().iter().map(|one| one.endpoint.with(one.transport).to_string());
     let listeners = listeners.collect::<Vec<_>>().join(",");
@@ -41,6 +46,12 @@ pub async fn run(cli: &Cli, args: &TestArgs) -> anyhow::Result<ExitCode> {
         () = stop.asked() => {}
         () = parent_ended => {}
     }
+    let violations: Vec<_> = broker.violations().into_iter().filter(|one| one.statement.is_some()).collect();
     broker.stop().await;
-    Ok(ExitCode::SUCCESS)
+    if strict != Some(Mode::Fail) || violations.is_empty() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let list: Vec<_> = violations.iter().map(ToString::to_string).collect();
+    log::failure(&format!("clients broke normative statements:\n{}", list.join("\n")), config_format);
+    Ok(ExitCode::from(4))
 }

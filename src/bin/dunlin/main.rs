@@ -52,6 +52,11 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
     if let Some(Command::Test(args)) = &cli.command {
         return tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(bench::run(cli, args));
     }
+    if let Some(Command::Diff { one, other }) = &cli.command {
+        let differences = dunlin::testing::diff(one, other)?;
+        print(&differences.to_string())?;
+        return Ok(if differences.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+    }
     if let Some(command) = &cli.command {
         return Ok(server::command(cli, command)?.into());
     }

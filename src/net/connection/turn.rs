@@ -332,7 +332,7 @@ impl<S: Stream> Connection<S> {
     #[cold]
     fn no_packet(&self, bytes: &[u8], reason: CloseReason) -> CloseReason {
         match spoken(bytes).filter(|spoken| *spoken != MQTT && matches!(self.phase, Phase::Connecting(_))) {
-            Some(spoken) => CloseReason::WrongProtocol { spoken, taken: S::TAKES },
+            Some(spoken) => CloseReason::WrongProtocol { spoken, taken: self.socket.takes() },
             None => reason,
         }
     }

@@ -38,6 +38,8 @@ enum ArrivalError {
     MadeRoom,
     #[error("{}", .0.why())]
     NoPlace(NoPlace),
+    #[error("refused by a fault that is set")]
+    Fault,
     #[error("no {0} within the connect timeout (limits.connect_timeout)")]
     Timeout(&'static str),
 }
@@ -184,7 +186,13 @@ impl Entered {
                 return Err(ArrivalError::NoPlace(no_place));
             }
             let due = worker.deadlines.tick(due);
-            tokio::spawn(Connection::new(stream, peer, ticket).due(due));
+            match &worker.shared.tap {
+                None => drop(tokio::spawn(Connection::new(stream, peer, ticket).due(due))),
+                Some(tap) => {
+                    let stream = tap.tap(Box::new(stream), &peer).ok_or(ArrivalError::Fault)?;
+                    drop(tokio::spawn(Connection::new(stream, peer, ticket).due(due)));
+                }
+            }
             Ok(())
         })
     }

@@ -56,7 +56,7 @@ pub(crate) use proxied::Proxied;
 pub(crate) use proxy::ProxyError;
 pub use proxy::{Certificate, Header, ProxyOptions, header};
 pub(crate) use spoken::{MQTT, spoken};
-pub(crate) use stream::Stream;
+pub(crate) use stream::{Stream, Tap};
 #[cfg(feature = "tls")]
 pub use tls::{CertificateName, ClientFiles, TlsError, TlsFiles, TlsSettings};
 #[cfg(feature = "tls")]

@@ -1,6 +1,10 @@
 //! [`Stream`]: the interface of transports. Each is a separate type, so that none pays for another.
 
-use std::{io, task::Context, time::Instant};
+use std::{
+    io,
+    task::Context,
+    time::{Duration, Instant},
+};
 
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -12,14 +16,16 @@ use super::super::deadlines::{Deadlines, Tick};
 use super::judges::Judges;
 #[cfg(not(feature = "tls"))]
 use super::no_tls::Judges;
-use crate::session::CloseReason;
+use crate::{router::Peer, session::CloseReason};
 
 /// A stream of bytes in both directions, with the other functions of its transport.
 ///
 /// After a partial write, the next write must begin with the rest.
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin {
     /// The protocol of its listener, for the log line about a client with another one.
-    const TAKES: &'static str = "plain MQTT";
+    fn takes(&self) -> &'static str {
+        "plain MQTT"
+    }
 
     /// The user name from the client's certificate, if the listener takes it from there.
     fn certificate_name(&self) -> Option<&str> {
@@ -60,9 +66,65 @@ pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin {
 
     /// Ends the transport's protocol, as far as the socket accepts it at once. The connection closes afterwards.
     fn goodbye(&mut self, _cx: &mut Context<'_>, _reason: &CloseReason) {}
+
+    /// Its end is to be a TCP reset, if the transport has such.
+    fn reset_at_close(&mut self) {}
 }
 
-impl Stream for TcpStream {}
+impl Stream for TcpStream {
+    fn reset_at_close(&mut self) {
+        // without that it ends as usual
+        let _ = socket2::SockRef::from(&*self).set_linger(Some(Duration::ZERO));
+    }
+}
+
+impl Stream for Box<dyn Stream + Send> {
+    fn takes(&self) -> &'static str {
+        (**self).takes()
+    }
+
+    fn certificate_name(&self) -> Option<&str> {
+        (**self).certificate_name()
+    }
+
+    fn names_in_certificates(&self) -> bool {
+        (**self).names_in_certificates()
+    }
+
+    fn keep_open(&mut self, cx: &mut Context<'_>, deadlines: &Deadlines, now: Instant) -> io::Result<Tick> {
+        (**self).keep_open(cx, deadlines, now)
+    }
+
+    fn judge_again(&mut self, judges: &Judges) -> Result<(), Box<str>> {
+        (**self).judge_again(judges)
+    }
+
+    fn held(&self) -> usize {
+        (**self).held()
+    }
+
+    fn take_sent(&mut self) -> bool {
+        (**self).take_sent()
+    }
+
+    fn take_unread(&mut self) -> usize {
+        (**self).take_unread()
+    }
+
+    fn goodbye(&mut self, cx: &mut Context<'_>, reason: &CloseReason) {
+        (**self).goodbye(cx, reason);
+    }
+
+    fn reset_at_close(&mut self) {
+        (**self).reset_at_close();
+    }
+}
+
+/// Goes between the socket of each connection and what serves it: for a test bench.
+pub(crate) trait Tap: Send + Sync {
+    /// What the connection is served through; `None`: it ends before it begins.
+    fn tap(&self, socket: Box<dyn Stream + Send>, peer: &Peer) -> Option<Box<dyn Stream + Send>>;
+}
 
 impl Stream for UnixStream {}
 

@@ -57,7 +57,9 @@ impl Tls {
 }
 
 impl Stream for Tls {
-    const TAKES: &'static str = "MQTT over TLS";
+    fn takes(&self) -> &'static str {
+        "MQTT over TLS"
+    }
 
     fn certificate_name(&self) -> Option<&str> {
         self.name.as_deref()

@@ -14,7 +14,7 @@ use tokio::sync::{Notify, Semaphore};
 use super::{
     super::{
         deadlines::{Deadlines, Key, Tick},
-        transport::Judges,
+        transport::{Judges, Tap},
     },
     gate::Gate,
     large_writes::LargeWrites,
@@ -36,6 +36,8 @@ pub(crate) struct NetShared {
     pub(crate) rates: PublishRates,
     pub(crate) connects: ConnectRate,
     pub(crate) lines: Lines,
+    /// A test bench has one.
+    pub(crate) tap: Option<Arc<dyn Tap>>,
 }
 
 /// The state of one worker thread.

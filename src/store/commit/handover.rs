@@ -230,6 +230,12 @@ impl Handover {
         self.not_durable.load(Ordering::Relaxed) > self.max_not_durable
     }
 
+    /// Is every record durable?
+    pub(crate) fn is_idle(&self) -> bool {
+        let pending = self.pending.lock();
+        pending.is_empty() && pending.none_on_the_way()
+    }
+
     /// The number of the batch that collects.
     pub(crate) fn collecting(&self) -> u64 {
         self.pending.lock().number

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
-use super::super::span::Span;
+use super::super::{packets::Direction, span::Span};
 
 /// What is waited for: messages, unless one of `state`, `subscribed`, `acknowledged` and `idle` says something else.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -30,6 +30,19 @@ pub struct Expect {
     /// Messages with this RETAIN.
     #[serde(alias = "retained")]
     pub retain: Option<bool>,
+    /// Packets of this type on their way, in place of messages: `"PUBACK"`. `filter`, `payload`, `qos` and `retain` are
+    /// then those of a PUBLISH.
+    pub packet: Option<String>,
+    /// Packets that go this way.
+    pub direction: Option<Direction>,
+    /// PUBLISH packets with this DUP.
+    pub dup: Option<bool>,
+    /// Packets with this Packet Identifier.
+    pub packet_id: Option<u16>,
+    /// Packets with this Reason Code.
+    pub reason_code: Option<u8>,
+    /// Packets that this was done to: `"drop"`; or `"none"`: nothing was.
+    pub fault: Option<String>,
     /// There are so many of them, or more. 1 if nothing says something else.
     pub count: Option<usize>,
     /// There are no more than so many of them once the broker has nothing to do, and for 200 ms after that.
@@ -96,6 +109,12 @@ impl Expect {
             ("json_path", self.json_path.is_some()),
             ("regex", self.regex.is_some()),
             ("retain", self.retain.is_some()),
+            ("packet", self.packet.is_some()),
+            ("direction", self.direction.is_some()),
+            ("dup", self.dup.is_some()),
+            ("packet_id", self.packet_id.is_some()),
+            ("reason_code", self.reason_code.is_some()),
+            ("fault", self.fault.is_some()),
             ("count", self.count.is_some()),
             ("at_most", self.at_most.is_some()),
             ("none", self.none),

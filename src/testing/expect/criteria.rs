@@ -5,10 +5,16 @@ use regex_lite::Regex;
 use serde_json::{Map, Value};
 
 use super::{
-    super::journal::{Entry, Noted, What},
+    super::{
+        journal::{Entry, Noted, What},
+        packets::{Direction, Seen, packet_type},
+    },
     asked::Expect,
 };
-use crate::topic::{TopicFilter, TopicName};
+use crate::{
+    codec::PacketType,
+    topic::{TopicFilter, TopicName},
+};
 
 /// Which messages are meant.
 #[derive(Default)]
@@ -21,6 +27,18 @@ pub(super) struct Criteria {
     regex: Option<Regex>,
     qos: Option<u8>,
     retain: Option<bool>,
+    packet: Option<Packets>,
+}
+
+/// Which packets are meant, in place of messages.
+#[derive(Default)]
+struct Packets {
+    packet: Option<PacketType>,
+    direction: Option<Direction>,
+    dup: Option<bool>,
+    packet_id: Option<u16>,
+    reason_code: Option<u8>,
+    fault: Option<String>,
 }
 
 impl Criteria {
@@ -42,13 +60,25 @@ impl Criteria {
         let json = expect.json_path.iter().flat_map(Map::iter);
         let json = json.map(|(path, value)| Ok((pointer(path)?, value.clone()))).collect::<Result<_, String>>()?;
         let (filter, client, user) = (expect.filter.clone(), expect.client.clone(), expect.user.clone());
-        Ok(Self { filter, client, user, payload, json, regex, qos: expect.qos, retain: expect.retain })
+        let packet = Packets::of(expect)?;
+        Ok(Self { filter, client, user, payload, json, regex, qos: expect.qos, retain: expect.retain, packet })
     }
 
-    /// In what a message differs from those that are meant; `None`: this is not a message.
+    /// In what a message or a packet differs from those that are meant; `None`: this is none.
     pub(super) fn differs(&self, entry: &Entry) -> Option<Vec<&'static str>> {
-        let What::Message(message) = &entry.what else { return None };
-        let Noted { topic, qos, retain, payload, .. } = message;
+        let of_packet = match (&self.packet, &entry.what) {
+            (None, What::Message(_)) => Vec::new(),
+            (Some(packets), What::Packet { packet, fault }) => packets.differs(packet, *fault),
+            _ => return None,
+        };
+        let (topic, qos, retain, payload) = match &entry.what {
+            What::Message(Noted { topic, qos, retain, payload, .. }) => (&**topic, *qos as u8, *retain, payload),
+            What::Packet { packet, .. } => {
+                let qos = packet.qos.map_or(u8::MAX, |qos| qos as u8);
+                (packet.topic.as_deref().unwrap_or_default(), qos, packet.retain, &packet.payload)
+            }
+            _ => return None,
+        };
         let is =
             |wanted: &Option<String>, found: Option<&str>| wanted.as_deref().is_none_or(|wanted| found == Some(wanted));
         let text = || std::str::from_utf8(payload).ok();
@@ -59,15 +89,42 @@ impl Criteria {
             ("payload", self.payload.as_deref().is_none_or(|wanted| wanted == &**payload)),
             ("json_path", self.json.is_empty() || self.has_values(payload)),
             ("regex", self.regex.as_ref().is_none_or(|regex| text().is_some_and(|text| regex.is_match(text)))),
-            ("qos", self.qos.is_none_or(|wanted| wanted == *qos as u8)),
-            ("retain", self.retain.is_none_or(|wanted| wanted == *retain)),
+            ("qos", self.qos.is_none_or(|wanted| wanted == qos)),
+            ("retain", self.retain.is_none_or(|wanted| wanted == retain)),
         ];
-        Some(all.into_iter().filter(|(_, holds)| !holds).map(|(name, _)| name).collect())
+        let differs = all.into_iter().filter(|(_, holds)| !holds).map(|(name, _)| name);
+        Some(of_packet.into_iter().chain(differs).collect())
     }
 
     fn has_values(&self, payload: &[u8]) -> bool {
         let Ok(value) = serde_json::from_slice::<Value>(payload) else { return false };
         self.json.iter().all(|(pointer, wanted)| value.pointer(pointer).is_some_and(|found| same(found, wanted)))
+    }
+}
+
+impl Packets {
+    fn of(expect: &Expect) -> Result<Option<Self>, String> {
+        let Expect { direction, dup, packet_id, reason_code, .. } = *expect;
+        let packet = match &expect.packet {
+            Some(name) => Some(packet_type(name).ok_or_else(|| format!("packet: {name:?} is not a type of packets"))?),
+            None => None,
+        };
+        let fault = expect.fault.clone();
+        let is_any = packet.is_some() || direction.is_some() || dup.is_some() || packet_id.is_some();
+        let is_any = is_any || reason_code.is_some() || fault.is_some();
+        Ok(is_any.then_some(Self { packet, direction, dup, packet_id, reason_code, fault }))
+    }
+
+    fn differs(&self, packet: &Seen, fault: Option<&'static str>) -> Vec<&'static str> {
+        let all = [
+            ("packet", self.packet.is_none_or(|wanted| wanted == packet.packet)),
+            ("direction", self.direction.is_none_or(|wanted| wanted == packet.direction)),
+            ("dup", self.dup.is_none_or(|wanted| wanted == packet.dup)),
+            ("packet_id", self.packet_id.is_none_or(|wanted| Some(wanted) == packet.packet_id)),
+            ("reason_code", self.reason_code.is_none_or(|wanted| packet.codes.contains(&wanted))),
+            ("fault", self.fault.as_deref().is_none_or(|wanted| wanted == fault.unwrap_or("none"))),
+        ];
+        all.into_iter().filter(|(_, holds)| !holds).map(|(name, _)| name).collect()
     }
 }
 

@@ -3,10 +3,7 @@
 use std::{fmt, pin::pin, sync::Arc, time::Duration};
 
 use super::{
-    super::{
-        bench::Bench,
-        journal::{Entry, What},
-    },
+    super::{bench::Bench, journal::Entry},
     asked::Expect,
     clients::{STATES, Seen},
     criteria::Criteria,
@@ -158,10 +155,10 @@ impl Bench {
             missing(order, &meant).map(|missing| (false, format!("{missing:?} did not arrive in this order")))
         };
         let Some((is_final, detail)) = detail else { return Look::Met(Met { last: last_number, messages: meant }) };
-        let is_message = |entry: &Arc<Entry>| matches!(entry.what, What::Message(_));
+        let is_such = |entry: &Arc<Entry>| criteria.differs(entry).is_some();
         let arrived = match is_final || !order.is_empty() {
             true => last(meant),
-            false => last(all.into_iter().filter(is_message).collect()),
+            false => last(all.into_iter().filter(is_such).collect()),
         };
         let missed = Missed { arrived, nearest, ..Missed::because(detail) };
         if is_final { Look::Never(missed) } else { Look::NotYet(missed) }
@@ -186,8 +183,8 @@ fn missing<'a>(order: &'a [String], meant: &[Arc<Entry>]) -> Option<&'a str> {
     let mut order = order.iter();
     let mut next = order.next();
     for entry in meant {
-        if let (Some(wanted), What::Message(message)) = (next, &entry.what)
-            && *message.payload == *wanted.as_bytes()
+        if let (Some(wanted), Some(payload)) = (next, entry.payload())
+            && *payload == *wanted.as_bytes()
         {
             next = order.next();
         }

@@ -6,10 +6,12 @@
 //! | `table` | every route |
 //! | `call` | from a body to what is asked for |
 //! | `expecting` | waiting until something is true |
+//! | `faults` | faults that are set |
 //! | `steering` | the clock, resets, what happened |
 
 mod call;
 mod expecting;
+mod faults;
 mod front;
 mod steering;
 mod table;

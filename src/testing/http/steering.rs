@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use axum::http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -9,11 +10,15 @@ use super::{
     super::{
         clock::{Turn, Turned},
         forget::Reset,
+        options::TestError,
+        quiet::SETTLES_WITHIN,
+        restart::Restart,
         shown::entry,
         span::{Span, shown},
     },
     call::{Answer, Call, bad, ended},
 };
+use crate::admin::Problem;
 
 /// `{"advance": "25h", "keep_alive": true}`, `{"pause": true}`, `{"resume": true}`.
 #[derive(Debug, Default, Deserialize)]
@@ -80,6 +85,55 @@ pub(super) async fn reset(call: Call) -> Answer {
         "settled": forgotten.settled,
         "last": call.bench.journal.last(),
     }))
+}
+
+/// `{"kill": true}`, which is so if nothing is said; `{"kill": false, "down": "2s", "empty": true}`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct AskedRestart {
+    kill: bool,
+    down: Span,
+    empty: bool,
+}
+
+impl Default for AskedRestart {
+    fn default() -> Self {
+        Self { kill: true, down: Span::default(), empty: false }
+    }
+}
+
+pub(super) async fn restart(call: Call) -> Answer {
+    const LONGEST: Duration = Duration::from_secs(600);
+    let AskedRestart { kill, down: Span(down), empty } = call.asked()?;
+    if down > LONGEST {
+        return Err(bad("down: 10m is the most"));
+    }
+    restarted(&call, call.bench.restart(&Restart { gently: !kill, down, empty }).await)
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AskedName {
+    name: String,
+}
+
+pub(super) async fn snapshot(call: Call) -> Answer {
+    let AskedName { name } = call.asked()?;
+    let noted = call.bench.snapshot(&name, SETTLES_WITHIN).await;
+    noted.map(|()| json!({ "name": name })).map_err(|wrong| Problem::new(StatusCode::CONFLICT, "snapshot", wrong))
+}
+
+pub(super) async fn restore(call: Call) -> Answer {
+    let AskedName { name } = call.asked()?;
+    match call.bench.restore(&name).await {
+        Some(done) => restarted(&call, done),
+        None => Err(Problem::new(StatusCode::NOT_FOUND, "not-found", format!("there is no snapshot {name:?}"))),
+    }
+}
+
+fn restarted(call: &Call, done: Result<(), TestError>) -> Answer {
+    done.map_err(|error| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "restart", error.to_string()))?;
+    Ok(json!({ "last": call.bench.journal.last() }))
 }
 
 #[derive(Debug, Default, Deserialize)]

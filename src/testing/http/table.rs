@@ -4,7 +4,7 @@ use axum::http::Method;
 
 use super::{
     call::{Answering, Call},
-    expecting, steering,
+    expecting, faults, steering,
 };
 
 /// A route.
@@ -26,11 +26,18 @@ macro_rules! route {
     };
 }
 
-pub(super) static ROUTES: [Route; 6] = [
+pub(super) static ROUTES: [Route; 13] = [
     route!(GET "clock" steering::now),
     route!(waits POST "clock" steering::clock),
     route!(waits POST "reset" steering::reset),
     route!(waits POST "idle" steering::idle),
     route!(waits POST "expect" expecting::expect),
+    route!(POST "faults" faults::set),
+    route!(GET "faults" faults::all),
+    route!(DELETE "faults" faults::remove),
+    route!(GET "presets" faults::presets),
+    route!(waits POST "restart" steering::restart),
+    route!(waits POST "snapshot" steering::snapshot),
+    route!(waits POST "restore" steering::restore),
     route!(GET "events" steering::events),
 ];

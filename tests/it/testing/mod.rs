@@ -3,7 +3,12 @@
 mod clock;
 mod command;
 mod expect;
+mod faults;
+mod recording;
 mod reset;
+mod restart;
+mod rumqttc;
+mod strict;
 
 use std::net::SocketAddr;
 

@@ -168,7 +168,9 @@ impl<S: Stream> WebSocket<S> {
 }
 
 impl<S: Stream> Stream for WebSocket<S> {
-    const TAKES: &'static str = "MQTT over WebSocket";
+    fn takes(&self) -> &'static str {
+        "MQTT over WebSocket"
+    }
 
     fn held(&self) -> usize {
         self.socket.held()

@@ -217,7 +217,7 @@ impl Batches {
     }
 
     /// The batch that collects is empty.
-    fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.hold.is_empty() && self.contents.list.is_empty()
     }
 

@@ -1,0 +1,103 @@
+//! Ending the broker and starting it again, on the same ports.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{bench::Bench, journal::What, options::TestError};
+use crate::{clock::Stopwatch, store::MemoryDisk};
+
+/// How the broker ends and begins again.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Restart {
+    /// As by SIGTERM: clients are told, Wills are published, everything is written. Otherwise as by `kill -9`: nothing
+    /// is said, and exactly what was synced is there afterwards.
+    pub gently: bool,
+    /// For so long connections are refused.
+    pub down: Duration,
+    /// Nothing of before is there afterwards.
+    pub empty: bool,
+}
+
+/// How long another program may have a port that was free a moment ago.
+const PORT_WITHIN: Duration = Duration::from_secs(5);
+const TRY_AGAIN: Duration = Duration::from_millis(10);
+
+impl Bench {
+    /// Ends the broker and starts it again. All listeners accept when this returns.
+    pub(super) async fn restart(&self, restart: &Restart) -> Result<(), TestError> {
+        let from = |disk: &MemoryDisk| match restart.empty {
+            true => MemoryDisk::default(),
+            false => disk.after_power_cut(),
+        };
+        self.replace(restart.gently, restart.down, from).await
+    }
+
+    /// Notes what a power cut would leave now, once the broker has nothing to do. It is [restored](Self::restore) by
+    /// this name.
+    pub(super) async fn snapshot(&self, name: &str, within: Duration) -> Result<(), String> {
+        const MOST: usize = 64;
+        if !self.is_quiet(within).await {
+            return Err("the broker still has something to do".into());
+        }
+        let disk = self.disk.lock().after_power_cut();
+        let mut snapshots = self.snapshots.lock();
+        if snapshots.len() >= MOST && !snapshots.contains_key(name) {
+            return Err(format!("there are {MOST} snapshots, and no more can be"));
+        }
+        snapshots.insert(name.to_owned(), disk);
+        Ok(())
+    }
+
+    /// Ends the broker as by `kill -9`, and starts it with what was noted. `None`: there is no such snapshot.
+    pub(super) async fn restore(&self, name: &str) -> Option<Result<(), TestError>> {
+        let noted = self.snapshots.lock().get(name).cloned()?;
+        Some(self.replace(false, Duration::ZERO, |_| noted.after_power_cut()).await)
+    }
+
+    async fn replace(
+        &self,
+        gently: bool,
+        down: Duration,
+        disk: impl FnOnce(&MemoryDisk) -> MemoryDisk,
+    ) -> Result<(), TestError> {
+        let _one = self.turning.lock().await;
+        // waits for those who look at it
+        let mut place = self.place().await;
+        if let Some(server) = place.take() {
+            if gently {
+                let _ = server.shutdown().await;
+            } else {
+                self.faults.cut(true);
+                self.journal.mute(true);
+                // the disk is as it is now; what the threads still write is lost
+                let left = self.disk.lock().after_power_cut();
+                *self.disk.lock() = left;
+                let ended = tokio::task::spawn_blocking(move || drop(server)).await;
+                self.journal.mute(false);
+                self.faults.cut(false);
+                if ended.is_err() {
+                    tracing::error!("the end of the broker panicked");
+                }
+            }
+        }
+        let next = disk(&self.disk.lock());
+        *self.disk.lock() = next.clone();
+        if !down.is_zero() {
+            Self::machine().sleep(down).await;
+        }
+        // what it does as it starts, such as publishing the Wills of clients that were connected, comes after that
+        self.journal.note(None, None, What::Restarted);
+        let watch = Stopwatch::start();
+        let server = loop {
+            match self.serve(&next).await {
+                Err(TestError::Server(error)) if error.is_taken() && watch.took() < PORT_WITHIN => {
+                    Self::machine().sleep(TRY_AGAIN).await;
+                }
+                started => break started?,
+            }
+        };
+        self.routes.store(Arc::new(server.http_routes()));
+        *place = Some(server);
+        self.journal.tell();
+        Ok(())
+    }
+}

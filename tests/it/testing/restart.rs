@@ -1,0 +1,109 @@
+//! The broker ends and begins again, and keeps exactly what was synced.
+
+use serde_json::json;
+
+use super::Bench;
+use crate::support::{
+    five,
+    raw::{Client, Connect, Message, puback},
+};
+
+#[test]
+fn what_was_acknowledged_is_there_after_a_kill() {
+    let bench = Bench::start();
+    let persistent = Connect::new("away").persistent();
+    let mut away = Client::accepted(bench.mqtt(), &persistent, 0);
+    away.subscribe(&[("a/#", 1)]);
+    away.disconnect();
+    let mut publisher = bench.client("p");
+    publisher.publish(Message::new("a/kept", "x").qos(1).id(1).retain());
+    bench.post("restart", json!({}));
+    publisher.expect_closed();
+    bench.post("expect", json!({ "client": "p", "state": "gone" }));
+    let mut away = Client::accepted(bench.mqtt(), &persistent, 1);
+    away.expect_message("a/kept", "x", 1);
+    assert_eq!(bench.client("s").subscribe_retained(&[("#", 1)], 1)[0].topic, "a/kept");
+}
+
+#[test]
+fn a_killed_broker_publishes_wills_when_it_starts_again_and_a_stopped_one_before_it_ends() {
+    let bench = Bench::start();
+    for (kill, expected) in [(true, ["restarted", "message"]), (false, ["message", "restarted"])] {
+        bench.post("reset", json!({}));
+        let will = Message::new("will", "gone").qos(1);
+        let mut client = Client::accepted(bench.mqtt(), &Connect::new("c").will(&will), 0);
+        // no answer says that a Will is stored
+        bench.post("idle", json!({}));
+        bench.post("restart", json!({ "kill": kill }));
+        client.expect_closed();
+        bench.post("expect", json!({ "filter": "will", "count": 1, "at_most": 1 }));
+        let (_, events) = bench.ask("GET", "events", &json!({}));
+        let names = events["data"].as_array().unwrap().iter().filter_map(|event| event["event"].as_str());
+        let order: Vec<_> = names.filter(|name| expected.contains(name)).collect();
+        assert_eq!(order, expected, "kill: {kill}");
+    }
+}
+
+#[test]
+fn a_killed_broker_says_nothing_to_its_clients() {
+    let bench = Bench::start();
+    for (kill, told) in [(true, 0), (false, 1)] {
+        bench.post("reset", json!({}));
+        let mut client = five::Five::accepted(bench.mqtt(), &five::Connect::new("c"), 0);
+        bench.post("restart", json!({ "kill": kill }));
+        if !kill {
+            // it shuts down
+            client.expect_disconnect(0x8B);
+        }
+        client.expect_closed();
+        bench.post("expect", json!({ "packet": "DISCONNECT", "client": "c", "count": told, "at_most": told }));
+    }
+}
+
+#[test]
+fn clients_are_refused_while_it_is_down() {
+    let bench = Bench::start();
+    std::thread::scope(|scope| {
+        let mut client = bench.client("c");
+        let restarts = scope.spawn(|| bench.post("restart", json!({ "down": "300ms" })));
+        client.expect_closed();
+        while std::net::TcpStream::connect(bench.mqtt()).is_ok() {}
+        restarts.join().unwrap();
+        bench.client("c");
+    });
+}
+
+#[test]
+fn a_message_in_flight_comes_again() {
+    let bench = Bench::start();
+    let persistent = Connect::new("s").persistent();
+    let mut subscriber = Client::accepted(bench.mqtt(), &persistent, 0);
+    subscriber.subscribe(&[("a", 1)]);
+    bench.client("p").publish(Message::new("a", "x").qos(1).id(1));
+    let first = subscriber.receive();
+    bench.post("restart", json!({}));
+    let mut subscriber = Client::accepted(bench.mqtt(), &persistent, 1);
+    let again = subscriber.receive();
+    assert_eq!((again.text(), again.dup, again.id), ("x", true, first.id));
+    subscriber.send(&puback(again.id));
+    bench.post("expect", json!({ "client": "s", "acknowledged": true }));
+}
+
+#[test]
+fn snapshots() {
+    let bench = Bench::start();
+    let retain = |payload| bench.client("p").publish(Message::new("a", payload).qos(1).id(1).retain());
+    let retained = || bench.client("s").subscribe_retained(&[("a", 0)], 1)[0].text().to_owned();
+    retain("one");
+    bench.post("snapshot", json!({ "name": "one" }));
+    retain("two");
+    assert_eq!(retained(), "two");
+    bench.post("restore", json!({ "name": "one" }));
+    assert_eq!(retained(), "one");
+    retain("three");
+    bench.post("restore", json!({ "name": "one" }));
+    assert_eq!(retained(), "one");
+    bench.post("restart", json!({ "empty": true }));
+    assert!(bench.client("s").subscribe_retained(&[("a", 0)], 0).is_empty());
+    assert_eq!(bench.ask("POST", "restore", &json!({ "name": "two" })).0, 404);
+}
