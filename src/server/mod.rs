@@ -294,16 +294,13 @@ impl Server {
 
         let events = Arc::<EventStreams>::default();
         ports.observe.push(events.clone());
-        if let Some((store, _)) = &opened {
-            ports.store = Some(store.clone());
-        }
-        let in_memory = ports.store.is_none();
+        let in_memory = ports.store.is_none() && opened.is_none();
         if in_memory {
             persistence::check_place(&config)?;
             persistence::take_over(&config)?;
         }
-        let plugged = persistence::plug(&config, &mut ports, sync_delay, &progress, &clock)?;
-        let (store, restored) = opened.or(plugged).unzip();
+        let opened = persistence::plug(&config, &mut ports, opened, sync_delay, &progress, &clock)?;
+        let (store, restored) = opened.unzip();
         let in_memory = in_memory && store.is_none();
         let seed = RandomState::new().hash_one(std::process::id());
         let router = Arc::new(Router::new(router_limits(&config), ports, seed));

@@ -70,15 +70,20 @@ pub(super) fn take_over(_: &Config) -> Result<(), TakeOverError> {
     Ok(())
 }
 
-/// Opens the configured store and plugs it in, unless the embedding program plugged in one. `sync_delay`: added to each
-/// fsync. `progress`: counts the records that are read.
+/// Opens the configured store and plugs it in, unless the embedding program plugged in one. `opened`: a store that is
+/// open and takes its place. `sync_delay`: added to each fsync. `progress`: counts the records that are read.
 pub(super) fn plug(
     config: &Config,
     ports: &mut Ports,
+    opened: Option<(Arc<DiskStore>, Restored)>,
     sync_delay: Duration,
     progress: &Arc<AtomicU64>,
     clock: &Clock,
 ) -> Result<Option<(Arc<DiskStore>, Restored)>, store::OpenError> {
+    if let Some((store, _)) = &opened {
+        ports.store = Some(store.clone());
+        return Ok(opened);
+    }
     let Some(data_dir) = config.data_dir.as_ref().filter(|_| ports.store.is_none()) else { return Ok(None) };
     let sync = match config.sync {
         SyncMode::BeforeAck => store::Sync::BeforeAck,

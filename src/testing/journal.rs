@@ -266,7 +266,8 @@ impl Observe for Journal {
                 note(client, info, What::Connected { session_present, clean });
             }
             Event::Disconnect { client, info, reason } => {
-                if is_violation(reason) {
+                let is_timeout = matches!(reason, CloseReason::KeepAliveTimeout { .. });
+                if is_violation(reason) && !(is_timeout && !self.strict.is_silent(client.as_str())) {
                     let found = self.strict.closed(Some(client.as_str()), &reason.to_string());
                     found.iter().for_each(|violation| self.violated(violation));
                 }

@@ -23,7 +23,7 @@ pub struct Fault {
     /// Chance is decided by this: the same packets meet the same.
     #[serde(default)]
     pub seed: u64,
-    /// For whoever looks at it.
+    /// A name, which the list of faults shows.
     #[serde(default)]
     pub name: Option<String>,
 }

@@ -162,10 +162,11 @@ impl Wire {
 
     /// What the client gets, and that a fault changes what it sends.
     fn tell_strict(&self, seen: &Seen, does: Option<&Does>) {
-        use Does::{Delay, Duplicate, ReasonCode, ReceiveMaximum, Reorder, Stall};
+        use Does::{Corrupt, Delay, Duplicate, HalfOpen, ReasonCode, ReceiveMaximum, Reorder, Stall};
         match (seen.direction, does) {
             (Direction::ToServer, None | Some(Delay(_) | Stall(_))) => {}
-            (Direction::ToServer, Some(_)) => self.faults.strict.tampers(&self.who),
+            // a client that gets nothing, or something else, cannot do what is right
+            (Direction::ToServer, Some(_)) | (_, Some(Corrupt | HalfOpen)) => self.faults.strict.tampers(&self.who),
             (Direction::ToClient, None | Some(Delay(_) | Duplicate | Reorder | Stall(_))) => {
                 self.faults.strict.gets(&self.who, seen);
             }

@@ -82,6 +82,11 @@ impl Strict {
         }
     }
 
+    /// Has this client been silent for longer than its Keep Alive, by real time?
+    pub(in super::super) fn is_silent(&self, client: &str) -> bool {
+        self.tracks.lock().get(client).is_some_and(Track::is_silent)
+    }
+
     /// A connection ends because its client has broken what this text names: `… [MQTT-2.3.1-1]`.
     pub(in super::super) fn closed(&self, client: Option<&str>, text: &str) -> Option<Violation> {
         self.mode?;

@@ -71,11 +71,8 @@ impl Track {
         }
         if seen.packet == PacketType::Connect {
             self.connects(version, seen, &mut wrong);
-        } else if let Some(silent) = self.silent.map(Stopwatch::took)
-            && self.keep_alive > 0
-            && silent > Duration::from_secs(self.keep_alive.into()) + LATE
-        {
-            let (seconds, most) = (silent.as_secs_f32(), self.keep_alive);
+        } else if self.is_silent() {
+            let (seconds, most) = (self.silence().as_secs_f32(), self.keep_alive);
             self.breaks(
                 &mut wrong,
                 "MQTT-3.1.2-23",
@@ -96,6 +93,16 @@ impl Track {
             _ => {}
         }
         wrong
+    }
+
+    /// For so long it has sent nothing.
+    fn silence(&self) -> Duration {
+        self.silent.map(Stopwatch::took).unwrap_or_default()
+    }
+
+    /// Has it sent nothing for longer than its Keep Alive? The clock that a test turns does not count.
+    pub(super) fn is_silent(&self) -> bool {
+        self.keep_alive > 0 && self.silence() > Duration::from_secs(self.keep_alive.into()) + LATE
     }
 
     fn connects(&mut self, version: ProtocolVersion, seen: &Seen, wrong: &mut Vec<Wrong>) {

@@ -134,6 +134,25 @@ fn what_a_fault_did_is_not_the_client_s() {
 }
 
 #[test]
+fn a_client_is_silent_by_real_time_alone() {
+    let bench = strict(Mode::Report);
+    let keeps_alive = |name, seconds| Client::accepted(bench.mqtt(), &Connect::new(name).keep_alive(seconds), 0);
+    let mut turned = keeps_alive("turned", 60);
+    bench.post("clock", json!({ "advance": "91s", "keep_alive": true }));
+    turned.expect_closed();
+    assert_eq!(found(&bench, "turned"), Vec::<String>::new());
+    let mut silent = keeps_alive("silent", 1);
+    silent.expect_closed();
+    assert_eq!(found(&bench, "silent"), ["MQTT-3.1.2-24"]);
+    // and a client that a fault keeps from being heard is not to blame
+    let mut unheard = keeps_alive("unheard", 1);
+    bench.post("faults", json!({ "when": { "client": "unheard" }, "do": "half_open" }));
+    unheard.send(&[0xC0, 0]);
+    bench.post("expect", json!({ "client": "unheard", "state": "gone" }));
+    assert_eq!(found(&bench, "unheard"), Vec::<String>::new());
+}
+
+#[test]
 fn legal_and_breaks_elsewhere() {
     let bench = strict(Mode::Fail);
     let long = "a-client-identifier-of-thirty-bytes";
