@@ -25,6 +25,8 @@ pub struct Rules {
     pub metrics_open: bool,
     /// Names of this server, in small letters, beside those of loopback.
     pub allowed_hosts: Vec<String>,
+    /// Messages that take less time to their acknowledgement are not slow.
+    pub slow_threshold: Duration,
     /// Is the web console served?
     pub console: bool,
     /// Are clients of MQTT served that ask for a WebSocket?

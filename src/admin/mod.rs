@@ -27,6 +27,7 @@
 //! | `control` | what it asks the server to do |
 //! | `closed` | the clients that went |
 //! | `topics`, `busiest` | the busiest topics |
+//! | `slow` | the slowest subscribers |
 //! | `audit` | who had what written |
 //! | `last` | the last of many, in pages |
 //! | `problem` | an answer that says what is wrong |
@@ -54,6 +55,7 @@ mod sampling;
 mod secure;
 mod serving;
 mod sessions;
+mod slow;
 mod sniff;
 mod state;
 mod thread;

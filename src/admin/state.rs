@@ -24,6 +24,7 @@ use super::{
     requests::Requests,
     secure::Secure,
     sessions::{SessionId, Sessions, Standing},
+    slow::Slow,
     ticks::{Probe, Ticks},
     topics::Topics,
 };
@@ -49,6 +50,7 @@ pub(super) struct State {
     pub desk: OnceLock<Desk>,
     pub closed: Arc<ClosedClients>,
     pub topics: Arc<Topics>,
+    pub slow: Arc<Slow>,
     pub audit: Arc<Audit>,
     pub sessions: Sessions,
     /// The name of the cookie of a session. Browsers do not tell ports apart: servers side by side need names of their
@@ -122,6 +124,7 @@ impl State {
             desk: OnceLock::new(),
             closed: Arc::new(ClosedClients::new(clock.clone())),
             topics: Arc::new(Topics::new(clock.clone())),
+            slow: Arc::new(Slow::new(clock.clone())),
             audit: Arc::default(),
             sessions: Sessions::default(),
             cookie: format!("dunlin_{port}"),

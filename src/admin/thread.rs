@@ -105,7 +105,7 @@ impl Admin {
         if !self.by_another && self.endpoints.is_empty() {
             return Vec::new();
         }
-        vec![self.state.closed.clone(), self.state.topics.clone()]
+        vec![self.state.closed.clone(), self.state.topics.clone(), self.state.slow.clone()]
     }
 
     /// By this the API acts from now on. To be called once.

@@ -159,6 +159,12 @@ pub enum CtlAction {
         #[arg(value_name = "NAME=VALUE")]
         parameters: Vec<String>,
     },
+    /// List the subscribers that take longest to acknowledge messages, of which some are timed.
+    Slow {
+        /// limit=.
+        #[arg(value_name = "NAME=VALUE")]
+        parameters: Vec<String>,
+    },
     /// Publish a message.
     Pub {
         /// Topic Name.

@@ -43,6 +43,8 @@ pub struct HttpConfig {
     pub mqtt: Option<bool>,
     /// The console's files are read from there at each request, in place of those in the binary.
     pub console_dir: Option<PathBuf>,
+    /// Messages that take longer from publication to acknowledgement are slow.
+    pub slow_threshold: Duration,
     /// Where the health checks alone are served.
     pub health: HttpAddresses,
     /// From the moment at which the readiness check says no until listeners close.
@@ -77,6 +79,7 @@ impl Default for HttpConfig {
             console: true,
             mqtt: None,
             console_dir: None,
+            slow_threshold: Duration::from_millis(500),
             health: HttpAddresses::default(),
             drain_delay: Duration::ZERO,
         }

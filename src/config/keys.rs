@@ -532,6 +532,8 @@ const HTTP: Table<Config> = Table {
         console_dir: OptionalPath,
             "Directory from which the files of the web console are read at each request, instead of those in the \
              binary: for those who work on it.";
+        slow_threshold: span(MILLISECOND, HOUR),
+            "A subscriber that takes longer from the publication of a message to its acknowledgement is shown as slow.";
         health: Addresses,
             "Addresses that serve only the three health checks, to every client: /healthz, /readyz and /startupz.";
         drain_delay: span(Duration::ZERO, HOUR),

@@ -303,6 +303,7 @@ impl Admits {
             })),
             metrics_open: http.metrics_open,
             allowed_hosts: http.allowed_hosts.clone(),
+            slow_threshold: http.slow_threshold,
             console: http.console,
             console_dir: http.console_dir.clone(),
             mqtt: cfg!(feature = "websocket") && config.http_takes_mqtt(),

@@ -139,7 +139,7 @@ fn changes(running: &Config, config: &Config) -> Vec<String> {
 }
 
 /// The keys and tables that apply without a restart.
-const AT_ONCE: [&str; 22] = [
+const AT_ONCE: [&str; 23] = [
     "bridge.",
     "allow_anonymous",
     "shutdown_grace",
@@ -157,6 +157,7 @@ const AT_ONCE: [&str; 22] = [
     "http.allowed_hosts",
     "http.console",
     "http.mqtt",
+    "http.slow_threshold",
     "http.drain_delay",
     "log.level",
     "log.connections",

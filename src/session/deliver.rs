@@ -337,7 +337,7 @@ impl Session {
             let flags = PublishFlags { dup: false, qos, retain };
             attached.write_message(pool, (&message, &identifiers), flags, id, *now);
             journal.sent(&self.id, &message, qos, by);
-            if let Some(began) = outbound.take_mark(number) {
+            if let Some(began) = outbound.take_mark(number, *now) {
                 attached.out(pool).mark(began);
             }
         }
@@ -422,7 +422,7 @@ fn send_held(
             (true, false) => turn.journal.sent_again(PacketType::Publish),
             (false, false) => {}
         }
-        if let Some(began) = outbound.take_mark(number) {
+        if let Some(began) = outbound.take_mark(number, turn.now) {
             attached.out(turn.pool).mark(began);
         }
     }

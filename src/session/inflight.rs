@@ -44,6 +44,14 @@ impl InFlight {
         }
     }
 
+    /// The QoS of the delivery; `None`: PUBREC came.
+    pub(super) fn qos(&self) -> Option<QoS> {
+        match self.state {
+            SendState::Published { qos, .. } => Some(qos),
+            SendState::Released => None,
+        }
+    }
+
     /// The message to send again on the next connection. `None`: none, only the identifier is in use.
     pub(super) fn sent_again(&self) -> Option<&Message> {
         match &self.state {

@@ -152,7 +152,7 @@ impl Session {
     /// The client acknowledges a message that it took. `false`: it was acknowledged before.
     pub fn acknowledge(&mut self, ack: u64, turn: &mut Turn<'_, impl Journal>) -> bool {
         let completed = self.outbound.as_mut().and_then(|outbound| outbound.acknowledge(ack));
-        self.forget(completed, &mut turn.journal);
+        self.forget(completed, turn);
         self.tell_backlog(&mut turn.journal);
         completed.is_some()
     }

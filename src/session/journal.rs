@@ -1,9 +1,9 @@
 //! [`Journal`]: the observer of a session's messages, called in order while the session is locked: for each message
 //! that is sent, and, if a store keeps the session, for each [`SessionChange`] that must survive the process.
 
-use std::num::NonZeroU64;
+use std::{num::NonZeroU64, time::Instant};
 
-use super::{CommitSeq, Message, Stored};
+use super::{CommitSeq, Message, Stored, Timed};
 use crate::{
     codec::PacketType,
     types::{ClientId, PacketId, QoS},
@@ -141,6 +141,11 @@ pub trait Journal {
     /// A message for this client was dropped.
     fn dropped(&mut self, client: &ClientId, message: &Message, why: Gone);
 
+    /// The client acknowledged a message that was timed.
+    fn acknowledged(&mut self, client: &ClientId, timed: &Timed, now: Instant) {
+        let _ = (client, timed, now);
+    }
+
     /// A stored session changed. Returns when the change is durable.
     fn changed(&mut self, session: SessionNumber, change: SessionChange<'_>) -> Stored;
 
@@ -180,6 +185,10 @@ impl<J: Journal> Journal for &mut J {
 
     fn dropped(&mut self, client: &ClientId, message: &Message, why: Gone) {
         (**self).dropped(client, message, why);
+    }
+
+    fn acknowledged(&mut self, client: &ClientId, timed: &Timed, now: Instant) {
+        (**self).acknowledged(client, timed, now);
     }
 
     fn changed(&mut self, session: SessionNumber, change: SessionChange<'_>) -> Stored {

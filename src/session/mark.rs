@@ -3,7 +3,8 @@
 
 use std::time::Instant;
 
-use super::Session;
+use super::{Session, Timed};
+use crate::topic::TopicName;
 
 /// Where a message is that was handed to a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +18,19 @@ pub enum Marked {
 }
 
 impl Session {
+    /// Times the last message that was handed to the session, which `began` its way then, if it is of this topic, the
+    /// client is connected, and no other message is timed.
+    pub fn time(&mut self, topic: &TopicName, began: Instant) {
+        if let (Some(_), Some(outbound)) = (&self.attached, &mut self.outbound) {
+            outbound.time(topic, began);
+        }
+    }
+
+    /// The message that is timed, if it is not acknowledged.
+    pub fn timed(&self) -> Option<&Timed> {
+        self.outbound.as_ref()?.timed()
+    }
+
     /// Marks the last message that was handed to the session, which `began` its way then.
     pub fn mark(&mut self, began: Instant) -> Marked {
         let Some(attached) = &mut self.attached else { return Marked::NotConnected };

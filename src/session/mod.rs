@@ -34,6 +34,7 @@ mod share;
 mod shared;
 #[cfg(test)]
 mod tests;
+mod timed;
 mod turn;
 mod unreadable;
 mod will;
@@ -56,6 +57,7 @@ pub use out_buf::{BufPool, OutBuf};
 pub use relay::ToRelay;
 pub use restore::{RestoredMessage, RestoredState};
 pub use share::{Moved, Share};
+pub use timed::Timed;
 pub use turn::Turn;
 pub use will::StoredWill;
 
@@ -395,7 +397,7 @@ impl Session {
                     // the client refused the message, which completes it (MQTT 5 section 4.3.3)
                     if let Some(outbound) = &mut self.outbound {
                         let refused = outbound.handle_refused(ack.packet_id)?;
-                        self.forget(refused, &mut turn.journal);
+                        self.forget(refused, turn);
                         self.fill(turn);
                     }
                     return Ok(Action::None);
@@ -414,7 +416,7 @@ impl Session {
             Packet::Pubcomp(ack) => {
                 if let Some(outbound) = &mut self.outbound {
                     let completed = outbound.handle_pubcomp(ack.packet_id)?;
-                    self.forget(completed, &mut turn.journal);
+                    self.forget(completed, turn);
                     self.fill(turn);
                 }
             }
@@ -439,7 +441,7 @@ impl Session {
     pub fn handle_puback(&mut self, id: PacketId, turn: &mut Turn<'_, impl Journal>) -> Result<(), ProtocolError> {
         if let Some(outbound) = &mut self.outbound {
             let completed = outbound.handle_puback(id)?;
-            self.forget(completed, &mut turn.journal);
+            self.forget(completed, turn);
             self.fill(turn);
         }
         Ok(())
@@ -502,10 +504,15 @@ impl Session {
     }
 
     /// Records that a message was completed.
-    fn forget(&self, number: Option<u64>, journal: &mut impl Journal) {
-        if let (Some(session), Some(number)) = (self.number, number) {
+    #[inline]
+    fn forget(&mut self, number: Option<u64>, turn: &mut Turn<'_, impl Journal>) {
+        let Some(number) = number else { return };
+        if let Some(session) = self.number {
             // no task waits for this record: if it is lost, the message is sent again with DUP
-            journal.coalesce(session, SessionChange::Completed { number, count: 1 });
+            turn.journal.coalesce(session, SessionChange::Completed { number, count: 1 });
+        }
+        if let Some(timed) = self.outbound.as_mut().and_then(|outbound| outbound.take_timed(number)) {
+            turn.journal.acknowledged(&self.id, &timed, turn.now);
         }
     }
 

@@ -87,6 +87,13 @@ impl Queue {
         }
     }
 
+    pub(super) fn back(&self) -> Option<&Queued> {
+        match self {
+            Self::InOrder(queue) => queue.back(),
+            Self::ByTopic(queue) => queue.messages.last_key_value().map(|(_, last)| last),
+        }
+    }
+
     /// Adds a message whose number is higher than all others.
     #[inline]
     pub(super) fn push_back(&mut self, new: Queued) {

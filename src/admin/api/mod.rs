@@ -13,6 +13,7 @@
 //! | `history` | rates and levels of the last quarter of an hour |
 //! | `session`, `keys` | logins of browsers and of programs |
 //! | `topics` | the busiest topics |
+//! | `slow` | the slowest subscribers |
 //! | `bans` | who is refused |
 //! | `users` | users and rules |
 //! | `streams` | server-sent events |
@@ -34,6 +35,7 @@ mod retained;
 mod schema;
 mod selection;
 mod session;
+mod slow;
 mod streams;
 mod subscriptions;
 mod table;

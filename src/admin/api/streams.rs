@@ -155,7 +155,8 @@ pub(super) fn shown(call: &Call, happened: &Happened) -> Value {
             put("reason", reason.why().into());
         }
         What::SessionExpired(after) => put("away", after.as_secs().into()),
-        What::Ping => {}
+        // no stream asks for it
+        What::Ping | What::Acknowledge { .. } => {}
     }
     shown
 }

@@ -15,7 +15,7 @@ use super::{
     publish, retained,
     schema::Shape,
     selection::{CLIENT, FILTERS, STATE},
-    session, streams, subscriptions, topics, users,
+    session, slow, streams, subscriptions, topics, users,
 };
 use crate::types::Role;
 
@@ -76,7 +76,7 @@ macro_rules! route {
 use Gives::{Document, Either, List, One, Stream};
 use Takes::Nothing;
 
-pub(super) static ROUTES: [Route; 49] = [
+pub(super) static ROUTES: [Route; 50] = [
     route!(GET "openapi.json" Viewer "This document", [], Nothing => Document, document),
     route!(GET "session" Viewer "As whom, and how, this request is let in", [],
         Nothing => One(&session::SESSION), session::show),
@@ -120,6 +120,8 @@ pub(super) static ROUTES: [Route; 49] = [
         Nothing => One(&subscriptions::ROUTES), subscriptions::routes),
     route!(GET "topics" Viewer "The busiest topics, counted while somebody asks at least every ten minutes",
         [topics::BUSIEST], Nothing => One(&topics::TOPICS), topics::busiest),
+    route!(GET "slow" Viewer "The subscribers that take longest to acknowledge messages, of which some are timed",
+        [slow::SLOWEST], Nothing => One(&slow::SLOW), slow::slowest),
     route!(GET "explain" Operator "May a client do this, and which rule says so?", [broker::EXPLAIN],
         Nothing => One(&broker::EXPLANATION), broker::explain),
     route!(GET "retained" Operator "Retained messages", [LIST, retained::WHICH, PAYLOAD],

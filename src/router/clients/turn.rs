@@ -9,6 +9,9 @@ use super::{
 };
 use crate::session::{Marked, Stored};
 
+/// Subscribers of one message for which it is timed.
+const MOST_TIMED: usize = 32;
+
 impl Router {
     /// A turn of a client's connection is over, which began when the thread had counted `before`. `written`: PUBLISH
     /// packets that were written whole in it; `clock` says what time it is.
@@ -34,6 +37,21 @@ impl Router {
             if local.sampler.takes(received.messages) {
                 self.measure(local, client, before, clock);
             }
+            if local.observers.times() && local.sampler.times(local.observers.now) {
+                self.time(local, client);
+            }
+        }
+    }
+
+    /// The last message that came in this turn is timed, until some of its subscribers acknowledge it.
+    #[cold]
+    fn time(&self, local: &mut RouterThread, client: &Client) {
+        let Some(matched) = &client.last else { return };
+        let (all, from) = (matched.targets.len(), local.sampler.next_turn(MOST_TIMED));
+        // others have their turn
+        for at in 0..all.min(MOST_TIMED) {
+            let mut state = matched.targets[from.wrapping_add(at) % all].slot.lock();
+            state.session.time(matched.topic(), local.observers.now);
         }
     }
 

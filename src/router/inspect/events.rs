@@ -84,6 +84,17 @@ pub enum What {
     Ping,
     /// A session expired, whose client was away for this long.
     SessionExpired(Duration),
+    /// A message that was timed was acknowledged.
+    Acknowledge {
+        /// Topic Name.
+        topic: Box<str>,
+        /// The QoS of the delivery.
+        qos: QoS,
+        /// From the PUBLISH of the publisher until the message was sent.
+        queued: Duration,
+        /// From then on until it was acknowledged.
+        unacknowledged: Duration,
+    },
 }
 
 /// Events from all threads for one task. Events of one thread are in order.
@@ -253,6 +264,10 @@ impl Happened {
             }
             Event::Ping { client } => (Some(client), None, What::Ping),
             Event::SessionExpired { client, after } => (Some(client), None, What::SessionExpired(after)),
+            Event::Acknowledge { client, topic, qos, queued, unacknowledged } => {
+                let topic = topic.as_str().into();
+                (Some(client), None, What::Acknowledge { topic, qos, queued, unacknowledged })
+            }
         };
         let said = match *event {
             Event::Publish { user, .. } | Event::Will { user, .. } => user,

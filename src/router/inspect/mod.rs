@@ -27,7 +27,7 @@ mod views;
 
 pub use super::clients::NotSubscribed;
 pub use super::sessions::{Ban, BanTarget, Flow, MOST_BANS, TooManyBans};
-pub use crate::session::{ByAdministrator, Drops, Holds, Stage};
+pub use crate::session::{ByAdministrator, Drops, Holds, Stage, Timed};
 pub use actions::{Closed, Ended};
 pub(crate) use bans::Flaps;
 pub use clients::SESSIONS_A_STEP;

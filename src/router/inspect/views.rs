@@ -9,7 +9,7 @@ use super::super::{
 };
 use crate::{
     codec::Properties,
-    session::{Drops, Holds, Message, Stage, StoredWill, WaitingMessage},
+    session::{Drops, Holds, Message, Stage, StoredWill, Timed, WaitingMessage},
     topic::TopicName,
     types::{ClientId, ProtocolVersion, QoS, UserName},
 };
@@ -96,6 +96,8 @@ pub struct SessionView<'a> {
     pub drops: Drops,
     /// The Will of its client.
     pub will: Option<WillView<'a>>,
+    /// A message on its way that is timed, and that the client has not acknowledged.
+    pub timed: Option<&'a Timed>,
 }
 
 /// A Will.
@@ -138,6 +140,7 @@ impl<'a> ClientView<'a> {
                     .will()
                     .or_else(|| state.waiting.as_ref().map(|waiting| &waiting.will))
                     .map(WillView::of),
+                timed: state.session.timed(),
             },
         }
     }

@@ -505,6 +505,19 @@ pub enum Event<'a> {
         /// The least time that the client was away.
         after: Duration,
     },
+    /// A subscriber acknowledged a message that was timed. Few are: one of a session at a time.
+    Acknowledge {
+        /// The subscriber.
+        client: &'a ClientId,
+        /// The Topic Name.
+        topic: &'a TopicName,
+        /// The QoS of the delivery.
+        qos: QoS,
+        /// From the PUBLISH of the publisher until the message was sent.
+        queued: Duration,
+        /// From then on until it was acknowledged.
+        unacknowledged: Duration,
+    },
 }
 
 impl Event<'_> {
@@ -522,6 +535,7 @@ impl Event<'_> {
             Self::Ping { .. } => EventKinds::PING,
             Self::Will { .. } => EventKinds::WILL,
             Self::SessionExpired { .. } => EventKinds::SESSION_EXPIRED,
+            Self::Acknowledge { .. } => EventKinds::ACKNOWLEDGE,
         }
     }
 }

@@ -12,7 +12,7 @@ pub struct EventKinds(u16);
 impl EventKinds {
     /// None: nothing is computed for such an observer.
     pub const NONE: Self = Self(0);
-    /// All.
+    /// All but [`ACKNOWLEDGE`](Self::ACKNOWLEDGE), which has to be asked for.
     pub const ALL: Self = Self(0x3FF);
     /// `Event::Connect`.
     pub const CONNECT: Self = Self(1);
@@ -38,6 +38,9 @@ impl EventKinds {
     /// With the payloads of messages, for streams: see [`EventStream`](crate::inspect::EventStream). Observers always
     /// get them.
     pub const PAYLOADS: Self = Self(1 << 10);
+
+    /// `Event::Acknowledge`: of few messages. An observer that wants it has some messages timed.
+    pub const ACKNOWLEDGE: Self = Self(1 << 11);
 
     /// As a number.
     pub(crate) const fn bits(self) -> u16 {

@@ -222,6 +222,12 @@ impl Observers {
         &self.shard.traffic
     }
 
+    /// Does an observer want to know how long messages take until they are acknowledged?
+    #[inline]
+    pub(crate) fn times(&self) -> bool {
+        self.wanted.have(EventKinds::ACKNOWLEDGE)
+    }
+
     /// How long some messages took.
     pub(crate) fn samples(&self) -> &Samples {
         &self.shard.samples

@@ -1,6 +1,8 @@
 //! [`Recorder`]: the [`Journal`] of sessions: passes their changes to observers and the store. [`Coalescing`] merges
 //! runs of records that no task waits for. [`Copies`]: the copies of one message for many sessions.
 
+use std::time::Instant;
+
 use super::{
     super::{
         QueuedCopy, Record, Router, RouterThread,
@@ -13,8 +15,8 @@ use super::{
 use crate::{
     codec::PacketType,
     session::{
-        Backlog, CloseReason, CommitSeq, Gone, Journal, Message, Outgoing, SessionChange, SessionNumber, Stored, Turn,
-        Way, one_identifier,
+        Backlog, CloseReason, CommitSeq, Gone, Journal, Message, Outgoing, SessionChange, SessionNumber, Stored, Timed,
+        Turn, Way, one_identifier,
     },
     types::{ClientId, QoS},
 };
@@ -81,6 +83,12 @@ impl Journal for Recorder<'_, '_> {
         }
     }
 
+    fn acknowledged(&mut self, client: &ClientId, timed: &Timed, now: Instant) {
+        let (queued, unacknowledged) = timed.times(now);
+        let (topic, qos) = (timed.topic(), timed.qos);
+        self.observers.observe(&Event::Acknowledge { client, topic, qos, queued, unacknowledged });
+    }
+
     fn changed(&mut self, session: SessionNumber, change: SessionChange<'_>) -> Stored {
         let Some(store) = self.store else { return Stored::Done };
         let record = || store.append(Record::of(session, change));
@@ -139,6 +147,10 @@ impl Journal for Coalescing<'_> {
 
     fn dropped(&mut self, client: &ClientId, message: &Message, why: Gone) {
         self.recorder.dropped(client, message, why);
+    }
+
+    fn acknowledged(&mut self, client: &ClientId, timed: &Timed, now: Instant) {
+        self.recorder.acknowledged(client, timed, now);
     }
 
     fn changed(&mut self, session: SessionNumber, change: SessionChange<'_>) -> Stored {

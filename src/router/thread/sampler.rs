@@ -1,7 +1,13 @@
 //! [`Sampler`]: of which messages it is measured how long they take: of one in 64 on each thread, and of the first.
+//! Another one is timed until its subscribers acknowledge it, ten times a second.
+
+use std::time::{Duration, Instant};
 
 /// Measured is one in so many.
 const ONE_IN: u64 = 64;
+
+/// From one message that is timed until its acknowledgements to the next.
+const TIMED_EVERY: Duration = Duration::from_millis(100);
 
 /// Which messages are measured.
 #[derive(Debug, Default)]
@@ -9,12 +15,33 @@ pub(crate) struct Sampler {
     /// Messages that still come before the next one.
     left: u64,
     taken: usize,
+    /// When the next message may be timed.
+    next: Option<Instant>,
+    /// Among the subscribers of a message, the first of those for which the next one is timed.
+    from: usize,
 }
 
 impl Sampler {
     /// How many were measured.
     pub(crate) fn taken(&self) -> usize {
         self.taken
+    }
+
+    /// Is a message timed that came in the turn that began now?
+    #[inline]
+    pub(crate) fn times(&mut self, now: Instant) -> bool {
+        let due = self.next.is_none_or(|next| now >= next);
+        if due {
+            self.next = Some(now + TIMED_EVERY);
+        }
+        due
+    }
+
+    /// The first of the next `count` subscribers.
+    pub(crate) fn next_turn(&mut self, count: usize) -> usize {
+        let from = self.from;
+        self.from = from.wrapping_add(count);
+        from
     }
 
     /// So many messages came in a turn: is one of them measured?
@@ -38,6 +65,13 @@ impl Sampler {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ten_a_second_are_timed() {
+        let (mut sampler, now) = (Sampler::default(), Instant::now());
+        let timed = (0..500).filter(|ms| sampler.times(now + Duration::from_millis(*ms))).count();
+        assert_eq!(timed, 5);
+    }
 
     #[test]
     fn one_in_64_is_measured_and_at_most_one_of_a_turn() {

@@ -130,6 +130,7 @@ fn request(action: &CtlAction) -> Result<(&'static str, String, Option<Value>), 
         CtlAction::Queue { id, .. } => get(of(id, "/queue?limit=1000")),
         CtlAction::Inflight { id } => get(of(id, "/inflight?limit=1000")),
         CtlAction::Topics { parameters } => get(format!("topics{}", query(parameters)?)),
+        CtlAction::Slow { parameters } => get(format!("slow{}", query(parameters)?)),
         CtlAction::Routes { topic } => get(format!("routes?limit=1000&topic={}", encode(topic))),
         CtlAction::Retained { filter, remove: true, dry_run } => {
             Ok(("DELETE", format!("retained?filter={}&dry_run={dry_run}", encode(filter)), None))

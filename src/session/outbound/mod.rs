@@ -30,6 +30,7 @@ use super::{
     packet_ids,
     queue::{Queue, Queued},
     share::Share,
+    timed::Timed,
     unreadable::Unreadable,
 };
 use crate::types::{PacketId, QoS, QueueFull};
@@ -71,10 +72,10 @@ pub(super) struct Outbound {
     memory: usize,
     /// The backlog that was reported to the gauges.
     told: Backlog,
-    /// Set if the client is within this process.
     inside: Option<Box<Inside>>,
     /// The number of a message, and when it began its way: see [`mark`](Self::mark).
     marked: Option<Box<(u64, Instant)>>,
+    timed: Option<Box<Timed>>,
 }
 
 /// Messages that a full queue dropped, and their numbers.
@@ -370,6 +371,7 @@ impl Outbound {
         self.subacks = Vec::new();
         self.inside = None;
         self.marked = None;
+        self.timed = None;
         if let Some(unreadable) = &mut self.unreadable {
             unreadable.forget_returned();
         }

@@ -25,6 +25,36 @@ fn the_busiest_topics_are_counted_from_the_first_request_on() {
 }
 
 #[test]
+fn a_subscriber_that_acknowledges_late_is_slow() {
+    let broker = broker("slow_threshold = \"1ms\"");
+    let at = address(&broker);
+    let mut publisher = client(&broker, "publisher");
+    let mut lazy = client(&broker, "lazy");
+    lazy.subscribe(&[("home/#", 1)]);
+    // until one of them is timed
+    let mut sent = 0;
+    let slow = || get(at, "slow?limit=1")["data"].as_array().unwrap().first().cloned();
+    let waits = loop {
+        publisher.publish(Message::new("home/door", "open").qos(1));
+        sent += 1;
+        if let Some(pair) = slow() {
+            break pair;
+        }
+    };
+    assert_eq!((&waits["client_id"], &waits["topic"], &waits["qos"]), (&json!("lazy"), &json!("home/door"), &json!(1)));
+    assert_eq!(waits["acknowledged_at"], Value::Null);
+    let seconds = |pair: &Value, name: &str| pair[name].as_f64().unwrap();
+    assert!(seconds(&waits, "seconds") >= 0.001 && seconds(&waits, "unacknowledged_seconds") > 0.0, "{waits}");
+    (0..sent).for_each(|_| lazy.expect_message("home/door", "open", 1));
+    crate::support::wait_until(|| slow().unwrap()["acknowledged_at"].is_string(), || format!("{:?}", slow()));
+    let document = get(at, "openapi.json");
+    let shape = &document["components"]["schemas"]["SlowSubscriber"]["properties"];
+    let names = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names(&slow().unwrap()), names(shape));
+    assert_eq!(status_and_code(&api(at, "GET", "slow?limit=101", None)), (400, "parameter".to_owned()));
+}
+
+#[test]
 fn messages_are_published_one_or_many() {
     let broker = broker("");
     let at = address(&broker);
