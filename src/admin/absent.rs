@@ -104,7 +104,9 @@ impl Admin {
     pub fn stopping(&self) {}
 
     /// Nobody is let in.
-    pub fn replace(&self, _: Rules) {}
+    pub fn replace(&self, _: Rules) -> Vec<String> {
+        Vec::new()
+    }
 
     /// Nothing is noted.
     pub fn audit_to(&self, _: Option<AuditFile>, _: bool) {}

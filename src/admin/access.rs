@@ -42,6 +42,11 @@ pub(super) async fn admit(
         return Ok(called(Role::Viewer, "nobody", Standing::Open));
     }
     if rules.open && peer.ip().to_canonical().is_loopback() {
+        if headers.contains_key(AUTHORIZATION) {
+            let detail = "a login was sent, and this broker knows no users and no keys of HTTP: leave it out, or write \
+                          users = [\"NAME:admin\"] or keys_file below [http]";
+            return Err(Problem::new(StatusCode::UNAUTHORIZED, "no-logins", detail));
+        }
         rules.check_open(uri, headers)?;
         return Ok(called(Role::Operator, "local program", Standing::Open));
     }

@@ -36,7 +36,7 @@ pub struct Rules {
 }
 
 /// What is known of a key by which programs log in.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Key {
     /// The name of the key.
     pub name: String,

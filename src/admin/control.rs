@@ -53,8 +53,8 @@ pub trait Control: Send + Sync {
     /// Gives a user a password: was the user added? The new version.
     fn set_user(&self, name: String, password: NewPassword, expected: Option<String>) -> Doing<(bool, String)>;
 
-    /// Deletes a user: the new version.
-    fn delete_user(&self, name: String, expected: Option<String>) -> Doing<String>;
+    /// Deletes a user: the new version, and how many rules for the user are left in the ACL file.
+    fn delete_user(&self, name: String, expected: Option<String>) -> Doing<(String, usize)>;
 
     /// The ACL file.
     fn rules(&self) -> Doing<RulesShown>;

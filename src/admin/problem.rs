@@ -5,6 +5,9 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
+use super::{sessions::Standing, state::Caller};
+use crate::types::Role;
+
 /// What is wrong with a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Problem {
@@ -22,6 +25,27 @@ pub(crate) struct Problem {
 impl Problem {
     pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
         Self { status, code, detail: detail.into(), version: None, more: Vec::new() }
+    }
+
+    /// This is for callers with another role.
+    pub(super) fn role(least: Role, caller: Option<&Caller>) -> Self {
+        let may: Vec<_> = Role::ALL.into_iter().filter(|role| *role >= least).map(Role::name).collect();
+        let (least, may) = (least.name(), may.join(" or "));
+        let detail = match caller {
+            Some(Caller { role, standing: Standing::Open, .. }) => format!(
+                "this needs the role {may}; programs on this machine have the role {}. Ask through a Unix socket \
+                 (listen = \"unix:PATH\" below [http]), or log in with a key (dunlin key add NAME --role {least}, with \
+                 keys_file below [http])",
+                role.name()
+            ),
+            Some(Caller { role, name, .. }) => format!(
+                "this needs the role {may}, and {name} has the role {}: an admin gives users another one below [http] \
+                 (users = [\"NAME:{least}\"]), and programs another key (dunlin key add NAME --role {least})",
+                role.name()
+            ),
+            None => format!("this needs the role {may}"),
+        };
+        Self::new(StatusCode::FORBIDDEN, "role", detail)
     }
 
     /// With the version of a file.

@@ -94,10 +94,7 @@ fn has_own_form(uri: &Uri, headers: &HeaderMap) -> bool {
 async fn needs(Shared(least): Shared<Role>, request: Request, next: Next) -> Response {
     match request.extensions().get::<Caller>() {
         Some(caller) if caller.role >= least => next.run(request).await,
-        _ => {
-            let detail = format!("this is for the role {:?} and those above", least.name());
-            Problem::new(StatusCode::FORBIDDEN, "role", detail).into_response()
-        }
+        caller => Problem::role(least, caller).into_response(),
     }
 }
 

@@ -7,7 +7,10 @@ use axum::http::{
     header::{HOST, HeaderName, ORIGIN},
 };
 
-use super::{admission::Rules, problem::Problem};
+use super::{
+    admission::{Key, Rules},
+    problem::Problem,
+};
 
 /// The path of the metrics.
 pub(super) const METRICS: &str = "/metrics";
@@ -24,6 +27,20 @@ impl Rules {
     /// May anybody log in?
     pub(super) fn has_login(&self) -> bool {
         !self.users.is_empty() || self.keys.is_some()
+    }
+
+    /// The keys that were added, changed or deleted since other rules, a line each.
+    pub(super) fn keys_since(&self, before: &Self) -> Vec<String> {
+        let (new, old) = (self.keys.as_deref().unwrap_or_default(), before.keys.as_deref().unwrap_or_default());
+        let of = |keys: &[Key], name: &str| keys.iter().find(|key| key.name == name).cloned();
+        let line = |name: &str, what: &str| format!("http.keys_file: the key {name:?} is {what}");
+        let gone = old.iter().filter(|key| of(new, &key.name).is_none()).map(|key| line(&key.name, "deleted"));
+        let others = new.iter().filter_map(|key| match of(old, &key.name) {
+            None => Some(line(&key.name, "new")),
+            Some(known) if known != *key => Some(line(&key.name, "changed")),
+            Some(_) => None,
+        });
+        gone.chain(others).collect()
     }
 
     /// What is asked of a request without a login: it could come from a page in a browser on this machine (DNS
@@ -102,6 +119,7 @@ mod tests {
     use axum::http::HeaderValue;
 
     use super::*;
+    use crate::types::Role;
 
     fn headers(lines: &[(&'static str, &'static str)]) -> HeaderMap {
         let header = |&(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value));
@@ -110,6 +128,17 @@ mod tests {
 
     /// Headers, and what becomes of a request that has them.
     type Case<'a> = (&'a [(&'static str, &'static str)], Result<(), &'a str>);
+
+    #[test]
+    fn what_became_of_keys_is_a_line_each() {
+        let key = |name: &str, role| Key { name: name.into(), role, digest: [0; 32], expires: None };
+        let rules = |keys| Rules { keys: Some(keys), ..Rules::default() };
+        let old = rules(vec![key("ci", Role::Viewer), key("deploy", Role::Admin), key("same", Role::Admin)]);
+        let new = rules(vec![key("deploy", Role::Operator), key("same", Role::Admin), key("new", Role::Admin)]);
+        let line = |name: &str, what: &str| format!("http.keys_file: the key {name:?} is {what}");
+        assert_eq!(new.keys_since(&old), [line("ci", "deleted"), line("deploy", "changed"), line("new", "new")]);
+        assert!(new.keys_since(&new).is_empty());
+    }
 
     #[test]
     fn while_it_is_open_only_requests_of_this_machine_are_answered() {

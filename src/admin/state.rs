@@ -152,10 +152,12 @@ impl State {
         Judge { rules, router: self.broker.get().map(|broker| &*broker.router), clock: &self.clock }
     }
 
-    /// Other rules are in force from now on.
-    pub fn replace(&self, rules: Rules) {
+    /// Other rules are in force from now on: gives what became of keys, a line each.
+    pub fn replace(&self, rules: Rules) -> Vec<String> {
+        let lines = rules.keys_since(&self.rules.load());
         self.rules.store(Arc::new(rules));
         self.logins_changed();
+        lines
     }
 
     /// Somebody may not be let in any more.

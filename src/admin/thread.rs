@@ -145,8 +145,9 @@ impl Admin {
     }
 
     /// Other rules are in force from now on.
-    pub fn replace(&self, rules: Rules) {
-        self.state.replace(rules);
+    /// Gives what became of keys, a line each.
+    pub fn replace(&self, rules: Rules) -> Vec<String> {
+        self.state.replace(rules)
     }
 
     /// What is written is noted in this file from now on. `remembers`: what it has in its end is told, too.

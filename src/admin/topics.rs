@@ -8,7 +8,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::busiest::{Busiest, Place};
+use super::busiest::{Busiest, PLACES, Place};
 use crate::{
     clock::Clock,
     router::{Event, EventKinds, Observe},
@@ -49,8 +49,8 @@ impl Topics {
         Self { clock, counts: AtomicBool::new(false), counted: Mutex::default() }
     }
 
-    /// The first `most`, and since when they are counted: since now if they were not.
-    pub fn first(&self, by: By, most: usize) -> (Instant, Vec<Place>) {
+    /// All that have a place, the busiest first, and since when they are counted: since now if they were not.
+    pub fn first(&self, by: By) -> (Instant, Vec<Place>) {
         let now = self.clock.now();
         let mut counted = self.counted.lock();
         if counted.is_unasked(now) {
@@ -62,7 +62,7 @@ impl Topics {
             By::Messages => &counted.messages,
             By::Bytes => &counted.bytes,
         };
-        (counted.since.unwrap_or(now), busiest.first(most))
+        (counted.since.unwrap_or(now), busiest.first(PLACES))
     }
 }
 
@@ -118,15 +118,15 @@ mod tests {
         let clock = TestClock::still();
         let topics = Topics::new(clock.clock());
         assert_eq!(topics.wants(), EventKinds::NONE);
-        let (since, first) = topics.first(By::Messages, 9);
+        let (since, first) = topics.first(By::Messages);
         assert_eq!((topics.wants(), first), (EventKinds::PUBLISH, Vec::new()));
         publish(&topics, "a");
         let place = Place { name: "a".into(), count: 5, error: 0 };
-        assert_eq!(topics.first(By::Bytes, 9), (since, vec![place]));
+        assert_eq!(topics.first(By::Bytes), (since, vec![place]));
         clock.turn(UNASKED);
         (0..LOOK_EVERY).for_each(|_| publish(&topics, "b"));
         assert_eq!(topics.wants(), EventKinds::NONE);
-        let (later, first) = topics.first(By::Messages, 9);
+        let (later, first) = topics.first(By::Messages);
         assert_eq!((later - since, first.len()), (UNASKED, 0));
     }
 }

@@ -89,7 +89,7 @@ pub fn edit_rules(path: &Path, change: &RulesChange, expected: Option<&str>) -> 
                 if lines.is_empty() {
                     return Err(AuthError::Unknown { file: file.into(), what: format!("a rule for {filter:?}") });
                 }
-                without(&text, &lines)
+                without_empty_block(&without(&text, &lines), of)
             }
         };
         // a file without a byte is refused by a broker
@@ -187,6 +187,31 @@ fn without(text: &str, numbers: &[usize]) -> String {
     joined(&left.collect::<Vec<_>>())
 }
 
+/// Without the lines `user …` of a user behind which there is neither a rule nor a comment, and the blank ones before.
+fn without_empty_block(text: &str, of: &RuleOf) -> String {
+    let RuleOf::User(name) = of else { return text.to_owned() };
+    let mut all = lines(text);
+    let user = |line: &str| match statement(line.trim_end()) {
+        Ok(Statement::User(name)) => Some(name.to_owned()),
+        _ => None,
+    };
+    let mut at = 0;
+    while at < all.len() {
+        if user(all[at]).as_ref() == Some(name) {
+            let blank = all[at + 1..].iter().take_while(|line| line.trim().is_empty()).count();
+            let next = at + 1 + blank;
+            if all.get(next).is_none_or(|line| user(line).is_some()) {
+                let before = all[..at].iter().rev().take_while(|line| line.trim().is_empty()).count();
+                all.drain(at - before..=at);
+                at -= before;
+                continue;
+            }
+        }
+        at += 1;
+    }
+    joined(&all)
+}
+
 fn lines(text: &str) -> Vec<&str> {
     text.strip_suffix('\n')
         .map_or_else(|| text.split('\n'), |text| text.split('\n'))
@@ -254,6 +279,12 @@ mod tests {
         assert_eq!(delete(TEXT, RuleOf::Everybody, "own/%u").unwrap(), TEXT.replace("pattern read own/%u\n", ""));
         assert!(delete(TEXT, user("bob"), "a b").unwrap_err().contains("is not in the file"));
         assert_eq!(delete("topic a\n", RuleOf::Anonymous, "a").unwrap(), "# no rules\n");
+        // a user without rules is not named, unless there is a comment
+        let three = "topic a\n\nuser ann\ntopic b\n\nuser bob\ntopic c\n\n# a comment\nuser eve\n# hers\ntopic d\n";
+        assert_eq!(delete(three, user("ann"), "b").unwrap(), three.replace("\nuser ann\ntopic b\n", ""));
+        assert_eq!(delete(three, user("bob"), "c").unwrap(), three.replace("topic c\n", ""));
+        assert_eq!(delete(three, user("eve"), "d").unwrap(), three.replace("topic d\n", ""));
+        assert_eq!(delete("topic a\n\nuser ann\ntopic b\n", user("ann"), "b").unwrap(), "topic a\n");
     }
 
     #[test]

@@ -32,7 +32,7 @@ pub struct Ctl {
     #[arg(long, value_name = "FILE", requires = "user")]
     pub password_file: Option<PathBuf>,
 
-    /// A file whose first line is a key.
+    /// A file whose first line is a key. A Unix socket needs none.
     #[arg(long, value_name = "FILE", conflicts_with = "user")]
     pub key_file: Option<PathBuf>,
 
@@ -61,7 +61,8 @@ pub enum CtlAction {
     },
     /// List clients and sessions.
     Clients {
-        /// Filters, and sort=, limit=, fields=, cursor=.
+        /// Filters such as user=alice, queued_min=100 or idle_min=10m, and sort=, limit=, fields=, cursor=. The table has
+        /// the columns that matter most; fields= or --json show the others.
         #[arg(value_name = "NAME=VALUE")]
         parameters: Vec<String>,
     },
@@ -155,7 +156,7 @@ pub enum CtlAction {
     },
     /// List the busiest topics. They are counted from the first request on, while somebody asks every ten minutes.
     Topics {
-        /// by=messages or by=bytes, limit=.
+        /// by=messages or by=bytes, limit=, and sys=true to see those below $SYS, too.
         #[arg(value_name = "NAME=VALUE")]
         parameters: Vec<String>,
     },
@@ -218,7 +219,7 @@ pub enum CtlAction {
     Ban {
         #[command(flatten)]
         target: Target,
-        /// How long, such as 1h; without it, until the ban is ended.
+        /// How long: 90 or 90s, 10m, 25h, 7d, 1h 30m; without it, until the ban is ended.
         #[arg(long = "for", value_name = "DURATION")]
         lasts: Option<String>,
         /// Why: for the log, and for clients of MQTT 5.
@@ -314,6 +315,8 @@ pub struct Target {
 }
 
 const EXAMPLES: &str = "\
+Durations are seconds, or a number with a unit: 90s, 10m, 25h, 7d, 1h 30m.
+
   dunlin ctl clients sort=-queued limit=10        whose queues are the longest
   dunlin ctl clients idle_min=1h                  who has been silent for an hour
   dunlin ctl kick lamp --reason 'new firmware'    disconnect one client

@@ -258,9 +258,15 @@ impl Control for Desk {
         })
     }
 
-    fn delete_user(&self, name: String, expected: Option<String>) -> Doing<String> {
+    fn delete_user(&self, name: String, expected: Option<String>) -> Doing<(String, usize)> {
+        let config = self.config.load_full();
         self.edit(PASSWORDS, password_file, move |path| {
-            auth::edit_user(path, &name, PasswordChange::Delete, expected.as_deref()).map(|(_, version)| version)
+            let (_, version) = auth::edit_user(path, &name, PasswordChange::Delete, expected.as_deref())?;
+            // the user is deleted, also if the rules cannot be read
+            let rules = acl_file(&config).as_deref().and_then(|path| auth::read_rules(path).ok());
+            let rules = rules.map_or_else(Vec::new, |(_, rules, _)| rules);
+            let left = rules.iter().filter(|rule| matches!(&rule.of, auth::RuleOf::User(of) if *of == name)).count();
+            Ok((version, left))
         })
     }
 

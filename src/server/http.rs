@@ -210,7 +210,7 @@ impl Http {
 
     /// This is in force from now on. Gives what changed of its files, a line each.
     pub(super) fn replace(&self, Prepared { rules, audit, https }: Prepared) -> Vec<String> {
-        self.admin.replace(rules);
+        let mut lines = self.admin.replace(rules);
         self.admin.audit_to(audit, false);
         let before = self.https.load_full();
         let is_new = |warning: &&String| !before.warnings.contains(warning);
@@ -221,7 +221,8 @@ impl Http {
             self.admin.secure(https.secure.clone());
             self.https.store(Arc::new(https));
         }
-        changed.into_iter().map(|file| format!("{file} of http")).collect()
+        lines.extend(changed.into_iter().map(|file| format!("{file} of http")));
+        lines
     }
 
     /// By which another part of the server says who is let in.

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::support::{
-    command::{refused, told},
+    command::{dunlin, refused, text, told},
     raw::{Connect, Message},
     running::Running,
     wait_until,
@@ -76,6 +76,15 @@ fn an_operator_looks_and_acts() {
     assert_eq!(place.json(&["sessions", "state=away"]), json!({ "clients": 1, "done": 1, "dry_run": false }));
     assert_eq!(place.json(&["clients"])["data"], json!([]));
 
+    // a sentence for people, and nothing for what reads standard output
+    let nobody = dunlin(place.path(), &[], &["ctl", "-c", "dunlin.toml", "clients"]);
+    assert_eq!((text(&nobody.stdout), text(&nobody.stderr)), (String::new(), "No clients.\n".to_owned()));
+    fs::write(place.path().join("key"), "any").unwrap();
+    let words = ["ctl", "-c", "dunlin.toml", "--key-file", "key", "broker"];
+    assert!(text(&dunlin(place.path(), &[], &words).stderr).contains("the login is not looked at"));
+    assert_eq!(place.ctl(&["ban", "x", "--for", "1h"]), "Banned the client x for 1h. 0 connections were closed.\n");
+    assert_eq!(place.ctl(&["unban", "x"]), "The ban of the client x is ended.\n");
+
     let unknown = refused(place.path(), &[], &["ctl", "-c", "dunlin.toml", "client", "nobody"], 1);
     assert!(unknown.contains("there is no client \"nobody\"") && unknown.contains("(404 no-client)"), "{unknown}");
     let wrong = refused(place.path(), &[], &["ctl", "-c", "dunlin.toml", "clients", "usr=a"], 1);
@@ -93,12 +102,13 @@ fn a_reload_says_what_changed_or_what_is_wrong() {
     let file = place.path().join("dunlin.toml");
     let text = fs::read_to_string(&file).unwrap();
     fs::write(&file, text.replace("max_connections = 50", "max_connections = 60")).unwrap();
-    assert_eq!(place.ctl(&["reload"]), "changes: limits.max_connections = 60 (was 50)\n");
+    let expected = "The configuration was read again. Changed:\n  limits.max_connections = 60 (was 50)\n";
+    assert_eq!(place.ctl(&["reload"]), expected);
     let config = place.json(&["config"]);
     let setting = config["data"].as_array().unwrap().iter().find(|one| one["key"] == "limits.max_connections").unwrap();
     assert_eq!(setting["value"], "60");
     assert!(setting["from"].as_str().unwrap().contains("dunlin.toml"), "{setting}");
-    assert_eq!(place.ctl(&["reload"]), "changes:\n");
+    assert_eq!(place.ctl(&["reload"]), "The configuration was read again. Nothing changed.\n");
 
     let socket = format!("unix:{}", place.path().join("admin.sock").display());
     fs::write(&file, text.replace("max_connections", "max_conections")).unwrap();

@@ -115,9 +115,9 @@ async fn judged(state: Arc<State>, document: Arc<str>, head: Parts, body: Body) 
         Found::Verbs(verbs) => return Ok(not_allowed(&head.method, path, &verbs)),
         Found::Nothing => return Err(not_found(path)),
     };
-    let Some(caller) = head.extensions.get::<Caller>().cloned().filter(|caller| caller.role >= route.role) else {
-        let detail = format!("this is for the role {:?} and those above", route.role.name());
-        return Err(Problem::new(StatusCode::FORBIDDEN, "role", detail));
+    let caller = match head.extensions.get::<Caller>() {
+        Some(caller) if caller.role >= route.role => caller.clone(),
+        caller => return Err(Problem::role(route.role, caller)),
     };
     let id = decode(id).ok_or_else(|| bad("encoding", "the path is not UTF-8 with percent signs (RFC 3986)"))?;
     let Some(desk) = state.desk.get().cloned() else {

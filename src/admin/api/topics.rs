@@ -12,7 +12,8 @@ use super::{
 /// Topics of one answer.
 const MOST: u64 = 100;
 
-pub(super) static BUSIEST: [Parameter; 2] = [
+pub(super) static BUSIEST: [Parameter; 3] = [
+    Parameter::new("sys", Kind::Flag, "Those below $SYS, too, which the broker itself publishes"),
     Parameter::new("by", Kind::Choice(&["messages", "bytes"]), "By messages, which is the default, or payload bytes"),
     Parameter::new("limit", Kind::Number(1, MOST), "Topics at most; 100 without it"),
 ];
@@ -32,7 +33,11 @@ pub(super) async fn busiest(call: Call) -> Answer {
         Some("bytes") => (By::Bytes, "bytes"),
         _ => (By::Messages, "messages"),
     };
-    let (since, places) = call.state.topics.first(by, call.limit());
+    let (since, mut places) = call.state.topics.first(by);
+    if !call.query.flag("sys") {
+        places.retain(|place| !place.name.starts_with("$SYS/"));
+    }
+    places.truncate(call.limit());
     let row = |place: &super::super::busiest::Place| -> Value {
         json!({ "topic": &*place.name, "count": place.count, "error": place.error })
     };

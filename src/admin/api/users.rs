@@ -29,6 +29,12 @@ pub(super) static PASSWORD: Shape =
 pub(super) static EDITED: Shape =
     Shape { name: "Edited", fields: &[field("result", Is::Text), field("version", Is::Text)] };
 
+/// A user was deleted. The rules for the user that the ACL file still has are counted.
+pub(super) static DELETED: Shape = Shape {
+    name: "UserDeleted",
+    fields: &[field("result", Is::Text), field("rules_left", Is::Number), field("version", Is::Text)],
+};
+
 static RULE: Shape = Shape {
     name: "Rule",
     fields: &[
@@ -114,8 +120,10 @@ pub(super) async fn set(call: Call) -> Answer {
 }
 
 pub(super) async fn delete(call: Call) -> Answer {
-    let version = call.desk.control.delete_user(call.id.clone(), expected(&call)?).await.map_err(file_problem)?;
-    Ok(edited("deleted", &version))
+    let deleting = call.desk.control.delete_user(call.id.clone(), expected(&call)?);
+    let (version, rules) = deleting.await.map_err(file_problem)?;
+    let shown = json!({ "result": "deleted", "rules_left": rules, "version": version });
+    Ok(tagged(answer(&shown), &version))
 }
 
 pub(super) async fn rules(call: Call) -> Answer {

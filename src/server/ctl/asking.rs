@@ -50,6 +50,11 @@ impl Asking {
         Ok(Self { place, login })
     }
 
+    /// Is a login not looked at there?
+    pub fn needs_no_login(&self) -> bool {
+        matches!(self.place, Place::Unix(_))
+    }
+
     /// Sends a request for a path below `/api/v1/`.
     pub fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Answered, CtlError> {
         let mut answer = self.begin(method, path, body)?;

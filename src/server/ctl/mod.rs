@@ -2,6 +2,7 @@
 
 mod asking;
 mod shown;
+mod told;
 
 use std::{
     fs, io,
@@ -76,6 +77,9 @@ pub enum CtlError {
 /// Sends the request, and prints the answer.
 pub(super) fn ask(cli: &Cli, ctl: &Ctl) -> Result<(), CtlError> {
     let asking = Asking::new(cli, ctl, login(ctl)?)?;
+    if asking.needs_no_login() && (ctl.key_file.is_some() || ctl.user.is_some()) {
+        eprintln!("note: the login is not looked at: a program that may open a Unix socket is an admin");
+    }
     match &ctl.action {
         CtlAction::Sub { filter, count } => {
             let path = format!("messages?qos=2&filter={}", encode(filter));
@@ -89,12 +93,14 @@ pub(super) fn ask(cli: &Cli, ctl: &Ctl) -> Result<(), CtlError> {
     }
     let (method, path, body) = request(&ctl.action)?;
     let Answered { value, .. } = asking.ask(method, &path, body.as_ref())?;
-    let people = || match (&ctl.action, value["text"].as_str()) {
-        // the file as it is
-        (CtlAction::Rules { action: None }, Some(text)) => text.to_owned(),
-        _ => shown::people(&value),
-    };
-    shown::print(&if ctl.json { format!("{value}\n") } else { people() })
+    if ctl.json {
+        return shown::print(&format!("{value}\n"));
+    }
+    if let Some(nothing) = told::nothing(&ctl.action, &value) {
+        eprintln!("{nothing}");
+        return Ok(());
+    }
+    shown::print(&told::people(&ctl.action, &value))
 }
 
 /// The verb, the path below `/api/v1/` and the body.

@@ -17,13 +17,13 @@ pub(super) fn print(text: &str) -> Result<(), CtlError> {
     }
 }
 
-/// A list as a table, an object as lines.
-pub(super) fn people(value: &Value) -> String {
+/// A list as a table, of these columns if they are given; an object as lines.
+pub(super) fn people(value: &Value, columns: Option<&[&str]>) -> String {
     match (value.get("data").and_then(Value::as_array), value.as_object()) {
         (Some(rows), _) => {
             let more = value.get("next").and_then(Value::as_str);
             let more = more.map(|cursor| format!("more: cursor={cursor}\n"));
-            table(rows) + &more.unwrap_or_default()
+            table(rows, columns) + &more.unwrap_or_default()
         }
         (None, Some(object)) => lines(object, ""),
         (None, None) => cell(value) + "\n",
@@ -31,10 +31,11 @@ pub(super) fn people(value: &Value) -> String {
 }
 
 /// The columns that are not empty, in the order of the answer.
-fn table(rows: &[Value]) -> String {
+fn table(rows: &[Value], columns: Option<&[&str]>) -> String {
     let mut names: Vec<&str> = Vec::new();
     for object in rows.iter().filter_map(Value::as_object) {
         let filled = object.iter().filter(|(_, value)| !is_nothing(value)).map(|(name, _)| name.as_str());
+        let filled = filled.filter(|name| columns.is_none_or(|columns| columns.contains(name)));
         filled.for_each(|name| {
             if !names.contains(&name) {
                 names.push(name)
@@ -42,7 +43,8 @@ fn table(rows: &[Value]) -> String {
         });
     }
     // identifying columns come first
-    names.sort_by_key(|name| FIRST.iter().position(|first| first == name).unwrap_or(FIRST.len()));
+    let order = columns.unwrap_or(&FIRST);
+    names.sort_by_key(|name| order.iter().position(|first| first == name).unwrap_or(order.len()));
     let mut all = vec![names.iter().map(|name| name.to_uppercase()).collect::<Vec<_>>()];
     all.extend(rows.iter().map(|row| names.iter().map(|name| cell(&row[*name])).collect()));
     let width = |column: usize| all.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
@@ -126,8 +128,7 @@ mod tests {
             { "queued": 3, "client_id": "lamp", "user": null },
             { "queued": 20, "client_id": "a\u{1b}[2J", "user": null },
         ], "next": "1f" });
-        assert_eq!(people(&list), "CLIENT_ID   QUEUED\nlamp        3\na\\u{1b}[2J  20\nmore: cursor=1f\n");
-        assert_eq!(people(&json!({ "a": { "b": 1 }, "c": null, "d": "x" })), "a.b: 1\nd: x\n");
-        assert_eq!(people(&json!({ "data": [], "next": null })), "\n");
+        assert_eq!(people(&list, None), "CLIENT_ID   QUEUED\nlamp        3\na\\u{1b}[2J  20\nmore: cursor=1f\n");
+        assert_eq!(people(&json!({ "a": { "b": 1 }, "c": null, "d": "x" }), None), "a.b: 1\nd: x\n");
     }
 }

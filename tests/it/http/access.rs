@@ -64,6 +64,21 @@ fn while_no_login_is_configured_programs_of_this_machine_are_let_in_and_pages_ar
 }
 
 #[test]
+fn a_login_that_nobody_configured_is_refused_and_a_role_says_who_may() {
+    let open = broker("");
+    let at = address(&open);
+    let unasked = ask(at, "GET", "/metrics", &[&basic("alice:secret")]);
+    assert_eq!((unasked.status, unasked.code().as_str()), (401, "no-logins"));
+    let open = get(at, "/api/v1/users");
+    assert_eq!((open.status, open.code().as_str()), (403, "role"));
+    assert!(open.body.contains("needs the role admin; programs on this machine have the role operator"), "{open:?}");
+    let dir = tempfile::tempdir().unwrap();
+    let broker = Broker::new(with_users(&dir, "users = [\"alice:viewer\"]"));
+    let viewer = ask(address(&broker), "GET", "/api/v1/retained", &[&basic("alice:secret")]);
+    assert!(viewer.body.contains("needs the role operator or admin, and alice has the role viewer"), "{viewer:?}");
+}
+
+#[test]
 fn a_login_that_is_configured_closes_it_until_users_are_named() {
     let dir = tempfile::tempdir().unwrap();
     let mut broker = Broker::new(with_users(&dir, ""));

@@ -93,7 +93,8 @@ fn users_are_added_changed_and_deleted_and_are_in_force_at_once() {
     assert_eq!(place.done("GET", "users/ann", None)["stored"], "scram");
 
     let mut ann = place.broker.connect(&Connect::new("a").user("ann", "other"), 0);
-    assert_eq!(place.done("DELETE", "users/ann", None)["result"], "deleted");
+    let deleted = place.done("DELETE", "users/ann", None);
+    assert_eq!((&deleted["result"], &deleted["rules_left"]), (&json!("deleted"), &json!(1)));
     ann.expect_closed();
     place.broker.refuses(&Connect::new("a").user("ann", "other"), 4);
     let text = place.text("users");
