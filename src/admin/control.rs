@@ -1,14 +1,20 @@
 //! [`Control`]: what the HTTP side asks the server to do, or to tell.
 
 use std::{
+    io::Write,
     net::{SocketAddr, TcpStream},
     num::NonZeroU32,
     pin::Pin,
-    time::SystemTime,
+    time::{Instant, SystemTime},
 };
 
+use bytes::Bytes;
+
 use crate::{
-    router::inspect::{Ban, BanTarget},
+    router::{
+        Restored,
+        inspect::{Ban, BanTarget},
+    },
     types::Role,
 };
 
@@ -62,11 +68,29 @@ pub trait Control: Send + Sync {
     /// Edits the ACL file: its new version.
     fn edit_rules(&self, edit: RuleEdit, expected: Option<String>) -> Doing<String>;
 
+    /// Writes what is stored and the users to `out`, as lines of JSON, from one moment. The first line is written when
+    /// nothing is in the way of the others; the last one says that all are there.
+    fn export(&self, out: Box<dyn Write + Send>) -> Doing<()>;
+
+    /// Reads such lines, and checks them.
+    fn read_export(&self, text: Bytes, now: Instant) -> Doing<Imported>;
+
+    /// Adds users who are not there, by their lines: how many.
+    fn add_users(&self, lines: Vec<String>) -> Doing<usize>;
+
     /// Bans, and closes the connections that it concerns: how many.
     fn ban(&self, ban: Ban) -> Doing<usize>;
 
     /// Ends a ban: was there one?
     fn unban(&self, target: BanTarget) -> Doing<bool>;
+}
+
+/// What an export has.
+pub struct Imported {
+    /// What is stored.
+    pub state: Restored,
+    /// Lines of a password file.
+    pub users: Vec<String>,
 }
 
 /// A file is edited.

@@ -101,8 +101,9 @@ async fn needs(Shared(least): Shared<Role>, request: Request, next: Next) -> Res
 /// The bounds of every request but a health check.
 async fn bound(Shared(state): Shared<Arc<State>>, request: Request, next: Next) -> Response {
     let length = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-    if length.is_some_and(|length: u64| length > LARGEST_BODY as u64) {
-        let detail = format!("the body has {} bytes, more than {LARGEST_BODY}", length.unwrap_or_default());
+    let most = api::largest_body(request.uri().path());
+    if length.is_some_and(|length: u64| length > most as u64) {
+        let detail = format!("the body has {} bytes, more than {most}", length.unwrap_or_default());
         return Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", detail).into_response();
     }
     let watch = Stopwatch::start();

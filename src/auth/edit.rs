@@ -79,6 +79,34 @@ pub fn edit_user(
     })
 }
 
+/// Adds the lines of users, as a password file has them, to one: the users who are there stay as they are. A missing file
+/// is created. Gives how many were added.
+pub fn add_users(path: &Path, lines: &[String]) -> Result<usize, AuthError> {
+    rewrite(path, "the password file", true, |text, file| {
+        let known = Users::parse(text, file)?;
+        let (mut new, mut added) = (String::from_utf8_lossy(without_mark(text)).into_owned(), 0);
+        for line in lines {
+            let mut name = None;
+            Users::parse_lines(line.as_bytes(), "the lines of users", |line| name = Some(line.name.to_owned()))?;
+            if let Some(name) = name.filter(|name| !known.contains(name)) {
+                new = with_line(new.as_bytes(), &name, Some(line.trim_end()), "# no users\n");
+                added += 1;
+            }
+        }
+        Users::parse(new.as_bytes(), file)?;
+        Ok((new, added))
+    })
+}
+
+/// The lines of the users of a password file, without comments.
+pub fn user_lines(path: &Path) -> Result<Vec<String>, AuthError> {
+    let bytes = files::read(path, "auth.password_file")?;
+    Users::parse(&bytes, &path.display().to_string())?;
+    let text = String::from_utf8_lossy(without_mark(&bytes));
+    let lines = text.lines().map(str::trim_end).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    Ok(lines.map(str::to_owned).collect())
+}
+
 /// A user of a password file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UserLine {

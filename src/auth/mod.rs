@@ -52,7 +52,7 @@ mod variable_user;
 
 pub use api_keys::ApiKey;
 pub use dynsec::{Converted, Edit as DynsecEdit, convert as convert_dynsec};
-pub use edit::{Edited, PasswordChange, UserLine, edit, edit_user, read_users};
+pub use edit::{Edited, PasswordChange, UserLine, add_users, edit, edit_user, read_users, user_lines};
 pub use edit_rules::{RuleLine, RuleOf, RulesChange, edit_rules, read_rules};
 pub use error::AuthError;
 pub use explain::{Explanation, Question};

@@ -237,6 +237,16 @@ pub enum CtlAction {
         #[arg(value_name = "NAME=VALUE")]
         parameters: Vec<String>,
     },
+    /// Print what is stored and the users, as lines of JSON, from one moment.
+    Export,
+    /// Bring in what `export` printed and is not there. All of it is checked first.
+    Import {
+        /// A file; `-` is standard input.
+        file: PathBuf,
+        /// These parts: retained, sessions, users; all of them without it.
+        #[arg(long, value_name = "PART", value_delimiter = ',')]
+        only: Vec<String>,
+    },
     /// Have the broker read its configuration again.
     Reload,
     /// Show the configuration in force.

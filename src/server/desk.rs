@@ -7,10 +7,11 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::SystemTime,
+    time::{Instant, SystemTime},
 };
 
 use arc_swap::ArcSwap;
+use bytes::Bytes;
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 use tokio::sync::{mpsc, oneshot};
@@ -18,6 +19,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::{
     access,
     bans::BanDesk,
+    carry,
     edits::{self, EditError},
     http,
     listeners::Listeners,
@@ -25,8 +27,8 @@ use super::{
 };
 use crate::{
     admin::{
-        AddedKey, Asked, BridgeState, Control, Doing, NewPassword, Reloading, RuleEdit, RuleShown, RulesShown, Setting,
-        UserShown, Whom,
+        AddedKey, Asked, BridgeState, Control, Doing, Imported, NewPassword, Reloading, RuleEdit, RuleShown,
+        RulesShown, Setting, UserShown, Whom,
     },
     auth::{self, ApiKey, AuthError, PasswordChange, Question},
     bridge::{Bridges, Phase, View},
@@ -285,6 +287,18 @@ impl Control for Desk {
             RuleEdit::Delete { of, filter } => auth::RulesChange::Delete { of: of.into(), filter },
         };
         self.edit(RULES, acl_file, move |path| auth::edit_rules(path, &change, expected.as_deref()))
+    }
+
+    fn export(&self, out: Box<dyn std::io::Write + Send>) -> Doing<()> {
+        carry::export(&self.running, out)
+    }
+
+    fn read_export(&self, text: Bytes, now: Instant) -> Doing<Imported> {
+        carry::read(&self.running, text, now)
+    }
+
+    fn add_users(&self, lines: Vec<String>) -> Doing<usize> {
+        self.edit(PASSWORDS, password_file, move |path| auth::add_users(path, &lines))
     }
 
     fn ban(&self, ban: Ban) -> Doing<usize> {

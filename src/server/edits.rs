@@ -12,6 +12,7 @@ use crate::{
     admin::{Doing, FileProblem},
     auth::AuthError,
     config::Config,
+    store::tools::ToolError,
 };
 
 /// Why an edit failed.
@@ -21,6 +22,13 @@ pub(super) enum EditError {
     Auth(AuthError),
     Http(HttpError),
     Ban(BanError),
+    /// A tool of the store failed.
+    Tool(ToolError),
+    /// A directory cannot be removed.
+    Scratch {
+        path: PathBuf,
+        error: io::Error,
+    },
     /// The embedding program decides.
     PluggedIn,
     /// It was edited, and what is configured cannot be put in force.
@@ -30,6 +38,12 @@ pub(super) enum EditError {
 impl From<BanError> for EditError {
     fn from(error: BanError) -> Self {
         Self::Ban(error)
+    }
+}
+
+impl From<ToolError> for EditError {
+    fn from(error: ToolError) -> Self {
+        Self::Tool(error)
     }
 }
 
@@ -76,6 +90,16 @@ fn problem(error: &EditError) -> FileProblem {
         EditError::Http(error) => return FileProblem::Broken(error.to_string()),
         EditError::NotConfigured(key) => return FileProblem::NotConfigured(key),
         EditError::Ban(error) => return of_ban(error),
+        EditError::Tool(error @ (ToolError::Line { .. } | ToolError::Input(_))) => {
+            return FileProblem::Invalid(error.to_string());
+        }
+        EditError::Tool(error) => return FileProblem::Broken(error.to_string()),
+        EditError::Scratch { path, error } if is_denied(error) => {
+            return FileProblem::ReadOnly(format!("cannot remove {}: {error}", path.display()));
+        }
+        EditError::Scratch { path, error } => {
+            return FileProblem::Broken(format!("cannot remove {}: {error}", path.display()));
+        }
         EditError::PluggedIn => return FileProblem::PluggedIn,
         EditError::InForce(error) => return FileProblem::Broken(error.to_string()),
     };

@@ -6,6 +6,7 @@ mod bans;
 mod bench;
 mod bridges;
 #[cfg(all(feature = "http", feature = "store", feature = "tls", feature = "websocket"))]
+mod carry;
 mod check;
 #[cfg(all(feature = "http", feature = "store", feature = "tls", feature = "websocket"))]
 mod command_error;

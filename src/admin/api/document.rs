@@ -105,6 +105,7 @@ fn content(route: &Route) -> Value {
         Gives::One(shape) => ("application/json", reference(shape)),
         Gives::List(shape) => ("application/json", list(shape)),
         Gives::Either(shape) => ("application/json", json!({ "anyOf": [reference(shape), list(shape)] })),
+        Gives::Lines => ("application/jsonl", json!({ "type": "string" })),
         Gives::Stream => ("text/event-stream", json!({ "type": "string" })),
         Gives::Document => ("application/json", json!({ "type": "object" })),
     };
@@ -126,6 +127,7 @@ fn body(route: &Route) -> Option<Value> {
             let schema = json!({ "type": "object", "properties": properties, "additionalProperties": false });
             ("application/json", schema, false)
         }
+        Takes::Lines => ("application/jsonl", json!({ "type": "string" }), true),
         Takes::Toml => ("application/toml", json!({ "type": "string" }), true),
     };
     Some(json!({ "required": required, "content": { kind: { "schema": schema } } }))

@@ -14,6 +14,7 @@
 //! | `session`, `keys` | logins of browsers and of programs |
 //! | `topics` | the busiest topics |
 //! | `slow` | the slowest subscribers |
+//! | `carry` | export and import |
 //! | `bans` | who is refused |
 //! | `users` | users and rules |
 //! | `streams` | server-sent events |
@@ -23,6 +24,7 @@ mod bans;
 mod bridges;
 mod broker;
 mod call;
+mod carry;
 mod clients;
 mod document;
 mod history;
@@ -69,6 +71,9 @@ use table::{ROUTES, Route, Takes};
 
 /// The largest body of a request.
 pub(super) const LARGEST_BODY: usize = 1 << 20;
+
+/// The largest body of an import.
+const LARGEST_IMPORT: usize = 64 << 20;
 
 const BELOW: &str = "/api/v1/";
 
@@ -123,7 +128,7 @@ async fn judged(state: Arc<State>, document: Arc<str>, head: Parts, body: Body) 
     let Some(desk) = state.desk.get().cloned() else {
         return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "starting", "the broker is starting"));
     };
-    let body = read(body).await?;
+    let body = read(body, largest_body(head.uri.path())).await?;
     let query = query(route, head.uri.query().unwrap_or_default(), &body)?;
     let Some(via) = head.extensions.get::<Via>().copied() else {
         return Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "place", "it is not known where this came from"));
@@ -131,12 +136,17 @@ async fn judged(state: Arc<State>, document: Arc<str>, head: Parts, body: Body) 
     (route.run)(Call { state, desk, caller, via, headers: head.headers, id, query, body, document }).await
 }
 
-async fn read(body: Body) -> Result<Bytes, Problem> {
+/// The largest body of a request for this path.
+pub(super) fn largest_body(path: &str) -> usize {
+    if path.strip_prefix(BELOW) == Some("import") { LARGEST_IMPORT } else { LARGEST_BODY }
+}
+
+async fn read(body: Body, most: usize) -> Result<Bytes, Problem> {
     let too_large = |_| {
-        let detail = format!("the body is larger than {LARGEST_BODY} bytes, or did not come");
+        let detail = format!("the body is larger than {most} bytes, or did not come");
         Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", detail)
     };
-    axum::body::to_bytes(body, LARGEST_BODY).await.map_err(too_large)
+    axum::body::to_bytes(body, most).await.map_err(too_large)
 }
 
 /// The parameters of a request: of its URL, or of its body where it may have them.

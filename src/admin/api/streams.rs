@@ -223,12 +223,7 @@ pub(super) fn text_of_event(name: &str, data: &Value) -> String {
 
 /// A response whose body is what is sent, if there is room for one more.
 pub(super) fn stream(state: &Arc<State>) -> Result<(mpsc::Sender<Bytes>, Response), Problem> {
-    let others = state.streams.fetch_add(1, Ordering::AcqRel);
-    let place = Place(state.clone());
-    if others >= MOST_STREAMS {
-        let detail = format!("{MOST_STREAMS} streams are read already");
-        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail));
-    }
+    let place = Place::take(state)?;
     let (sender, receiver) = mpsc::channel(ON_THEIR_WAY);
     // so that its reader knows that it is there
     let _there_is_room = sender.try_send(Bytes::from_static(b": dunlin\n\n"));
@@ -238,7 +233,22 @@ pub(super) fn stream(state: &Arc<State>) -> Result<(mpsc::Sender<Bytes>, Respons
 }
 
 /// One of the streams.
-struct Place(Arc<State>);
+pub(super) struct Place(Arc<State>);
+
+impl Place {
+    /// Of those that there may be at a time.
+    pub fn take(state: &Arc<State>) -> Result<Self, Problem> {
+        let others = state.streams.fetch_add(1, Ordering::AcqRel);
+        let place = Self(state.clone());
+        match others < MOST_STREAMS {
+            true => Ok(place),
+            false => {
+                let detail = format!("{MOST_STREAMS} streams are read already");
+                Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail))
+            }
+        }
+    }
+}
 
 impl Drop for Place {
     fn drop(&mut self) {

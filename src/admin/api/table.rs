@@ -9,7 +9,7 @@ use axum::{
 use super::{
     bans, bridges, broker,
     call::{Answer, Answering, Call, LIST},
-    clients, history, keys, live,
+    carry, clients, history, keys, live,
     messages::{self, PAYLOAD},
     parameters::Parameter,
     publish, retained,
@@ -28,6 +28,8 @@ pub(super) enum Gives {
     Either(&'static Shape),
     /// Server-sent events.
     Stream,
+    /// Lines of JSON.
+    Lines,
     Document,
 }
 
@@ -42,6 +44,8 @@ pub(super) enum Takes {
     /// Its own parameters, as an object, in place of those of the URL.
     Parameters,
     Toml,
+    /// Lines of JSON.
+    Lines,
 }
 
 /// A route.
@@ -76,7 +80,7 @@ macro_rules! route {
 use Gives::{Document, Either, List, One, Stream};
 use Takes::Nothing;
 
-pub(super) static ROUTES: [Route; 50] = [
+pub(super) static ROUTES: [Route; 52] = [
     route!(GET "openapi.json" Viewer "This document", [], Nothing => Document, document),
     route!(GET "session" Viewer "As whom, and how, this request is let in", [],
         Nothing => One(&session::SESSION), session::show),
@@ -162,6 +166,10 @@ pub(super) static ROUTES: [Route; 50] = [
     route!(DELETE "keys" Admin "Deletes a key", [keys::NAME], Nothing => One(&keys::DELETED), keys::delete),
     route!(GET "audit" Admin "The last 1,000 requests that were to write, the latest first", [LIST],
         Nothing => List(&broker::WRITE), broker::audit),
+    route!(GET "export" Admin "What is stored, and the users, as lines of JSON, from one moment", [],
+        Nothing => Gives::Lines, carry::export),
+    route!(POST "import" Admin "Brings in what an export has and is not there; all of it is checked first", [carry::ONLY],
+        Takes::Lines => One(&carry::IMPORTED), carry::import),
     route!(GET "events" Viewer "What happens, as server-sent events", [streams::EVENTS],
         Nothing => Stream, streams::events),
     route!(GET "messages" Operator "Messages that are published, as server-sent events", [streams::MESSAGES],

@@ -2,6 +2,7 @@
 //!
 //! | module | owns |
 //! |---|---|
+//! | `adopt` | sessions and retained messages that are brought in while the broker runs |
 //! | `access` | calls of the authentication and authorization ports |
 //! | `authenticating`, `authentication` | re-authentication of connected clients |
 //! | `connect` | begins and takes over sessions |
@@ -25,6 +26,7 @@
 //! | `restore` | sessions and retained messages from the store |
 
 mod access;
+mod adopt;
 mod authenticating;
 mod authentication;
 mod banned;
@@ -51,6 +53,7 @@ mod unfinished;
 mod unsubscribe;
 mod welcome;
 
+pub use adopt::NotAdopted;
 pub use authentication::{CameFrom, auth_properties};
 pub(crate) use banned::network_address;
 pub use client::{Client, Flush};

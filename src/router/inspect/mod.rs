@@ -25,7 +25,7 @@ mod retained;
 mod subscriptions;
 mod views;
 
-pub use super::clients::NotSubscribed;
+pub use super::clients::{NotAdopted, NotSubscribed};
 pub use super::sessions::{Ban, BanTarget, Flow, MOST_BANS, TooManyBans};
 pub use crate::session::{ByAdministrator, Drops, Holds, Stage, Timed};
 pub use actions::{Closed, Ended};

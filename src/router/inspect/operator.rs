@@ -5,7 +5,10 @@ use std::{sync::Arc, task::Waker, time::Instant};
 use parking_lot::Mutex;
 
 use super::{
-    super::{Router, RouterThread, clients::NotSubscribed},
+    super::{
+        RestoredRetained, RestoredSession, Router, RouterThread,
+        clients::{NotAdopted, NotSubscribed},
+    },
     actions::Ended,
 };
 use crate::{
@@ -56,6 +59,16 @@ impl Operator {
     /// Ends a subscription of a client, which is not told: when that is durable; `None`: it has no such subscription.
     pub fn unsubscribe(&self, client: &ClientId, filter: &TopicFilter) -> Result<Option<Stored>, NotSubscribed> {
         self.router.unsubscribe_for(client, filter)
+    }
+
+    /// Brings in a session whose client is away, unless it is there: when it is durable.
+    pub fn adopt_session(&self, now: Instant, session: RestoredSession) -> Result<Stored, NotAdopted> {
+        self.act(now, |router, thread| router.adopt_session(thread, session))
+    }
+
+    /// Brings in a retained message, unless there is one of its topic: when it is durable. Subscribers are not told.
+    pub fn adopt_retained(&self, now: Instant, retained: RestoredRetained) -> Result<Stored, NotAdopted> {
+        self.act(now, |router, thread| router.adopt_retained(thread, retained))
     }
 
     /// Performs an action, and wakes the connections that it affects.

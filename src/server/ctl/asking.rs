@@ -57,11 +57,31 @@ impl Asking {
 
     /// Sends a request for a path below `/api/v1/`.
     pub fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Answered, CtlError> {
+        let body = body.map(Value::to_string).unwrap_or_default();
+        self.send(method, path, ("application/json", body.as_bytes()))
+    }
+
+    /// The same with a body of a type.
+    pub fn send(&self, method: &str, path: &str, body: (&str, &[u8])) -> Result<Answered, CtlError> {
         let mut answer = self.begin(method, path, body)?;
         let mut text = String::new();
         answer.read_to_string(&mut text).map_err(|error| self.silent(error))?;
         let value = serde_json::from_str(&text).map_err(|error| self.silent(error.into()))?;
         Ok(Answered { value })
+    }
+
+    /// Copies the lines of an answer, and gives the last one.
+    pub fn copy(
+        &self,
+        path: &str,
+        mut each: impl FnMut(&str) -> Result<(), CtlError>,
+    ) -> Result<Option<Value>, CtlError> {
+        let mut last = String::new();
+        for line in self.begin("GET", path, NO_BODY)?.lines() {
+            last = line.map_err(|error| self.silent(error))?;
+            each(&last)?;
+        }
+        Ok(serde_json::from_str(&last).ok())
     }
 
     /// Reads server-sent events until there are no more, or the wanted number has arrived.
@@ -72,7 +92,7 @@ impl Asking {
         mut each: impl FnMut(&str, &Value) -> Result<(), CtlError>,
     ) -> Result<(), CtlError> {
         let (mut name, mut left) = (String::new(), count.unwrap_or(u64::MAX));
-        for line in self.begin("GET", path, None)?.lines() {
+        for line in self.begin("GET", path, NO_BODY)?.lines() {
             if left == 0 {
                 break;
             }
@@ -93,7 +113,12 @@ impl Asking {
     }
 
     /// Sends a request. Returns the rest of the answer after its head, if the status is 200.
-    fn begin(&self, method: &str, path: &str, body: Option<&Value>) -> Result<BufReader<Box<dyn Read>>, CtlError> {
+    fn begin(
+        &self,
+        method: &str,
+        path: &str,
+        (kind, body): (&str, &[u8]),
+    ) -> Result<BufReader<Box<dyn Read>>, CtlError> {
         let (host, mut socket): (_, Box<dyn Socket>) = match &self.place {
             Place::Tcp(address) => {
                 let socket = TcpStream::connect(address.as_str()).map_err(|error| self.silent(error))?;
@@ -110,20 +135,24 @@ impl Asking {
             }
         };
         let login = self.login.as_ref().map(|login| format!("Authorization: {login}\r\n")).unwrap_or_default();
-        let body = body.map(Value::to_string).unwrap_or_default();
         let length = match method {
             "GET" => String::new(),
-            _ => format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len()),
+            _ => format!("Content-Type: {kind}\r\nContent-Length: {}\r\n", body.len()),
         };
-        let request = format!("{method} /api/v1/{path} HTTP/1.0\r\nHost: {host}\r\n{login}{length}\r\n{body}");
-        socket.write_all(request.as_bytes()).map_err(|error| self.silent(error))?;
+        let head = format!("{method} /api/v1/{path} HTTP/1.0\r\nHost: {host}\r\n{login}{length}\r\n");
+        let request = [head.as_bytes(), body].concat();
+        // a broker that refuses a large body answers before it has read it
+        let written = socket.write_all(&request);
         let mut answer = BufReader::new(Box::new(socket) as Box<dyn Read>);
         let mut lines = Vec::new();
         loop {
             let mut line = String::new();
             let read = (&mut answer).take(LONGEST_LINE).read_line(&mut line).map_err(|error| self.silent(error))?;
             match line.trim_end() {
-                "" if read == 0 => return Err(self.silent(io::ErrorKind::UnexpectedEof.into())),
+                "" if read == 0 => {
+                    let error = written.err().unwrap_or_else(|| io::ErrorKind::UnexpectedEof.into());
+                    return Err(self.silent(error));
+                }
                 "" => break,
                 line => lines.push(line.to_owned()),
             }
@@ -150,6 +179,8 @@ impl Asking {
 trait Socket: Read + Write {}
 
 impl<S: Read + Write> Socket for S {}
+
+const NO_BODY: (&str, &[u8]) = ("", b"");
 
 const LONGEST_LINE: u64 = 64 << 10;
 

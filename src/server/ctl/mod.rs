@@ -5,7 +5,8 @@ mod shown;
 mod told;
 
 use std::{
-    fs, io,
+    fs,
+    io::{self, Read},
     path::{Path, PathBuf},
 };
 
@@ -69,6 +70,9 @@ pub enum CtlError {
         /// The reason as text.
         detail: String,
     },
+    /// The export ended too early.
+    #[error("the export is not complete: its last line is missing; the log of the broker may say why")]
+    CutOff,
     /// Standard output cannot be written.
     #[error("cannot write: {0}")]
     Write(io::Error),
@@ -89,10 +93,23 @@ pub(super) fn ask(cli: &Cli, ctl: &Ctl) -> Result<(), CtlError> {
             let path = format!("events{}", query(parameters)?);
             return asking.stream(&path, *count, |name, data| shown::event(name, data, ctl.json));
         }
+        CtlAction::Export => {
+            let last = asking.copy("export", |line| shown::print(&format!("{line}\n")))?;
+            let is_whole = last.is_some_and(|last| last["record"] == "end");
+            return if is_whole { Ok(()) } else { Err(CtlError::CutOff) };
+        }
         _ => {}
     }
-    let (method, path, body) = request(&ctl.action)?;
-    let Answered { value, .. } = asking.ask(method, &path, body.as_ref())?;
+    let Answered { value, .. } = match &ctl.action {
+        CtlAction::Import { file, only } => {
+            let only = if only.is_empty() { String::new() } else { format!("?only={}", encode(&only.join(","))) };
+            asking.send("POST", &format!("import{only}"), ("application/jsonl", &whole(file)?))?
+        }
+        action => {
+            let (method, path, body) = request(action)?;
+            asking.ask(method, &path, body.as_ref())?
+        }
+    };
     if ctl.json {
         return shown::print(&format!("{value}\n"));
     }
@@ -163,7 +180,10 @@ fn request(action: &CtlAction) -> Result<(&'static str, String, Option<Value>), 
         }
         CtlAction::Reload => Ok(("POST", "reload".into(), None)),
         CtlAction::Config => get("config".into()),
-        CtlAction::Sub { .. } | CtlAction::Events { .. } => get("broker".into()),
+        // these are asked in their own way
+        CtlAction::Sub { .. } | CtlAction::Events { .. } | CtlAction::Export | CtlAction::Import { .. } => {
+            get("broker".into())
+        }
     }
 }
 
@@ -247,6 +267,17 @@ fn object(parameters: &[String], more: &[(&str, Value)], dry_run: bool) -> Resul
     }
     more.iter().for_each(|(name, value)| body[*name] = value.clone());
     Ok(body)
+}
+
+/// A file; `-`: standard input.
+fn whole(path: &Path) -> Result<Vec<u8>, CtlError> {
+    let read = if path == Path::new("-") {
+        let mut bytes = Vec::new();
+        io::stdin().lock().read_to_end(&mut bytes).map(|_| bytes)
+    } else {
+        fs::read(path)
+    };
+    read.map_err(|error| CtlError::Read { path: path.to_owned(), error })
 }
 
 fn first_line(path: &Path) -> Result<Vec<u8>, CtlError> {

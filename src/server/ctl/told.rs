@@ -46,6 +46,7 @@ pub(super) fn people(action: &CtlAction, value: &Value) -> String {
             format!("Banned {}{until}. {} closed.\n", named(target), connections(number("closed")))
         }
         CtlAction::Unban { target } => format!("The ban of {} is ended.\n", named(target)),
+        CtlAction::Import { .. } => imported(value),
         CtlAction::Users { action: Some(UsersAction::Delete { name }) } => {
             let left = match number("rules_left") {
                 0 => String::new(),
@@ -70,6 +71,22 @@ fn reloaded(value: &Value) -> String {
     match changes[..] {
         [] => "The configuration was read again. Nothing changed.\n".into(),
         _ => format!("The configuration was read again. Changed:\n  {}\n", changes.join("\n  ")),
+    }
+}
+
+fn imported(value: &Value) -> String {
+    let mut text = String::new();
+    for (part, words) in [("retained", "retained messages"), ("sessions", "sessions"), ("users", "users")] {
+        let number = |name: &str| value[part][name].as_u64().unwrap_or_default();
+        text += &format!("{words}: {} imported, {} were there", number("imported"), number("existed"));
+        text += &match number("refused") {
+            0 => "\n".to_owned(),
+            refused => format!(", {refused} refused\n"),
+        };
+    }
+    match value["refusal"].as_str() {
+        Some(why) => text + "refused, because: " + why + "\n",
+        None => text,
     }
 }
 

@@ -161,7 +161,7 @@ impl NotIn1 {
 }
 
 /// The stored state of a directory without damage, and the time of its log.
-fn whole(data_dir: &Path, what: &'static str) -> Result<(Recovered, Time), ToolError> {
+pub(super) fn whole(data_dir: &Path, what: &'static str) -> Result<(Recovered, Time), ToolError> {
     let recovered = read(data_dir, what, &mut |_, _| {})?;
     damaged(data_dir, &recovered)?;
     let wall = milliseconds(Clock::system().wall());

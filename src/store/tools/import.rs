@@ -75,6 +75,10 @@ fn put_lines<F: super::super::log::File>(
         progress.at(done);
         let wrong = |why: String| ToolError::Line { number, why };
         let object: Object = serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+        // what the export of a broker that runs has, beside what a store has
+        if object.get("record").is_some_and(|record| NOT_STORED.iter().any(|name| record == name)) {
+            continue;
+        }
         let (mut payload, mut properties) = (Vec::new(), Vec::new());
         let record = record(&object, &mut payload, &mut properties).map_err(wrong)?;
         log.put(&record).map_err(failed)?;
@@ -269,6 +273,9 @@ fn optional_flag(object: &Object, key: &str) -> Result<bool, String> {
         Some(_) => flag(object, key),
     }
 }
+
+/// Kinds of lines that are not for the store: the first line, a user of the password file, the last line.
+const NOT_STORED: [&str; 3] = ["begin", "user", "end"];
 
 /// The age of the imported log in milliseconds: longer than any client was away.
 pub(super) const AGE: u64 = 100 * 365 * 24 * 3_600_000;

@@ -7,11 +7,13 @@ mod fresh;
 mod import;
 mod json;
 mod mosquitto;
+mod state;
 
 pub use backup::backup;
 pub use export::{export, export_format_1};
 pub use import::import;
 pub use mosquitto::{DatabaseError, import_mosquitto};
+pub(crate) use state::state_of;
 
 use std::{
     fs, io,

@@ -2,6 +2,7 @@
 
 mod acting;
 mod bans;
+mod carry;
 mod clients;
 mod frame;
 mod publishing;
