@@ -5,7 +5,6 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use super::{sessions::Standing, state::Caller};
 use crate::types::Role;
 
 /// What is wrong with a request.
@@ -27,18 +26,18 @@ impl Problem {
         Self { status, code, detail: detail.into(), version: None, more: Vec::new() }
     }
 
-    /// This is for callers with another role.
-    pub(super) fn role(least: Role, caller: Option<&Caller>) -> Self {
+    /// This is for callers with another role. `caller`: its role, and its name if it logged in.
+    pub(super) fn role(least: Role, caller: Option<(Role, Option<&str>)>) -> Self {
         let may: Vec<_> = Role::ALL.into_iter().filter(|role| *role >= least).map(Role::name).collect();
         let (least, may) = (least.name(), may.join(" or "));
         let detail = match caller {
-            Some(Caller { role, standing: Standing::Open, .. }) => format!(
+            Some((role, None)) => format!(
                 "this needs the role {may}; programs on this machine have the role {}. Ask through a Unix socket \
                  (listen = \"unix:PATH\" below [http]), or log in with a key (dunlin key add NAME --role {least}, with \
                  keys_file below [http])",
                 role.name()
             ),
-            Some(Caller { role, name, .. }) => format!(
+            Some((role, Some(name))) => format!(
                 "this needs the role {may}, and {name} has the role {}: an admin gives users another one below [http] \
                  (users = [\"NAME:{least}\"]), and programs another key (dunlin key add NAME --role {least})",
                 role.name()

@@ -94,7 +94,7 @@ fn has_own_form(uri: &Uri, headers: &HeaderMap) -> bool {
 async fn needs(Shared(least): Shared<Role>, request: Request, next: Next) -> Response {
     match request.extensions().get::<Caller>() {
         Some(caller) if caller.role >= least => next.run(request).await,
-        caller => Problem::role(least, caller).into_response(),
+        caller => Problem::role(least, caller.map(Caller::role_and_name)).into_response(),
     }
 }
 

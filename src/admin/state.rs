@@ -106,6 +106,13 @@ pub(super) struct Caller {
     pub standing: Standing,
 }
 
+impl Caller {
+    /// Its role, and its name if it logged in.
+    pub fn role_and_name(&self) -> (Role, Option<&str>) {
+        (self.role, Some(&*self.name).filter(|_| !matches!(self.standing, Standing::Open)))
+    }
+}
+
 /// The last configuration that was put in force, or was not.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Reload {

@@ -79,8 +79,8 @@ pub fn edit_user(
     })
 }
 
-/// Adds the lines of users, as a password file has them, to one: the users who are there stay as they are. A missing file
-/// is created. Gives how many were added.
+/// Adds the lines of users, as a password file has them, to one: the users who are there stay as they are. A missing
+/// file is created. Gives how many were added.
 pub fn add_users(path: &Path, lines: &[String]) -> Result<usize, AuthError> {
     rewrite(path, "the password file", true, |text, file| {
         let known = Users::parse(text, file)?;

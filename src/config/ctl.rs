@@ -61,8 +61,8 @@ pub enum CtlAction {
     },
     /// List clients and sessions.
     Clients {
-        /// Filters such as user=alice, queued_min=100 or idle_min=10m, and sort=, limit=, fields=, cursor=. The table has
-        /// the columns that matter most; fields= or --json show the others.
+        /// Filters such as user=alice, queued_min=100 or idle_min=10m, and sort=, limit=, fields=, cursor=. The table
+        /// has the columns that matter most; fields= or --json show the others.
         #[arg(value_name = "NAME=VALUE")]
         parameters: Vec<String>,
     },

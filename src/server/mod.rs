@@ -1,6 +1,7 @@
 //! Wiring and shutdown: from a [`Config`] to a running broker.
 
 mod access;
+mod announce;
 mod bans;
 #[cfg(all(feature = "http", feature = "store", feature = "tls", feature = "websocket"))]
 mod bench;
@@ -80,13 +81,12 @@ use std::{
 
 use parking_lot::Mutex;
 use thiserror::Error;
-use tracing::field::display;
 
 use crate::{
-    auth::{Auth, AuthError, InMemory},
+    auth::{AuthError, InMemory},
     bridge::{BridgeError, Bridges},
     clock::Clock,
-    config::{Config, Limits, ListenerConfig, PublishRateAction, SyncMode, SysPublish},
+    config::{Config, Limits, ListenerConfig, PublishRateAction, SysPublish},
     inside::{Client, ClientError, Inside, InsideClient, Publication, PublishError, Published},
     net::{NetLimits, PassedSockets, Tap, Workers},
     router::{
@@ -300,8 +300,7 @@ impl Server {
             persistence::check_place(&config)?;
             persistence::take_over(&config)?;
         }
-        let opened = persistence::plug(&config, &mut ports, opened, sync_delay, &progress, &clock)?;
-        let (store, restored) = opened.unzip();
+        let (store, restored) = persistence::plug(&config, &mut ports, opened, sync_delay, &progress, &clock)?.unzip();
         let in_memory = in_memory && store.is_none();
         let seed = RandomState::new().hash_one(std::process::id());
         let router = Arc::new(Router::new(router_limits(&config), ports, seed));
@@ -311,8 +310,8 @@ impl Server {
         let data_dir = store.as_ref().and(config.data_dir.as_deref());
         let bans = BanDesk::open(router.clone(), clock.clone(), data_dir)?;
         let count = config.worker_threads();
-        let workers = Workers::start(router.clone(), net_limits(&config), count, clock.clone(), tap);
-        let workers = workers.map_err(ServerError::Threads)?;
+        let workers = Workers::start(router.clone(), net_limits(&config), count, clock.clone(), tap)
+            .map_err(ServerError::Threads)?;
         http.restored(&router, workers.pings());
         let inside = Arc::new(Inside::new(router.clone(), clock.clone()));
         let bridges = bridges::begin(&inside, &config)?;
@@ -323,8 +322,7 @@ impl Server {
         let write = |path| ReadyFile::write(path, &listening, &http.urls());
         let ready_file = config.ready_file.as_deref().map(write).transpose()?;
         http.certificates(listeners.certificates());
-        announce(&config, auth.as_deref(), in_memory, &http);
-        announce_ready(&listening, count);
+        announce::start(&config, auth.as_deref(), in_memory, &http, (&listening, count));
         let running = Arc::new(tokio::sync::Mutex::new(config.clone()));
         if let (Some(control), Some(auth)) = (control, auth.clone()) {
             let (router, inside) = (Arc::downgrade(&router), Arc::downgrade(&inside));
@@ -469,31 +467,6 @@ impl Server {
         tracing::info!("stopped");
         closed
     }
-}
-
-/// The first lines of the log: the version and its persistence, warnings, which clients may connect, where HTTP is.
-fn announce(config: &Config, auth: Option<&Auth>, in_memory: bool, http: &Http) {
-    let version = env!("CARGO_PKG_VERSION");
-    let (data_dir, interval) = (config.data_dir.as_ref().map(|path| display(path.display())), config.sync_interval);
-    let interval = (config.sync == SyncMode::Interval).then(|| display(humantime::format_duration(interval)));
-    match (in_memory, data_dir) {
-        (true, _) => tracing::info!(version, persistence = "none", "dunlin"),
-        (false, Some(data_dir)) => {
-            tracing::info!(version, persistence = "disk", data_dir, sync_interval = interval, "dunlin");
-        }
-        (false, None) => tracing::info!(version, persistence = "plug-in", "dunlin"),
-    }
-    config.warnings.iter().for_each(|reason| tracing::warn!(reason, "configuration warning"));
-    if let Some(auth) = auth {
-        access::lines(&auth.policy(), config).iter().for_each(access::Line::log);
-    }
-    http.listening(config);
-}
-
-/// The line that tells that all listeners accept.
-fn announce_ready(listening: &[Listening], workers: usize) {
-    let texts: Vec<_> = listening.iter().map(|one| one.endpoint.with(one.transport).to_string()).collect();
-    tracing::info!(listeners = texts.join(","), workers, "ready");
 }
 
 fn router_limits(config: &Config) -> RouterLimits {

@@ -267,7 +267,7 @@ impl Observe for Journal {
             }
             Event::Disconnect { client, info, reason } => {
                 let is_timeout = matches!(reason, CloseReason::KeepAliveTimeout { .. });
-                if is_violation(reason) && !(is_timeout && !self.strict.is_silent(client.as_str())) {
+                if is_violation(reason) && (!is_timeout || self.strict.is_silent(client.as_str())) {
                     let found = self.strict.closed(Some(client.as_str()), &reason.to_string());
                     found.iter().for_each(|violation| self.violated(violation));
                 }

@@ -122,7 +122,7 @@ async fn judged(state: Arc<State>, document: Arc<str>, head: Parts, body: Body) 
     };
     let caller = match head.extensions.get::<Caller>() {
         Some(caller) if caller.role >= route.role => caller.clone(),
-        caller => return Err(Problem::role(route.role, caller)),
+        caller => return Err(Problem::role(route.role, caller.map(Caller::role_and_name))),
     };
     let id = decode(id).ok_or_else(|| bad("encoding", "the path is not UTF-8 with percent signs (RFC 3986)"))?;
     let Some(desk) = state.desk.get().cloned() else {

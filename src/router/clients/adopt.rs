@@ -1,5 +1,5 @@
-//! Sessions and retained messages of another broker, or of this one at an earlier time, that an operator brings in while
-//! this one runs. What is there already stays as it is.
+//! Sessions and retained messages of another broker, or of this one at an earlier time, that an operator brings in
+//! while this one runs. What is there already stays as it is.
 
 use super::{
     super::{

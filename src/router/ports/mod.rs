@@ -3,19 +3,22 @@
 //! | module | owns |
 //! |---|---|
 //! | `clients` | authentication, rights, observers |
+//! | `drop_reason` | why a message was dropped |
 //! | `events` | kinds of events; the description of a client in events |
 //! | `plug_in` | calls of plug-ins during work that must be finished |
 //! | `store` | the trait of a store, its records, and the state at a start |
 
 mod clients;
+mod drop_reason;
 mod events;
 mod plug_in;
 mod store;
 
 pub use clients::{
-    Admitted, Authenticate, Authentication, Authorize, Command, Credentials, DropReason, Event, Exchange, Forward,
-    Identity, Observe, Origin, Peer, PeerAddress, Pending, Proof, Refusal, Rights, Verdict,
+    Admitted, Authenticate, Authentication, Authorize, Command, Credentials, Event, Exchange, Forward, Identity,
+    Observe, Origin, Peer, PeerAddress, Pending, Proof, Refusal, Rights, Verdict,
 };
+pub use drop_reason::DropReason;
 pub use events::{ClientInfo, EventKinds};
 pub(crate) use plug_in::caught;
 pub use store::{
