@@ -1,0 +1,114 @@
+"""A pytest plug-in: a broker of dunlin to test clients against, with faults, a clock to turn, and expectations.
+
+    def test_my_client(broker):
+        start_my_client(port=broker.port)
+        broker.expect(filter="rooms/+", json_path={"$.t": 21})
+
+`broker` is empty for each test. `dunlin` (the program) is looked for in PATH, or at DUNLIN.
+"""
+
+import contextlib
+import json
+import os
+import pathlib
+import subprocess
+import tempfile
+import time
+import urllib.error
+import urllib.request
+
+import pytest
+
+
+class Unmet(AssertionError):
+    """What was expected did not become true: what did arrive, and the nearest miss, are in `problem`."""
+
+    def __init__(self, problem):
+        nearest = json.dumps(problem.get("nearest"), indent=2)
+        arrived = "\n".join(json.dumps(one) for one in problem.get("arrived", []))
+        super().__init__(f"{problem['detail']}\nnearest: {nearest}\narrived:\n{arrived}")
+        self.problem = problem
+
+
+class Broker:
+    """A broker for tests. Start it with `with Broker() as broker:`."""
+
+    def __init__(self, program=None, *flags):
+        program = program or os.environ.get("DUNLIN", "dunlin")
+        with tempfile.TemporaryDirectory() as place:
+            ready = pathlib.Path(place, "ready.json")
+            command = [program, "test", "--exit-with-parent", "--ready-file", ready, *flags]
+            # the pipe closes when this process ends, in whatever way
+            self.process = subprocess.Popen(command, stdin=subprocess.PIPE)
+            while not ready.exists():
+                if self.process.poll() is not None:
+                    raise RuntimeError(f"dunlin did not start: exit code {self.process.returncode}")
+                time.sleep(0.002)
+            self.ready = json.loads(ready.read_text())
+        self.http = self.ready["http"][0]
+        self.url = self.ready["listeners"][0]["url"]
+        self.host, self.port = "127.0.0.1", self.ready["listeners"][0]["port"]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+    def stop(self):
+        """Ends the broker; its exit code."""
+        self.process.stdin.close()
+        return self.process.wait()
+
+    def call(self, method, path, body=None):
+        """Asks /test/v1/PATH."""
+        data = None if body is None else json.dumps(body).encode()
+        headers = {"Content-Type": "application/json"}
+        request = urllib.request.Request(f"{self.http}/test/v1/{path}", data, headers, method=method)
+        try:
+            with urllib.request.urlopen(request) as answer:
+                return json.load(answer)
+        except urllib.error.HTTPError as error:
+            problem = json.load(error)
+            if problem.get("code") == "unmet":
+                raise Unmet(problem) from None
+            raise ValueError(problem["detail"]) from None
+
+    def expect(self, **what):
+        """Waits until it is true; the messages. docs/testing.md has what can be expected."""
+        return self.call("POST", "expect", what)
+
+    def advance(self, by, keep_alive=False):
+        """Turns the clock: "25h". All that became due has happened when this returns."""
+        return self.call("POST", "clock", {"advance": by, "keep_alive": keep_alive})
+
+    def reset(self, prefix=None):
+        """Forgets everything, or what has this prefix."""
+        return self.call("POST", "reset", {} if prefix is None else {"prefix": prefix})
+
+    def restart(self, **how):
+        """Ends the broker as by kill -9 and starts it again on the same port."""
+        return self.call("POST", "restart", how)
+
+    @contextlib.contextmanager
+    def fault(self, do, seed=0, **when):
+        """Sets a fault for as long as the block lasts; gives how often it has hit, as a function."""
+        identity = self.call("POST", "faults", {"when": when, "do": do, "seed": seed})["id"]
+        try:
+            yield lambda: next(one["hits"] for one in self.call("GET", "faults")["data"] if one["id"] == identity)
+        finally:
+            self.call("DELETE", f"faults?id={identity}")
+
+
+@pytest.fixture(scope="session")
+def dunlin():
+    """A broker for the whole session."""
+    with Broker() as broker:
+        yield broker
+
+
+@pytest.fixture
+def broker(dunlin):
+    """The same, empty."""
+    dunlin.reset()
+    yield dunlin
