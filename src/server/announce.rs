@@ -8,8 +8,8 @@ use crate::{
     config::{Config, SyncMode},
 };
 
-/// Logs the version and its persistence, warnings, which clients may connect, where HTTP is served, and at last that all
-/// listeners accept.
+/// Logs the version and its persistence, warnings, which clients may connect, where HTTP is served, and at last that
+/// all listeners accept.
 pub(super) fn start(
     config: &Config,
     auth: Option<&Auth>,
