@@ -8,10 +8,14 @@
 //! | `connect` | from a target to a line |
 //! | `tls`, `no_tls` | TLS as a client: its files and its settings; what stands in its place |
 //! | `websocket` | WebSocket as a client |
+//! | `http` | HTTP as a client |
 //! | `backoff` | how long to wait before the next try |
 
 mod backoff;
 mod connect;
+#[cfg(feature = "http")]
+#[cfg_attr(not(test), expect(dead_code, reason = "no room speaks it yet"))]
+mod http;
 mod line;
 #[cfg(not(feature = "tls"))]
 mod no_tls;
@@ -22,6 +26,9 @@ mod websocket;
 
 pub(crate) use backoff::Backoff;
 pub(crate) use connect::connect;
+#[cfg(feature = "http")]
+#[expect(unused_imports, reason = "no room speaks it yet")]
+pub(crate) use http::{HttpAnswer, HttpBounds, HttpClient, HttpError, HttpRequest};
 pub(crate) use line::{ConnectError, Line};
 #[cfg(not(feature = "tls"))]
 pub use no_tls::ClientTls;

@@ -1,9 +1,10 @@
 //! The words that all rooms share: [`QoS`], [`PacketId`], [`ClientId`], [`UserName`], [`ProtocolVersion`],
 //! [`Endpoint`], [`Transport`], [`TlsRecords`], [`QueueFull`], [`SessionOwnership`], [`ClientIdBinding`],
-//! [`SubscriptionOptions`], [`SharedSubscriptions`], [`Contents`], [`Network`], [`Frequency`], [`Role`], [`Secret`].
-//! They have no behaviour.
+//! [`SubscriptionOptions`], [`SharedSubscriptions`], [`Contents`], [`Network`], [`Frequency`], [`Role`], [`Secret`],
+//! [`HttpUrl`]. They have no behaviour.
 
 mod contents;
+mod http_url;
 mod listening;
 mod network;
 mod role;
@@ -18,6 +19,7 @@ use std::{
 use triomphe::ThinArc;
 
 pub use contents::{Contents, without_mark};
+pub use http_url::HttpUrl;
 pub use listening::{Endpoint, TlsRecords, Transport};
 pub use network::{Network, NotANetwork};
 pub use role::Role;
