@@ -30,8 +30,8 @@ pub use admission::{Delay, Key, Rules};
 pub use bound::{Bound, Socket};
 use control::TakeSocket;
 pub use control::{
-    AddedKey, Asked, BridgeState, Control, Doing, FileProblem, Imported, NewPassword, Reloading, RuleEdit, RuleShown,
-    RulesShown, Setting, UserShown, Whom,
+    AddedKey, Asked, BridgeState, Control, Doing, FileProblem, Imported, LoginServiceState, NewPassword, Reloading,
+    RuleEdit, RuleShown, RulesShown, Setting, UserShown, Whom,
 };
 pub use secure::{Accepting, Duplex, Secure};
 

@@ -29,6 +29,9 @@ pub trait Control: Send + Sync {
     /// The bridges to other brokers.
     fn bridges(&self) -> Vec<BridgeState>;
 
+    /// The services that are asked about logins.
+    fn login_services(&self) -> Vec<LoginServiceState>;
+
     /// Pauses a bridge, or lets it go on. `false`: there is none of this name.
     fn pause_bridge(&self, name: &str, paused: bool) -> bool;
 
@@ -205,6 +208,23 @@ pub struct AddedKey {
 
 /// A configuration is read again.
 pub type Reloading = Pin<Box<dyn Future<Output = Option<Result<Vec<String>, String>>> + Send>>;
+
+/// A service that is asked about logins.
+#[derive(Clone, Debug)]
+pub struct LoginServiceState {
+    /// Its name.
+    pub name: String,
+    /// Requests, by what was answered.
+    pub requests: [(&'static str, u64); 4],
+    /// Logins that were decided without a request.
+    pub cache_hits: u64,
+    /// Those of them that were accepted by an old answer.
+    pub stale: u64,
+    /// Logins that wait.
+    pub waiting: usize,
+    /// Its last request had an answer.
+    pub up: bool,
+}
 
 /// A bridge to another broker.
 #[derive(Clone, Debug)]

@@ -67,8 +67,8 @@ pub(crate) use api::{put_payload, shown_properties};
 pub use audit::AuditFile;
 pub use bound::{Bound, Socket};
 pub use control::{
-    AddedKey, Asked, BridgeState, Control, Doing, FileProblem, Imported, NewPassword, Reloading, RuleEdit, RuleShown,
-    RulesShown, Setting, UserShown, Whom,
+    AddedKey, Asked, BridgeState, Control, Doing, FileProblem, Imported, LoginServiceState, NewPassword, Reloading,
+    RuleEdit, RuleShown, RulesShown, Setting, UserShown, Whom,
 };
 pub(crate) use problem::Problem;
 pub(crate) use rules::Via;

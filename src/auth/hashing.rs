@@ -29,6 +29,7 @@ use super::{
 use crate::{
     clock::{Clock, Stopwatch},
     router::Identity,
+    types::LoginWay,
 };
 
 /// The threads. They end after their current work when this is dropped.
@@ -48,8 +49,8 @@ pub(super) struct Ask {
 
 /// The given credentials.
 pub(super) enum Given {
-    /// A password or a token, and its tag.
-    Password { password: Vec<u8>, tag: Tag },
+    /// A password or a token, its tag, and what it is looked at as.
+    Password { password: Vec<u8>, tag: Tag, way: LoginWay },
     /// A SCRAM proof, which is valid for one exchange.
     Proof(Box<Proof>),
 }
@@ -73,7 +74,7 @@ impl Ask {
 
     fn check(&self, clock: &Clock) -> Result<Identity, Wrong> {
         match &self.given {
-            Given::Password { password, .. } => self.policy.check(self.user.as_deref(), password, clock),
+            Given::Password { password, way, .. } => self.policy.check(*way, self.user.as_deref(), password, clock),
             Given::Proof(proof) => proof.check(self.user.as_deref().unwrap_or_default()),
         }
     }
@@ -403,7 +404,8 @@ mod tests {
                 user: Some("bob".into()),
                 given: Given::Password {
                     password: password.into(),
-                    tag: self.known.tag(Some("bob"), password.as_bytes()),
+                    tag: self.known.tag(LoginWay::Files, Some("bob"), password.as_bytes()),
+                    way: LoginWay::Files,
                 },
             };
             self.hashing.ask(ask).unwrap()

@@ -19,9 +19,12 @@ use super::{
     proven_by_password,
     tokens::{Now, Shown},
 };
-use crate::router::{Identity, Proof};
+use crate::{
+    router::{Identity, Proof},
+    types::LoginWay,
+};
 
-/// The HMAC of a user name and a password.
+/// The HMAC of a login: how it is decided, a user name and a password.
 pub(super) type Tag = [u8; 32];
 
 /// The cache.
@@ -65,8 +68,9 @@ impl Default for Known {
 }
 
 impl Known {
-    pub(super) fn tag(&self, user: Option<&str>, password: &[u8]) -> Tag {
+    pub(super) fn tag(&self, way: LoginWay, user: Option<&str>, password: &[u8]) -> Tag {
         let mut context = hmac::Context::with_key(&self.key);
+        context.update(&[way as u8]);
         let length = user.map_or(u64::MAX, |user| user.len() as u64);
         context.update(&length.to_le_bytes());
         context.update(user.unwrap_or_default().as_bytes());
@@ -134,7 +138,7 @@ impl Known {
 }
 
 /// Entries with their expiry.
-struct Table<T> {
+pub(super) struct Table<T> {
     entries: HashMap<Tag, (T, Instant)>,
 }
 
@@ -146,7 +150,7 @@ impl<T> Default for Table<T> {
 
 impl<T> Table<T> {
     /// An entry that has not expired. Its expiry is extended by `longer`.
-    fn get(&mut self, tag: &Tag, now: Instant, longer: impl Fn(&T) -> Duration) -> Option<&T> {
+    pub(super) fn get(&mut self, tag: &Tag, now: Instant, longer: impl Fn(&T) -> Duration) -> Option<&T> {
         let (entry, until) = self.entries.get_mut(tag)?;
         if *until <= now {
             self.entries.remove(tag);
@@ -156,7 +160,7 @@ impl<T> Table<T> {
         self.entries.get(tag).map(|(entry, _)| entry)
     }
 
-    fn insert(&mut self, tag: Tag, entry: T, until: Instant, now: Instant) {
+    pub(super) fn insert(&mut self, tag: Tag, entry: T, until: Instant, now: Instant) {
         if self.entries.len() >= MOST && !self.entries.contains_key(&tag) {
             self.entries.retain(|_, (_, until)| *until > now);
             if self.entries.len() >= MOST {
@@ -187,29 +191,29 @@ mod tests {
     fn what_proved_right_passes_for_five_minutes_after_its_last_use() {
         let dir = tempfile::tempdir().unwrap();
         let (known, policy, start) = (Known::default(), policy(&dir, b"secret"), Instant::now());
-        let tag = known.tag(Some("bob"), b"secret");
+        let tag = known.tag(LoginWay::Files, Some("bob"), b"secret");
         let passes = |policy: &Policy, now| known.right(&tag, policy, Some("bob"), Now::at(now));
         assert!(passes(&policy, start).is_none());
-        known.note(tag, &policy.check(Some("bob"), b"secret", &Clock::system()), start);
+        known.note(tag, &policy.check(LoginWay::Files, Some("bob"), b"secret", &Clock::system()), start);
         for after in [1, 300, 590, 889] {
             let identity = passes(&policy, start + SECOND * after).unwrap();
             assert_eq!((identity.user.as_deref(), identity.proof), (Some("bob"), Proof::Password), "{after}");
         }
         assert!(passes(&policy, start + SECOND * (889 + 300)).is_none());
         for (user, password) in [(Some("bob"), &b"Secret"[..]), (Some("bobs"), b"ecret"), (None, b"bobsecret")] {
-            assert_ne!(known.tag(user, password), tag);
+            assert_ne!(known.tag(LoginWay::Files, user, password), tag);
         }
-        assert_ne!(Known::default().tag(Some("bob"), b"secret"), tag, "the key is a process's own");
+        assert_ne!(Known::default().tag(LoginWay::Files, Some("bob"), b"secret"), tag, "the key is a process's own");
     }
 
     #[test]
     fn an_entry_goes_when_its_user_changes() {
         let dir = tempfile::tempdir().unwrap();
         let (known, before, now) = (Known::default(), policy(&dir, b"secret"), Instant::now());
-        let tag = known.tag(Some("bob"), b"secret");
-        let other = known.tag(Some("bob"), b"other");
-        known.note(tag, &before.check(Some("bob"), b"secret", &Clock::system()), now);
-        known.note(other, &before.check(Some("bob"), b"other", &Clock::system()), now);
+        let tag = known.tag(LoginWay::Files, Some("bob"), b"secret");
+        let other = known.tag(LoginWay::Files, Some("bob"), b"other");
+        known.note(tag, &before.check(LoginWay::Files, Some("bob"), b"secret", &Clock::system()), now);
+        known.note(other, &before.check(LoginWay::Files, Some("bob"), b"other", &Clock::system()), now);
         assert_eq!(known.wrong(&other, &before, Some("bob"), now), Some("wrong password (auth.password_file)"));
         let after = policy(&dir, b"other");
         assert!(known.right(&tag, &after, Some("bob"), Now::at(now)).is_none());

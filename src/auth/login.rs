@@ -1,5 +1,5 @@
 //! [`Logins`]: decides a login with a password or a token. Recently compared credentials are decided at once. Others
-//! wait in the queue of comparisons, and the throttle delays refusals.
+//! wait in the queue of comparisons or for the answer of a service, and the throttle delays refusals.
 
 use std::{
     net::IpAddr,
@@ -11,6 +11,7 @@ use std::{
 use super::{
     Checked, Policy,
     hashing::{self, Ask, Busy, Given, Hashing},
+    http::{Asked, Desks, Outcome, ServiceFigures, Throttled},
     known::Known,
     scram_proof::{Proof, Secret},
     tokens::Now,
@@ -18,7 +19,8 @@ use super::{
 use crate::{
     clock::Clock,
     codec::ReasonCode,
-    router::{Admitted, Credentials, Refusal, Verdict},
+    router::{Admitted, Credentials, Identity, Refusal, Verdict},
+    types::LoginWay,
 };
 
 /// The state of logins, and the threads for comparisons.
@@ -26,6 +28,7 @@ pub(super) struct Logins {
     clock: Clock,
     known: Arc<Known>,
     secret: Secret,
+    desks: Desks,
     /// Started by the first login.
     hashing: OnceLock<Option<Hashing>>,
 }
@@ -44,12 +47,14 @@ impl Proves {
 
 /// The longest time that a login waits for delayed refusals of others from its address.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
+const DOWN: &str = "a login service is down (auth.http)";
 const TOO_MANY: &str =
     "too many logins wait to be looked at, and too many of its address failed (auth.failed_login_delay)";
 
 impl Logins {
     pub(super) fn new(clock: Clock) -> Self {
-        Self { clock, known: Arc::default(), secret: Secret::default(), hashing: OnceLock::new() }
+        let desks = Desks::new(clock.clone());
+        Self { clock, known: Arc::default(), secret: Secret::default(), desks, hashing: OnceLock::new() }
     }
 
     /// The verdict on `user` with this `password`.
@@ -60,7 +65,89 @@ impl Logins {
         user: Option<&str>,
         password: &[u8],
     ) -> Verdict {
-        let (tag, now) = (self.known.tag(user, password), Now::of(&self.clock));
+        match policy.way(0, user, password) {
+            Some((at, LoginWay::Http)) => self.by_services(policy, credentials, user, password, at),
+            Some((_, way)) => self.verdict_by(way, policy, credentials, user, password),
+            None => self.verdict_by(LoginWay::Files, policy, credentials, user, password),
+        }
+    }
+
+    /// The same, by services, which are at this place of the order.
+    fn by_services(
+        self: &Arc<Self>,
+        policy: Arc<Policy>,
+        credentials: &Credentials<'_>,
+        user: Option<&str>,
+        password: &[u8],
+        at: usize,
+    ) -> Verdict {
+        let asked = Asked {
+            client: credentials.client_id.into(),
+            user: user.map(Into::into),
+            password: password.into(),
+            address: credentials.peer.address.ip(),
+            listener: credentials.peer.listener,
+            version: credentials.version,
+        };
+        let behind = policy.way(at + 1, user, password).map(|(_, way)| way);
+        let throttled = throttled(&policy, 0, behind);
+        if let Some(service) = policy.services.first()
+            && let Some(Outcome::Yes(identity)) = self.desks.known(service, &asked, throttled)
+        {
+            return Ok(Identity { user: asked.user, ..identity }).into();
+        }
+        let decided = self.clone().ask_services(policy, Arc::new(asked), behind);
+        Verdict::Queued(Box::pin(async { decided.await.into() }))
+    }
+
+    /// Asks one service after the other; then the way `behind` them decides.
+    async fn ask_services(
+        self: Arc<Self>,
+        policy: Arc<Policy>,
+        asked: Arc<Asked>,
+        behind: Option<LoginWay>,
+    ) -> Checked {
+        let (mut delay, mut down) = (Duration::ZERO, false);
+        for (at, service) in policy.services.iter().enumerate() {
+            match self.desks.ask(service, &asked, throttled(&policy, at, behind)).await {
+                Outcome::Yes(identity) => return Ok(Identity { user: asked.user.clone(), ..identity }),
+                Outcome::No(delay) => {
+                    return refuse(self.clock.clone(), "a login service refuses it (auth.http)", delay).await;
+                }
+                Outcome::Next(longer) => delay = delay.max(longer),
+                Outcome::Down if service.settings().next_if_down => down = true,
+                Outcome::Down => return Err(unavailable(DOWN)),
+                Outcome::Busy => return Err(unavailable("too many logins wait for a login service (auth.http)")),
+            }
+        }
+        match behind {
+            Some(way) => {
+                let Asked { client, user, password, address, .. } = &*asked;
+                let (tag, first) = (self.known.tag(way, user.as_deref(), password), policy.settings.failed_login_delay);
+                let given = Given::Password { password: password.clone(), tag, way };
+                let ask = Ask { policy, address: *address, client: client.clone(), user: user.clone(), given };
+                self.compared(ask, first).await
+            }
+            None if down => Err(unavailable(DOWN)),
+            None => refuse(self.clock.clone(), "no login service knows it (auth.http)", delay).await,
+        }
+    }
+
+    /// The figures of the services of a policy.
+    pub(super) fn service_figures(&self, policy: &Policy) -> Vec<ServiceFigures> {
+        self.desks.figures(&policy.services)
+    }
+
+    /// The verdict by users or tokens of this broker.
+    pub(super) fn verdict_by(
+        self: &Arc<Self>,
+        way: LoginWay,
+        policy: Arc<Policy>,
+        credentials: &Credentials<'_>,
+        user: Option<&str>,
+        password: &[u8],
+    ) -> Verdict {
+        let (tag, now) = (self.known.tag(way, user, password), Now::of(&self.clock));
         if let Some(identity) = self.known.right(&tag, &policy, user, now) {
             return Ok(identity).into();
         }
@@ -70,7 +157,7 @@ impl Logins {
             return Verdict::Queued(Box::pin(async { refused.await.into() }));
         }
         let Proves { address, client } = Proves::of(credentials);
-        let (user, given) = (user.map(Into::into), Given::Password { password: password.to_vec(), tag });
+        let (user, given) = (user.map(Into::into), Given::Password { password: password.to_vec(), tag, way });
         let ask = Ask { policy, address, client, user, given };
         let compared = self.clone().compared(ask, first);
         Verdict::Queued(Box::pin(async { compared.await.into() }))
@@ -106,7 +193,7 @@ impl Logins {
 
     /// Number of logins that wait.
     pub(super) fn waiting(&self) -> usize {
-        self.hashing.get().and_then(Option::as_ref).map_or(0, Hashing::waiting)
+        self.hashing.get().and_then(Option::as_ref).map_or(0, Hashing::waiting) + self.desks.waiting()
     }
 
     async fn compared(self: Arc<Self>, ask: Ask, first: Option<Duration>) -> Checked {
@@ -135,6 +222,12 @@ impl Logins {
         });
         started.as_ref()
     }
+}
+
+/// How refusals of the service at this place are delayed.
+fn throttled(policy: &Policy, at: usize, behind: Option<LoginWay>) -> Throttled {
+    let is_last = at + 1 == policy.services.len() && behind.is_none();
+    Throttled { first: policy.settings.failed_login_delay, is_last }
 }
 
 async fn refuse(clock: Clock, why: &'static str, delay: Duration) -> Checked {

@@ -11,9 +11,11 @@
 //! | `tokens`, `signatures` | JSON Web Tokens as passwords |
 //! | `scram`, `scram_proof`, `scram_exchange` | SCRAM logins: keys; comparison of proofs; messages |
 //! | `login`, `known` | the steps of a login; a cache of recent logins |
+//! | `http` | logins that services decide, which are asked over HTTP |
 //! | `hashing`, `queue`, `throttle` | threads that compare passwords; their fair queue; delays for guesses |
 //! | `dynsec` | mosquitto's dynamic security, from its JSON file |
 //! | `own` | users and rules of one listener |
+//! | `warnings` | valid but unlikely users and rules |
 //! | `edit`, `edit_rules`, `first_line` | edits of files, `dunlin passwd`; passwords as lines of files |
 //! | `api_keys`, `guesses` | keys of programs over HTTP; delays for wrong ones |
 //! | `replace` | files that are replaced as one |
@@ -31,6 +33,7 @@ mod filters;
 mod first_line;
 mod guesses;
 mod hashing;
+mod http;
 mod in_memory;
 mod known;
 mod login;
@@ -49,6 +52,7 @@ mod throttle;
 mod tokens;
 mod users;
 mod variable_user;
+mod warnings;
 
 pub use api_keys::ApiKey;
 pub use dynsec::{Converted, Edit as DynsecEdit, convert as convert_dynsec};
@@ -58,6 +62,7 @@ pub use error::AuthError;
 pub use explain::{Explanation, Question};
 pub use first_line::{FirstLine, check_password, check_scram};
 pub use guesses::Guesses;
+pub use http::{GoAuthAnswer, ServiceFigures, ServiceFormat, ServiceSettings};
 pub use in_memory::InMemory;
 pub use own::{OfListener, OwnFiles};
 pub use replace::replace_file;
@@ -67,11 +72,12 @@ pub use tokens::TokenSettings;
 pub use users::Users;
 pub use variable_user::VariableUser;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
 use dynsec::Dynsec;
+use http::{AclRights, Service};
 use known::Wrong;
 use login::Logins;
 use password::Hash;
@@ -79,15 +85,16 @@ use rights::ClientRights;
 use scram::Mechanism;
 use tokens::{Now, Shown, Tokens};
 use users::Line;
+use warnings::{warn_of_empty_passwords, warn_of_names_in_patterns, warn_of_unknown_users};
 
 use crate::{
-    clock::{Clock, Stopwatch},
+    clock::Clock,
     codec::ReasonCode,
     router::{
         Authenticate, Authentication, Authorize, Credentials, Identity, Login, Origin, Proof, Refusal, Rights,
         SessionOwner, Verdict,
     },
-    types::{ClientId, Contents},
+    types::{ClientId, Contents, LoginWay},
 };
 
 /// Users, rules and tokens, completely read and valid.
@@ -97,6 +104,7 @@ pub struct Policy {
     rules: Option<Rules>,
     tokens: Option<Tokens>,
     dynsec: Option<Dynsec>,
+    services: Vec<Arc<Service>>,
     warnings: Vec<String>,
     contents: Contents,
     /// The policies of listeners with their own files.
@@ -160,8 +168,11 @@ impl Policy {
         }
         let tokens = Tokens::load(&settings.tokens, &mut warnings, &mut contents)?;
         warnings.extend(rules.iter().flat_map(Rules::warnings).cloned());
-        // tokens and certificates have other names
-        if let (Some(users), Some(rules), None, None) = (&users, &rules, &tokens, settings.other_login) {
+        let load = |service| Service::load(service, &mut warnings, &mut contents).map(Arc::new);
+        let services = settings.services.iter().map(load).collect::<Result<Vec<_>, _>>()?;
+        // tokens, certificates and services have other names
+        let others = tokens.is_some() || settings.other_login.is_some() || !services.is_empty();
+        if let (Some(users), Some(rules), false) = (&users, &rules, others) {
             warn_of_unknown_users(users, rules, &mut warnings);
         }
         if let (Some(users), Some(rules)) = (&users, &rules) {
@@ -181,11 +192,11 @@ impl Policy {
             warnings.extend(new);
             own.push((files.clone(), Arc::new(policy)));
         }
-        let proven = users.is_some() || tokens.is_some() || settings.other_login.is_some();
+        let proven = users.is_some() || others;
         if !proven && rules.as_ref().is_some_and(Rules::names_users) {
             warnings.push(NAMES_UNPROVEN.into());
         }
-        Ok(Self { settings: settings.clone(), users, rules, tokens, dynsec, warnings, contents, own })
+        Ok(Self { settings: settings.clone(), users, rules, tokens, dynsec, services, warnings, contents, own })
     }
 
     /// The contents of the files.
@@ -208,9 +219,24 @@ impl Policy {
         self.dynsec.is_some()
     }
 
-    /// Are there no users and no tokens, so that a user name needs no proof?
+    /// Are there no users, no tokens and no services, so that a user name needs no proof?
     pub fn is_open(&self) -> bool {
-        self.users.is_none() && self.tokens.is_none()
+        self.users.is_none() && self.tokens.is_none() && self.services.is_empty()
+    }
+
+    /// The first way at or behind this place of the order that decides about a login, or may do so.
+    fn way(&self, from: usize, user: Option<&str>, password: &[u8]) -> Option<(usize, LoginWay)> {
+        let mut ways = self.settings.order.into_iter().enumerate().skip(from);
+        ways.find(|(_, way)| match way {
+            LoginWay::Token => self.tokens.is_some() && Tokens::is_one(password),
+            LoginWay::Files => self.users.as_ref().zip(user).is_some_and(|(users, user)| users.contains(user)),
+            LoginWay::Http => !self.services.is_empty(),
+        })
+    }
+
+    /// Number of services that are asked about logins.
+    pub fn services(&self) -> usize {
+        self.services.len()
     }
 
     /// Is any login configured? Then anonymous clients are accepted only if the configuration allows them.
@@ -256,6 +282,15 @@ impl Policy {
         Err(Refusal::new(ReasonCode::NotAuthorized, why))
     }
 
+    /// The rights of a client by the rules of this broker.
+    fn rights(&self, client: &ClientId, identity: &Identity) -> Option<Arc<dyn Rights>> {
+        if let Some(dynsec) = &self.dynsec {
+            return Some(Arc::new(dynsec.rights(client.as_str(), identity.user.as_deref())));
+        }
+        let rules = self.rules.as_ref()?;
+        Some(Arc::new(ClientRights::new(rules, client.as_str(), identity.user.as_deref())))
+    }
+
     /// A refusal by dynamic security that no proof can change.
     fn refuses(&self, credentials: &Credentials<'_>, username: Option<&str>) -> Option<Refusal> {
         let (dynsec, user) = (self.dynsec.as_ref()?, credentials.certificate_name.or(username)?);
@@ -277,10 +312,10 @@ impl Policy {
     }
 
     /// Compares credentials; slow by design.
-    fn check(&self, user: Option<&str>, password: &[u8], clock: &Clock) -> Result<Identity, Wrong> {
+    fn check(&self, way: LoginWay, user: Option<&str>, password: &[u8], clock: &Clock) -> Result<Identity, Wrong> {
         let wrong = |why| Wrong { why, compared: None };
         if let Some(tokens) = &self.tokens {
-            if Tokens::is_one(password) {
+            if way == LoginWay::Token {
                 return tokens.check(password, user, clock).map_err(wrong);
             }
             if self.users.is_none() {
@@ -311,60 +346,6 @@ impl Policy {
 /// The identity of a user with this hash.
 fn proven_by_password(user: &str, hash: Arc<Hash>) -> Identity {
     Identity { user: Some(user.into()), proof: Proof::Password, evidence: Some(hash), ..Identity::default() }
-}
-
-/// Warns about users with the hash of an empty password. Hashing is slow, so this stops after [`LOOKING`]; a login with
-/// an empty password is refused in any case.
-fn warn_of_empty_passwords(file: &str, lines: &[(usize, Box<str>, Arc<Hash>)], warnings: &mut Vec<String>) {
-    let looking = Stopwatch::start();
-    for (number, name, hash) in lines {
-        if looking.took() >= LOOKING {
-            return;
-        }
-        if hash.is_of(b"") {
-            warnings.push(format!(
-                "{file}:{number}: user {name:?} has the hash of an empty password and cannot log in: an empty password is \
-                 refused, as by mosquitto; set another one: dunlin passwd {file} {name:?}"
-            ));
-        }
-    }
-}
-
-/// Warns about users whose names are not exactly one level of a topic in a pattern; names the first few.
-fn warn_of_names_in_patterns(users: &Users, rules: &Rules, warnings: &mut Vec<String>) {
-    const NAMED: usize = 10;
-    let Some(line) = rules.patterns().iter().find(|rule| rule.filter.contains("%u")).map(|rule| rule.line) else {
-        return;
-    };
-    let mut names: Vec<_> = users.names().filter(|name| name.contains(['/', '+', '#'])).collect();
-    names.sort_unstable();
-    let file = rules.file();
-    for name in names.iter().take(NAMED) {
-        let what = match name.contains(['+', '#']) {
-            true => "has + or # in it, and no pattern holds for such a user",
-            false => "has / in it, which parts levels: such a user may reach topics that are meant for others",
-        };
-        warnings.push(format!("{file}:{line}: %u stands in a pattern, and the user name {name:?} {what}"));
-    }
-    if names.len() > NAMED {
-        warnings.push(format!("{file}:{line}: the same of {} more users", names.len() - NAMED));
-    }
-}
-
-/// Warns about rules for users that the password file lacks; names the first few.
-fn warn_of_unknown_users(users: &Users, rules: &Rules, warnings: &mut Vec<String>) {
-    const NAMED: usize = 10;
-    let file = rules.file();
-    let mut unknown = rules.named().iter().filter(|(_, name)| !users.contains(name));
-    for (line, name) in unknown.by_ref().take(NAMED) {
-        warnings.push(format!(
-            "{file}:{line}: rules for user {name:?}, who is not in auth.password_file and cannot log in"
-        ));
-    }
-    match unknown.count() {
-        0 => {}
-        more => warnings.push(format!("{file}: rules for {more} more users who are not in auth.password_file")),
-    }
 }
 
 /// The settings of each listener, by [`Peer::listener`](crate::router::Peer::listener).
@@ -426,9 +407,14 @@ impl Auth {
             None if !self.logins.clock().is_set() => refused(ReasonCode::ServerUnavailable, CLOCK_NOT_SET),
             None => {
                 let user = credentials.username.filter(|user| !user.is_empty());
-                self.logins.verdict(policy, credentials, user, data)
+                self.logins.verdict_by(LoginWay::Token, policy, credentials, user, data)
             }
         }
+    }
+
+    /// The figures of the services that are asked about logins.
+    pub fn service_figures(&self) -> Vec<ServiceFigures> {
+        self.logins.service_figures(&self.policy())
     }
 
     /// The policy in force.
@@ -445,8 +431,6 @@ const CLOCK_NOT_SET: &str =
     "it gives a token, and the clock of this machine is not set: the token's expiry cannot be checked";
 const NAMES_UNPROVEN: &str = "auth.acl_file has rules for users, but logins are not checked: without \
                               auth.password_file or tokens, the user name in CONNECT is not verified";
-/// The longest search of a password file for empty passwords.
-const LOOKING: Duration = Duration::from_millis(500);
 
 impl Authenticate for Auth {
     fn authenticate(&self, credentials: &Credentials<'_>) -> Verdict {
@@ -464,7 +448,8 @@ impl Authenticate for Auth {
             // the listener has verified it
             return Ok(Identity { user: Some(name.into()), proof: Proof::Certificate, ..Identity::default() }).into();
         }
-        let asked = if username.is_some() { !policy.is_open() } else { policy.tokens.is_some() };
+        let by_services = policy.services() > 0;
+        let asked = by_services || if username.is_some() { !policy.is_open() } else { policy.tokens.is_some() };
         match (username, password) {
             (_, Some(password))
                 if policy.tokens.is_some() && Tokens::is_one(password) && !self.logins.clock().is_set() =>
@@ -525,6 +510,10 @@ impl Authenticate for Auth {
                 let holds = |(tokens, shown): (&Tokens, &Shown)| tokens.would_take(shown) && shown.until(now).is_some();
                 policy.tokens.as_ref().zip(shown).is_some_and(holds)
             }
+            Proof::Http => {
+                let shown = identity.evidence.as_ref().and_then(|evidence| evidence.downcast_ref::<http::Shown>());
+                shown.is_some_and(|shown| shown.is_by_one_of(&policy.services))
+            }
             Proof::Certificate => true,
         }
     }
@@ -535,6 +524,7 @@ impl Authenticate for Auth {
             Proof::Password => Some(Login::PasswordFile),
             Proof::Token => Some(Login::Token),
             Proof::Certificate => Some(Login::Certificate),
+            Proof::Http => Some(Login::Http),
         }
     }
 
@@ -546,6 +536,7 @@ impl Authenticate for Auth {
             }
             Login::Token => policy.tokens.is_some(),
             Login::Certificate => policy.settings.certificate_names,
+            Login::Http => policy.services() > 0,
             Login::PlugIn => false,
         }
     }
@@ -554,11 +545,15 @@ impl Authenticate for Auth {
 impl Authorize for Auth {
     fn rights(&self, client: &ClientId, identity: &Identity) -> Option<Arc<dyn Rights>> {
         let policy = self.policy_of(identity.origin.listener);
-        if let Some(dynsec) = &policy.dynsec {
-            return Some(Arc::new(dynsec.rights(client.as_str(), identity.user.as_deref())));
+        let shown = identity.evidence.as_ref().and_then(|evidence| evidence.downcast_ref::<http::Shown>());
+        match shown.map(|shown| &*shown.yes) {
+            Some(yes) if yes.superuser => None,
+            Some(yes) => match yes.acl.clone() {
+                Some(acl) => Some(Arc::new(AclRights::new(acl, policy.rights(client, identity)))),
+                None => policy.rights(client, identity),
+            },
+            None => policy.rights(client, identity),
         }
-        let rules = policy.rules.as_ref()?;
-        Some(Arc::new(ClientRights::new(rules, client.as_str(), identity.user.as_deref())))
     }
 
     fn denied_publish_disconnects(&self) -> bool {

@@ -2,11 +2,18 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use super::{in_memory::InMemory, own::OwnFiles, tokens::TokenSettings, variable_user::VariableUser};
+use super::{
+    http::ServiceSettings, in_memory::InMemory, own::OwnFiles, tokens::TokenSettings, variable_user::VariableUser,
+};
+use crate::types::LoginWay;
 
 /// The configuration.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
+    /// `auth.order`.
+    pub order: [LoginWay; 3],
+    /// `[[auth.http]]`.
+    pub services: Vec<ServiceSettings>,
     /// Are clients without a user name accepted? `None`: on loopback listeners, and not even there once a login is
     /// configured.
     pub allow_anonymous: Option<bool>,
@@ -34,6 +41,28 @@ pub struct Settings {
     pub certificate_names: bool,
     /// `auth.token_…`.
     pub tokens: TokenSettings,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            order: [LoginWay::Token, LoginWay::Files, LoginWay::Http],
+            services: Vec::new(),
+            allow_anonymous: None,
+            other_login: None,
+            password_file: None,
+            scram_from_password_file: false,
+            variable_user: None,
+            acl_file: None,
+            in_memory: InMemory::default(),
+            dynsec_file: None,
+            own: Vec::new(),
+            denied_publish_disconnects: false,
+            failed_login_delay: None,
+            certificate_names: false,
+            tokens: TokenSettings::default(),
+        }
+    }
 }
 
 /// A login other than by password file or token.

@@ -1,6 +1,6 @@
 //! Who is let in, by the policy in force.
 
-use std::fs;
+use std::{fs, time::Duration};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
 use ring::hmac;

@@ -143,13 +143,20 @@ impl Now {
     }
 }
 
+impl Now {
+    /// The moment that is so many seconds since 1970. `None`: it has passed. `Some(None)`: beyond the range of the clock.
+    pub(super) fn until(self, end: f64) -> Option<Option<Instant>> {
+        let left = end - self.seconds();
+        let until = || Duration::try_from_secs_f64(left).ok().and_then(|left| self.monotonic.checked_add(left));
+        (left > 0.0).then(until)
+    }
+}
+
 impl Shown {
     /// When the token expires: the wall clock may have been set since it was accepted. `None`: it has expired.
     /// `Some(None)`: beyond the range of the clock.
     pub(super) fn until(&self, now: Now) -> Option<Option<Instant>> {
-        let left = self.end - now.seconds();
-        let until = || Duration::try_from_secs_f64(left).ok().and_then(|left| now.monotonic.checked_add(left));
-        (left > 0.0).then(until)
+        now.until(self.end)
     }
 }
 

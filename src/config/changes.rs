@@ -4,9 +4,11 @@
 use std::fmt;
 
 use super::{
+    auth_http::AuthHttpConfig,
+    auth_http_keys::AUTH_HTTP,
     bridge::BridgeConfig,
     bridge_keys::BRIDGE,
-    keys::{Key, LISTENER, Listener, TABLES},
+    keys::{Key, LISTENER, Listener, TABLES, Table},
     listener::ListenerConfig,
     settings::Config,
 };
@@ -37,32 +39,39 @@ pub fn changes(from: &Config, to: &Config) -> Vec<KeyChange> {
         format!("[{}]", listeners.join(", "))
     });
     let listeners = KeyChange { key: LISTENER.name.into(), from: before, to: after };
-    let bridges = to.bridges.iter().filter_map(|now| {
-        let before = from.bridges.iter().find(|before| before.name == now.name);
-        let differs = before.is_none_or(|before| before != now);
-        differs.then(|| bridge_change(&now.name, before, Some(now)))
-    });
-    let is_gone = |before: &&BridgeConfig| to.bridges.iter().all(|now| now.name != before.name);
-    let gone = from.bridges.iter().filter(is_gone).map(|before| bridge_change(&before.name, Some(before), None));
-    values.chain((from.listeners != to.listeners).then_some(listeners)).chain(bridges).chain(gone).collect()
+    let bridges = named_changes(&BRIDGE, [&from.bridges, &to.bridges], |bridge| &bridge.name);
+    let services = named_changes(&AUTH_HTTP, [&from.auth.services, &to.auth.services], |service| &service.name);
+    values.chain((from.listeners != to.listeners).then_some(listeners)).chain(services).chain(bridges).collect()
 }
 
-fn bridge_change(name: &str, from: Option<&BridgeConfig>, to: Option<&BridgeConfig>) -> KeyChange {
-    let unset = BridgeConfig::default();
-    let (from, to) = match (from, to) {
-        // of one that is another, what differs
-        (Some(from), Some(to)) => (bridge(from, to), bridge(to, from)),
-        (from, to) => {
-            let shown = |one: Option<&BridgeConfig>| one.map_or("none".into(), |one| bridge(one, &unset));
-            (shown(from), shown(to))
+/// Those of a list whose members have names.
+fn named_changes<T: Default + PartialEq>(
+    table: &Table<T>,
+    [from, to]: [&[T]; 2],
+    name: impl Fn(&T) -> &str,
+) -> Vec<KeyChange> {
+    let unset = T::default();
+    let find = |all: &[T], wanted: &str| all.iter().position(|one| name(one) == wanted);
+    let mut changes = Vec::new();
+    for now in to {
+        let key = format!("{}.{}", table.name, name(now));
+        match find(from, name(now)).map(|at| &from[at]) {
+            Some(before) if before == now => {}
+            // of one that is another, what differs
+            Some(before) => changes.push(KeyChange { key, from: set(table, before, now), to: set(table, now, before) }),
+            None => changes.push(KeyChange { key, from: "none".into(), to: set(table, now, &unset) }),
         }
-    };
-    KeyChange { key: format!("{}.{name}", BRIDGE.name), from, to }
+    }
+    for before in from.iter().filter(|before| find(to, name(before)).is_none()) {
+        let key = format!("{}.{}", table.name, name(before));
+        changes.push(KeyChange { key, from: set(table, before, &unset), to: "none".into() });
+    }
+    changes
 }
 
-/// What a bridge has that another has not.
-fn bridge(one: &BridgeConfig, other: &BridgeConfig) -> String {
-    let differs = BRIDGE.keys.iter().filter(|key| (key.write)(one) != (key.write)(other));
+/// What one of a list has that another has not.
+fn set<T>(table: &Table<T>, one: &T, other: &T) -> String {
+    let differs = table.keys.iter().filter(|key| (key.write)(one) != (key.write)(other));
     let set: Vec<_> = differs.map(|key| format!("{} = {}", key.name, key.shown(one))).collect();
     format!("{{ {} }}", set.join(", "))
 }
@@ -74,8 +83,12 @@ pub fn settings(config: &Config) -> Vec<(String, String)> {
     let values = keys.map(|(name, key)| (name, key.shown(config)));
     let listeners: Vec<_> = config.listeners.iter().map(listener).collect();
     let unset = BridgeConfig::default();
-    let bridges = config.bridges.iter().map(|one| (format!("{}.{}", BRIDGE.name, one.name), bridge(one, &unset)));
-    values.chain([(LISTENER.name.into(), format!("[{}]", listeners.join(", ")))]).chain(bridges).collect()
+    let bridges = config.bridges.iter().map(|one| (format!("{}.{}", BRIDGE.name, one.name), set(&BRIDGE, one, &unset)));
+    let unset = AuthHttpConfig::default();
+    let services = config.auth.services.iter();
+    let services = services.map(|one| (format!("{}.{}", AUTH_HTTP.name, one.name), set(&AUTH_HTTP, one, &unset)));
+    let listeners = (LISTENER.name.into(), format!("[{}]", listeners.join(", ")));
+    values.chain([listeners]).chain(services).chain(bridges).collect()
 }
 
 fn change<T>(name: String, key: &Key<T>, from: &T, to: &T) -> Option<KeyChange> {

@@ -16,6 +16,8 @@ use toml::{
 };
 
 use super::{
+    auth_http::{self, AuthHttpConfig},
+    auth_http_keys::AUTH_HTTP,
     bridge::{self, BridgeConfig},
     bridge_keys::BRIDGE,
     error::ConfigError,
@@ -29,6 +31,7 @@ use super::{
     settings::{Config, LogFormat},
     variables,
 };
+use crate::types::LOGIN_VARIABLES;
 
 /// Reads the configuration file at `path`. Keys that it does not set are as in [`Config::default`]. A secret in a file
 /// that other users may read is a warning.
@@ -206,6 +209,12 @@ impl<'a> Source<'a> {
                     continue;
                 };
                 self.keys(table, keys, config);
+                if let Some(value) = keys.get(SERVICES).filter(|_| name == AUTH) {
+                    let before = config.origins.of(AUTH_HTTP.name).map(|_| config.auth.services.clone());
+                    if let Some(services) = self.told(self.services(value, before.unwrap_or_default())) {
+                        config.auth.services = services;
+                    }
+                }
                 if let Some(directory) = self.directory.filter(|_| name == "http") {
                     let http = &mut config.http;
                     let addresses = [("listen", &mut http.listen), ("health", &mut http.health)];
@@ -228,16 +237,20 @@ impl<'a> Source<'a> {
 
     /// Are all these keys valid?
     fn keys<T>(&self, table: &Table<T>, written: &DeTable<'_>, target: &mut T) -> bool {
-        let all = in_order(written).into_iter().map(|(key, value)| self.key(table, key, value, target));
+        let mut all = in_order(written);
+        all.retain(|(key, _)| table.name != AUTH || key.get_ref() != SERVICES);
+        let all = all.into_iter().map(|(key, value)| self.key(table, key, value, target));
         all.filter_map(|read| self.told(read).is_none().then_some(())).count() == 0
     }
 
     fn key<T>(&self, table: &Table<T>, key: &Key<'_>, value: &Value<'_>, target: &mut T) -> Result<(), ConfigError> {
         let known = table.key(key.get_ref()).ok_or_else(|| self.unknown(table.name, key, value))?;
         let wrong = |problem| self.value(value, &table.full(known.name), problem);
-        let fill = |text| variables::fill(text, (known.secret)());
+        let stay = if (known.template)() { LOGIN_VARIABLES } else { &[] };
+        let fill = |text| variables::fill_around(text, (known.secret)(), stay);
         if let Some(text) = value.get_ref().as_str() {
-            self.variables.borrow_mut().extend(variables::names(text));
+            let names = variables::names(text).filter(|name| !stay.contains(&name.as_str()));
+            self.variables.borrow_mut().extend(names);
         }
         let filled = value.get_ref().as_str().map(fill).transpose().map_err(wrong)?.flatten();
         if filled.as_deref() == Some("") {
@@ -368,6 +381,45 @@ impl<'a> Source<'a> {
         Ok(Some(bridge))
     }
 
+    /// All `[[auth.http]]` tables that are right.
+    fn services(&self, value: &Value<'_>, before: Vec<AuthHttpConfig>) -> Result<Vec<AuthHttpConfig>, ConfigError> {
+        const BRACKETS: &str = "write each service below a line [[auth.http]], with two brackets";
+        let wrong = |at: &Value<'_>| self.value(at, AUTH_HTTP.name, BRACKETS.into());
+        let all = value.get_ref().as_array().ok_or_else(|| wrong(value))?;
+        let mut services = before;
+        for one in all.iter() {
+            let read = match one.get_ref().as_table() {
+                Some(written) => self.service(one, written, &services),
+                None => Err(wrong(one)),
+            };
+            services.extend(self.told(read).flatten());
+        }
+        Ok(services)
+    }
+
+    /// One of them; none if one of its keys is wrong.
+    fn service(
+        &self,
+        one: &Value<'_>,
+        written: &DeTable<'_>,
+        before: &[AuthHttpConfig],
+    ) -> Result<Option<AuthHttpConfig>, ConfigError> {
+        let mut service = AuthHttpConfig::default();
+        if !self.keys(&AUTH_HTTP, written, &mut service) {
+            return Ok(None);
+        }
+        let wrong = |key: &str, problem: String| match written.get(key) {
+            Some(at) => self.value(at, &AUTH_HTTP.full(key), problem),
+            None => self.value(one, &AUTH_HTTP.full(key), problem),
+        };
+        auth_http::check(&service).map_err(|(key, problem)| wrong(key, problem.into()))?;
+        if before.iter().any(|other| other.name == service.name) {
+            let problem = format!("{:?} is already the name of a service above; write another one", service.name);
+            return Err(wrong("name", problem));
+        }
+        Ok(Some(service))
+    }
+
     fn value(&self, at: &Value<'_>, key: &str, problem: String) -> ConfigError {
         ConfigError::Value { file: self.file.into(), line: self.line(at.span()), key: key.into(), problem }
     }
@@ -412,6 +464,10 @@ fn in_order<'t, 'a>(table: &'t DeTable<'a>) -> Vec<(&'t Key<'a>, &'t Value<'a>)>
     entries.sort_by_key(|(key, _)| key.span().start);
     entries
 }
+
+/// The key of `[auth]` that is a list of tables.
+const SERVICES: &str = "http";
+const AUTH: &str = "auth";
 
 /// The errors of a text in which every variable is empty.
 const EMPTY: &str = "its variables are empty, and so is it; set them, or write \"\" where nothing is meant";

@@ -3,7 +3,7 @@
 
 use std::{
     fmt::Display,
-    hash::{BuildHasher, RandomState},
+    hash::{BuildHasher, Hash, RandomState},
     path::PathBuf,
     sync::LazyLock,
     time::Duration,
@@ -24,6 +24,9 @@ pub(super) trait Form {
 
     /// Is the value a path?
     const PATH: bool = false;
+
+    /// May the value have variables of a login in it, such as `${username}`?
+    const TEMPLATE: bool = false;
 
     /// What should stand there, as the end of "expected …".
     fn expected(&self) -> String;
@@ -67,6 +70,11 @@ pub(super) fn is_secret<F: Form>(_: &F) -> bool {
 /// Are values of this form paths?
 pub(super) fn is_path<F: Form>(_: &F) -> bool {
     F::PATH
+}
+
+/// May values of this form have variables of a login in them?
+pub(super) fn is_template<F: Form>(_: &F) -> bool {
+    F::TEMPLATE
 }
 
 /// `true` or `false`.
@@ -413,12 +421,14 @@ impl Form for OptionalSecret {
     }
 
     fn write(&self, value: &Self::Value) -> String {
-        static SEED: LazyLock<RandomState> = LazyLock::new(RandomState::new);
-        match value {
-            None => "\"\"".into(),
-            Some(secret) => format!("\"{:016x}\"", SEED.hash_one(secret)),
-        }
+        digest(value, value.is_none())
     }
+}
+
+/// A hash that tells secrets apart within this process.
+pub(super) fn digest(secret: &impl Hash, is_none: bool) -> String {
+    static SEED: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+    if is_none { "\"\"".into() } else { format!("\"{:016x}\"", SEED.hash_one(secret)) }
 }
 
 /// Describes a written value for an error message; of a secret, only its type.

@@ -3,8 +3,9 @@
 use toml::de::DeValue;
 
 use super::{
+    auth_http_keys::AUTH_HTTP,
     bridge_keys::BRIDGE,
-    keys::{LISTENER, TABLES},
+    keys::{LISTENER, LISTS, TABLES},
 };
 
 /// A suggestion for an unknown key.
@@ -12,7 +13,7 @@ pub(super) fn hint(table: &str, key: &str, value: &DeValue<'_>) -> String {
     if table.is_empty() && is_table(value) {
         let tables = names().map(|(table, _)| table).filter(|table| !table.is_empty());
         return match nearest(key, tables) {
-            Some(list @ ("listener" | "bridge")) => format!("did you mean [[{list}]]?"),
+            Some(list) if LISTS.contains(&list) => format!("did you mean [[{list}]]?"),
             Some(near) => format!("did you mean [{near}]?"),
             None => "\"dunlin --print-config\" shows every table".into(),
         };
@@ -34,7 +35,7 @@ pub(super) fn hint(table: &str, key: &str, value: &DeValue<'_>) -> String {
 pub(super) fn place(table: &str) -> String {
     match table {
         "" => "at the top, above the first [table]".into(),
-        list @ ("listener" | "bridge") => format!("in a [[{list}]]"),
+        list if LISTS.contains(&list) => format!("in a [[{list}]]"),
         table => format!("in [{table}]"),
     }
 }
@@ -47,7 +48,9 @@ fn is_table(value: &DeValue<'_>) -> bool {
 pub(super) fn names() -> impl Iterator<Item = (&'static str, &'static str)> {
     let listener = LISTENER.keys.iter().map(|key| (LISTENER.name, key.name));
     let bridge = BRIDGE.keys.iter().map(|key| (BRIDGE.name, key.name));
-    TABLES.iter().flat_map(|table| table.keys.iter().map(|key| (table.name, key.name))).chain(listener).chain(bridge)
+    let auth_http = AUTH_HTTP.keys.iter().map(|key| (AUTH_HTTP.name, key.name));
+    let tables = TABLES.iter().flat_map(|table| table.keys.iter().map(|key| (table.name, key.name)));
+    tables.chain(listener).chain(bridge).chain(auth_http)
 }
 
 /// The known word that is most like `word`, if one is like it.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use toml::de::DeValue;
 
 use super::{
+    auth_http::Order,
     forms::{
         self, Choice, Form, OptionalPath, OptionalSecret, OptionalString, OptionalText, OrWord, Size, Span, Switch,
         Times, Whole,
@@ -43,6 +44,8 @@ pub(super) struct Key<T> {
     pub secret: fn() -> bool,
     /// Is the value a path?
     pub path: fn() -> bool,
+    /// May variables of a login be in the value?
+    pub template: fn() -> bool,
     /// Sets the value; the error says what was expected.
     pub read: fn(&mut T, &DeValue<'_>) -> Result<(), String>,
     /// The value in force, as TOML; for a secret, text that differs for different secrets.
@@ -96,10 +99,10 @@ impl<T> Table<T> {
     }
 }
 
-/// The lists of tables: `[[listener]]` and `[[bridge]]`.
-const LISTS: [&str; 2] = ["listener", "bridge"];
+/// The lists of tables.
+pub(super) const LISTS: [&str; 3] = ["listener", "bridge", "auth.http"];
 
-/// Every table except `[[listener]]` and `[[bridge]]`.
+/// Every table but those of the lists.
 pub(super) const TABLES: [&Table<Config>; 6] = [&TOP, &AUTH, &LOG, &HTTP, &LIMITS, &SYS];
 
 /// `log.level`
@@ -137,6 +140,7 @@ macro_rules! keys {
             allowed: || $form.allowed(),
             secret: || forms::is_secret(&$form),
             path: || forms::is_path(&$form),
+            template: || forms::is_template(&$form),
             read: |$it: &mut $target, written| {
                 $place$(.$part)?.$name = forms::read(&$form, written)?;
                 Ok(())
@@ -271,6 +275,10 @@ const AUTH: Table<Config> = Table {
     help: "Which clients may connect, and what they may do. ${NAME} in a text is replaced by that environment variable; $${ is \
            a literal ${.",
     keys: keys! { Config, config => config.auth;
+        order: Order,
+            "The order in which logins are looked at. \"files\" decides about users that it knows, \"token\" about passwords \
+             that are JSON Web Tokens, and \"http\" asks each [[auth.http]]. The first that knows the login decides; one that \
+             none knows is refused.";
         password_file: OptionalPath,
             "The users: a password file in the format of mosquitto, written by \"dunlin passwd\" or mosquitto_passwd. \
              A client with a user name must then log in.";

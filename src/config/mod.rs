@@ -11,8 +11,10 @@
 //!          │   └► words           the words that keys take
 //!          │       └► listen      a listen address as text
 //!          ├► bridge_keys         the keys of [[bridge]]
+//!          ├► auth_http_keys      the keys of [[auth.http]]
 //!          └► settings            Config itself and its defaults
 //!              ├► listener        one listener, and which of its settings go together
+//!              ├► auth_http       one service that is asked about logins
 //!              ├► bridge          one bridge, its topics and addresses, and which of its settings go together
 //!              └► http            the [http] table and its forms
 //! reference ────► text            keys × defaults: config/dunlin.toml and the table in docs/configuration.md
@@ -32,6 +34,8 @@
 //! A new setting is a field with its default in `settings` and a line in `keys`; `tests/it/config_reference.rs` then
 //! asks for the rest.
 
+mod auth_http;
+mod auth_http_keys;
 mod bridge;
 mod bridge_keys;
 mod changes;
@@ -62,7 +66,8 @@ mod testing;
 mod variables;
 mod words;
 
-pub use crate::types::{QueueFull, Secret, SharedSubscriptions};
+pub use crate::types::{LoginWay, QueueFull, Secret, SharedSubscriptions};
+pub use auth_http::{AuthHttpConfig, AuthHttpFormat, AuthHttpMethod, GoAuthAnswers, OnServiceError};
 pub use bridge::{BridgeConfig, BridgeProtocol, BridgeStart, BridgeTopic, Direction, Notifications, RemoteAddress};
 pub use changes::{KeyChange, changes, listener_changes, settings};
 pub use cli::Cli;

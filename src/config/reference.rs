@@ -2,9 +2,11 @@
 //! from the table of keys (`keys`) and [`Config::default`], so that neither can say what the code does not do.
 
 use super::{
+    auth_http::AuthHttpConfig,
+    auth_http_keys::AUTH_HTTP,
     bridge::BridgeConfig,
     bridge_keys::BRIDGE,
-    keys::{Key, LISTENER, Listener, TABLES, Table},
+    keys::{Key, LISTENER, LISTS, Listener, TABLES, Table},
     settings::Config,
 };
 
@@ -27,20 +29,21 @@ pub fn toml() -> String {
             listeners(&mut out, &defaults);
         }
     }
-    bridges(&mut out);
+    list(&mut out, &AUTH_HTTP, "a url", &AuthHttpConfig::default());
+    list(&mut out, &BRIDGE, "a name, addresses and topics", &BridgeConfig::default());
     out
 }
 
-/// A bridge with the defaults. There is none by default, so that its lines stay comments when others are made keys.
-fn bridges(out: &mut String) {
+/// One of a list with the defaults. There is none by default, so that its lines stay comments when others are made keys.
+fn list<T>(out: &mut String, table: &Table<T>, needed: &str, default: &T) {
     *out += "\n";
-    comment(out, BRIDGE.help);
-    comment(out, "There is none by default: take \"# \" away, and write a name, addresses and topics.");
-    *out += "# [[bridge]]\n";
-    for key in BRIDGE.keys {
+    comment(out, table.help);
+    comment(out, &format!("There is none by default: take \"# \" away, and write {needed}."));
+    *out += &format!("# [[{}]]\n", table.name);
+    for key in table.keys {
         *out += "#\n";
-        explain(out, &BRIDGE, key);
-        *out += &format!("# {} = {}\n", key.name, (key.write)(&BridgeConfig::default()));
+        explain(out, table, key);
+        *out += &format!("# {} = {}\n", key.name, (key.write)(default));
     }
 }
 
@@ -58,6 +61,7 @@ pub fn markdown() -> String {
     };
     rows(&mut out, &LISTENER, both);
     rest.iter().for_each(|table| rows(&mut out, table, |key| (key.write)(&defaults)));
+    rows(&mut out, &AUTH_HTTP, |key| (key.write)(&AuthHttpConfig::default()));
     rows(&mut out, &BRIDGE, |key| (key.write)(&BridgeConfig::default()));
     out
 }
@@ -66,7 +70,7 @@ fn rows<T>(out: &mut String, table: &Table<T>, default: impl Fn(&Key<T>) -> Stri
     let cell = |text: String| text.replace('|', "\\|");
     for key in table.keys {
         let name = match table.name {
-            list @ ("listener" | "bridge") => format!("[[{list}]] {}", key.name),
+            list if LISTS.contains(&list) => format!("[[{list}]] {}", key.name),
             _ => table.full(key.name),
         };
         let variable = table.variable(key.name).map_or_else(String::new, |name| format!(" Variable: `{name}`."));
@@ -180,7 +184,7 @@ mod tests {
             })
             .map(|(name, _)| name)
             // what is said of the file, or beside it, not in it
-            .filter(|name| !["warnings", "origins", "user", "mosquitto_db", "bridges"].contains(name))
+            .filter(|name| !["warnings", "origins", "user", "mosquitto_db", "bridges", "services"].contains(name))
             .filter(|name| !text.lines().any(|line| line.starts_with(&format!("#{name} = "))))
             .collect();
         missing.dedup();

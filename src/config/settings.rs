@@ -7,6 +7,7 @@ use std::{
 };
 
 use super::{
+    auth_http::AuthHttpConfig,
     bridge::BridgeConfig,
     http::HttpConfig,
     listen::ListenAddress,
@@ -14,7 +15,7 @@ use super::{
     memory_bound::MemoryBound,
     origins::Origins,
 };
-use crate::types::{ClientIdBinding, Frequency, QueueFull, Secret, SessionOwnership, SharedSubscriptions};
+use crate::types::{ClientIdBinding, Frequency, LoginWay, QueueFull, Secret, SessionOwnership, SharedSubscriptions};
 
 /// Everything a [`Server`](crate::Server) needs to know before it starts.
 #[derive(Clone, Debug, PartialEq)]
@@ -284,6 +285,10 @@ pub enum SysPublish {
 /// Users, rules and tokens.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AuthConfig {
+    /// In which order a login is looked at.
+    pub order: [LoginWay; 3],
+    /// Services that are asked about logins.
+    pub services: Vec<AuthHttpConfig>,
     /// Users and the hashes of their passwords, in mosquitto's format.
     pub password_file: Option<PathBuf>,
     /// Its lines of `mosquitto_passwd` serve SCRAM-SHA-512, too.
@@ -372,19 +377,29 @@ impl Config {
 }
 
 impl AuthConfig {
-    /// Are clients authenticated: are there users, or are tokens accepted?
+    /// Are clients authenticated: are there users or services that are asked, or are tokens accepted?
     pub fn has_users(&self) -> bool {
         let Self {
-            password_file, dynsec_file, token_secret_file, token_key_file, token_jwks_file, token_secret, ..
+            password_file,
+            dynsec_file,
+            token_secret_file,
+            token_key_file,
+            token_jwks_file,
+            token_secret,
+            services,
+            ..
         } = self;
         let files = [password_file, dynsec_file, token_secret_file, token_key_file, token_jwks_file];
-        token_secret.is_some() || self.user.is_some() || files.into_iter().any(Option::is_some)
+        let other = token_secret.is_some() || self.user.is_some() || !services.is_empty();
+        other || files.into_iter().any(Option::is_some)
     }
 }
 
 impl Default for AuthConfig {
     fn default() -> Self {
         Self {
+            order: [LoginWay::Token, LoginWay::Files, LoginWay::Http],
+            services: Vec::new(),
             password_file: None,
             scram_from_password_file: false,
             user: None,

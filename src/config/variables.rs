@@ -6,7 +6,15 @@ use crate::types::Secret;
 /// Replaces the variables of a text; `None` if it has none. The error is half a line that says what to do; for a secret
 /// it shows only the names of variables.
 pub(super) fn fill(text: &str, is_secret: bool) -> Result<Option<String>, String> {
-    fill_from(text, is_secret, |name| std::env::var_os(name).map(|value| value.into_string()))
+    fill_around(text, is_secret, &[])
+}
+
+/// The same, but for variables of these names, which stay.
+pub(super) fn fill_around(text: &str, is_secret: bool, stay: &[&str]) -> Result<Option<String>, String> {
+    fill_from(text, is_secret, |name| match stay.contains(&name) {
+        true => Some(Ok(format!("${{{name}}}"))),
+        false => std::env::var_os(name).map(|value| value.into_string()),
+    })
 }
 
 /// The variables in the text.

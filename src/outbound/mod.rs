@@ -14,7 +14,6 @@
 mod backoff;
 mod connect;
 #[cfg(feature = "http")]
-#[cfg_attr(not(test), expect(dead_code, reason = "no room speaks it yet"))]
 mod http;
 mod line;
 #[cfg(not(feature = "tls"))]
@@ -27,8 +26,7 @@ mod websocket;
 pub(crate) use backoff::Backoff;
 pub(crate) use connect::connect;
 #[cfg(feature = "http")]
-#[expect(unused_imports, reason = "no room speaks it yet")]
-pub(crate) use http::{HttpAnswer, HttpBounds, HttpClient, HttpError, HttpRequest};
+pub(crate) use http::{HttpBounds, HttpClient, HttpRequest};
 pub(crate) use line::{ConnectError, Line};
 #[cfg(not(feature = "tls"))]
 pub use no_tls::ClientTls;

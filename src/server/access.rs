@@ -4,9 +4,15 @@ use std::sync::Arc;
 
 use super::listeners::of_listener;
 use crate::{
-    auth::{self, Auth, AuthError, InMemory, OtherLogin, OwnFiles, Policy, Settings, TokenSettings},
+    auth::{
+        self, Auth, AuthError, GoAuthAnswer, InMemory, OtherLogin, OwnFiles, Policy, ServiceFormat, ServiceSettings,
+        Settings, TokenSettings,
+    },
     clock::Clock,
-    config::{AuthConfig, Config, DeniedPublish, ListenerConfig, VariableUser},
+    config::{
+        AuthConfig, AuthHttpConfig, AuthHttpFormat, AuthHttpMethod, Config, DeniedPublish, GoAuthAnswers,
+        ListenerConfig, OnServiceError, VariableUser,
+    },
     router::Ports,
 };
 
@@ -66,6 +72,8 @@ fn settings(config: &Config) -> Settings {
         dynsec_file,
         denied_publish,
         failed_login_delay,
+        order,
+        services,
         // the router uses these
         session_owner: _,
         client_id: _,
@@ -93,6 +101,8 @@ fn settings(config: &Config) -> Settings {
         own: own_files(config),
         denied_publish_disconnects: denied_publish == DeniedPublish::Disconnect,
         failed_login_delay,
+        order,
+        services: services.into_iter().map(service).collect(),
         certificate_names: config.listeners.iter().any(|listener| listener.identity.is_some()),
         tokens: TokenSettings {
             secret: token_secret,
@@ -104,6 +114,32 @@ fn settings(config: &Config) -> Settings {
             leeway: token_leeway,
             user_claim: token_user_claim,
         },
+    }
+}
+
+fn service(config: AuthHttpConfig) -> ServiceSettings {
+    ServiceSettings {
+        name: config.name,
+        url: config.url,
+        format: match config.format {
+            AuthHttpFormat::Emqx => ServiceFormat::Emqx,
+            AuthHttpFormat::GoAuth => ServiceFormat::GoAuth(match config.answers {
+                GoAuthAnswers::Status => GoAuthAnswer::Status,
+                GoAuthAnswers::Json => GoAuthAnswer::Json,
+                GoAuthAnswers::Text => GoAuthAnswer::Text,
+            }),
+        },
+        superuser_url: config.superuser_url,
+        get: config.method == AuthHttpMethod::Get,
+        headers: config.headers,
+        body: config.body,
+        timeout: config.timeout,
+        max_requests: config.max_requests,
+        cache_yes: config.cache_yes,
+        cache_no: config.cache_no,
+        stale_while_down: config.stale_while_down,
+        next_if_down: config.on_error == OnServiceError::Next,
+        authorities: config.ca_file,
     }
 }
 
@@ -131,6 +167,7 @@ pub(super) enum Line {
     Proofs {
         users: Option<usize>,
         tokens: bool,
+        services: usize,
     },
     Rules(usize),
     /// Clients of this listener need a certificate.
@@ -164,7 +201,7 @@ pub(super) fn lines(policy: &Policy, config: &Config) -> Vec<Line> {
         lines.extend(rules.map(Line::Rules));
         return lines;
     }
-    let proofs = (!policy.is_open()).then_some(Line::Proofs { users, tokens });
+    let proofs = (!policy.is_open()).then_some(Line::Proofs { users, tokens, services: policy.services() });
     let is_proved = proofs.is_some();
     lines.extend(proofs);
     if !others.is_empty() && (is_proved || !own || open) {
@@ -242,7 +279,8 @@ impl Line {
                 "anonymous clients are refused although allow_anonymous = true: a variable configures a login \
                  (DUNLIN_ALLOW_ANONYMOUS=true serves them)"
             ),
-            Self::Proofs { users, tokens } => tracing::info!(users, tokens, "login is on"),
+            Self::Proofs { users, tokens, services: 0 } => tracing::info!(users, tokens, "login is on"),
+            Self::Proofs { users, tokens, services } => tracing::info!(users, tokens, services, "login is on"),
             Self::Rules(rules) => tracing::info!(rules, "access rules are on (auth.acl_file)"),
             Self::Own { listener, served: true } => {
                 tracing::info!(listener, "anonymous clients are served on this listener: its allow_anonymous = true");

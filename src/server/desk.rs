@@ -27,8 +27,8 @@ use super::{
 };
 use crate::{
     admin::{
-        AddedKey, Asked, BridgeState, Control, Doing, Imported, NewPassword, Reloading, RuleEdit, RuleShown,
-        RulesShown, Setting, UserShown, Whom,
+        AddedKey, Asked, BridgeState, Control, Doing, Imported, LoginServiceState, NewPassword, Reloading, RuleEdit,
+        RuleShown, RulesShown, Setting, UserShown, Whom,
     },
     auth::{self, ApiKey, AuthError, PasswordChange, Question},
     bridge::{Bridges, Phase, View},
@@ -167,6 +167,19 @@ impl Control for Desk {
 
     fn bridges(&self) -> Vec<BridgeState> {
         self.bridges.views().into_iter().map(state_of).collect()
+    }
+
+    fn login_services(&self) -> Vec<LoginServiceState> {
+        let figures = self.policies.auth.as_ref().map(|auth| auth.service_figures()).unwrap_or_default();
+        let state = |auth::ServiceFigures { name, requests, cache_hits, stale, waiting, down }| LoginServiceState {
+            name,
+            requests,
+            cache_hits,
+            stale,
+            waiting,
+            up: !down,
+        };
+        figures.into_iter().map(state).collect()
     }
 
     fn pause_bridge(&self, name: &str, paused: bool) -> bool {

@@ -1,11 +1,12 @@
 //! The words that all rooms share: [`QoS`], [`PacketId`], [`ClientId`], [`UserName`], [`ProtocolVersion`],
 //! [`Endpoint`], [`Transport`], [`TlsRecords`], [`QueueFull`], [`SessionOwnership`], [`ClientIdBinding`],
 //! [`SubscriptionOptions`], [`SharedSubscriptions`], [`Contents`], [`Network`], [`Frequency`], [`Role`], [`Secret`],
-//! [`HttpUrl`]. They have no behaviour.
+//! [`HttpUrl`], [`LoginWay`]. They have no behaviour.
 
 mod contents;
 mod http_url;
 mod listening;
+mod login;
 mod network;
 mod role;
 mod secret;
@@ -21,6 +22,7 @@ use triomphe::ThinArc;
 pub use contents::{Contents, without_mark};
 pub use http_url::HttpUrl;
 pub use listening::{Endpoint, TlsRecords, Transport};
+pub use login::{LOGIN_VARIABLES, LoginWay};
 pub use network::{Network, NotANetwork};
 pub use role::Role;
 pub use secret::Secret;

@@ -28,7 +28,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("pem", &["types", "clock"]),
     ("outbound", &["types", "clock", "pem"]),
     ("net", &["types", "clock", "platform", "topic", "codec", "session", "router", "pem"]),
-    ("auth", &["types", "clock", "topic", "codec", "session", "router"]),
+    ("auth", &["types", "clock", "topic", "codec", "session", "router", "outbound"]),
     ("store", &["types", "clock", "platform", "topic", "codec", "session", "router"]),
     ("admin", &["types", "clock", "topic", "codec", "session", "router", "inside"]),
     ("bridge", &["types", "clock", "topic", "codec", "session", "router", "inside", "outbound"]),

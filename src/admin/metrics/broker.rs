@@ -9,7 +9,10 @@ use std::{
 use prometheus_client::{collector::Collector, encoding::DescriptorEncoder};
 
 use super::{
-    super::{control::BridgeState, state::State},
+    super::{
+        control::{BridgeState, LoginServiceState},
+        state::State,
+    },
     connections,
     numbers::Numbers,
     traffic,
@@ -119,6 +122,7 @@ impl Collector for Collected {
         }
         if let Some(desk) = state.desk.get() {
             bridges(&mut out, &desk.control.bridges())?;
+            login_services(&mut out, &desk.control.login_services())?;
         }
         counters(&mut out, router)?;
         connections::collect(&mut out, state, router)?;
@@ -150,6 +154,27 @@ fn bridges(out: &mut Numbers<'_>, bridges: &[BridgeState]) -> fmt::Result {
         }
     }
     Ok(())
+}
+
+/// Of each service that is asked about logins.
+fn login_services(out: &mut Numbers<'_>, services: &[LoginServiceState]) -> fmt::Result {
+    if services.is_empty() {
+        return Ok(());
+    }
+    let requests = services.iter().flat_map(|service| {
+        service.requests.into_iter().map(|(answer, count)| ([service.name.as_str(), answer], count))
+    });
+    let help = "Requests to services that are asked about logins, by the answer";
+    out.counters_by_two("auth_http_requests", help, ["service", "answer"], requests)?;
+    let of = |number: fn(&LoginServiceState) -> u64| services.iter().map(move |one| (one.name.as_str(), number(one)));
+    let help = "Logins that were decided by an answer that is known";
+    out.counters("auth_http_cache_hits", help, "service", of(|one| one.cache_hits))?;
+    let help = "Logins that were accepted by an old answer, as the service is down";
+    out.counters("auth_http_stale", help, "service", of(|one| one.stale))?;
+    let waiting = services.iter().map(|one| (one.name.as_str(), one.waiting as i64));
+    out.gauges("auth_http_waiting", "Logins that wait for an answer", "service", waiting)?;
+    let up = services.iter().map(|one| (one.name.as_str(), i64::from(one.up)));
+    out.gauges("auth_http_up", "Did the last request have an answer? (1, 0)", "service", up)
 }
 
 fn counters(out: &mut Numbers<'_>, router: &Router) -> fmt::Result {

@@ -106,6 +106,7 @@ impl Login {
             Self::Token => "auth.token_…",
             Self::Certificate => "a certificate",
             Self::PlugIn => "a plug-in",
+            Self::Http => "auth.http",
         }
     }
 }

@@ -197,6 +197,8 @@ pub enum Proof {
     Token,
     /// By a certificate.
     Certificate,
+    /// A service, which was asked over HTTP.
+    Http,
 }
 
 /// The answer to "may this client connect?".

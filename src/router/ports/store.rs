@@ -348,6 +348,8 @@ pub enum Login {
     Certificate,
     /// By a plug-in of the embedding program.
     PlugIn,
+    /// By a service that was asked.
+    Http,
 }
 
 /// The publisher of a message.

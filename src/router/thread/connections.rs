@@ -65,7 +65,7 @@ impl LoginMethod {
         }
         match identity.map(|identity| identity.proof) {
             Some(Proof::None) => Self::None,
-            Some(Proof::Password) => Self::Password,
+            Some(Proof::Password | Proof::Http) => Self::Password,
             Some(Proof::Token) => Self::Token,
             Some(Proof::Certificate) => Self::Certificate,
             None if certificate.is_some() => Self::Certificate,

@@ -246,6 +246,7 @@ fn login_byte(login: Login) -> u8 {
         Login::Token => 2,
         Login::Certificate => 3,
         Login::PlugIn => 4,
+        Login::Http => 5,
     }
 }
 
@@ -255,6 +256,7 @@ fn login_of(byte: u8) -> Result<Login, Why> {
         2 => Login::Token,
         3 => Login::Certificate,
         4 => Login::PlugIn,
+        5 => Login::Http,
         _ => return Err("has a way of login that is not known"),
     })
 }

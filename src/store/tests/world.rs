@@ -406,7 +406,7 @@ impl World {
     }
 
     fn owner(&mut self) -> Option<Box<SessionOwner>> {
-        let logins = [Login::PasswordFile, Login::Token, Login::Certificate, Login::PlugIn];
+        let logins = [Login::PasswordFile, Login::Token, Login::Certificate, Login::PlugIn, Login::Http];
         self.user().map(|user| Box::new(SessionOwner { user, login: logins[self.rng.below(4)] }))
     }
 

@@ -93,12 +93,13 @@ fn login(login: Login) -> &'static str {
         Login::Token => "token",
         Login::Certificate => "certificate",
         Login::PlugIn => "plug-in",
+        Login::Http => "http",
     }
 }
 
 /// The reverse of [`login`].
 pub(super) fn login_of(text: &str) -> Option<Login> {
-    let all = [Login::PasswordFile, Login::Token, Login::Certificate, Login::PlugIn];
+    let all = [Login::PasswordFile, Login::Token, Login::Certificate, Login::PlugIn, Login::Http];
     all.into_iter().find(|&login| self::login(login) == text)
 }
 

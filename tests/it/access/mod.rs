@@ -6,6 +6,7 @@ mod ownership;
 mod reload;
 mod rules;
 mod scram;
+mod services;
 mod tokens;
 
 use std::{fs, path::PathBuf};

@@ -1,0 +1,498 @@
+//! [`Desk`]: the logins that wait for the answers of one service, at most so many requests at the same time, and the
+//! answers that are known. Equal logins wait for one request. They have their turns by a fair
+//! [`queue`](super::super::queue) as the [`throttle`](super::super::throttle) allows.
+
+use std::{
+    collections::HashMap,
+    hash::{BuildHasher, RandomState},
+    mem,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use parking_lot::Mutex;
+use ring::{hmac, rand::SystemRandom};
+use tokio::sync::oneshot;
+
+use super::{
+    super::{
+        known::{Table, Tag},
+        queue::{Next, Queue},
+        throttle::{Throttle, Whose, group},
+        tokens::Now,
+    },
+    Asked, Calls, Service, ServiceSettings, Shown, Yes,
+    answer::Answer,
+};
+use crate::{
+    clock::Clock,
+    router::{Identity, Proof},
+};
+
+/// The desks of all services, by their names: they outlive a change of the configuration.
+pub(in super::super) struct Desks {
+    all: Mutex<HashMap<String, Arc<Desk>>>,
+    clock: Clock,
+}
+
+/// The logins that wait for one service.
+struct Desk {
+    clock: Clock,
+    key: hmac::Key,
+    hasher: RandomState,
+    state: Mutex<State>,
+    counts: Counts,
+    waiting: AtomicUsize,
+}
+
+#[derive(Default)]
+struct State {
+    queue: Queue<Job>,
+    throttle: Throttle,
+    /// The requests that were sent, and the logins that wait for their answers.
+    sent: HashMap<Tag, Vec<oneshot::Sender<Outcome>>>,
+    known: Table<Known>,
+    /// When the queue is looked at again.
+    again: Option<Instant>,
+    /// Requests at the same time, at most.
+    most: usize,
+    /// The last request had no answer.
+    down: bool,
+    /// When a log line last told so.
+    told: Option<Instant>,
+}
+
+/// A known answer.
+#[derive(Clone)]
+struct Known {
+    answer: Remembered,
+    /// Later it is used only while the service is down.
+    fresh: Instant,
+}
+
+#[derive(Clone)]
+enum Remembered {
+    Yes(Arc<Yes>),
+    No,
+    Next,
+}
+
+/// A request that is to be sent.
+struct Job {
+    service: Arc<Service>,
+    calls: Calls,
+    asked: Arc<Asked>,
+    tag: Tag,
+    throttled: Throttled,
+    waiters: Vec<oneshot::Sender<Outcome>>,
+}
+
+/// How refusals are delayed.
+#[derive(Clone, Copy)]
+pub(in super::super) struct Throttled {
+    /// `auth.failed_login_delay`
+    pub(in super::super) first: Option<Duration>,
+    /// A login that the service does not know is refused.
+    pub(in super::super) is_last: bool,
+}
+
+/// What becomes of a login.
+#[derive(Clone)]
+pub(in super::super) enum Outcome {
+    Yes(Identity),
+    /// It is refused, after this delay.
+    No(Duration),
+    /// The service does not know it; if it is refused, then after this delay.
+    Next(Duration),
+    Down,
+    /// Too many wait.
+    Busy,
+}
+
+/// What is counted.
+#[derive(Default)]
+struct Counts {
+    allowed: AtomicU64,
+    denied: AtomicU64,
+    ignored: AtomicU64,
+    failed: AtomicU64,
+    cache_hits: AtomicU64,
+    stale: AtomicU64,
+}
+
+/// The figures of a service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServiceFigures {
+    /// What it is called.
+    pub name: String,
+    /// Its answers by what they were: `allow`, `deny`, `ignore`; and `error`, requests without one.
+    pub requests: [(&'static str, u64); 4],
+    /// Logins that a known answer decided.
+    pub cache_hits: u64,
+    /// Logins that were accepted by an old answer, as the service was down.
+    pub stale: u64,
+    /// Logins that wait.
+    pub waiting: usize,
+    /// Its last request had no answer.
+    pub down: bool,
+}
+
+/// Most requests that may wait.
+const WAITING: usize = 100_000;
+/// The longest time that a login waits.
+const LONGEST_WAIT: Duration = Duration::from_secs(120);
+/// Least time between two log lines about a service that is down.
+const LINE_EVERY: Duration = Duration::from_secs(60);
+
+impl Desks {
+    pub(in super::super) fn new(clock: Clock) -> Self {
+        Self { all: Mutex::default(), clock }
+    }
+
+    /// Asks a service about a login, or uses its answer if that is known.
+    pub(in super::super) async fn ask(
+        &self,
+        service: &Arc<Service>,
+        asked: &Arc<Asked>,
+        throttled: Throttled,
+    ) -> Outcome {
+        let desk = self.desk(&service.settings.name);
+        let Some(calls) = service.requests(asked) else { return Outcome::No(Duration::ZERO) };
+        let tag = desk.tag(service, asked, &calls);
+        if let Some(outcome) = desk.known(&tag, service, throttled) {
+            return outcome;
+        }
+        let job = Job { service: service.clone(), calls, asked: asked.clone(), tag, throttled, waiters: Vec::new() };
+        let receiver = match desk.push(job) {
+            Ok(receiver) => receiver,
+            Err(decided) => return decided,
+        };
+        desk.waiting.fetch_add(1, Ordering::Relaxed);
+        let _left = Left(&desk.waiting);
+        desk.pump();
+        match self.clock.timeout(LONGEST_WAIT, pin!(receiver)).await {
+            Ok(Ok(outcome)) => outcome,
+            // the thread that sent the request ended
+            Ok(Err(_)) => Outcome::Down,
+            Err(_) => Outcome::Busy,
+        }
+    }
+
+    /// What a known answer decides.
+    pub(in super::super) fn known(
+        &self,
+        service: &Arc<Service>,
+        asked: &Asked,
+        throttled: Throttled,
+    ) -> Option<Outcome> {
+        let desk = self.desk(&service.settings.name);
+        let calls = service.requests(asked)?;
+        desk.known(&desk.tag(service, asked, &calls), service, throttled)
+    }
+
+    /// Number of logins that wait.
+    pub(in super::super) fn waiting(&self) -> usize {
+        self.all.lock().values().map(|desk| desk.waiting.load(Ordering::Relaxed)).sum()
+    }
+
+    /// The figures of these services.
+    pub(in super::super) fn figures(&self, services: &[Arc<Service>]) -> Vec<ServiceFigures> {
+        let figures = services.iter().map(|service| self.desk(&service.settings.name).figures(&service.settings.name));
+        figures.collect()
+    }
+
+    fn desk(&self, name: &str) -> Arc<Desk> {
+        let mut all = self.all.lock();
+        match all.get(name) {
+            Some(desk) => desk.clone(),
+            None => all.entry(name.into()).or_insert(Arc::new(Desk::new(self.clock.clone()))).clone(),
+        }
+    }
+}
+
+/// A login that waited does not any more.
+struct Left<'a>(&'a AtomicUsize);
+
+impl Drop for Left<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Desk {
+    fn new(clock: Clock) -> Self {
+        let key = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new()).expect("the system gives random bytes");
+        let (state, counts, waiting) = Default::default();
+        Self { clock, key, hasher: RandomState::new(), state, counts, waiting }
+    }
+
+    /// The HMAC of all that an answer depends on. Passwords cannot be read from it.
+    fn tag(&self, service: &Service, asked: &Asked, calls: &Calls) -> Tag {
+        let mut context = hmac::Context::with_key(&self.key);
+        let mut add = |bytes: &[u8]| {
+            context.update(&(bytes.len() as u64).to_le_bytes());
+            context.update(bytes);
+        };
+        add(service.settings.url.as_bytes());
+        add(service.settings.superuser_url.as_deref().unwrap_or_default().as_bytes());
+        add(format!("{:?}", service.settings.format).as_bytes());
+        add(&asked.listener.to_le_bytes());
+        add(asked.client.as_bytes());
+        add(&[u8::from(asked.user.is_some())]);
+        add(asked.user.as_deref().unwrap_or_default().as_bytes());
+        add(&asked.password);
+        for call in [Some(&calls.login), calls.superuser.as_ref()].into_iter().flatten() {
+            add(call.path.as_bytes());
+            call.headers.iter().flat_map(|(name, value)| [name, value]).for_each(|text| add(text.as_bytes()));
+            add(call.body.as_bytes());
+        }
+        let mut tag = [0; 32];
+        tag.copy_from_slice(context.sign().as_ref());
+        tag
+    }
+
+    fn known(&self, tag: &Tag, service: &Arc<Service>, throttled: Throttled) -> Option<Outcome> {
+        let now = Now::of(&self.clock);
+        let outcome = self.state.lock().known(tag, service, throttled, now)?;
+        self.counts.cache_hits.fetch_add(1, Ordering::Relaxed);
+        Some(outcome)
+    }
+
+    /// Adds a login to those that wait. The error is what became of it at once.
+    fn push(&self, job: Job) -> Result<oneshot::Receiver<Outcome>, Outcome> {
+        let (sender, receiver) = oneshot::channel();
+        let now = Now::of(&self.clock);
+        let mut state = self.state.lock();
+        // it may have been answered meanwhile
+        if let Some(outcome) = state.known(&job.tag, &job.service, job.throttled, now) {
+            self.counts.cache_hits.fetch_add(1, Ordering::Relaxed);
+            return Err(outcome);
+        }
+        if let Some(waiters) = state.sent.get_mut(&job.tag) {
+            add_waiter(waiters, sender);
+            return Ok(receiver);
+        }
+        let user = job.asked.user.as_deref().map(|user| self.hasher.hash_one(user));
+        let whose = Whose { address: group(job.asked.address), user };
+        if let Some(same) = state.queue.of(whose).find(|other| other.tag == job.tag) {
+            add_waiter(&mut same.waiters, sender);
+            return Ok(receiver);
+        }
+        if state.queue.len() >= WAITING {
+            state.queue.retain(|job| job.waiters.iter().any(|waiter| !waiter.is_closed()));
+            if state.queue.len() >= WAITING {
+                return Err(Outcome::Busy);
+            }
+        }
+        state.most = job.service.settings.max_requests;
+        state.queue.push(whose, Job { waiters: vec![sender], ..job });
+        Ok(receiver)
+    }
+
+    /// Sends as many requests as may be sent now.
+    fn pump(self: &Arc<Self>) {
+        loop {
+            let now = self.clock.now();
+            let mut state = self.state.lock();
+            if state.sent.len() >= state.most {
+                return;
+            }
+            let State { queue, throttle, .. } = &mut *state;
+            let may = |whose, job: &Job| job.throttled.first.map_or(Ok(()), |first| throttle.may(whose, first, now));
+            match queue.next(may) {
+                Next::Job(whose, mut job) => {
+                    job.waiters.retain(|waiter| !waiter.is_closed());
+                    if job.waiters.is_empty() {
+                        continue;
+                    }
+                    // the same login from another address may have been sent, or answered
+                    if let Some(waiters) = state.sent.get_mut(&job.tag) {
+                        waiters.append(&mut job.waiters);
+                        continue;
+                    }
+                    if let Some(outcome) = state.known(&job.tag, &job.service, job.throttled, Now::of(&self.clock)) {
+                        drop(state);
+                        self.counts.cache_hits.fetch_add(job.waiters.len() as u64, Ordering::Relaxed);
+                        job.waiters.into_iter().for_each(|waiter| _ = waiter.send(outcome.clone()));
+                        continue;
+                    }
+                    if let Some(first) = job.throttled.first {
+                        state.throttle.begin(whose, first, now);
+                    }
+                    state.sent.insert(job.tag, mem::take(&mut job.waiters));
+                    drop(state);
+                    tokio::spawn(self.clone().send(whose, job));
+                }
+                Next::At(at) => {
+                    if state.again.is_none_or(|again| again <= now || again > at) {
+                        state.again = Some(at);
+                        drop(state);
+                        tokio::spawn(self.clone().pump_at(at));
+                    }
+                    return;
+                }
+                Next::Empty => return,
+            }
+        }
+    }
+
+    async fn pump_at(self: Arc<Self>, at: Instant) {
+        self.clock.sleep_until(at).await;
+        self.pump();
+    }
+
+    async fn send(self: Arc<Self>, whose: Whose, job: Job) {
+        let ends = Ends { desk: self, tag: job.tag };
+        let desk = &ends.desk;
+        let answer = job.service.ask(&job.calls, &job.asked, &desk.clock).await;
+        let now = Now::of(&desk.clock);
+        let mut state = desk.state.lock();
+        let outcome = state.note(&job, whose, answer, now, &desk.counts);
+        let waiters = state.sent.remove(&job.tag).unwrap_or_default();
+        drop(state);
+        waiters.into_iter().for_each(|waiter| _ = waiter.send(outcome.clone()));
+    }
+
+    fn figures(&self, name: &str) -> ServiceFigures {
+        let get = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        let Counts { allowed, denied, ignored, failed, cache_hits, stale } = &self.counts;
+        ServiceFigures {
+            name: name.into(),
+            requests: [
+                ("allow", get(allowed)),
+                ("deny", get(denied)),
+                ("ignore", get(ignored)),
+                ("error", get(failed)),
+            ],
+            cache_hits: get(cache_hits),
+            stale: get(stale),
+            waiting: self.waiting.load(Ordering::Relaxed),
+            down: self.state.lock().down,
+        }
+    }
+}
+
+/// A request that was sent; when it has ended, the next one may be sent.
+struct Ends {
+    desk: Arc<Desk>,
+    tag: Tag,
+}
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        // still there if the task was ended, with its thread
+        let waiters = self.desk.state.lock().sent.remove(&self.tag);
+        if waiters.is_none() {
+            self.desk.pump();
+        }
+    }
+}
+
+fn add_waiter(waiters: &mut Vec<oneshot::Sender<Outcome>>, waiter: oneshot::Sender<Outcome>) {
+    if waiters.len().is_power_of_two() {
+        waiters.retain(|waiter| !waiter.is_closed());
+    }
+    waiters.push(waiter);
+}
+
+impl State {
+    fn known(&mut self, tag: &Tag, service: &Arc<Service>, throttled: Throttled, now: Now) -> Option<Outcome> {
+        let delay = throttled.first.unwrap_or_default();
+        let known = self.known.get(tag, now.monotonic(), |_| Duration::ZERO)?;
+        if known.fresh <= now.monotonic() {
+            return None;
+        }
+        match &known.answer {
+            Remembered::Yes(yes) => accepted(service, yes, now),
+            Remembered::No => Some(Outcome::No(delay)),
+            Remembered::Next => Some(Outcome::Next(delay)),
+        }
+    }
+
+    /// What an answer means for the logins that wait for it; it is known from now on.
+    fn note(&mut self, job: &Job, whose: Whose, answer: Result<Answer, String>, now: Now, counts: &Counts) -> Outcome {
+        let ServiceSettings { cache_yes, cache_no, stale_while_down, .. } = job.service.settings;
+        let at = now.monotonic();
+        let count = |count: &AtomicU64| _ = count.fetch_add(1, Ordering::Relaxed);
+        if answer.is_ok() && mem::take(&mut self.down) {
+            tracing::info!(service = job.service.settings.name, "a login service answers again (auth.http)");
+        }
+        match answer {
+            Ok(Answer::Yes(yes)) => {
+                count(&counts.allowed);
+                self.right(job, whose);
+                let yes = Arc::new(yes);
+                let outcome = accepted(&job.service, &yes, now).unwrap_or(Outcome::No(Duration::ZERO));
+                let fresh = at + jittered(cache_yes);
+                self.known.insert(job.tag, Known { answer: Remembered::Yes(yes), fresh }, fresh + stale_while_down, at);
+                outcome
+            }
+            Ok(Answer::No) => {
+                count(&counts.denied);
+                let fresh = at + jittered(cache_no);
+                self.known.insert(job.tag, Known { answer: Remembered::No, fresh }, fresh, at);
+                Outcome::No(self.wrong(job, whose, at))
+            }
+            Ok(Answer::Next) => {
+                count(&counts.ignored);
+                let fresh = at + jittered(cache_no);
+                self.known.insert(job.tag, Known { answer: Remembered::Next, fresh }, fresh, at);
+                match job.throttled.is_last {
+                    true => Outcome::Next(self.wrong(job, whose, at)),
+                    false => {
+                        self.right(job, whose);
+                        Outcome::Next(Duration::ZERO)
+                    }
+                }
+            }
+            Err(error) => {
+                count(&counts.failed);
+                self.right(job, whose);
+                self.down = true;
+                if self.told.is_none_or(|told| at >= told + LINE_EVERY) {
+                    let service = &job.service.settings.name;
+                    tracing::error!(service, error, "a login service is down (auth.http)");
+                    self.told = Some(at);
+                }
+                let old = self.known.get(&job.tag, at, |_| Duration::ZERO);
+                let stale = old.and_then(|known| match &known.answer {
+                    Remembered::Yes(yes) => accepted(&job.service, yes, now),
+                    Remembered::No | Remembered::Next => None,
+                });
+                stale.inspect(|_| count(&counts.stale)).unwrap_or(Outcome::Down)
+            }
+        }
+    }
+
+    /// It was not a guess.
+    fn right(&mut self, job: &Job, whose: Whose) {
+        if let Some(first) = job.throttled.first {
+            self.throttle.succeed(whose, first);
+        }
+    }
+
+    /// How long the refusal is delayed.
+    fn wrong(&mut self, job: &Job, whose: Whose, now: Instant) -> Duration {
+        job.throttled.first.map_or(Duration::ZERO, |first| self.throttle.fail(whose, first, now))
+    }
+}
+
+/// `None`: the login has ended.
+fn accepted(service: &Arc<Service>, yes: &Arc<Yes>, now: Now) -> Option<Outcome> {
+    let until = match yes.end {
+        Some(end) => now.until(end)?,
+        None => None,
+    };
+    let evidence: Arc<dyn std::any::Any + Send + Sync> = Arc::new(Shown::new(service.clone(), yes.clone()));
+    Some(Outcome::Yes(Identity { proof: Proof::Http, until, evidence: Some(evidence), ..Identity::default() }))
+}
+
+/// Up to a fifth less, so that answers of one moment do not all end in one.
+fn jittered(time: Duration) -> Duration {
+    let part = RandomState::new().hash_one(0) % 1_000;
+    time - time / 5_000 * part as u32
+}

@@ -1,0 +1,208 @@
+//! Logins that a service decides, which is asked over HTTP as EMQX or mosquitto-go-auth ask it.
+//!
+//! | module | owns |
+//! |---|---|
+//! | `settings` | the options of a service |
+//! | `template` | texts with variables of a login |
+//! | `call`, `no_http` | requests and answers; what stands in their place |
+//! | `answer`, `acl` | what an answer in the format of EMQX means; the rules in it |
+//! | `go_auth` | the same in that of mosquitto-go-auth |
+//! | `desk` | the logins that wait for a service, its requests, and the answers that are known |
+
+mod acl;
+mod answer;
+#[cfg(feature = "http")]
+mod call;
+#[cfg(not(feature = "http"))]
+#[path = "no_http.rs"]
+mod call;
+mod desk;
+mod go_auth;
+mod settings;
+mod template;
+
+use std::{
+    net::IpAddr,
+    sync::{Arc, OnceLock},
+};
+
+pub(super) use acl::AclRights;
+pub(super) use answer::Yes;
+pub use desk::ServiceFigures;
+pub(super) use desk::{Desks, Outcome, Throttled};
+pub use settings::{GoAuthAnswer, ServiceFormat, ServiceSettings};
+
+use answer::Answer;
+use call::{Call, Caller, Reply, Tls};
+use template::{Escaping, FORM, FORM_OF_USER, JSON, JSON_OF_USER, Template};
+
+use super::{AuthError, files};
+use crate::{
+    clock::Clock,
+    types::{Contents, HttpUrl, LOGIN_VARIABLES, ProtocolVersion},
+};
+
+/// A login that a service is asked about.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub(super) client: Box<str>,
+    pub(super) user: Option<Box<str>>,
+    pub(super) password: Vec<u8>,
+    pub(super) address: IpAddr,
+    pub(super) listener: u16,
+    pub(super) version: ProtocolVersion,
+}
+
+/// A service, as configured.
+pub(super) struct Service {
+    settings: ServiceSettings,
+    /// Asked about each login.
+    login: Endpoint,
+    /// Asked about each login that is accepted.
+    superuser: Option<Endpoint>,
+    headers: Vec<(String, Template)>,
+    /// How variables in a body are written.
+    escaping: Escaping,
+}
+
+/// One URL of a service.
+struct Endpoint {
+    url: HttpUrl,
+    path: Template,
+    body: Template,
+    tls: Tls,
+    /// Made by the first request.
+    caller: OnceLock<Caller>,
+}
+
+/// The requests about a login.
+#[derive(Debug)]
+struct Calls {
+    login: Call,
+    superuser: Option<Call>,
+}
+
+/// The evidence of a client that a service let in.
+pub(super) struct Shown {
+    by: Arc<Service>,
+    pub(super) yes: Arc<Yes>,
+}
+
+/// A longer path comes from a client with long names, and is not sent.
+const LONGEST_PATH: usize = 16 << 10;
+
+impl Service {
+    pub(super) fn load(
+        settings: &ServiceSettings,
+        warnings: &mut Vec<String>,
+        contents: &mut Contents,
+    ) -> Result<Self, AuthError> {
+        if let Some(file) = &settings.authorities {
+            let bytes = files::read(file, "auth.http.ca_file")?;
+            contents.add("authorities of a login service (auth.http.ca_file)", &bytes);
+        }
+        let headers = settings.headers.iter().filter_map(|header| header.0.split_once(':'));
+        let headers: Vec<_> = headers.map(|(name, value)| (name.trim().to_owned(), value.trim())).collect();
+        let is_form = |(name, value): &(String, &str)| {
+            name.eq_ignore_ascii_case("content-type") && value.starts_with("application/x-www-form-urlencoded")
+        };
+        let is_form = headers.iter().any(is_form);
+        let body = |json, form| match (settings.get, is_form) {
+            (true, _) => "",
+            (false, true) => form,
+            (false, false) => json,
+        };
+        let of_login = settings.body.as_deref().unwrap_or(body(JSON, FORM));
+        let login = Endpoint::load(&settings.url, of_login, settings, warnings)?;
+        let of_user = body(JSON_OF_USER, FORM_OF_USER);
+        let superuser = settings.superuser_url.as_deref();
+        let superuser = superuser.map(|url| Endpoint::load(url, of_user, settings, &mut Vec::new())).transpose()?;
+        Ok(Self {
+            login,
+            superuser,
+            headers: headers.into_iter().map(|(name, value)| (name, Template::new(value))).collect(),
+            escaping: if is_form { Escaping::Url } else { Escaping::Json },
+            settings: settings.clone(),
+        })
+    }
+
+    pub(super) fn settings(&self) -> &ServiceSettings {
+        &self.settings
+    }
+
+    /// Is it the same for logins that were accepted? How it is asked, and for how long answers are known, may differ.
+    fn decides_as(&self, other: &Self) -> bool {
+        let about =
+            |Self { settings: s, .. }: &Self| (s.name.clone(), s.url.clone(), s.superuser_url.clone(), s.format);
+        about(self) == about(other)
+    }
+
+    /// The requests about a login. `None`: its names cannot be sent.
+    fn requests(&self, asked: &Asked) -> Option<Calls> {
+        let login = self.request(&self.login, asked)?;
+        let superuser = match &self.superuser {
+            Some(superuser) => Some(self.request(superuser, asked)?),
+            None => None,
+        };
+        Some(Calls { login, superuser })
+    }
+
+    fn request(&self, endpoint: &Endpoint, asked: &Asked) -> Option<Call> {
+        let path = endpoint.path.fill(asked, Escaping::Url);
+        let headers = self.headers.iter().map(|(name, value)| (name.clone(), value.fill(asked, Escaping::None)));
+        let headers: Vec<_> = headers.collect();
+        let is_odd = |(_, value): &(String, String)| value.contains(char::is_control);
+        let sent = path.len() <= LONGEST_PATH && !headers.iter().any(is_odd);
+        sent.then(|| Call { path, headers, body: endpoint.body.fill(asked, self.escaping) })
+    }
+
+    /// What the service says about a login; the error says why it says nothing.
+    async fn ask(&self, calls: &Calls, asked: &Asked, clock: &Clock) -> Result<Answer, String> {
+        let reply = self.login.call(&calls.login, &self.settings, clock).await?;
+        let by = match self.settings.format {
+            ServiceFormat::Emqx => return answer::read(&reply, &asked.client, asked.user.as_deref()),
+            ServiceFormat::GoAuth(by) => by,
+        };
+        if !go_auth::read(&reply, by)? {
+            return Ok(Answer::Next);
+        }
+        let superuser = match self.superuser.as_ref().zip(calls.superuser.as_ref()) {
+            Some((endpoint, call)) => go_auth::read(&endpoint.call(call, &self.settings, clock).await?, by)?,
+            None => false,
+        };
+        Ok(Answer::Yes(Yes { superuser, ..Yes::default() }))
+    }
+}
+
+impl Endpoint {
+    fn load(text: &str, body: &str, settings: &ServiceSettings, warnings: &mut Vec<String>) -> Result<Self, AuthError> {
+        let wrong = |key, problem| AuthError::Setting { key, problem };
+        let mut plain = text.to_owned();
+        LOGIN_VARIABLES.iter().for_each(|name| plain = plain.replace(&format!("${{{name}}}"), "x"));
+        let url: HttpUrl = plain.parse().map_err(|problem| wrong("auth.http.url", problem))?;
+        let mut of_tls = Vec::new();
+        let tls = call::load(settings, &url, &mut of_tls).map_err(|problem| wrong("auth.http", problem))?;
+        warnings.extend(of_tls.into_iter().map(|warning| format!("auth.http {}: {warning}", settings.name)));
+        // behind the host, which has no variables
+        let behind = text.split_once("://").map_or("", |(_, rest)| rest);
+        let path = behind.find(['/', '?']).map_or("", |at| &behind[at..]);
+        let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
+        Ok(Self { url, path: Template::new(&path), body: Template::new(body), tls, caller: OnceLock::new() })
+    }
+
+    async fn call(&self, call: &Call, settings: &ServiceSettings, clock: &Clock) -> Result<Reply, String> {
+        let caller = self.caller.get_or_init(|| Caller::new(settings, &self.url, &self.tls, clock));
+        caller.call(call).await
+    }
+}
+
+impl Shown {
+    pub(super) fn new(by: Arc<Service>, yes: Arc<Yes>) -> Self {
+        Self { by, yes }
+    }
+
+    /// Is one of these services the one that let it in?
+    pub(super) fn is_by_one_of(&self, services: &[Arc<Service>]) -> bool {
+        services.iter().any(|service| service.decides_as(&self.by))
+    }
+}

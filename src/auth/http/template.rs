@@ -1,0 +1,151 @@
+//! [`Template`]: a text with variables of a login, which are escaped for the place where the text is sent.
+
+use std::{borrow::Cow, fmt::Write};
+
+use super::Asked;
+use crate::types::ProtocolVersion;
+
+/// A text with variables.
+#[derive(Clone, Debug)]
+pub(super) struct Template(Vec<Part>);
+
+#[derive(Clone, Debug)]
+enum Part {
+    Text(String),
+    Variable(Variable),
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Variable {
+    Username,
+    ClientId,
+    Password,
+    PeerHost,
+    ProtocolVersion,
+}
+
+/// How the values of variables are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Escaping {
+    /// As they are.
+    None,
+    /// Within a string of JSON.
+    Json,
+    /// Percent-encoded.
+    Url,
+}
+
+/// What is sent if the configuration has no body.
+pub(super) const JSON: &str = "{\"username\": \"${username}\", \"clientid\": \"${clientid}\", \
+                               \"password\": \"${password}\", \"peerhost\": \"${peerhost}\"}";
+
+/// The same in a form.
+pub(super) const FORM: &str = "username=${username}&clientid=${clientid}&password=${password}&peerhost=${peerhost}";
+
+/// What is sent to know whether a user is a superuser.
+pub(super) const JSON_OF_USER: &str = "{\"username\": \"${username}\"}";
+/// The same in a form.
+pub(super) const FORM_OF_USER: &str = "username=${username}";
+
+/// The order and the names are those of `LOGIN_VARIABLES`.
+const VARIABLES: [(&str, Variable); 5] = [
+    ("${username}", Variable::Username),
+    ("${clientid}", Variable::ClientId),
+    ("${password}", Variable::Password),
+    ("${peerhost}", Variable::PeerHost),
+    ("${protocol_version}", Variable::ProtocolVersion),
+];
+
+impl Template {
+    pub(super) fn new(text: &str) -> Self {
+        let (mut parts, mut rest) = (Vec::new(), text);
+        loop {
+            let found = VARIABLES.iter().filter_map(|(name, variable)| Some((rest.find(name)?, name.len(), variable)));
+            let Some((at, length, variable)) = found.min_by_key(|(at, ..)| *at) else { break };
+            parts.push(Part::Text(rest[..at].into()));
+            parts.push(Part::Variable(*variable));
+            rest = &rest[at + length..];
+        }
+        parts.push(Part::Text(rest.into()));
+        Self(parts)
+    }
+
+    /// The text for this login.
+    pub(super) fn fill(&self, asked: &Asked, escaping: Escaping) -> String {
+        let mut out = String::new();
+        for part in &self.0 {
+            match part {
+                Part::Text(text) => out += text,
+                Part::Variable(variable) => escape(&mut out, &variable.of(asked), escaping),
+            }
+        }
+        out
+    }
+}
+
+impl Variable {
+    fn of(self, asked: &Asked) -> Cow<'_, [u8]> {
+        match self {
+            Self::Username => asked.user.as_deref().unwrap_or_default().as_bytes().into(),
+            Self::ClientId => asked.client.as_bytes().into(),
+            Self::Password => asked.password.as_slice().into(),
+            Self::PeerHost => asked.address.to_string().into_bytes().into(),
+            Self::ProtocolVersion => match asked.version {
+                ProtocolVersion::V31 => b"3".into(),
+                ProtocolVersion::V311 => b"4".into(),
+                ProtocolVersion::V5 => b"5".into(),
+            },
+        }
+    }
+}
+
+fn escape(out: &mut String, value: &[u8], escaping: Escaping) {
+    match escaping {
+        Escaping::None => *out += &String::from_utf8_lossy(value),
+        Escaping::Json => {
+            let quoted = serde_json::Value::from(String::from_utf8_lossy(value)).to_string();
+            *out += &quoted[1..quoted.len() - 1];
+        }
+        Escaping::Url => {
+            for byte in value {
+                match byte {
+                    b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(char::from(*byte)),
+                    _ => _ = write!(out, "%{byte:02X}"),
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::LOGIN_VARIABLES;
+
+    #[test]
+    fn variables_are_escaped() {
+        let asked = Asked {
+            client: "c/1".into(),
+            user: Some("ann \"ä\"\n".into()),
+            password: b"p&=\xff".to_vec(),
+            address: [192, 0, 2, 7].into(),
+            listener: 0,
+            version: ProtocolVersion::V5,
+        };
+        let text = "a ${username}|${clientid}|${password}|${peerhost}|${protocol_version}|${other}";
+        for (escaping, expected) in [
+            (Escaping::None, "a ann \"ä\"\n|c/1|p&=\u{fffd}|192.0.2.7|5|${other}"),
+            (Escaping::Json, "a ann \\\"ä\\\"\\n|c/1|p&=\u{fffd}|192.0.2.7|5|${other}"),
+            (Escaping::Url, "a ann%20%22%C3%A4%22%0A|c%2F1|p%26%3D%FF|192.0.2.7|5|${other}"),
+        ] {
+            assert_eq!(Template::new(text).fill(&asked, escaping), expected);
+        }
+        assert_eq!(Template::new("").fill(&asked, Escaping::None), "");
+    }
+
+    #[test]
+    fn the_configuration_knows_the_same_variables() {
+        let names = VARIABLES.map(|(name, _)| &name[2..name.len() - 1]);
+        assert_eq!(LOGIN_VARIABLES, names);
+    }
+}

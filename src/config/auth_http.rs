@@ -1,0 +1,337 @@
+//! The `[[auth.http]]` tables: the services that are asked about logins ([`AuthHttpConfig`]), how their texts with
+//! variables of a login are written, and which settings go together ([`check`]).
+
+use std::{path::PathBuf, time::Duration};
+
+use toml::de::DeValue;
+
+use super::{
+    forms::{Form, Misfit, OptionalText, quoted},
+    lists::{List, Text, texts},
+    variables,
+};
+use crate::types::{HttpUrl, LOGIN_VARIABLES, LoginWay, Secret};
+
+/// A service that is asked about logins over HTTP.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AuthHttpConfig {
+    /// What it is called; no two have the same name.
+    pub name: String,
+    /// What its answers look like.
+    pub format: AuthHttpFormat,
+    /// With [`AuthHttpFormat::GoAuth`]: how it says yes.
+    pub answers: GoAuthAnswers,
+    /// With [`AuthHttpFormat::GoAuth`]: where it is asked whether a user is a superuser; `None`: nobody is.
+    pub superuser_url: Option<String>,
+    /// Where it is; variables of the login may be in the path and in the query.
+    pub url: String,
+    /// The method of the requests.
+    pub method: AuthHttpMethod,
+    /// Headers as `Name: value`; variables of the login may be in the values.
+    pub headers: Vec<Secret>,
+    /// The body, with variables of the login; `None`: names, password and address in JSON, or nothing with GET.
+    pub body: Option<String>,
+    /// How long an answer may take.
+    pub timeout: Duration,
+    /// Requests at the same time, at most.
+    pub max_requests: usize,
+    /// How long an accepted login is known.
+    pub cache_yes: Duration,
+    /// How long a refused one is.
+    pub cache_no: Duration,
+    /// How much longer an accepted login is known while the service is down.
+    pub stale_while_down: Duration,
+    /// What happens to a login while the service is down.
+    pub on_error: OnServiceError,
+    /// TLS: the authorities of its certificate, PEM.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// What the answers of a service look like.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AuthHttpFormat {
+    /// As EMQX understands them.
+    #[default]
+    Emqx,
+    /// As mosquitto-go-auth understands them.
+    GoAuth,
+}
+
+/// How a service for mosquitto-go-auth says yes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum GoAuthAnswers {
+    /// By the status 2xx.
+    #[default]
+    Status,
+    /// By `{"ok": true}`.
+    Json,
+    /// By the text `ok`.
+    Text,
+}
+
+/// The method of requests to a service.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AuthHttpMethod {
+    /// POST.
+    #[default]
+    Post,
+    /// GET.
+    Get,
+}
+
+/// What happens to a login while a service is down.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnServiceError {
+    /// The client is told that the broker is unavailable.
+    #[default]
+    Refuse,
+    /// The next service or way is asked.
+    Next,
+}
+
+impl Default for AuthHttpConfig {
+    fn default() -> Self {
+        Self {
+            name: "http".into(),
+            format: AuthHttpFormat::default(),
+            answers: GoAuthAnswers::default(),
+            superuser_url: None,
+            url: String::new(),
+            method: AuthHttpMethod::default(),
+            headers: Vec::new(),
+            body: None,
+            timeout: Duration::from_secs(5),
+            max_requests: 16,
+            cache_yes: Duration::from_secs(60),
+            cache_no: Duration::from_secs(10),
+            stale_while_down: Duration::ZERO,
+            on_error: OnServiceError::default(),
+            ca_file: None,
+        }
+    }
+}
+
+/// `auth.order`: all three ways, each once.
+pub(super) struct Order;
+
+const WAYS: [(&str, LoginWay); 3] = [("token", LoginWay::Token), ("files", LoginWay::Files), ("http", LoginWay::Http)];
+
+impl Form for Order {
+    type Value = [LoginWay; 3];
+
+    fn expected(&self) -> String {
+        "a list, in brackets, of \"files\", \"token\" and \"http\", each once".into()
+    }
+
+    fn read(&self, written: &DeValue<'_>) -> Result<[LoginWay; 3], Misfit> {
+        let ways = texts(written)?.into_iter().map(|word| {
+            let known = WAYS.iter().find(|(known, _)| known.eq_ignore_ascii_case(word));
+            known
+                .map(|(_, way)| *way)
+                .ok_or_else(|| Misfit::Said(format!("{} is not a way; write {}", quoted(word), self.expected())))
+        });
+        let ways = ways.collect::<Result<Vec<_>, _>>()?;
+        let all = WAYS.iter().all(|(_, way)| ways.contains(way));
+        let ways = ways.try_into().ok().filter(|_| all);
+        ways.ok_or_else(|| Misfit::Said(format!("it does not have each way once; write {}", self.expected())))
+    }
+
+    fn write(&self, value: &[LoginWay; 3]) -> String {
+        let word = |way| WAYS.iter().find(|(_, known)| known == way).map_or("", |(word, _)| *word).to_owned();
+        List(Text("")).write(&value.iter().map(word).collect())
+    }
+}
+
+/// A text with variables of a login, such as `${username}`, which stay in it; the empty text is none.
+pub(super) struct Template;
+
+impl Form for Template {
+    type Value = Option<String>;
+
+    const TEMPLATE: bool = true;
+
+    fn expected(&self) -> String {
+        OptionalText.expected()
+    }
+
+    fn read(&self, written: &DeValue<'_>) -> Result<Self::Value, Misfit> {
+        OptionalText.read(written)
+    }
+
+    fn write(&self, value: &Self::Value) -> String {
+        OptionalText.write(value)
+    }
+}
+
+/// The URL of a service, with variables of a login.
+pub(super) struct ServiceUrl;
+
+impl Form for ServiceUrl {
+    type Value = String;
+
+    const TEMPLATE: bool = true;
+
+    fn expected(&self) -> String {
+        "a URL such as \"https://login.example.org/mqtt\"".into()
+    }
+
+    fn read(&self, written: &DeValue<'_>) -> Result<String, Misfit> {
+        let text = written.as_str().ok_or(Misfit::Kind)?;
+        let mut plain = text.to_owned();
+        LOGIN_VARIABLES.iter().for_each(|name| plain = plain.replace(&format!("${{{name}}}"), "x"));
+        let url: HttpUrl = plain.parse().map_err(Misfit::Said)?;
+        match text.find("${").is_some_and(|at| !text[..at].contains(&url.authority())) {
+            true => Err(Misfit::Said(format!("{} has a variable in its host; write the host itself", quoted(text)))),
+            false => Ok(text.into()),
+        }
+    }
+
+    fn write(&self, value: &String) -> String {
+        Text("").write(value)
+    }
+}
+
+/// The same, or the empty text for none.
+pub(super) struct OptionalServiceUrl;
+
+impl Form for OptionalServiceUrl {
+    type Value = Option<String>;
+
+    const TEMPLATE: bool = true;
+
+    fn expected(&self) -> String {
+        format!("{}, or \"\" for none", ServiceUrl.expected())
+    }
+
+    fn read(&self, written: &DeValue<'_>) -> Result<Self::Value, Misfit> {
+        if written.as_str() == Some("") { Ok(None) } else { ServiceUrl.read(written).map(Some) }
+    }
+
+    fn write(&self, value: &Self::Value) -> String {
+        OptionalText.write(value)
+    }
+}
+
+/// A list of headers, which are not shown.
+pub(super) struct Headers;
+
+impl Form for Headers {
+    type Value = Vec<Secret>;
+
+    const SECRET: bool = true;
+
+    fn expected(&self) -> String {
+        "a list, in brackets, of headers such as \"Authorization: Bearer ${TOKEN}\"".into()
+    }
+
+    fn read(&self, written: &DeValue<'_>) -> Result<Vec<Secret>, Misfit> {
+        let headers = written.as_array().ok_or(Misfit::Kind)?.iter().map(|one| {
+            let text = one.get_ref().as_str().ok_or(Misfit::Kind)?;
+            let filled = variables::fill_around(text, true, LOGIN_VARIABLES).map_err(Misfit::Said)?;
+            let header = filled.unwrap_or_else(|| text.to_owned());
+            let is_name = |name: &str| {
+                !name.is_empty()
+                    && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
+            };
+            match header.split_once(':') {
+                Some((name, value)) if is_name(name) && !value.contains(char::is_control) => Ok(Secret(header)),
+                _ => Err(Misfit::Said("a header is not of the form \"Name: value\"".into())),
+            }
+        });
+        headers.collect()
+    }
+
+    fn write(&self, value: &Vec<Secret>) -> String {
+        super::forms::digest(value, value.is_empty())
+    }
+}
+
+/// Do these settings go together? The first key that does not is the error, and what to do.
+pub(super) fn check(service: &AuthHttpConfig) -> Result<(), (&'static str, &'static str)> {
+    let checks = [
+        (service.name.is_empty(), "name", "a service needs a name; write one such as name = \"http\""),
+        (
+            service.url.is_empty(),
+            "url",
+            "it is missing; write where the service is, such as url = \"https://login.example.org/mqtt\"",
+        ),
+        (
+            service.method == AuthHttpMethod::Get && service.body.is_some(),
+            "body",
+            "a GET has no body; write the variables into the query of url, or method = \"post\"",
+        ),
+        (
+            service.format == AuthHttpFormat::Emqx && service.superuser_url.is_some(),
+            "superuser_url",
+            "it is for format = \"go-auth\"; with \"emqx\", the answer says who is a superuser",
+        ),
+        (
+            service.format == AuthHttpFormat::Emqx && service.answers != GoAuthAnswers::Status,
+            "answers",
+            "it is for format = \"go-auth\"; take it away",
+        ),
+        (
+            service.ca_file.is_some() && service.url.starts_with("http://"),
+            "ca_file",
+            "it is for TLS; write url with https://",
+        ),
+    ];
+    checks.into_iter().find(|(wrong, ..)| *wrong).map_or(Ok(()), |(_, key, problem)| Err((key, problem)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Config, parse};
+    use crate::types::LoginWay;
+
+    fn error(text: &str) -> String {
+        parse(text, "f").unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_service_is_read() {
+        let text = "[auth]\norder = [\"files\", \"token\", \"http\"]\n[[auth.http]]\nname = \"a\"\n\
+                    url = \"https://a.example/x?u=${username}\"\nmethod = \"get\"\nheaders = [\"X-Key: ${clientid}\"]\n\
+                    [[auth.http]]\nname = \"b\"\nurl = \"http://[::1]:81/\"\nbody = '{\"u\": \"${username}\"}'\n\
+                    timeout = \"1s\"\non_error = \"next\"\n";
+        let config = parse(text, "f").unwrap();
+        assert_eq!(config.auth.order, [LoginWay::Files, LoginWay::Token, LoginWay::Http]);
+        let [a, b] = &config.auth.services[..] else { panic!("{:?}", config.auth.services) };
+        assert_eq!(
+            (a.url.as_str(), a.headers[0].0.as_str()),
+            ("https://a.example/x?u=${username}", "X-Key: ${clientid}")
+        );
+        assert_eq!(b.body.as_deref(), Some("{\"u\": \"${username}\"}"));
+        assert!(config.has_login() && !Config::default().has_login());
+    }
+
+    #[test]
+    fn what_is_wrong_is_told() {
+        let of = |keys: &str| error(&format!("[[auth.http]]\n{keys}\n"));
+        let url = "url = \"http://a/\"\n";
+        for (keys, expected) in [
+            (String::new(), "auth.http.url: it is missing"),
+            (
+                "url = \"http://${username}/\"".into(),
+                "auth.http.url: \"http://${username}/\" has a variable in its host",
+            ),
+            ("url = \"http://a/${NO_SUCH_VARIABLE}\"".into(), "environment variable NO_SUCH_VARIABLE is not set"),
+            ("url = \"ftp://a/\"".into(), "is not a URL"),
+            (format!("{url}method = \"get\"\nbody = \"x\""), "auth.http.body: a GET has no body"),
+            (format!("{url}answers = \"json\""), "auth.http.answers: it is for format"),
+            (format!("{url}superuser_url = \"http://a/\""), "auth.http.superuser_url: it is for format"),
+            (format!("{url}ca_file = \"x\""), "auth.http.ca_file: it is for TLS"),
+            (format!("{url}headers = [\"no colon\"]"), "a header is not of the form"),
+            (format!("{url}[[auth.http]]\n{url}"), "is already the name of a service above"),
+            (format!("{url}hedaers = []"), "did you mean \"headers\"?"),
+        ] {
+            let told = of(&keys);
+            assert!(told.contains(expected), "{keys}: {told}");
+        }
+        assert!(error("[auth.http]\nurl = \"http://a/\"").contains("with two brackets"));
+        for order in ["[\"files\"]", "[\"files\", \"files\", \"http\"]"] {
+            assert!(error(&format!("[auth]\norder = {order}")).contains("each way once"), "{order}");
+        }
+        assert!(error("[auth]\norder = [\"files\", \"ldap\", \"http\"]").contains("\"ldap\" is not a way"));
+    }
+}
