@@ -50,6 +50,11 @@ mod clock;
 pub mod codec;
 #[doc(hidden)]
 pub mod config;
+#[cfg(feature = "http")]
+mod hooks;
+#[cfg(not(feature = "http"))]
+#[path = "hooks/absent.rs"]
+mod hooks;
 mod inside;
 mod net;
 mod outbound;
@@ -83,6 +88,7 @@ pub use bridge::{BridgeError, Counts as BridgeCounts, Phase as BridgePhase, View
 pub use clock::{Clock, TestClock};
 pub use codec::{Properties, PropertiesBuf, PropertyId, PropertyValue, ReasonCode};
 pub use config::{Config, ConfigError, ListenerConfig};
+pub use hooks::{Counts as WebhookCounts, HookError, View as WebhookView};
 pub use inside::{Ack, Client, ClientError, InsideClient, Publication, PublishError, Published, Received};
 pub use router::inspect;
 pub use router::{

@@ -35,6 +35,9 @@ pub trait Control: Send + Sync {
     /// Pauses a bridge, or lets it go on. `false`: there is none of this name.
     fn pause_bridge(&self, name: &str, paused: bool) -> bool;
 
+    /// The webhooks.
+    fn webhooks(&self) -> Vec<WebhookState>;
+
     /// The configuration in force, but for secrets.
     fn settings(&self) -> Vec<Setting>;
 
@@ -243,6 +246,21 @@ pub struct BridgeState {
     pub since: Option<SystemTime>,
     /// Why the last connection failed or was lost.
     pub error: Option<String>,
+    /// What it counted: name, meaning, number. The last is what waits now.
+    pub counts: Vec<(&'static str, &'static str, u64)>,
+}
+
+/// A webhook.
+#[derive(Clone, Debug)]
+pub struct WebhookState {
+    /// Its name.
+    pub name: String,
+    /// Where events are sent.
+    pub url: String,
+    /// The last request failed.
+    pub fails: bool,
+    /// Why the last one that failed did so, and when.
+    pub error: Option<(String, SystemTime)>,
     /// What it counted: name, meaning, number. The last is what waits now.
     pub counts: Vec<(&'static str, &'static str, u64)>,
 }

@@ -68,7 +68,7 @@ pub use audit::AuditFile;
 pub use bound::{Bound, Socket};
 pub use control::{
     AddedKey, Asked, BridgeState, Control, Doing, FileProblem, Imported, LoginServiceState, NewPassword, Reloading,
-    RuleEdit, RuleShown, RulesShown, Setting, UserShown, Whom,
+    RuleEdit, RuleShown, RulesShown, Setting, UserShown, WebhookState, Whom,
 };
 pub(crate) use problem::Problem;
 pub(crate) use rules::Via;

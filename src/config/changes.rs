@@ -4,13 +4,12 @@
 use std::fmt;
 
 use super::{
-    auth_http::AuthHttpConfig,
     auth_http_keys::AUTH_HTTP,
-    bridge::BridgeConfig,
     bridge_keys::BRIDGE,
     keys::{Key, LISTENER, Listener, TABLES, Table},
     listener::ListenerConfig,
     settings::Config,
+    webhook_keys::WEBHOOK,
 };
 
 /// A key whose value differs between two configurations.
@@ -39,38 +38,43 @@ pub fn changes(from: &Config, to: &Config) -> Vec<KeyChange> {
         format!("[{}]", listeners.join(", "))
     });
     let listeners = KeyChange { key: LISTENER.name.into(), from: before, to: after };
-    let bridges = named_changes(&BRIDGE, [&from.bridges, &to.bridges], |bridge| &bridge.name);
-    let services = named_changes(&AUTH_HTTP, [&from.auth.services, &to.auth.services], |service| &service.name);
-    values.chain((from.listeners != to.listeners).then_some(listeners)).chain(services).chain(bridges).collect()
+    let bridges = of_list(&BRIDGE, &from.bridges, &to.bridges, |bridge| &bridge.name);
+    let services = of_list(&AUTH_HTTP, &from.auth.services, &to.auth.services, |service| &service.name);
+    let webhooks = of_list(&WEBHOOK, &from.webhooks, &to.webhooks, |webhook| &webhook.name);
+    let listeners = (from.listeners != to.listeners).then_some(listeners);
+    values.chain(listeners).chain(services).chain(bridges).chain(webhooks).collect()
 }
 
-/// Those of a list whose members have names.
-fn named_changes<T: Default + PartialEq>(
+/// The changes of a list of tables with names.
+fn of_list<T: Default + PartialEq>(
     table: &Table<T>,
-    [from, to]: [&[T]; 2],
-    name: impl Fn(&T) -> &str,
+    from: &[T],
+    to: &[T],
+    name: impl Fn(&T) -> &String,
 ) -> Vec<KeyChange> {
-    let unset = T::default();
-    let find = |all: &[T], wanted: &str| all.iter().position(|one| name(one) == wanted);
-    let mut changes = Vec::new();
-    for now in to {
-        let key = format!("{}.{}", table.name, name(now));
-        match find(from, name(now)).map(|at| &from[at]) {
-            Some(before) if before == now => {}
-            // of one that is another, what differs
-            Some(before) => changes.push(KeyChange { key, from: set(table, before, now), to: set(table, now, before) }),
-            None => changes.push(KeyChange { key, from: "none".into(), to: set(table, now, &unset) }),
-        }
-    }
-    for before in from.iter().filter(|before| find(to, name(before)).is_none()) {
-        let key = format!("{}.{}", table.name, name(before));
-        changes.push(KeyChange { key, from: set(table, before, &unset), to: "none".into() });
-    }
-    changes
+    let change = |name: &str, from: Option<&T>, to: Option<&T>| {
+        let (from, to) = match (from, to) {
+            // a table that is in both: the keys that differ
+            (Some(from), Some(to)) => (differing(table, from, to), differing(table, to, from)),
+            (from, to) => {
+                let unset = T::default();
+                let shown = |one: Option<&T>| one.map_or("none".into(), |one| differing(table, one, &unset));
+                (shown(from), shown(to))
+            }
+        };
+        KeyChange { key: format!("{}.{name}", table.name), from, to }
+    };
+    let now = to.iter().filter_map(|now| {
+        let before = from.iter().find(|before| name(before) == name(now));
+        before.is_none_or(|before| before != now).then(|| change(name(now), before, Some(now)))
+    });
+    let is_gone = |before: &&T| to.iter().all(|now| name(now) != name(before));
+    let gone = from.iter().filter(is_gone).map(|before| change(name(before), Some(before), None));
+    now.chain(gone).collect()
 }
 
-/// What one of a list has that another has not.
-fn set<T>(table: &Table<T>, one: &T, other: &T) -> String {
+/// The keys of a table whose values differ from those of another.
+fn differing<T>(table: &Table<T>, one: &T, other: &T) -> String {
     let differs = table.keys.iter().filter(|key| (key.write)(one) != (key.write)(other));
     let set: Vec<_> = differs.map(|key| format!("{} = {}", key.name, key.shown(one))).collect();
     format!("{{ {} }}", set.join(", "))
@@ -82,13 +86,11 @@ pub fn settings(config: &Config) -> Vec<(String, String)> {
     let keys = TABLES.iter().flat_map(|table| table.keys.iter().map(move |key| (table.full(key.name), key)));
     let values = keys.map(|(name, key)| (name, key.shown(config)));
     let listeners: Vec<_> = config.listeners.iter().map(listener).collect();
-    let unset = BridgeConfig::default();
-    let bridges = config.bridges.iter().map(|one| (format!("{}.{}", BRIDGE.name, one.name), set(&BRIDGE, one, &unset)));
-    let unset = AuthHttpConfig::default();
-    let services = config.auth.services.iter();
-    let services = services.map(|one| (format!("{}.{}", AUTH_HTTP.name, one.name), set(&AUTH_HTTP, one, &unset)));
-    let listeners = (LISTENER.name.into(), format!("[{}]", listeners.join(", ")));
-    values.chain([listeners]).chain(services).chain(bridges).collect()
+    let bridges = of_list(&BRIDGE, &[], &config.bridges, |bridge| &bridge.name);
+    let services = of_list(&AUTH_HTTP, &[], &config.auth.services, |service| &service.name);
+    let webhooks = of_list(&WEBHOOK, &[], &config.webhooks, |webhook| &webhook.name);
+    let tables = services.into_iter().chain(bridges).chain(webhooks).map(|change| (change.key, change.to));
+    values.chain([(LISTENER.name.into(), format!("[{}]", listeners.join(", ")))]).chain(tables).collect()
 }
 
 fn change<T>(name: String, key: &Key<T>, from: &T, to: &T) -> Option<KeyChange> {

@@ -30,6 +30,8 @@ use super::{
     mosquitto::{self, Import},
     settings::{Config, LogFormat},
     variables,
+    webhook::{self, WebhookConfig},
+    webhook_keys::WEBHOOK,
 };
 use crate::types::LOGIN_VARIABLES;
 
@@ -198,8 +200,14 @@ impl<'a> Source<'a> {
                 }
             } else if name == BRIDGE.name {
                 let before = config.origins.of(name).map(|_| config.bridges.clone()).unwrap_or_default();
-                if let Some(bridges) = self.told(self.bridges(value, before)) {
+                if let Some(bridges) = self.told(self.tables(&BRIDGE, value, before, Self::bridge)) {
                     config.bridges = bridges;
+                    config.origins.set(name, self.file);
+                }
+            } else if name == WEBHOOK.name {
+                let before = config.origins.of(name).map(|_| config.webhooks.clone()).unwrap_or_default();
+                if let Some(webhooks) = self.told(self.tables(&WEBHOOK, value, before, Self::webhook)) {
+                    config.webhooks = webhooks;
                     config.origins.set(name, self.file);
                 }
             } else if let Some(table) = TABLES.iter().find(|table| table.name == name && !name.is_empty()) {
@@ -344,20 +352,48 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// All `[[bridge]]` tables that are right.
-    fn bridges(&self, value: &Value<'_>, before: Vec<BridgeConfig>) -> Result<Vec<BridgeConfig>, ConfigError> {
-        const BRACKETS: &str = "write each bridge below a line [[bridge]], with two brackets";
-        let wrong = |at: &Value<'_>| self.value(at, BRIDGE.name, BRACKETS.into());
-        let all = value.get_ref().as_array().ok_or_else(|| wrong(value))?;
-        let mut bridges = before;
-        for one in all.iter() {
+    /// All tables of such a list that are right, behind those of earlier files.
+    fn tables<T>(
+        &self,
+        table: &Table<T>,
+        value: &Value<'_>,
+        before: Vec<T>,
+        read: impl Fn(&Self, &Value<'_>, &DeTable<'_>, &[T]) -> Result<Option<T>, ConfigError>,
+    ) -> Result<Vec<T>, ConfigError> {
+        let name = table.name;
+        let brackets = || format!("write each {name} below a line [[{name}]], with two brackets");
+        let wrong = |at: &Value<'_>| self.value(at, name, brackets());
+        let written = value.get_ref().as_array().ok_or_else(|| wrong(value))?;
+        let mut all = before;
+        for one in written.iter() {
             let read = match one.get_ref().as_table() {
-                Some(written) => self.bridge(one, written, &bridges),
+                Some(written) => read(self, one, written, &all),
                 None => Err(wrong(one)),
             };
-            bridges.extend(self.told(read).flatten());
+            all.extend(self.told(read).flatten());
         }
-        Ok(bridges)
+        Ok(all)
+    }
+
+    /// One of them; none if one of its keys is wrong.
+    fn webhook(
+        &self,
+        one: &Value<'_>,
+        written: &DeTable<'_>,
+        before: &[WebhookConfig],
+    ) -> Result<Option<WebhookConfig>, ConfigError> {
+        let mut webhook = WebhookConfig::default();
+        if !self.keys(&WEBHOOK, written, &mut webhook) {
+            return Ok(None);
+        }
+        let wrong =
+            |key: &str, problem: String| self.value(written.get(key).unwrap_or(one), &WEBHOOK.full(key), problem);
+        webhook::check(&webhook).map_err(|(key, problem)| wrong(key, problem.into()))?;
+        if before.iter().any(|other| other.name == webhook.name) {
+            let problem = format!("{:?} is already the name of a webhook above; write another one", webhook.name);
+            return Err(wrong("name", problem));
+        }
+        Ok(Some(webhook))
     }
 
     /// One of them; none if one of its keys is wrong.

@@ -100,7 +100,7 @@ impl<T> Table<T> {
 }
 
 /// The lists of tables.
-pub(super) const LISTS: [&str; 3] = ["listener", "bridge", "auth.http"];
+pub(super) const LISTS: [&str; 4] = ["listener", "bridge", "auth.http", "webhook"];
 
 /// Every table but those of the lists.
 pub(super) const TABLES: [&Table<Config>; 6] = [&TOP, &AUTH, &LOG, &HTTP, &LIMITS, &SYS];

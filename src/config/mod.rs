@@ -12,10 +12,12 @@
 //!          │       └► listen      a listen address as text
 //!          ├► bridge_keys         the keys of [[bridge]]
 //!          ├► auth_http_keys      the keys of [[auth.http]]
+//!          ├► webhook_keys        the keys of [[webhook]]
 //!          └► settings            Config itself and its defaults
 //!              ├► listener        one listener, and which of its settings go together
 //!              ├► auth_http       one service that is asked about logins
 //!              ├► bridge          one bridge, its topics and addresses, and which of its settings go together
+//!              ├► webhook         one webhook, and which of its settings go together
 //!              └► http            the [http] table and its forms
 //! reference ────► text            keys × defaults: config/dunlin.toml and the table in docs/configuration.md
 //! starter ──────► text            what dunlin init writes: the reference with a few keys set
@@ -64,6 +66,8 @@ pub mod starter;
 mod summary;
 mod testing;
 mod variables;
+mod webhook;
+mod webhook_keys;
 mod words;
 
 pub use crate::types::{LoginWay, QueueFull, Secret, SharedSubscriptions};
@@ -86,3 +90,4 @@ pub use origins::Origins;
 pub use settings::*;
 pub use summary::{persistence_text, summary};
 pub use testing::{Strictness, TestArgs};
+pub use webhook::WebhookConfig;

@@ -8,6 +8,8 @@ use super::{
     bridge_keys::BRIDGE,
     keys::{Key, LISTENER, LISTS, Listener, TABLES, Table},
     settings::Config,
+    webhook::WebhookConfig,
+    webhook_keys::WEBHOOK,
 };
 
 /// `config/dunlin.toml`: every key with what it does, commented out with its default.
@@ -31,6 +33,7 @@ pub fn toml() -> String {
     }
     list(&mut out, &AUTH_HTTP, "a url", &AuthHttpConfig::default());
     list(&mut out, &BRIDGE, "a name, addresses and topics", &BridgeConfig::default());
+    list(&mut out, &WEBHOOK, "a name, a url and events", &WebhookConfig::default());
     out
 }
 
@@ -63,6 +66,7 @@ pub fn markdown() -> String {
     rest.iter().for_each(|table| rows(&mut out, table, |key| (key.write)(&defaults)));
     rows(&mut out, &AUTH_HTTP, |key| (key.write)(&AuthHttpConfig::default()));
     rows(&mut out, &BRIDGE, |key| (key.write)(&BridgeConfig::default()));
+    rows(&mut out, &WEBHOOK, |key| (key.write)(&WebhookConfig::default()));
     out
 }
 
@@ -184,7 +188,9 @@ mod tests {
             })
             .map(|(name, _)| name)
             // what is said of the file, or beside it, not in it
-            .filter(|name| !["warnings", "origins", "user", "mosquitto_db", "bridges", "services"].contains(name))
+            .filter(|name| {
+                !["warnings", "origins", "user", "mosquitto_db", "bridges", "services", "webhooks"].contains(name)
+            })
             .filter(|name| !text.lines().any(|line| line.starts_with(&format!("#{name} = "))))
             .collect();
         missing.dedup();

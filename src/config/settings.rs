@@ -14,6 +14,7 @@ use super::{
     listener::{ClientCertificates, ListenerConfig},
     memory_bound::MemoryBound,
     origins::Origins,
+    webhook::WebhookConfig,
 };
 use crate::types::{ClientIdBinding, Frequency, LoginWay, QueueFull, Secret, SessionOwnership, SharedSubscriptions};
 
@@ -60,6 +61,8 @@ pub struct Config {
     pub http: HttpConfig,
     /// Connections to other brokers.
     pub bridges: Vec<BridgeConfig>,
+    /// Services that are told what happens.
+    pub webhooks: Vec<WebhookConfig>,
     /// Warnings about the file: what is allowed there and probably not intended.
     pub warnings: Vec<String>,
     /// The file and the variables that set the values.
@@ -449,6 +452,7 @@ impl Default for Config {
             auth: AuthConfig::default(),
             http: HttpConfig::default(),
             bridges: Vec::new(),
+            webhooks: Vec::new(),
             warnings: Vec::new(),
             origins: Origins::default(),
         }

@@ -26,6 +26,11 @@ pub fn summary(config: &Config, file: Option<&Path>) -> String {
         let [addresses, topics] = [texts(&bridge.addresses, ", "), texts(&bridge.topics, "; ")];
         line("bridge", &format!("{} to {addresses}: {topics}", bridge.name));
     }
+    for webhook in &config.webhooks {
+        let events: Vec<_> = webhook.events.iter().map(|told| told.name()).collect();
+        let to = webhook.url.as_ref().map(ToString::to_string).unwrap_or_default();
+        line("webhook", &format!("{} to {to}: {}", webhook.name, events.join(", ")));
+    }
     config
         .origins
         .by_origin()
@@ -33,7 +38,8 @@ pub fn summary(config: &Config, file: Option<&Path>) -> String {
         .for_each(|(origin, keys)| line("from", &format!("{origin}: {}", keys.join(", "))));
     let told_above = ["listener", "allow_anonymous", "workers", "data_dir", "sync", "sync_interval"];
     let mut changed = changes(&Config::default(), config);
-    changed.retain(|change| !told_above.contains(&change.key.as_str()) && !change.key.starts_with("bridge."));
+    let is_told = |key: &str| key.starts_with("bridge.") || key.starts_with("webhook.");
+    changed.retain(|change| !told_above.contains(&change.key.as_str()) && !is_told(&change.key));
     if !changed.iter().any(|change| change.key.starts_with("limits.")) {
         line("limits", "all as by default");
     }

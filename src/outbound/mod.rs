@@ -26,7 +26,7 @@ mod websocket;
 pub(crate) use backoff::Backoff;
 pub(crate) use connect::connect;
 #[cfg(feature = "http")]
-pub(crate) use http::{HttpBounds, HttpClient, HttpRequest};
+pub(crate) use http::{HttpAnswer, HttpBounds, HttpClient, HttpRequest};
 pub(crate) use line::{ConnectError, Line};
 #[cfg(not(feature = "tls"))]
 pub use no_tls::ClientTls;

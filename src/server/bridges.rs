@@ -22,12 +22,12 @@ use crate::{
 impl Server {
     /// The bridges to other brokers, in the order of the configuration.
     pub fn bridges(&self) -> Vec<View> {
-        self.bridges.views()
+        self.outward.bridges.views()
     }
 
     /// Pauses a bridge, or lets it go on. `false`: there is none of this name.
     pub fn pause_bridge(&self, name: &str, paused: bool) -> bool {
-        self.bridges.pause(name, paused)
+        self.outward.bridges.pause(name, paused)
     }
 }
 

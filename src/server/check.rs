@@ -10,7 +10,7 @@ use std::{
 
 use rustix::fs::Access;
 
-use super::{Server, ServerError, access, bridges, http, listeners::Read, persistence};
+use super::{Server, ServerError, access, bridges, http, listeners::Read, persistence, webhooks};
 use super::{http::HttpError, https::Https};
 use crate::{
     config::{AuthConfig, Cli, Config, ListenerConfig, summary},
@@ -31,6 +31,10 @@ pub fn check(cli: &Cli) -> Result<String, Vec<String>> {
     found.users_rules_tokens(&config);
     http::check(&config, false).unwrap_or_else(|error| found.wrong(error));
     match bridges::check(&config) {
+        Ok(warnings) => found.warnings.extend(warnings),
+        Err(error) => found.wrong(error),
+    }
+    match webhooks::check(&config) {
         Ok(warnings) => found.warnings.extend(warnings),
         Err(error) => found.wrong(error),
     }
@@ -63,11 +67,13 @@ pub fn check_files(config: &Config) -> Result<String, ServerError> {
     http::check(config, false)?;
     let of_http = Https::read(&config.http).map_err(HttpError::from)?.warnings;
     let of_bridges = bridges::check(config)?;
+    let of_webhooks = webhooks::check(config)?;
     Ok(of_listeners
         .iter()
         .chain(policy.warnings())
         .chain(&of_http)
         .chain(&of_bridges)
+        .chain(&of_webhooks)
         .map(|line| format!("warning:       {line}\n"))
         .collect())
 }

@@ -23,16 +23,18 @@ use super::{
     edits::{self, EditError},
     http,
     listeners::Listeners,
+    outward::Outward,
     policies::Policies,
 };
 use crate::{
     admin::{
         AddedKey, Asked, BridgeState, Control, Doing, Imported, LoginServiceState, NewPassword, Reloading, RuleEdit,
-        RuleShown, RulesShown, Setting, UserShown, Whom,
+        RuleShown, RulesShown, Setting, UserShown, WebhookState, Whom,
     },
     auth::{self, ApiKey, AuthError, PasswordChange, Question},
-    bridge::{Bridges, Phase, View},
+    bridge::{Phase, View},
     config::{self, Config, SysPublish},
+    hooks,
     router::inspect::{Ban, BanTarget},
     types::Role,
 };
@@ -46,7 +48,7 @@ pub(super) struct Desk {
     policies: Policies,
     bans: Arc<BanDesk>,
     listeners: Arc<Listeners>,
-    bridges: Arc<Bridges>,
+    outward: Arc<Outward>,
     asked: mpsc::Sender<ReloadAsked>,
     is_heard: Arc<AtomicBool>,
 }
@@ -87,13 +89,13 @@ impl Desk {
         policies: Policies,
         listeners: Arc<Listeners>,
         bans: Arc<BanDesk>,
-        bridges: Arc<Bridges>,
+        outward: Arc<Outward>,
     ) -> (Arc<Self>, ReloadsAsked) {
         let (sender, receiver) = mpsc::channel(1);
         let is_heard = Arc::<AtomicBool>::default();
         let config = ArcSwap::from_pointee(config.clone());
         let heard = is_heard.clone();
-        let desk = Self { config, running, policies, bans, listeners, bridges, asked: sender, is_heard: heard };
+        let desk = Self { config, running, policies, bans, listeners, outward, asked: sender, is_heard: heard };
         (Arc::new(desk), ReloadsAsked { asked: Mutex::new(receiver), is_heard })
     }
 
@@ -166,7 +168,7 @@ impl Control for Desk {
     }
 
     fn bridges(&self) -> Vec<BridgeState> {
-        self.bridges.views().into_iter().map(state_of).collect()
+        self.outward.bridges.views().into_iter().map(state_of).collect()
     }
 
     fn login_services(&self) -> Vec<LoginServiceState> {
@@ -183,7 +185,11 @@ impl Control for Desk {
     }
 
     fn pause_bridge(&self, name: &str, paused: bool) -> bool {
-        self.bridges.pause(name, paused)
+        self.outward.bridges.pause(name, paused)
+    }
+
+    fn webhooks(&self) -> Vec<WebhookState> {
+        self.outward.hooks.views().into_iter().map(state_of_hook).collect()
     }
 
     fn settings(&self) -> Vec<Setting> {
@@ -337,4 +343,9 @@ fn state_of(view: View) -> BridgeState {
         error,
         counts: counts.all().into(),
     }
+}
+
+fn state_of_hook(view: hooks::View) -> WebhookState {
+    let hooks::View { name, url, fails, error, counts } = view;
+    WebhookState { name, url, fails, error, counts: counts.all().into() }
 }

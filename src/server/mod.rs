@@ -37,6 +37,7 @@ mod listeners;
 mod machine;
 #[cfg(all(feature = "http", feature = "store", feature = "tls", feature = "websocket"))]
 mod manual;
+mod outward;
 #[cfg(all(feature = "http", feature = "store", feature = "tls", feature = "websocket"))]
 mod passwords;
 mod persistence;
@@ -53,6 +54,7 @@ mod tests;
 mod tls_client;
 mod users;
 mod watch;
+mod webhooks;
 
 pub use bans::{BanError, BansFileError};
 #[cfg(all(feature = "http", feature = "store", feature = "tls", feature = "websocket"))]
@@ -84,9 +86,10 @@ use thiserror::Error;
 
 use crate::{
     auth::{AuthError, InMemory},
-    bridge::{BridgeError, Bridges},
+    bridge::BridgeError,
     clock::Clock,
     config::{Config, Limits, ListenerConfig, PublishRateAction, SysPublish},
+    hooks::HookError,
     inside::{Client, ClientError, Inside, InsideClient, Publication, PublishError, Published},
     net::{NetLimits, PassedSockets, Tap, Workers},
     router::{
@@ -96,19 +99,21 @@ use crate::{
     },
     session::SessionLimits,
     store::{self, DiskStore},
-    types::QoS,
+    types::{QoS, Told},
 };
 use bans::BanDesk;
 pub use bridges::BridgeConfigError;
 use http::Http;
 use listeners::{By, Listeners, OfListeners, Read, bind, bind_all};
 pub use listeners::{ListenError, Listening};
+use outward::Outward;
 pub use persistence::{MovedError, TakeOverError};
 use policies::Policies;
 pub use pulse::Pulse;
 pub(crate) use ready_file::ReadyFile;
 pub use ready_file::{ReadyFileError, remove_ready_file};
 pub use watch::Watch;
+pub use webhooks::WebhookConfigError;
 
 /// A running broker. It has its own threads, until it is shut down or dropped.
 pub struct Server {
@@ -125,7 +130,7 @@ pub struct Server {
     ready_file: Mutex<Option<ReadyFile>>,
     http: Http,
     inside: Arc<Inside>,
-    bridges: Arc<Bridges>,
+    outward: Arc<Outward>,
     operator: Arc<Operator>,
     events: Arc<EventStreams>,
     desk: Arc<Desk>,
@@ -169,6 +174,12 @@ pub enum ServerError {
     /// The configuration of a bridge is not valid.
     #[error(transparent)]
     BridgeConfig(#[from] BridgeConfigError),
+    /// A webhook cannot begin.
+    #[error(transparent)]
+    Hook(#[from] HookError),
+    /// The configuration of a webhook is not valid.
+    #[error(transparent)]
+    WebhookConfig(#[from] WebhookConfigError),
     /// The ready file cannot be written.
     #[error(transparent)]
     ReadyFile(#[from] ReadyFileError),
@@ -282,7 +293,7 @@ impl Server {
         if config.listeners.is_empty() {
             return Err(ServerError::NoListener);
         }
-        bridges::check(&config)?;
+        Outward::check(&config)?;
         let of_listeners = OfListeners::default();
         ports.listeners = of_listeners.router.clone();
         let plugged_in = ports.authenticate.is_some();
@@ -292,7 +303,6 @@ impl Server {
         let bound = bind_all(&config, &passed)?;
         let http = Http::start(&config, plugged_in, http_by_another, clock.clone())?;
         ports.observe.extend(http.observers());
-
         let events = Arc::<EventStreams>::default();
         ports.observe.push(events.clone());
         let in_memory = ports.store.is_none() && opened.is_none();
@@ -314,7 +324,7 @@ impl Server {
             .map_err(ServerError::Threads)?;
         http.restored(&router, workers.pings());
         let inside = Arc::new(Inside::new(router.clone(), clock.clone()));
-        let bridges = bridges::begin(&inside, &config)?;
+        let outward = Outward::begin(&inside, &events, &clock, &config)?;
         let listeners = Arc::new(Listeners::open(bound, &workers, of_listeners, passed)?);
         http.takes_mqtt(&listeners, &workers)?;
         let listening = listeners.all();
@@ -329,11 +339,12 @@ impl Server {
             control.serve(Serving { config: running.clone(), auth, router, inside });
         }
         let policies = Policies { auth, router: router.clone(), admits: http.admits() };
-        let (on, bridging) = (listeners.clone(), bridges.clone());
-        let (desk, reloads) = Desk::new(&config, running.clone(), policies.clone(), on, bans.clone(), bridging);
+        let (on, others) = (listeners.clone(), outward.clone());
+        let (desk, reloads) = Desk::new(&config, running.clone(), policies.clone(), on, bans.clone(), others);
         let (config, ready_file) = (running, Mutex::new(ready_file));
         let operator = Arc::new(Operator::new(router.clone(), clock.now()));
         http.serves(&operator, &inside, &events, desk.clone());
+        outward.hooks.tell(Told::BrokerStarted);
         Ok(Self {
             router,
             workers,
@@ -346,7 +357,7 @@ impl Server {
             ready_file,
             http,
             inside,
-            bridges,
+            outward,
             operator,
             events,
             desk,
@@ -446,15 +457,16 @@ impl Server {
         let http = self.http;
         http.stopping();
         let (mut workers, store, router, clock) = (self.workers, self.store, self.router, self.clock);
-        let (inside, bridges) = (self.inside, self.bridges);
+        let (inside, outward) = (self.inside, self.outward);
         let (done, stopped) = tokio::sync::oneshot::channel();
         // a separate thread: a caller that gives up waiting does not stop the shutdown
         std::thread::spawn(move || {
+            outward.hooks.tell(Told::BrokerStopping);
             http::wait(&clock, drain);
             // while the subscribers are still connected
             router.publish_all_wills(&mut router.local(clock.now()));
             workers.stop(grace);
-            bridges.stop();
+            outward.stop();
             inside.stop();
             let closed = store.map_or(Ok(()), |store| store.close());
             drop(http);

@@ -1,6 +1,8 @@
 //! Reload: reads, checks and binds everything of another configuration, then puts all of it in force, or nothing.
 
-use super::{Server, ServerError, access, bridges, net_limits, ready_file::ReadyFile, relisten::Plan, router_limits};
+use super::{
+    Server, ServerError, access, net_limits, outward::Outward, ready_file::ReadyFile, relisten::Plan, router_limits,
+};
 use crate::{
     auth::OtherLogin,
     config::{self, Config, HttpConfig},
@@ -38,7 +40,7 @@ impl Server {
         }
         // the steps that may fail
         let prepared = self.http.prepare(config)?;
-        bridges::check(config)?;
+        Outward::check(config)?;
         let policy = match &self.policies.auth {
             Some(auth) => {
                 let plugged_in = auth.policy().other_login() == Some(OtherLogin::PlugIn);
@@ -59,9 +61,7 @@ impl Server {
         new_warnings.for_each(|reason| tracing::warn!(reason, "configuration warning"));
         let (of_listeners, closing) = plan.apply(&self.workers);
         lines.extend(of_listeners);
-        if let Err(error) = self.bridges.replace(bridges::options(config)) {
-            tracing::error!(%error, "a bridge does not begin");
-        }
+        self.outward.replace(config);
         replace_running(running, config);
         self.desk.replace(running);
         lines.extend(self.http.replace(prepared));
@@ -105,6 +105,7 @@ fn replace_running(running: &mut Config, config: &Config) {
         auth,
         http,
         bridges,
+        webhooks,
         warnings,
         ..
     } = config.clone();
@@ -123,6 +124,7 @@ fn replace_running(running: &mut Config, config: &Config) {
         // changing the address needs a restart
         http: HttpConfig { listen: running.http.listen.clone(), health: running.http.health.clone(), ..http },
         bridges,
+        webhooks,
         warnings,
         ..running.clone()
     };
@@ -139,8 +141,9 @@ fn changes(running: &Config, config: &Config) -> Vec<String> {
 }
 
 /// The keys and tables that apply without a restart.
-const AT_ONCE: [&str; 23] = [
+const AT_ONCE: [&str; 24] = [
     "bridge.",
+    "webhook.",
     "allow_anonymous",
     "shutdown_grace",
     "ready_file",

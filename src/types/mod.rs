@@ -1,7 +1,7 @@
 //! The words that all rooms share: [`QoS`], [`PacketId`], [`ClientId`], [`UserName`], [`ProtocolVersion`],
 //! [`Endpoint`], [`Transport`], [`TlsRecords`], [`QueueFull`], [`SessionOwnership`], [`ClientIdBinding`],
 //! [`SubscriptionOptions`], [`SharedSubscriptions`], [`Contents`], [`Network`], [`Frequency`], [`Role`], [`Secret`],
-//! [`HttpUrl`], [`LoginWay`]. They have no behaviour.
+//! [`HttpUrl`], [`LoginWay`], [`Told`], [`PayloadForm`]. They have no behaviour.
 
 mod contents;
 mod http_url;
@@ -10,6 +10,7 @@ mod login;
 mod network;
 mod role;
 mod secret;
+mod told;
 
 use std::{
     fmt,
@@ -26,6 +27,7 @@ pub use login::{LOGIN_VARIABLES, LoginWay};
 pub use network::{Network, NotANetwork};
 pub use role::Role;
 pub use secret::Secret;
+pub use told::{PayloadForm, Told};
 
 /// Quality of Service of a message or a subscription (MQTT 3.1.1 section 4.3).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

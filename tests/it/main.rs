@@ -63,3 +63,4 @@ mod sys;
 mod testing;
 mod transports;
 mod variables;
+mod webhooks;

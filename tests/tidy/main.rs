@@ -32,13 +32,14 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("store", &["types", "clock", "platform", "topic", "codec", "session", "router"]),
     ("admin", &["types", "clock", "topic", "codec", "session", "router", "inside"]),
     ("bridge", &["types", "clock", "topic", "codec", "session", "router", "inside", "outbound"]),
+    ("hooks", &["types", "clock", "topic", "codec", "session", "router", "inside", "outbound"]),
     ("config", &["types"]),
     ("certs", &["clock"]),
     (
         "server",
         &[
             "types", "clock", "topic", "codec", "session", "router", "net", "auth", "store", "inside", "admin",
-            "config", "certs", "bridge", "outbound",
+            "config", "certs", "bridge", "hooks", "outbound",
         ],
     ),
     (

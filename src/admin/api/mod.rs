@@ -9,7 +9,7 @@
 //! | `parameters` | what a request may ask for |
 //! | `schema` | shapes of what is answered and sent |
 //! | `selection` | clients by filters |
-//! | `clients`, `messages`, `subscriptions`, `retained`, `publish`, `bridges`, `broker` | answers |
+//! | `clients`, `messages`, `subscriptions`, `retained`, `publish`, `bridges`, `webhooks`, `broker` | answers |
 //! | `history` | rates and levels of the last quarter of an hour |
 //! | `session`, `keys` | logins of browsers and of programs |
 //! | `topics` | the busiest topics |
@@ -43,6 +43,7 @@ mod subscriptions;
 mod table;
 mod topics;
 mod users;
+mod webhooks;
 
 pub(crate) use messages::{properties as shown_properties, put_payload};
 

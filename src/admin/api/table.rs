@@ -15,7 +15,7 @@ use super::{
     publish, retained,
     schema::Shape,
     selection::{CLIENT, FILTERS, STATE},
-    session, slow, streams, subscriptions, topics, users,
+    session, slow, streams, subscriptions, topics, users, webhooks,
 };
 use crate::types::Role;
 
@@ -80,7 +80,7 @@ macro_rules! route {
 use Gives::{Document, Either, List, One, Stream};
 use Takes::Nothing;
 
-pub(super) static ROUTES: [Route; 52] = [
+pub(super) static ROUTES: [Route; 53] = [
     route!(GET "openapi.json" Viewer "This document", [], Nothing => Document, document),
     route!(GET "session" Viewer "As whom, and how, this request is let in", [],
         Nothing => One(&session::SESSION), session::show),
@@ -94,6 +94,7 @@ pub(super) static ROUTES: [Route; 52] = [
         Nothing => One(&bridges::PAUSED), bridges::pause),
     route!(POST "bridges/{id}/resume" Operator "Lets a bridge that was paused connect again", [],
         Nothing => One(&bridges::PAUSED), bridges::resume),
+    route!(GET "webhooks" Viewer "Webhooks", [], Nothing => List(&webhooks::WEBHOOK), webhooks::list),
     route!(GET "clients" Viewer "Clients and sessions", [LIST, STATE, FILTERS, clients::SHOWN],
         Nothing => List(&CLIENT), clients::list),
     route!(GET "clients/{id}" Viewer "One client with its Will, whose payload is shown from operator on", [],

@@ -10,7 +10,7 @@ use prometheus_client::{collector::Collector, encoding::DescriptorEncoder};
 
 use super::{
     super::{
-        control::{BridgeState, LoginServiceState},
+        control::{BridgeState, LoginServiceState, WebhookState},
         state::State,
     },
     connections,
@@ -123,6 +123,7 @@ impl Collector for Collected {
         if let Some(desk) = state.desk.get() {
             bridges(&mut out, &desk.control.bridges())?;
             login_services(&mut out, &desk.control.login_services())?;
+            webhooks(&mut out, &desk.control.webhooks())?;
         }
         counters(&mut out, router)?;
         connections::collect(&mut out, state, router)?;
@@ -175,6 +176,21 @@ fn login_services(out: &mut Numbers<'_>, services: &[LoginServiceState]) -> fmt:
     out.gauges("auth_http_waiting", "Logins that wait for an answer", "service", waiting)?;
     let up = services.iter().map(|one| (one.name.as_str(), i64::from(one.up)));
     out.gauges("auth_http_up", "Did the last request have an answer? (1, 0)", "service", up)
+}
+
+/// Of each webhook: whether its last request failed, and what it counted, of which the last is what waits.
+fn webhooks(out: &mut Numbers<'_>, webhooks: &[WebhookState]) -> fmt::Result {
+    let Some(first) = webhooks.first() else { return Ok(()) };
+    let fails = webhooks.iter().map(|webhook| (webhook.name.as_str(), i64::from(webhook.fails)));
+    out.gauges("webhook_failing", "Did the last request of the webhook fail? (1, 0)", "webhook", fails)?;
+    for (at, (name, help, _)) in first.counts.iter().enumerate() {
+        let values = webhooks.iter().filter_map(|webhook| Some((webhook.name.as_str(), webhook.counts.get(at)?.2)));
+        match *name == "queued" {
+            true => out.gauges("webhook_queued", help, "webhook", values.map(|(webhook, n)| (webhook, n as i64)))?,
+            false => out.counters(&format!("webhook_{name}"), help, "webhook", values)?,
+        }
+    }
+    Ok(())
 }
 
 fn counters(out: &mut Numbers<'_>, router: &Router) -> fmt::Result {

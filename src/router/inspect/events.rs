@@ -25,6 +25,9 @@ use crate::{
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Happened {
+    /// Its place among all events that streams were given since the start: a later one of the same client has a higher
+    /// number, whichever threads they happened on.
+    pub number: u64,
     /// The kind of the event.
     pub kind: EventKinds,
     /// The client of the event, as in [`Event`]; `None`: the broker itself.
@@ -97,11 +100,14 @@ pub enum What {
     },
 }
 
-/// Events from all threads for one task. Events of one thread are in order.
+/// Events from all threads for one task, in the order of their numbers as far as one event led to another: those of
+/// one client are in order.
 pub struct EventStream {
     stream: Arc<Stream>,
     of: Arc<EventStreams>,
     drained: VecDeque<Arc<Happened>>,
+    /// Drained, and to be given after the next draining.
+    early: Vec<Arc<Happened>>,
 }
 
 /// All streams of a broker.
@@ -109,6 +115,8 @@ pub struct EventStream {
 pub(crate) struct EventStreams {
     /// The kinds of events that they want together.
     wanted: AtomicU16,
+    /// The number of the next event.
+    next: AtomicU64,
     list: ArcSwap<Vec<Arc<Stream>>>,
     /// Held while a stream is added or removed.
     changing: Mutex<()>,
@@ -146,7 +154,7 @@ impl EventStreams {
         let (lost, has_news, bell) = (AtomicU64::new(0), AtomicBool::new(false), Notify::new());
         let stream = Arc::new(Stream { kinds, rings, lost, has_news, bell });
         self.change(|list| list.push(stream.clone()));
-        EventStream { stream, of: self.clone(), drained: VecDeque::new() }
+        EventStream { stream, of: self.clone(), drained: VecDeque::new(), early: Vec::new() }
     }
 
     fn change(&self, change: impl FnOnce(&mut Vec<Arc<Stream>>)) {
@@ -164,9 +172,11 @@ impl Observe for EventStreams {
         let (list, kind) = (self.list.load(), event.kind());
         // with the payload for streams that want it, and without
         let mut happened = [None, None];
+        let mut number = None;
         for stream in list.iter().filter(|stream| stream.kinds.have(kind)) {
             let wants_payload = stream.kinds.have(EventKinds::PAYLOADS);
-            let of = || Arc::new(Happened::of(event, wants_payload));
+            let number = *number.get_or_insert_with(|| self.next.fetch_add(1, Ordering::AcqRel));
+            let of = || Arc::new(Happened::of(event, number, wants_payload));
             stream.push(happened[usize::from(wants_payload)].get_or_insert_with(of));
         }
     }
@@ -213,12 +223,26 @@ impl EventStream {
     /// The next event, if there is one.
     pub fn try_recv(&mut self) -> Option<Arc<Happened>> {
         if self.drained.is_empty() {
-            for ring in &*self.stream.rings {
-                let Ring { events, .. } = std::mem::take(&mut *ring.0.lock());
-                self.drained.extend(events);
-            }
+            self.drain();
+        }
+        if self.drained.is_empty() && !self.early.is_empty() {
+            self.drain();
         }
         self.drained.pop_front()
+    }
+
+    /// Empties the rings, one after the other. An event from a later ring may have a higher number than one that came
+    /// into an earlier ring meanwhile: so those that are newer than the begin of this wait for the next time.
+    fn drain(&mut self) {
+        let begin = self.of.next.load(Ordering::Acquire);
+        let mut all = std::mem::take(&mut self.early);
+        for ring in &*self.stream.rings {
+            let Ring { events, .. } = std::mem::take(&mut *ring.0.lock());
+            all.extend(events);
+        }
+        all.sort_unstable_by_key(|happened| happened.number);
+        self.early = all.split_off(all.partition_point(|happened| happened.number < begin));
+        self.drained.extend(all);
     }
 
     /// Number of events that were lost since the stream was opened.
@@ -234,7 +258,7 @@ impl Drop for EventStream {
 }
 
 impl Happened {
-    fn of(event: &Event<'_>, wants_payload: bool) -> Self {
+    fn of(event: &Event<'_>, number: u64, wants_payload: bool) -> Self {
         let message = |topic: &str, qos, retain, payload, content: Option<&[u8]>, properties: Properties<'_>| {
             let content = content.filter(|_| wants_payload).map(Into::into);
             What::Message { topic: topic.into(), qos, retain, payload, content, properties: properties.into() }
@@ -274,6 +298,7 @@ impl Happened {
             _ => info.and_then(|info| info.user),
         };
         Self {
+            number,
             kind: event.kind(),
             client: client.cloned(),
             user: said.map(Into::into),
@@ -298,4 +323,60 @@ fn ring_of_thread() -> usize {
         static RING: usize = NEXT.fetch_add(1, Ordering::Relaxed) % RINGS;
     }
     RING.with(|ring| *ring)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+    use crate::{codec::PropertiesBuf, topic::TopicName};
+
+    /// Publishes of a client, each from the thread after the one before.
+    #[test]
+    fn events_that_led_to_one_another_are_in_order_whichever_threads_they_are_of() {
+        const EVENTS: usize = 3_000;
+        let streams = Arc::new(EventStreams::default());
+        let mut stream = streams.open(EventKinds::PUBLISH);
+        let turn = Arc::new(AtomicUsize::new(0));
+        let threads: Vec<_> = (0..3)
+            .map(|thread| {
+                let (streams, turn) = (streams.clone(), turn.clone());
+                thread::spawn(move || {
+                    let (client, none) = (ClientId::from("c"), PropertiesBuf::default());
+                    for n in (thread..EVENTS).step_by(3) {
+                        while turn.load(Ordering::Acquire) != n {
+                            thread::yield_now();
+                        }
+                        let name = n.to_string();
+                        let event = Event::Publish {
+                            client: Some(&client),
+                            user: None,
+                            topic: TopicName::new(&name).unwrap(),
+                            qos: QoS::AtMostOnce,
+                            retain: false,
+                            payload: 0,
+                            content: &[],
+                            properties: none.as_properties(),
+                            expires: None,
+                        };
+                        streams.observe(&event);
+                        turn.store(n + 1, Ordering::Release);
+                    }
+                })
+            })
+            .collect();
+        let mut next = 0;
+        while next < EVENTS {
+            let Some(happened) = stream.try_recv() else {
+                thread::yield_now();
+                continue;
+            };
+            let What::Message { topic, .. } = &happened.what else { panic!("{happened:?}") };
+            assert_eq!((&**topic, happened.number), (next.to_string().as_str(), next as u64));
+            next += 1;
+        }
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        assert_eq!(stream.lost(), 0);
+    }
 }

@@ -1,0 +1,70 @@
+//! The keys of `[[webhook]]`: a part of the table in `keys`.
+
+use std::time::Duration;
+
+use toml::de::DeValue;
+
+use super::{
+    bridge::Name,
+    forms::{self, Choice, Form, Misfit, OptionalPath, Size, Whole},
+    keys::{DAY, HOUR, Key, MILLISECOND, MOST_BYTES, Table, count, keys, span},
+    lists::{List, Text, Texts},
+    webhook::WebhookConfig,
+};
+use crate::types::{HttpUrl, PayloadForm, Told};
+
+/// `[[webhook]]`
+pub(super) const WEBHOOK: Table<WebhookConfig> = Table {
+    name: "webhook",
+    help: "A webhook: a service that is told by HTTP what happens; may be repeated.",
+    keys: keys! { WebhookConfig, webhook => webhook;
+        name: Name, "What the webhook is called, in the log, in metrics and in the API. No two webhooks have the same name.";
+        url: Url, "Where events are sent, by POST. A redirect is not followed, and no proxy is used.";
+        events: List(Choice(&Told::WORDS)), "What is sent.";
+        filter: Texts(Text("sensors/#")),
+            "Of events about messages: those whose topic one of these Topic Filters matches. Messages to topics that begin \
+             with $ are never sent.";
+        clients: Text("device-*"),
+            "Of events about clients and their messages: those of the Client Identifiers that this matches; * stands for \
+             any characters.";
+        payload: Choice(&[
+            ("base64", PayloadForm::Base64),
+            ("text", PayloadForm::Text),
+            ("json", PayloadForm::Json),
+            ("none", PayloadForm::None),
+        ]),
+            "How payloads are written: as payload_base64, as payload (a text or a JSON value; a payload that is none is \
+             written as payload_base64), or not at all.";
+        batch: Whole { min: 1, max: 10_000 }, "Events in one request, at most.";
+        linger: span(Duration::ZERO, HOUR), "How long an event waits for others, to be sent in one request with them.";
+        secret_file: OptionalPath,
+            "A file with a secret on each line, such as \"whsec_\" and base64: requests are signed with each of them, as \
+             Standard Webhooks has it. It is read for each request. Unset: requests are not signed.";
+        queue: count(1), "Events that wait for the service. Further ones are lost, and the next request says how many.";
+        queue_bytes: Size { min: 1, max: MOST_BYTES }, "Bytes of those events, as JSON.";
+        timeout: span(MILLISECOND, DAY), "How long a request and its answer may take.";
+        ca_file: OptionalPath, "TLS: the authorities of the service's certificate, in PEM. Unset: those of this machine.";
+    },
+};
+
+/// An [`HttpUrl`]; none is the empty text.
+struct Url;
+
+impl Form for Url {
+    type Value = Option<HttpUrl>;
+
+    fn expected(&self) -> String {
+        "a URL such as \"https://example.org/hook\"".into()
+    }
+
+    fn read(&self, written: &DeValue<'_>) -> Result<Self::Value, Misfit> {
+        match written.as_str().ok_or(Misfit::Kind)? {
+            "" => Ok(None),
+            text => text.parse().map(Some).map_err(Misfit::Said),
+        }
+    }
+
+    fn write(&self, value: &Self::Value) -> String {
+        Text("").write(&value.as_ref().map(HttpUrl::to_string).unwrap_or_default())
+    }
+}

@@ -1,0 +1,109 @@
+//! [`Choice`]: which events a webhook is told.
+
+use super::options::Options;
+use crate::{
+    router::{
+        EventKinds,
+        inspect::{Happened, What},
+    },
+    topic::{TopicFilter, TopicName},
+    types::{PayloadForm, Told},
+};
+
+/// Which events a webhook is told.
+pub(super) struct Choice {
+    events: Vec<Told>,
+    filter: Vec<String>,
+    clients: String,
+}
+
+/// The kinds of events of clients and messages.
+const KINDS: [(Told, EventKinds); 9] = [
+    (Told::ClientConnected, EventKinds::CONNECT),
+    (Told::ClientDisconnected, EventKinds::DISCONNECT),
+    (Told::ClientSubscribed, EventKinds::SUBSCRIBE),
+    (Told::ClientUnsubscribed, EventKinds::UNSUBSCRIBE),
+    (Told::SessionExpired, EventKinds::SESSION_EXPIRED),
+    (Told::MessagePublished, EventKinds::PUBLISH),
+    (Told::MessageDelivered, EventKinds::DELIVER),
+    (Told::MessageDropped, EventKinds::DROP),
+    (Told::WillPublished, EventKinds::WILL),
+];
+
+impl Choice {
+    pub(super) fn new(options: &Options) -> Self {
+        let Options { events, filter, clients, .. } = options;
+        Self { events: events.clone(), filter: filter.clone(), clients: clients.clone() }
+    }
+
+    /// The kinds of events that it needs.
+    pub(super) fn kinds(&self, payload: PayloadForm) -> EventKinds {
+        let wanted = KINDS.iter().filter(|(told, _)| self.events.contains(told));
+        let kinds = wanted.fold(EventKinds::NONE, |all, (_, kind)| all | *kind);
+        let has_payload = kinds.have(EventKinds::PUBLISH | EventKinds::WILL) && payload != PayloadForm::None;
+        if has_payload { kinds | EventKinds::PAYLOADS } else { kinds }
+    }
+
+    /// What is told of it, if anything is.
+    pub(super) fn told(&self, happened: &Happened) -> Option<Told> {
+        let (told, _) = KINDS.iter().find(|(told, kind)| *kind == happened.kind && self.events.contains(told))?;
+        let client = happened.client.as_ref().map(|client| client.as_str());
+        // clients within the process are no business of others, but what they publish is
+        let is_own = client.is_some_and(|client| client.starts_with('$')) && *told != Told::MessagePublished;
+        let is_of_client = match client {
+            Some(client) => is_match(&self.clients, client),
+            None => self.clients == "*",
+        };
+        let topic = match &happened.what {
+            What::Message { topic, .. } | What::Drop { topic, .. } => Some(topic),
+            _ => None,
+        };
+        let is_of_topic = topic.is_none_or(|topic| self.has_topic(topic));
+        (!is_own && is_of_client && is_of_topic).then_some(*told)
+    }
+
+    fn has_topic(&self, topic: &str) -> bool {
+        let Ok(name) = TopicName::new(topic) else { return false };
+        let matches = |filter: &String| TopicFilter::new(filter).is_ok_and(|filter| filter.matches(name));
+        !topic.starts_with('$') && self.filter.iter().any(matches)
+    }
+}
+
+/// Does the pattern, with `*` for any characters, match all of the text?
+fn is_match(pattern: &str, text: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let first = parts.next().unwrap_or_default();
+    let Some(mut rest) = text.strip_prefix(first) else { return false };
+    let Some(last) = parts.next_back() else { return rest.is_empty() };
+    for part in parts {
+        let Some(at) = rest.find(part) else { return false };
+        rest = &rest[at + part.len()..];
+    }
+    rest.ends_with(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_of_client_identifiers() {
+        let table = [
+            ("*", "", true),
+            ("*", "a", true),
+            ("a", "a", true),
+            ("a", "ab", false),
+            ("a*", "ab", true),
+            ("*b", "ab", true),
+            ("a*b", "ab", true),
+            ("a*b", "axxb", true),
+            ("ab*ba", "aba", false),
+            ("*x*y*", "1x2y3", true),
+            ("*x*y*", "1y2x3", false),
+            ("a**b", "ab", true),
+        ];
+        for (pattern, text, expected) in table {
+            assert_eq!(is_match(pattern, text), expected, "{pattern} {text}");
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! [`Teller`]: an event as CloudEvents 1.0 have it, in JSON.
+
+use std::time::SystemTime;
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use serde_json::{Map, Value, json};
+
+use crate::{
+    codec::{Properties, PropertyId, PropertyValue},
+    router::inspect::{Happened, What},
+    types::{PayloadForm, Told},
+};
+
+/// Writes events of this broker.
+pub(super) struct Teller {
+    /// The source of its own events.
+    source: String,
+    boot: String,
+    payload: PayloadForm,
+}
+
+impl Teller {
+    pub(super) fn new(broker: &str, boot: &str, payload: PayloadForm) -> Self {
+        Self { source: format!("dunlin://{}", encoded(broker)), boot: boot.into(), payload }
+    }
+
+    /// The begin of identifiers of this run of the broker.
+    pub(super) fn boot(&self) -> &str {
+        &self.boot
+    }
+
+    /// An event of a client or of a message.
+    pub(super) fn of(&self, told: Told, happened: &Happened, at: SystemTime) -> String {
+        let number = happened.number;
+        let source = match &happened.client {
+            Some(client) => format!("{}/clients/{}", self.source, encoded(client.as_str())),
+            None => self.source.clone(),
+        };
+        let mut event = json!({
+            "specversion": "1.0",
+            "id": format!("{}-{number}", self.boot),
+            "source": source,
+            "type": type_of(told),
+            "time": time(at),
+            "sequence": format!("{number:020}"),
+            "datacontenttype": "application/json",
+            "data": self.data(happened),
+        });
+        if let What::Message { topic, .. } | What::Drop { topic, .. } = &happened.what {
+            event["subject"] = (&**topic).into();
+        }
+        event.to_string()
+    }
+
+    /// An event of the broker itself, which happens once in a run.
+    pub(super) fn of_broker(&self, told: Told, at: SystemTime) -> String {
+        json!({
+            "specversion": "1.0",
+            "id": format!("{}-{}", self.boot, told.name()),
+            "source": self.source,
+            "type": type_of(told),
+            "time": time(at),
+            "datacontenttype": "application/json",
+            "data": { "version": env!("CARGO_PKG_VERSION") },
+        })
+        .to_string()
+    }
+
+    /// The first event of a request: so many others were lost before.
+    pub(super) fn lost(&self, lost: u64, request: &str, at: SystemTime) -> String {
+        json!({
+            "specversion": "1.0",
+            "id": format!("{request}-lost"),
+            "source": self.source,
+            "type": "dunlin.events.lost",
+            "time": time(at),
+            "datacontenttype": "application/json",
+            "data": { "lost": lost },
+        })
+        .to_string()
+    }
+
+    fn data(&self, happened: &Happened) -> Value {
+        let mut data = Map::new();
+        let mut put = |name: &str, value: Value| _ = data.insert(name.into(), value);
+        if let Some(client) = &happened.client {
+            put("client_id", client.as_str().into());
+        }
+        if let Some(user) = &happened.user {
+            put("user", (&**user).into());
+        }
+        if let Some((listener, version)) = happened.came_by {
+            put("listener", listener.into());
+            put("protocol", version.to_string().into());
+        }
+        match &happened.what {
+            What::Connect { peer, clean_session, session_present } => {
+                put("peer", peer.to_string().into());
+                put("clean_session", (*clean_session).into());
+                put("session_present", (*session_present).into());
+            }
+            What::Disconnect(reason) => put("reason", reason.to_string().into()),
+            What::Subscribe(filter, options) => {
+                put("filter", (&**filter).into());
+                put("qos", (options.qos as u8).into());
+            }
+            What::Unsubscribe(filter) => put("filter", (&**filter).into()),
+            What::Message { topic, qos, retain, payload, content, properties } => {
+                put("topic", (&**topic).into());
+                if let Some(qos) = qos {
+                    put("qos", (*qos as u8).into());
+                }
+                put("retain", (*retain).into());
+                put("size", (*payload).into());
+                properties_of(properties.as_properties(), &mut put);
+                if let Some(content) = content {
+                    self.payload(content, &mut put);
+                }
+            }
+            What::Drop { topic, payload, reason } => {
+                put("topic", (&**topic).into());
+                put("size", (*payload).into());
+                put("reason", reason.why().into());
+            }
+            What::SessionExpired(after) => put("away_seconds", after.as_secs().into()),
+            // of few messages, to measure: no event of a webhook
+            What::Acknowledge { .. } | What::Ping => {}
+        }
+        data.into()
+    }
+
+    fn payload(&self, content: &[u8], put: &mut impl FnMut(&str, Value)) {
+        let shown = match self.payload {
+            PayloadForm::None => return,
+            PayloadForm::Base64 => None,
+            PayloadForm::Text => std::str::from_utf8(content).ok().map(Value::from),
+            PayloadForm::Json => serde_json::from_slice(content).ok(),
+        };
+        match shown {
+            Some(value) => put("payload", value),
+            None => put("payload_base64", BASE64_STANDARD.encode(content).into()),
+        }
+    }
+}
+
+fn type_of(told: Told) -> String {
+    format!("dunlin.{}", told.name())
+}
+
+fn time(at: SystemTime) -> String {
+    humantime::format_rfc3339_micros(at).to_string()
+}
+
+/// What a publisher says of its message.
+fn properties_of(properties: Properties<'_>, put: &mut impl FnMut(&str, Value)) {
+    for (id, value) in properties.iter() {
+        match (id, value) {
+            (PropertyId::ContentType, PropertyValue::Text(text)) => put("content_type", text.into()),
+            (PropertyId::ResponseTopic, PropertyValue::Text(text)) => put("response_topic", text.into()),
+            (PropertyId::CorrelationData, PropertyValue::Bytes(bytes)) => {
+                put("correlation_data_base64", BASE64_STANDARD.encode(bytes).into());
+            }
+            _ => {}
+        }
+    }
+    let user: Vec<_> = properties.user().map(|(name, value)| json!([name, value])).collect();
+    if !user.is_empty() {
+        put("user_properties", user.into());
+    }
+}
+
+/// Percent-encoded (RFC 3986), but for unreserved characters.
+fn encoded(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(byte.into()),
+            _ => out += &format!("%{byte:02X}"),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn client_identifiers_in_a_source() {
+        assert_eq!(encoded("a/b c-_.~ä%"), "a%2Fb%20c-_.~%C3%A4%25");
+    }
+
+    #[test]
+    fn payloads_are_written_as_asked_and_in_base64_where_that_is_not_possible() {
+        let table = [
+            (PayloadForm::Base64, &b"1"[..], Some(("payload_base64", json!("MQ==")))),
+            (PayloadForm::Text, b"1", Some(("payload", json!("1")))),
+            (PayloadForm::Text, b"\xff", Some(("payload_base64", json!("/w==")))),
+            (PayloadForm::Json, b"{\"a\":1}", Some(("payload", json!({ "a": 1 })))),
+            (PayloadForm::Json, b"{", Some(("payload_base64", json!("ew==")))),
+            (PayloadForm::None, b"1", None),
+        ];
+        for (form, content, expected) in table {
+            let mut found = None;
+            Teller::new("b", "0", form)
+                .payload(content, &mut |name: &str, value| found = Some((name.to_owned(), value)));
+            assert_eq!(found, expected.map(|(name, value)| (name.to_owned(), value)), "{form:?}");
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! [`Outward`]: what connects to other servers: bridges and webhooks.
+
+use std::sync::Arc;
+
+use super::{ServerError, bridges, webhooks};
+use crate::{
+    bridge::Bridges, clock::Clock, config::Config, hooks::Hooks, inside::Inside, router::inspect::EventStreams,
+};
+
+/// What connects to other servers.
+pub(super) struct Outward {
+    pub(super) bridges: Arc<Bridges>,
+    pub(super) hooks: Arc<Hooks>,
+}
+
+impl Outward {
+    /// What a start would find wrong with it.
+    pub(super) fn check(config: &Config) -> Result<(), ServerError> {
+        bridges::check(config)?;
+        webhooks::check(config)?;
+        Ok(())
+    }
+
+    /// Begins before any listener.
+    pub(super) fn begin(
+        inside: &Arc<Inside>,
+        events: &Arc<EventStreams>,
+        clock: &Clock,
+        config: &Config,
+    ) -> Result<Arc<Self>, ServerError> {
+        let bridges = bridges::begin(inside, config)?;
+        let hooks = webhooks::begin(events, clock, config)?;
+        Ok(Arc::new(Self { bridges, hooks }))
+    }
+
+    /// Puts another configuration in force.
+    pub(super) fn replace(&self, config: &Config) {
+        if let Err(error) = self.bridges.replace(bridges::options(config)) {
+            tracing::error!(%error, "a bridge does not begin");
+        }
+        if let Err(error) = self.hooks.replace(webhooks::options(config)) {
+            tracing::error!(%error, "a webhook does not begin");
+        }
+    }
+
+    /// Ends when no client is connected any more: what happened while connections were closed is told, too.
+    pub(super) fn stop(&self) {
+        self.bridges.stop();
+        self.hooks.stop();
+    }
+}

@@ -1,0 +1,104 @@
+//! Webhooks as the configuration has them → what the room of hooks is asked to do.
+
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use super::Server;
+use crate::{
+    clock::Clock,
+    config::{Config, WebhookConfig},
+    hooks::{HookError, Hooks, Options, Secrets, View},
+    outbound::TlsOptions,
+    router::inspect::EventStreams,
+    topic::TopicFilter,
+};
+
+impl Server {
+    /// The webhooks, in the order of the configuration.
+    pub fn webhooks(&self) -> Vec<View> {
+        self.outward.hooks.views()
+    }
+}
+
+/// Begins the webhooks, before any listener: they miss nothing from the first client on.
+pub(super) fn begin(events: &Arc<EventStreams>, clock: &Clock, config: &Config) -> Result<Arc<Hooks>, HookError> {
+    let machine = rustix::system::uname();
+    let hooks = Arc::new(Hooks::new(events.clone(), clock.clone(), &machine.nodename().to_string_lossy()));
+    hooks.replace(options(config))?;
+    Ok(hooks)
+}
+
+/// Why a configuration of webhooks cannot be put in force.
+#[derive(Debug, Error)]
+#[error("webhook {webhook}: {key}: {why}")]
+pub struct WebhookConfigError {
+    webhook: String,
+    key: &'static str,
+    why: String,
+}
+
+/// What a start would find wrong with the webhooks of a configuration, and what works and is hardly meant.
+pub(super) fn check(config: &Config) -> Result<Vec<String>, WebhookConfigError> {
+    let mut warnings = Vec::new();
+    for webhook in &config.webhooks {
+        let wrong = |key, why| WebhookConfigError { webhook: webhook.name.clone(), key, why };
+        if cfg!(not(feature = "http")) {
+            return Err(wrong("url", "this dunlin was built without HTTP (the feature `http`)".into()));
+        }
+        for filter in &webhook.filter {
+            let read = TopicFilter::new(filter);
+            read.map_err(|why| wrong("filter", format!("{filter:?} is not a Topic Filter: it {why}")))?;
+        }
+        if let Some(file) = &webhook.secret_file {
+            Secrets::read(file).map_err(|why| wrong("secret_file", format!("{}: {why}", file.display())))?;
+        }
+        if webhook.url.as_ref().is_some_and(|url| url.https) {
+            let read = read_tls(webhook).map_err(|why| wrong("ca_file", why))?;
+            warnings.extend(read.into_iter().map(|warning| format!("webhook {}: {warning}", webhook.name)));
+        }
+    }
+    Ok(warnings)
+}
+
+#[cfg(feature = "tls")]
+fn read_tls(webhook: &WebhookConfig) -> Result<Vec<String>, String> {
+    let loaded = crate::outbound::ClientTls::load(&tls(webhook), true);
+    loaded.map(|(_, warnings)| warnings).map_err(|error| error.to_string())
+}
+
+#[cfg(not(feature = "tls"))]
+fn read_tls(_: &WebhookConfig) -> Result<Vec<String>, String> {
+    Err("this dunlin was built without TLS (the feature `tls`)".into())
+}
+
+fn tls(webhook: &WebhookConfig) -> TlsOptions {
+    TlsOptions { authorities: webhook.ca_file.clone(), ..TlsOptions::default() }
+}
+
+/// All webhooks of a configuration.
+pub(super) fn options(config: &Config) -> Vec<Options> {
+    config.webhooks.iter().filter_map(of).collect()
+}
+
+fn of(webhook: &WebhookConfig) -> Option<Options> {
+    let tls = tls(webhook);
+    let WebhookConfig { name, url, events, filter, clients, payload, batch, linger, secret_file, queue, .. } =
+        webhook.clone();
+    let (queue_bytes, timeout) = (webhook.queue_bytes, webhook.timeout);
+    Some(Options {
+        name,
+        url: url?,
+        tls,
+        events,
+        filter,
+        clients,
+        payload,
+        batch,
+        linger,
+        secret_file,
+        queue,
+        queue_bytes,
+        timeout,
+    })
+}

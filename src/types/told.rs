@@ -1,0 +1,69 @@
+//! [`Told`]: what is told of the broker to other services, by name; [`PayloadForm`]: how payloads are written for them.
+
+/// Something that happens, by its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Told {
+    /// A client was accepted.
+    ClientConnected,
+    /// A client's connection ended.
+    ClientDisconnected,
+    /// A client was granted a subscription.
+    ClientSubscribed,
+    /// A client's subscription was removed.
+    ClientUnsubscribed,
+    /// A session ended as its client was away for too long.
+    SessionExpired,
+    /// A message was published.
+    MessagePublished,
+    /// A message was sent to a subscriber.
+    MessageDelivered,
+    /// A message was dropped.
+    MessageDropped,
+    /// A Will was published.
+    WillPublished,
+    /// The broker started.
+    BrokerStarted,
+    /// The broker stops.
+    BrokerStopping,
+}
+
+impl Told {
+    /// Each with its name.
+    pub const WORDS: [(&'static str, Self); 11] = [
+        ("client.connected", Self::ClientConnected),
+        ("client.disconnected", Self::ClientDisconnected),
+        ("client.subscribed", Self::ClientSubscribed),
+        ("client.unsubscribed", Self::ClientUnsubscribed),
+        ("session.expired", Self::SessionExpired),
+        ("message.published", Self::MessagePublished),
+        ("message.delivered", Self::MessageDelivered),
+        ("message.dropped", Self::MessageDropped),
+        ("will.published", Self::WillPublished),
+        ("broker.started", Self::BrokerStarted),
+        ("broker.stopping", Self::BrokerStopping),
+    ];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        Self::WORDS.iter().find(|(_, told)| *told == self).map_or("", |(name, _)| name)
+    }
+
+    /// Has it a topic?
+    pub fn is_of_message(self) -> bool {
+        matches!(self, Self::MessagePublished | Self::MessageDelivered | Self::MessageDropped | Self::WillPublished)
+    }
+}
+
+/// How a payload is written into an event.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PayloadForm {
+    /// In base64.
+    #[default]
+    Base64,
+    /// As text, and in base64 where it is none.
+    Text,
+    /// As a value of JSON, and in base64 where it is none.
+    Json,
+    /// Not at all.
+    None,
+}
