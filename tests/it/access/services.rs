@@ -372,10 +372,13 @@ fn a_login_is_gone_with_its_service() {
 
 #[test]
 fn guesses_are_delayed() {
-    let service = Service::new(&[("bob", 200, DENY)]);
+    let service = Service::new(&[("ann", 200, ALLOW), ("bob", 200, DENY)]);
     // the clock is turned faster than the service answers
     let timeout = Duration::from_secs(1_000_000_000);
-    let mut config = asks(vec![service.config(|config| config.timeout = timeout)]);
+    let mut config = asks(vec![service.config(|config| {
+        config.timeout = timeout;
+        config.max_requests = 1;
+    })]);
     config.auth.failed_login_delay = Some(Duration::from_secs(10));
     let broker = Broker::new(config);
     for n in 0..3 {
@@ -384,6 +387,8 @@ fn guesses_are_delayed() {
     let mut fourth = broker.open();
     fourth.send(&Connect::new("c").user("bob", "4").frame());
     wait_until(|| service.asked() == 4, || service.asked().to_string());
+    // she is asked about when the answer before is known
+    broker.connect(&login("ann-1", "ann"), 0).disconnect();
     fourth.expect_no_bytes();
     broker.turn_until(Duration::from_secs(1), || broker.count(Count::RefusedLogins) == 4);
     fourth.expect_refused(4);
