@@ -6,8 +6,8 @@ mod bans;
 #[cfg(all(feature = "http", feature = "store", feature = "tls", feature = "websocket"))]
 mod bench;
 mod bridges;
-#[cfg(all(feature = "http", feature = "store", feature = "tls", feature = "websocket"))]
 mod carry;
+#[cfg(all(feature = "http", feature = "store", feature = "tls", feature = "websocket"))]
 mod check;
 #[cfg(all(feature = "http", feature = "store", feature = "tls", feature = "websocket"))]
 mod command_error;

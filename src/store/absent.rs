@@ -81,6 +81,57 @@ pub fn is_stored_in(_: &Path) -> bool {
     false
 }
 
+/// In place of the tools of a store.
+pub mod tools {
+    use std::{
+        io::{self, BufRead, Write},
+        path::Path,
+        time::Instant,
+    };
+
+    use thiserror::Error;
+
+    use super::OpenError;
+    use crate::router::Restored;
+
+    /// Why a tool failed.
+    #[derive(Debug, Error)]
+    pub enum ToolError {
+        /// There is no store.
+        #[error(transparent)]
+        Open(#[from] OpenError),
+        /// The output cannot be written.
+        #[error("cannot write: {0}")]
+        Output(io::Error),
+        /// The input cannot be read.
+        #[error("cannot read the input: {0}")]
+        Input(io::Error),
+        /// A line is not valid.
+        #[error("line {number}: {why}")]
+        Line {
+            /// Its number, from 1.
+            number: u64,
+            /// What is wrong.
+            why: String,
+        },
+    }
+
+    /// Refuses.
+    pub fn backup(_: &Path, _: &Path, _: &mut impl Write) -> Result<(), ToolError> {
+        Err(OpenError.into())
+    }
+
+    /// Refuses.
+    pub fn export(_: &Path, _: &mut impl Write) -> Result<(), ToolError> {
+        Err(OpenError.into())
+    }
+
+    /// Refuses.
+    pub(crate) fn state_of(_: &Path, _: impl BufRead, _: Instant) -> Result<Restored, ToolError> {
+        Err(OpenError.into())
+    }
+}
+
 impl Store for DiskStore {
     fn append(&self, _: crate::router::Record) -> crate::session::Stored {
         match *self {}
