@@ -143,7 +143,7 @@ fn lines_that_are_wrong_change_nothing() {
     assert_eq!(place.import("", &format!("{message}\n")).status, 200);
     assert!(place.ask("GET", "retained").body.contains("\"topic\":\"a\""));
     assert!(text.len() < place.export().len());
-    assert_eq!(status_and_code(&place.import("?only=all", "")), (400, "parameter".to_owned()));
+    assert_eq!(status_and_code(&place.import("?only=all", "")), (400, "unknown".to_owned()));
 }
 
 #[test]
