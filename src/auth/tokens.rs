@@ -144,7 +144,8 @@ impl Now {
 }
 
 impl Now {
-    /// The moment that is so many seconds since 1970. `None`: it has passed. `Some(None)`: beyond the range of the clock.
+    /// The moment that is so many seconds since 1970. `None`: it has passed. `Some(None)`: beyond the range of the
+    /// clock.
     pub(super) fn until(self, end: f64) -> Option<Option<Instant>> {
         let left = end - self.seconds();
         let until = || Duration::try_from_secs_f64(left).ok().and_then(|left| self.monotonic.checked_add(left));

@@ -37,7 +37,8 @@ pub fn toml() -> String {
     out
 }
 
-/// One of a list with the defaults. There is none by default, so that its lines stay comments when others are made keys.
+/// One of a list with the defaults. There is none by default, so that its lines stay comments when others are made
+/// keys.
 fn list<T>(out: &mut String, table: &Table<T>, needed: &str, default: &T) {
     *out += "\n";
     comment(out, table.help);
