@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use dunlin::Builder;
+use dunlin::{BridgePhase, Builder};
 
 use super::{bridged, view, wait_until_connected};
 use crate::support::{
@@ -101,12 +101,16 @@ fn what_is_published_while_the_other_broker_is_away_waits_and_comes_in_its_order
     }
     // QoS 0 does not wait
     publisher.publish(Message::new("a", "lost"));
+    // the subscriber is there before the bridge is
+    assert!(here.pause_bridge("b", true));
+    wait_until(|| view(&here).phase == BridgePhase::Paused, || format!("{:?}", view(&here)));
     let mut listens = config();
     listens.listeners[0].address = address.into();
     listens.limits.max_queued_messages = 1_000;
     let there = Broker::new(listens);
     let mut subscriber = there.client("s");
     subscriber.subscribe(&[("#", 2)]);
+    assert!(here.pause_bridge("b", false));
     for n in 0..100 {
         assert_eq!(subscriber.take().text(), n.to_string());
     }
