@@ -260,7 +260,7 @@ impl Router {
         let mut known = local.properties.take().unwrap_or_default();
         let extras = known.extras(&publish.properties, local.observers.now);
         let incoming = Incoming::with_extras(&publish, extras, bytes);
-        let handled = match self.has_passed_here(&incoming.outgoing(client.sender())) {
+        let handled = match self.has_passed_here(&publish.properties) {
             true => self.drop_loop(local, client, &incoming, replies),
             false => self.handle_publish(local, client, &incoming, replies),
         };
@@ -486,7 +486,7 @@ impl Router {
         let is_expired = deferred.message.is_expired(local.observers.now);
         let dropped = match is_expired {
             true => Some(DropReason::Expired),
-            false => self.has_passed_here(&outgoing).then_some(DropReason::BridgeLoop),
+            false => self.has_passed_here(&outgoing.extras.properties).then_some(DropReason::BridgeLoop),
         };
         let result = self.together(|| {
             let stored = if let Some(reason) = dropped {

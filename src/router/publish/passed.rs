@@ -1,7 +1,7 @@
 //! Messages that come round a ring of brokers: a bridge names its broker in a User Property of each message that it
 //! sends (MQTT 5), and a broker with bridges takes none that names itself.
 
-use crate::{router::Router, session::Outgoing};
+use crate::{codec::Properties, router::Router};
 
 /// The User Property with the name of a broker that a message passed.
 pub const PASSED: &str = "dunlin-via";
@@ -12,9 +12,11 @@ impl Router {
         let _ = self.bridge_name.set(name.into());
     }
 
-    /// Did a bridge of this broker send this message to another broker before?
-    pub(crate) fn has_passed_here(&self, outgoing: &Outgoing<'_>) -> bool {
-        let Some(name) = self.bridge_name.get() else { return false };
-        outgoing.extras.properties.user().any(|(key, value)| key == PASSED && *value == **name)
+    /// Did a bridge of this broker send the message with these properties to another broker before?
+    #[inline]
+    pub(crate) fn has_passed_here(&self, properties: &Properties<'_>) -> bool {
+        self.bridge_name
+            .get()
+            .is_some_and(|name| properties.user().any(|(key, value)| key == PASSED && *value == **name))
     }
 }
