@@ -8,6 +8,8 @@ use serde_json::{Map, Value, json};
 pub(super) enum Is {
     Text,
     Number,
+    /// With a fraction.
+    Seconds,
     Flag,
     /// RFC 3339.
     Time,
@@ -81,6 +83,7 @@ impl Field {
         match self.is {
             Is::Text => plain("string"),
             Is::Number => plain("integer"),
+            Is::Seconds => plain("number"),
             Is::Flag => plain("boolean"),
             Is::Time => {
                 let mut schema = plain("string");

@@ -21,15 +21,15 @@ static PAIR: Shape = Shape {
         field("client_id", Is::Text),
         field("topic", Is::Text),
         field("qos", Is::Number),
-        field("seconds", Is::Number),
-        field("queued_seconds", Is::Number),
-        field("unacknowledged_seconds", Is::Number),
+        field("seconds", Is::Seconds),
+        field("queued_seconds", Is::Seconds),
+        field("unacknowledged_seconds", Is::Seconds),
         nullable("acknowledged_at", Is::Time),
     ],
 };
 
 pub(super) static SLOW: Shape =
-    Shape { name: "SlowSubscribers", fields: &[field("threshold", Is::Number), field("data", Is::List(&PAIR))] };
+    Shape { name: "SlowSubscribers", fields: &[field("threshold", Is::Seconds), field("data", Is::List(&PAIR))] };
 
 pub(super) async fn slowest(call: Call) -> Answer {
     let threshold = call.state.rules.load().slow_threshold;
