@@ -71,12 +71,12 @@ impl Exchange<'_> {
             Writer { kept, protocol, accepted, topic: String::new(), properties: PropertiesBuf::default() };
         for next in taken {
             match next {
-                ToRelay::Release(id, ack) if accepted.session_present => {
-                    encode::pubrel(out, id);
+                ToRelay::Release(id, ack, stored) if accepted.session_present => {
+                    sends.push(stored, out, |out| encode::pubrel(out, id));
                     in_flight.insert(id, InFlight { ack, qos: QoS::ExactlyOnce, released: true });
                 }
                 // the other broker has the message, and no session any more
-                ToRelay::Release(_, ack) => done.push(ack),
+                ToRelay::Release(_, ack, _) => done.push(ack),
                 ToRelay::Publish(message, id, stored) => {
                     let qos = message.qos.min(accepted.max_qos);
                     let became = writer.publish(&message, id, qos, now, |flags, write| {

@@ -11,8 +11,9 @@ pub enum ToRelay {
     /// A PUBLISH, with this Packet Identifier unless it is one of QoS 0, once this is durable: its receiver must not be
     /// given one of QoS 2 under two identifiers.
     Publish(Taken, Option<PacketId>, Stored),
-    /// A PUBREL, again; by the number its PUBCOMP is [acknowledged](Session::acknowledge).
-    Release(PacketId, u64),
+    /// A PUBREL, again, once its release is durable; by the number its PUBCOMP is
+    /// [acknowledged](Session::acknowledge).
+    Release(PacketId, u64, Stored),
 }
 
 impl Session {
@@ -22,11 +23,12 @@ impl Session {
         let next = match outbound.take_again() {
             Some(Again::Published(taken)) => {
                 let id = taken.ack.map(packet_ids::of);
-                Some(ToRelay::Publish(taken, id, Stored::Done))
+                Some(ToRelay::Publish(taken, id, outbound.relayed()))
             }
-            Some(Again::Released { seq, .. }) => Some(ToRelay::Release(packet_ids::of(seq), seq)),
+            Some(Again::Released { seq, .. }) => Some(ToRelay::Release(packet_ids::of(seq), seq, outbound.relayed())),
             None => self.take_next(true, turn).map(|(taken, stored)| {
                 let id = taken.ack.map(packet_ids::of);
+                self.note_relayed(stored);
                 ToRelay::Publish(taken, id, stored)
             }),
         };
@@ -54,7 +56,15 @@ impl Session {
         let number = self.outbound.as_mut()?.release(ack)?;
         self.tell_backlog(&mut turn.journal);
         let release = |session| turn.journal.changed(session, SessionChange::Released { number });
-        Some(self.number.map_or(Stored::Done, release))
+        let stored = self.number.map_or(Stored::Done, release);
+        self.note_relayed(stored);
+        Some(stored)
+    }
+
+    fn note_relayed(&mut self, stored: Stored) {
+        if let Some(outbound) = &mut self.outbound {
+            outbound.note_relayed(stored);
+        }
     }
 
     /// The other broker sends a message of QoS 2. `true`: it is to be published, and then [`received`](Self::received).

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, time::Instant};
 
 use super::{
     super::{
+        acks::Stored,
         inside::{Again, Bound, Missed, Note, Taken},
         journal::Gone,
         message::Outgoing,
@@ -21,6 +22,8 @@ pub(super) struct Inside {
     missed: Missed,
     /// It relays messages, and the other side is away: see [`Outbound::set_away`].
     away: bool,
+    /// When all that was taken or released to be relayed is durable.
+    relayed: Stored,
 }
 
 /// Approximate bytes of memory of a note: the nodes of the tree are two thirds full.
@@ -34,10 +37,22 @@ impl Outbound {
     /// again.
     pub(in super::super) fn attach_inside(&mut self, bound: Bound) {
         let (notes, missed, away) = Default::default();
-        self.inside = Some(Box::new(Inside { bound, notes, missed, away }));
+        let relayed = self.relayed();
+        self.inside = Some(Box::new(Inside { bound, notes, missed, away, relayed }));
         // its whole window is open from the beginning
         self.acknowledged = FIRST_WINDOW;
         self.begin_resend();
+    }
+
+    /// When all that was taken or released to be relayed is durable: what is sent again waits for it, too.
+    pub(in super::super) fn relayed(&self) -> Stored {
+        self.inside.as_ref().map_or(Stored::Done, |inside| inside.relayed)
+    }
+
+    pub(in super::super) fn note_relayed(&mut self, stored: Stored) {
+        if let Some(inside) = &mut self.inside {
+            inside.relayed = inside.relayed.and(stored);
+        }
     }
 
     #[inline]
