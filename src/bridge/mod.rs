@@ -121,10 +121,14 @@ impl Bridges {
         if !all.is_empty() {
             self.inside.set_bridge_name(&self.broker);
         }
+        // one that fails does not keep others from beginning
+        let mut failed = None;
         for options in all {
             if running.iter().all(|one| one.options != options) {
-                let handle = self.handle()?;
-                running.push(self.begin(options, &handle)?);
+                match self.handle().map_err(BridgeError::from).and_then(|handle| self.begin(options, &handle)) {
+                    Ok(begun) => running.push(begun),
+                    Err(error) => failed = failed.or(Some(error)),
+                }
             }
         }
         if running.is_empty()
@@ -132,7 +136,7 @@ impl Bridges {
         {
             thread.stop();
         }
-        Ok(())
+        failed.map_or(Ok(()), Err)
     }
 
     fn handle(&self) -> io::Result<Handle> {

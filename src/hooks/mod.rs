@@ -105,10 +105,14 @@ impl Hooks {
         let (stay, go): (Vec<_>, Vec<_>) = running.drain(..).partition(|one| all.contains(&one.options));
         *running = stay;
         end(go);
+        // one that fails does not keep others from beginning
+        let mut failed = None;
         for options in all {
             if running.iter().all(|one| one.options != options) {
-                let handle = self.handle()?;
-                running.push(self.begin(options, &handle)?);
+                match self.handle().map_err(HookError::from).and_then(|handle| self.begin(options, &handle)) {
+                    Ok(begun) => running.push(begun),
+                    Err(error) => failed = failed.or(Some(error)),
+                }
             }
         }
         if running.is_empty()
@@ -116,7 +120,7 @@ impl Hooks {
         {
             thread.stop();
         }
-        Ok(())
+        failed.map_or(Ok(()), Err)
     }
 
     fn handle(&self) -> io::Result<Handle> {

@@ -80,7 +80,11 @@ impl Task {
                 tokio::task::yield_now().await;
             }
         }
-        while let Some(happened) = self.events.try_recv() {
+        // what goes on happening meanwhile is not waited for
+        let until = self.clock.unpaused().now() + LAST;
+        while let Some(happened) = self.events.try_recv()
+            && self.clock.unpaused().now() < until
+        {
             self.take(&happened);
         }
         close.send_replace(true);
