@@ -149,6 +149,7 @@ impl Form for Template {
     type Value = Option<String>;
 
     const TEMPLATE: bool = true;
+    const SECRET: bool = true;
 
     fn expected(&self) -> String {
         OptionalText.expected()
@@ -159,7 +160,7 @@ impl Form for Template {
     }
 
     fn write(&self, value: &Self::Value) -> String {
-        OptionalText.write(value)
+        super::forms::digest(value, value.is_none())
     }
 }
 

@@ -60,11 +60,9 @@ impl Acl {
                 Some(exact) => (true, exact.to_owned()),
                 None => (false, topic),
             };
-            for (variable, name) in [("${clientid}", Some(client)), ("${username}", user)] {
-                if filter.contains(variable) {
-                    let Some(name) = name.filter(|name| !name.contains(['+', '#'])) else { return Ok(None) };
-                    filter = filter.replace(variable, name);
-                }
+            match filled(&filter, client, user) {
+                Some(names) => filter = names,
+                None => return Ok(None),
             }
             if TopicFilter::new(&filter).is_err() {
                 return Err(format!("its answer is not as expected: acl has {filter:?}, which is not a Topic Filter"));
@@ -81,11 +79,34 @@ impl Acl {
     }
 
     fn of_topic(&self, action: Action, topic: &TopicName) -> Option<bool> {
-        self.decide(action, |rule, filter| match rule.exact && action == Action::Publish {
+        // a rule that refuses the subscription to one filter says nothing of messages that other subscriptions bring
+        self.decide(action, |rule, filter| match rule.exact && (action == Action::Publish || !rule.allows) {
             true => filter.as_str() == topic.as_str(),
             false => filter.matches(topic),
         })
     }
+}
+
+/// A filter with the names of the client, which may look like a variable themselves. `None`: a name that it needs is
+/// not there, or has a wildcard in it.
+fn filled(filter: &str, client: &str, user: Option<&str>) -> Option<String> {
+    let variables = [("${clientid}", Some(client)), ("${username}", user)];
+    let (mut out, mut rest) = (String::new(), filter);
+    while let Some(at) = rest.find("${") {
+        out += &rest[..at];
+        rest = &rest[at..];
+        match variables.into_iter().find(|(variable, _)| rest.starts_with(variable)) {
+            Some((variable, name)) => {
+                out += name.filter(|name| !name.contains(['+', '#']))?;
+                rest = &rest[variable.len()..];
+            }
+            None => {
+                out += "${";
+                rest = &rest[2..];
+            }
+        }
+    }
+    Some(out + rest)
 }
 
 /// The rights of a client with such rules.
@@ -143,6 +164,28 @@ mod tests {
     fn rights(rules: &str, rest: Option<Arc<dyn Rights>>) -> AclRights {
         let rules: Vec<AclRule> = serde_json::from_str(rules).unwrap();
         AclRights::new(Acl::new(rules, "c1", Some("ann")).unwrap().unwrap(), rest)
+    }
+
+    #[test]
+    fn a_name_that_looks_like_a_variable_stays_as_it_is() {
+        let of = |client, user| {
+            let filled = filled("a/${clientid}/${username}/${x}", client, user);
+            filled.unwrap_or_else(|| "none".into())
+        };
+        assert_eq!(of("${username}", Some("lamp")), "a/${username}/lamp/${x}");
+        assert_eq!([of("c", None), of("c+", Some("u")), of("c", Some("#"))], ["none"; 3]);
+    }
+
+    #[test]
+    fn a_filter_that_may_not_be_subscribed_to_mutes_no_other_subscription() {
+        let rights = rights(
+            r##"[{"permission": "deny", "action": "subscribe", "topic": "eq #"},
+                {"permission": "allow", "action": "all", "topic": "#"}]"##,
+            None,
+        );
+        let filter = |text| TopicFilter::new(text).unwrap();
+        assert!(!rights.may_subscribe(filter("#")) && rights.may_subscribe(filter("a/#")));
+        assert!(rights.may_receive(TopicName::new("a/b").unwrap()));
     }
 
     #[test]

@@ -143,6 +143,8 @@ pub struct ServiceFigures {
 
 /// Most requests that may wait.
 const WAITING: usize = 100_000;
+/// Requests of clients that have gone, which are kept.
+const SPARE: usize = 64;
 /// The longest time that a login waits.
 const LONGEST_WAIT: Duration = Duration::from_secs(120);
 /// Least time between two log lines about a service that is down.
@@ -282,7 +284,9 @@ impl Desk {
             add_waiter(&mut same.waiters, sender);
             return Ok(receiver);
         }
-        if state.queue.len() >= WAITING {
+        // clients that have gone would keep their names and passwords here while the service does not answer
+        let all = self.waiting.load(Ordering::Relaxed);
+        if state.queue.len() >= WAITING.min(2 * all + SPARE) {
             state.queue.retain(|job| job.waiters.iter().any(|waiter| !waiter.is_closed()));
             if state.queue.len() >= WAITING {
                 return Err(Outcome::Busy);
@@ -346,14 +350,15 @@ impl Desk {
     }
 
     async fn send(self: Arc<Self>, whose: Whose, job: Job) {
-        let ends = Ends { desk: self, tag: job.tag };
-        let desk = &ends.desk;
+        let mut ends = Ends { desk: self.clone(), tag: Some(job.tag) };
+        let desk = &self;
         let answer = job.service.ask(&job.calls, &job.asked, &desk.clock).await;
         let now = Now::of(&desk.clock);
         let mut state = desk.state.lock();
         let outcome = state.note(&job, whose, answer, now, &desk.counts);
         let waiters = state.sent.remove(&job.tag).unwrap_or_default();
         drop(state);
+        ends.tag = None;
         waiters.into_iter().for_each(|waiter| _ = waiter.send(outcome.clone()));
     }
 
@@ -379,15 +384,16 @@ impl Desk {
 /// A request that was sent; when it has ended, the next one may be sent.
 struct Ends {
     desk: Arc<Desk>,
-    tag: Tag,
+    /// `None`: it was answered.
+    tag: Option<Tag>,
 }
 
 impl Drop for Ends {
     fn drop(&mut self) {
-        // still there if the task was ended, with its thread
-        let waiters = self.desk.state.lock().sent.remove(&self.tag);
-        if waiters.is_none() {
-            self.desk.pump();
+        match self.tag {
+            // the task was ended, with its thread
+            Some(tag) => drop(self.desk.state.lock().sent.remove(&tag)),
+            None => self.desk.pump(),
         }
     }
 }

@@ -76,7 +76,6 @@ struct Endpoint {
 }
 
 /// The requests about a login.
-#[derive(Debug)]
 struct Calls {
     login: Call,
     superuser: Option<Call>,
@@ -91,6 +90,15 @@ pub(super) struct Shown {
 /// A longer path comes from a client with long names, and is not sent.
 const LONGEST_PATH: usize = 16 << 10;
 
+/// Would a server take the path for another one, because a name in it is empty, `.` or `..`? `url` has a plain word in
+/// place of each variable.
+fn leaves_its_place(path: &str, url: &HttpUrl) -> bool {
+    let segments =
+        |path: &'_ str| path.split('?').next().unwrap_or_default().split('/').map(str::to_owned).collect::<Vec<_>>();
+    let written = segments(&url.path);
+    segments(path).iter().zip(&written).any(|(now, plain)| now != plain && matches!(&**now, "" | "." | ".."))
+}
+
 impl Service {
     pub(super) fn load(
         settings: &ServiceSettings,
@@ -104,7 +112,8 @@ impl Service {
         let headers = settings.headers.iter().filter_map(|header| header.0.split_once(':'));
         let headers: Vec<_> = headers.map(|(name, value)| (name.trim().to_owned(), value.trim())).collect();
         let is_form = |(name, value): &(String, &str)| {
-            name.eq_ignore_ascii_case("content-type") && value.starts_with("application/x-www-form-urlencoded")
+            let kind = value.split(';').next().unwrap_or_default().trim();
+            name.eq_ignore_ascii_case("content-type") && kind.eq_ignore_ascii_case("application/x-www-form-urlencoded")
         };
         let is_form = headers.iter().any(is_form);
         let body = |json, form| match (settings.get, is_form) {
@@ -152,7 +161,7 @@ impl Service {
         let headers = self.headers.iter().map(|(name, value)| (name.clone(), value.fill(asked, Escaping::None)));
         let headers: Vec<_> = headers.collect();
         let is_odd = |(_, value): &(String, String)| value.contains(char::is_control);
-        let sent = path.len() <= LONGEST_PATH && !headers.iter().any(is_odd);
+        let sent = path.len() <= LONGEST_PATH && !leaves_its_place(&path, &endpoint.url) && !headers.iter().any(is_odd);
         sent.then(|| Call { path, headers, body: endpoint.body.fill(asked, self.escaping) })
     }
 
@@ -204,5 +213,24 @@ impl Shown {
     /// Is one of these services the one that let it in?
     pub(super) fn is_by_one_of(&self, services: &[Arc<Service>]) -> bool {
         services.iter().any(|service| service.decides_as(&self.by))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_may_not_make_another_path_of_it() {
+        let url: HttpUrl = "https://login.example/mqtt/x?user=x".parse().unwrap();
+        for (path, leaves) in [
+            ("/mqtt/ann?user=ann", false),
+            ("/mqtt/..?user=..", true),
+            ("/mqtt/.?user=.", true),
+            ("/mqtt/?user=", true),
+            ("/mqtt/...?user=..", false),
+        ] {
+            assert_eq!(leaves_its_place(path, &url), leaves, "{path}");
+        }
     }
 }

@@ -185,7 +185,7 @@ fn a_request_is_as_its_texts_say() {
     broker.refuses(&Connect::new("c\u{1}").user("a&n", "x"), 4);
     broker.connect(&Connect::new("c/2").user("a&n", "x"), 0).disconnect();
     let form = service.broker(|config| {
-        config.headers = vec![Secret("Content-Type: application/x-www-form-urlencoded".into())];
+        config.headers = vec![Secret("content-type: Application/X-WWW-Form-Urlencoded; charset=utf-8".into())];
         config.url += "?user=x";
         config.body = Some("user=${username}&password=${password}".into());
     });
