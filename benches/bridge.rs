@@ -37,7 +37,7 @@ const GOAL: f64 = 0.4;
 #[derive(Parser)]
 struct Options {
     /// Messages of a round
-    #[arg(long, default_value_t = 200_000)]
+    #[arg(long, default_value_t = 1_000_000)]
     messages: u64,
     /// Rounds of each
     #[arg(long, default_value_t = 5)]
