@@ -16,11 +16,15 @@ use crate::support::{
     shut_down, start, wait_until,
 };
 
-/// A configuration with these tables.
+/// A configuration with these tables, on a free port unless they have a listener.
 fn parsed(text: &str) -> Config {
     let Config { listeners, bridges, .. } = dunlin::config::parse(text, "test").expect("the configuration is right");
     let ours = config();
-    Config { listeners: if listeners.is_empty() { ours.listeners.clone() } else { listeners }, bridges, ..ours }
+    Config {
+        listeners: if text.contains("[[listener]]") { listeners } else { ours.listeners.clone() },
+        bridges,
+        ..ours
+    }
 }
 
 /// A bridge to these addresses; `more` are further keys of it.
