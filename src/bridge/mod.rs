@@ -34,20 +34,17 @@ mod topics;
 use std::{
     io,
     sync::{Arc, mpsc},
-    thread::JoinHandle,
 };
 
 use parking_lot::Mutex;
-use tokio::{
-    runtime::{Builder, Handle},
-    sync::{oneshot, watch},
-};
+use tokio::{runtime::Handle, sync::watch};
 
 pub use options::{Notify, Options, Passes, Start, Topic, Versions};
 pub use state::{Counts, Phase, View};
 
 use crate::{
     inside::{ClientError, Inside},
+    outbound::TaskThread,
     types::ClientId,
 };
 use flow::Wish;
@@ -60,7 +57,7 @@ pub struct Bridges {
     /// Names this broker on the way of a message.
     broker: Arc<str>,
     running: Mutex<Vec<Running>>,
-    thread: Mutex<Option<Thread>>,
+    thread: TaskThread,
 }
 
 /// A running bridge.
@@ -69,13 +66,6 @@ struct Running {
     shared: Arc<Shared>,
     wish: watch::Sender<Wish>,
     ended: mpsc::Receiver<()>,
-}
-
-/// The thread of all bridges; there is none without bridges.
-struct Thread {
-    handle: Handle,
-    stop: oneshot::Sender<()>,
-    thread: JoinHandle<()>,
 }
 
 /// Why a bridge does not start.
@@ -105,7 +95,7 @@ pub const SESSIONS: &str = "$bridge/";
 impl Bridges {
     /// No bridges yet. `broker`: this broker's name in User Property `dunlin-via`.
     pub fn new(inside: Arc<Inside>, broker: &str) -> Self {
-        Self { inside, broker: broker.into(), running: Mutex::default(), thread: Mutex::default() }
+        Self { inside, broker: broker.into(), running: Mutex::default(), thread: TaskThread::new("dunlin-bridge") }
     }
 
     /// Replaces the bridges: a bridge whose options differ ends and starts anew, others stay connected. Blocks until
@@ -125,33 +115,16 @@ impl Bridges {
         let mut failed = None;
         for options in all {
             if running.iter().all(|one| one.options != options) {
-                match self.handle().map_err(BridgeError::from).and_then(|handle| self.begin(options, &handle)) {
+                match self.thread.handle().map_err(BridgeError::from).and_then(|handle| self.begin(options, &handle)) {
                     Ok(begun) => running.push(begun),
                     Err(error) => failed = failed.or(Some(error)),
                 }
             }
         }
-        if running.is_empty()
-            && let Some(thread) = self.thread.lock().take()
-        {
-            thread.stop();
+        if running.is_empty() {
+            self.thread.stop();
         }
         failed.map_or(Ok(()), Err)
-    }
-
-    fn handle(&self) -> io::Result<Handle> {
-        let mut thread = self.thread.lock();
-        if let Some(thread) = &*thread {
-            return Ok(thread.handle.clone());
-        }
-        let runtime = Builder::new_current_thread().enable_all().build()?;
-        let handle = runtime.handle().clone();
-        let (stop, stopped) = oneshot::channel();
-        let spawned = std::thread::Builder::new().name("dunlin-bridge".into()).spawn(move || {
-            let _ = runtime.block_on(stopped);
-        })?;
-        *thread = Some(Thread { handle: handle.clone(), stop, thread: spawned });
-        Ok(handle)
     }
 
     fn begin(&self, options: Options, handle: &Handle) -> Result<Running, BridgeError> {
@@ -198,9 +171,7 @@ impl Bridges {
         let all = std::mem::take(&mut *self.running.lock());
         all.iter().for_each(|one| _ = one.wish.send_replace(Wish::End));
         all.into_iter().for_each(|one| end(one, Wish::End));
-        if let Some(thread) = self.thread.lock().take() {
-            thread.stop();
-        }
+        self.thread.stop();
     }
 }
 
@@ -215,11 +186,4 @@ fn end(one: Running, wish: Wish) {
     one.wish.send_replace(wish);
     // an error: the bridge ended with a panic
     let _ = one.ended.recv();
-}
-
-impl Thread {
-    fn stop(self) {
-        let _ = self.stop.send(());
-        let _ = self.thread.join();
-    }
 }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     codec::{Properties, PropertyId, PropertyValue},
     router::inspect::{Happened, What},
-    types::{PayloadForm, Told},
+    types::{PayloadForm, Told, percent_encode},
 };
 
 /// Writes events of this broker.
@@ -169,15 +169,9 @@ fn properties_of(properties: Properties<'_>, put: &mut impl FnMut(&str, Value)) 
     }
 }
 
-/// Percent-encoded (RFC 3986), but for unreserved characters.
 fn encoded(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(byte.into()),
-            _ => out += &format!("%{byte:02X}"),
-        }
-    }
+    percent_encode(text.as_bytes(), &mut out);
     out
 }
 

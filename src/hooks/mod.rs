@@ -27,20 +27,16 @@ use std::{
     hash::{BuildHasher, RandomState},
     io,
     sync::{Arc, mpsc},
-    thread::JoinHandle,
 };
 
 use parking_lot::Mutex;
-use tokio::{
-    runtime::{Builder, Handle},
-    sync::{oneshot, watch},
-};
+use tokio::{runtime::Handle, sync::watch};
 
 pub use options::Options;
 pub use signature::Secrets;
 pub use state::{Counts, View};
 
-use crate::{clock::Clock, router::inspect::EventStreams, types::Told};
+use crate::{clock::Clock, outbound::TaskThread, router::inspect::EventStreams, types::Told};
 use event::Teller;
 use state::Shared;
 use task::{Task, Wish};
@@ -54,7 +50,7 @@ pub struct Hooks {
     /// Tells this run of the broker from others.
     boot: Arc<str>,
     running: Mutex<Vec<Running>>,
-    thread: Mutex<Option<Thread>>,
+    thread: TaskThread,
 }
 
 /// One of them.
@@ -64,13 +60,6 @@ struct Running {
     teller: Arc<Teller>,
     wish: watch::Sender<Wish>,
     ended: mpsc::Receiver<()>,
-}
-
-/// The thread that they run on, while there are some.
-struct Thread {
-    handle: Handle,
-    stop: oneshot::Sender<()>,
-    thread: JoinHandle<()>,
 }
 
 /// Why a webhook does not start.
@@ -94,8 +83,8 @@ impl Hooks {
     pub fn new(events: Arc<EventStreams>, clock: Clock, broker: &str) -> Self {
         let random = RandomState::new();
         let boot = format!("{:016x}", random.hash_one(std::process::id()));
-        let (running, thread) = Default::default();
-        Self { events, clock, broker: broker.into(), boot: boot.into(), running, thread }
+        let thread = TaskThread::new("dunlin-hooks");
+        Self { events, clock, broker: broker.into(), boot: boot.into(), running: Mutex::default(), thread }
     }
 
     /// These webhooks from now on: those that differ end and begin anew, others stay as they are. Those that end send
@@ -109,33 +98,16 @@ impl Hooks {
         let mut failed = None;
         for options in all {
             if running.iter().all(|one| one.options != options) {
-                match self.handle().map_err(HookError::from).and_then(|handle| self.begin(options, &handle)) {
+                match self.thread.handle().map_err(HookError::from).and_then(|handle| self.begin(options, &handle)) {
                     Ok(begun) => running.push(begun),
                     Err(error) => failed = failed.or(Some(error)),
                 }
             }
         }
-        if running.is_empty()
-            && let Some(thread) = self.thread.lock().take()
-        {
-            thread.stop();
+        if running.is_empty() {
+            self.thread.stop();
         }
         failed.map_or(Ok(()), Err)
-    }
-
-    fn handle(&self) -> io::Result<Handle> {
-        let mut thread = self.thread.lock();
-        if let Some(thread) = &*thread {
-            return Ok(thread.handle.clone());
-        }
-        let runtime = Builder::new_current_thread().enable_all().build()?;
-        let handle = runtime.handle().clone();
-        let (stop, stopped) = oneshot::channel();
-        let spawned = std::thread::Builder::new().name("dunlin-hooks".into()).spawn(move || {
-            let _ = runtime.block_on(stopped);
-        })?;
-        *thread = Some(Thread { handle: handle.clone(), stop, thread: spawned });
-        Ok(handle)
     }
 
     fn begin(&self, options: Options, handle: &Handle) -> Result<Running, HookError> {
@@ -171,9 +143,7 @@ impl Hooks {
     /// All end: they send what waits, if their services take it soon. Blocks until then.
     pub fn stop(&self) {
         end(std::mem::take(&mut *self.running.lock()));
-        if let Some(thread) = self.thread.lock().take() {
-            thread.stop();
-        }
+        self.thread.stop();
     }
 }
 
@@ -188,11 +158,4 @@ fn end(all: Vec<Running>) {
     all.iter().for_each(|one| _ = one.wish.send_replace(Wish::End));
     // an error: it ended with a panic
     all.into_iter().for_each(|one| _ = one.ended.recv());
-}
-
-impl Thread {
-    fn stop(self) {
-        let _ = self.stop.send(());
-        let _ = self.thread.join();
-    }
 }

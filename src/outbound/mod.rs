@@ -10,6 +10,7 @@
 //! | `websocket` | WebSocket as a client |
 //! | `http` | HTTP as a client |
 //! | `backoff` | how long to wait before the next try |
+//! | `thread` | a thread for their tasks |
 
 mod backoff;
 mod connect;
@@ -19,6 +20,7 @@ mod line;
 #[cfg(not(feature = "tls"))]
 mod no_tls;
 mod target;
+mod thread;
 #[cfg(feature = "tls")]
 mod tls;
 mod websocket;
@@ -31,5 +33,6 @@ pub(crate) use line::{ConnectError, Line};
 #[cfg(not(feature = "tls"))]
 pub use no_tls::ClientTls;
 pub use target::{Target, TlsOptions};
+pub(crate) use thread::TaskThread;
 #[cfg(feature = "tls")]
 pub use tls::ClientTls;

@@ -1,6 +1,19 @@
 //! [`HttpUrl`]: where a service is that is spoken to by HTTP.
 
-use std::{fmt, str::FromStr};
+use std::{
+    fmt::{self, Write},
+    str::FromStr,
+};
+
+/// Appends bytes percent-encoded, but for unreserved characters (RFC 3986 section 2.3).
+pub fn percent_encode(bytes: &[u8], out: &mut String) {
+    for byte in bytes {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(char::from(*byte)),
+            _ => _ = write!(out, "%{byte:02X}"),
+        }
+    }
+}
 
 /// `http://HOST[:PORT][/PATH][?QUERY]`, or the same with `https`. It has no user name, no password and no fragment.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

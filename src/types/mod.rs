@@ -21,7 +21,7 @@ use std::{
 use triomphe::ThinArc;
 
 pub use contents::{Contents, without_mark};
-pub use http_url::HttpUrl;
+pub use http_url::{HttpUrl, percent_encode};
 pub use listening::{Endpoint, TlsRecords, Transport};
 pub use login::{LOGIN_VARIABLES, LoginWay};
 pub use network::{Network, NotANetwork};

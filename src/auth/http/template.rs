@@ -1,9 +1,9 @@
 //! [`Template`]: a text with variables of a login, which are escaped for the place where the text is sent.
 
-use std::{borrow::Cow, fmt::Write};
+use std::borrow::Cow;
 
 use super::Asked;
-use crate::types::ProtocolVersion;
+use crate::types::{ProtocolVersion, percent_encode};
 
 /// A text with variables.
 #[derive(Clone, Debug)]
@@ -106,14 +106,7 @@ fn escape(out: &mut String, value: &[u8], escaping: Escaping) {
             let quoted = serde_json::Value::from(String::from_utf8_lossy(value)).to_string();
             *out += &quoted[1..quoted.len() - 1];
         }
-        Escaping::Url => {
-            for byte in value {
-                match byte {
-                    b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(char::from(*byte)),
-                    _ => _ = write!(out, "%{byte:02X}"),
-                }
-            }
-        }
+        Escaping::Url => percent_encode(value, out),
     }
 }
 

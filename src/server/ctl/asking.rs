@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     config::{Cli, Ctl},
-    types::{Endpoint, Transport},
+    types::{Endpoint, Transport, percent_encode},
 };
 
 /// The broker to be asked.
@@ -243,12 +243,7 @@ fn configured(cli: &Cli, ctl: &Ctl) -> Result<Place, CtlError> {
 /// Percent-encoding (RFC 3986) of all characters except those that are never special.
 pub(super) fn encode(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => encoded.push(byte.into()),
-            _ => encoded += &format!("%{byte:02X}"),
-        }
-    }
+    percent_encode(text.as_bytes(), &mut encoded);
     encoded
 }
 
