@@ -34,9 +34,10 @@ pub(super) struct Dialect {
     /// if the limits change.
     receive_maximum: u16,
     topic_alias_maximum: u16,
-    aliases: Aliases,
-    /// The topics of the client's own aliases.
-    known: KnownTopics,
+    /// In a box, because most clients allow none.
+    aliases: Option<Box<Aliases>>,
+    /// The topics of the client's own aliases. In a box, because most clients use none.
+    known: Option<Box<KnownTopics>>,
 }
 
 impl Dialect {
@@ -46,8 +47,8 @@ impl Dialect {
             says,
             receive_maximum: told.short(PropertyId::ReceiveMaximum).unwrap_or(u16::MAX),
             topic_alias_maximum: told.short(PropertyId::TopicAliasMaximum).unwrap_or_default(),
-            aliases: Aliases::default(),
-            known: KnownTopics::default(),
+            aliases: None,
+            known: None,
         }
     }
 
@@ -64,13 +65,17 @@ impl Dialect {
 
     /// The topic of the Topic Alias in a PUBLISH.
     pub(super) fn resolve(&mut self, publish: &Publish<'_>) -> Result<Option<Arc<str>>, ProtocolError> {
-        self.known.resolve(publish, self.topic_alias_maximum)
+        let Some(number) = publish.properties.short(PropertyId::TopicAlias) else { return Ok(None) };
+        if number > self.topic_alias_maximum {
+            return Err(ProtocolError::TopicAliasTooLarge(number));
+        }
+        self.known.get_or_insert_default().resolve(publish, number).map(Some)
     }
 
     /// Bytes of memory for the topics of its own aliases.
     pub(super) fn memory(&self) -> usize {
-        let KnownTopics { places, texts } = &self.known;
-        places.capacity() * size_of::<Option<Arc<str>>>() + texts
+        let known = self.known.as_ref();
+        known.map_or(0, |known| known.places.capacity() * size_of::<Option<Arc<str>>>() + known.texts)
     }
 
     /// Does it accept packets of any size?
@@ -109,7 +114,7 @@ impl Dialect {
         // a new alias makes the packet longer
         let with_new = PublishProperties { alias: Some(Alias { number: 1, is_new: true }), ..*properties };
         let may_be_new = self.takes(topic, qos, &with_new, payload);
-        self.aliases.of(topic, self.says.topic_alias_maximum, may_be_new)
+        self.aliases.get_or_insert_default().of(topic, self.says.topic_alias_maximum, may_be_new)
     }
 }
 
@@ -193,33 +198,32 @@ struct KnownTopics {
 const TEXT_COST: usize = 2 * size_of::<usize>();
 
 impl KnownTopics {
-    /// The topic of the alias in a PUBLISH. A topic in the PUBLISH is remembered. `None`: the PUBLISH has no alias.
-    fn resolve(&mut self, publish: &Publish<'_>, most: u16) -> Result<Option<Arc<str>>, ProtocolError> {
-        let Some(number) = publish.properties.short(PropertyId::TopicAlias) else { return Ok(None) };
-        if number > most {
-            return Err(ProtocolError::TopicAliasTooLarge(number));
-        }
+    /// The topic of a PUBLISH with the alias `number`. A topic in the PUBLISH is remembered.
+    fn resolve(&mut self, publish: &Publish<'_>, number: u16) -> Result<Arc<str>, ProtocolError> {
         let Self { places, texts } = self;
         let at = usize::from(number) - 1;
         let topic = publish.topic.as_str();
         if topic.is_empty() {
-            let meant = places.get(at).cloned().flatten();
-            return meant.map(Some).ok_or(ProtocolError::TopicAliasUnknown(number));
+            return places.get(at).cloned().flatten().ok_or(ProtocolError::TopicAliasUnknown(number));
         }
         if places.len() <= at {
             places.resize(at + 1, None);
         }
         let place = &mut places[at];
         if let Some(same) = place.as_ref().filter(|known| ***known == *topic) {
-            return Ok(Some(same.clone()));
+            return Ok(same.clone());
         }
         *texts += TEXT_COST + topic.len();
-        if let Some(before) = place.replace(topic.into()) {
+        let topic: Arc<str> = topic.into();
+        if let Some(before) = place.replace(topic.clone()) {
             *texts -= TEXT_COST + before.len();
         }
-        Ok(place.clone())
+        Ok(topic)
     }
 }
+
+/// An idle connection of MQTT 5 has this more than one of 3.1.1.
+const _: () = assert!(size_of::<Dialect>() == 32);
 
 #[cfg(test)]
 mod tests {
@@ -276,9 +280,10 @@ mod tests {
                 let topic = format!("{n}/{}", "x".repeat(100 * (1 + (n + round) % 30)));
                 let alias = dialect.alias(topic.as_bytes(), QoS::AtMostOnce, &PublishProperties::default(), 1);
                 resolve(&mut known, &topic, alias);
-                let used: usize = dialect.aliases.used.iter().map(|used| used.topic.len()).sum();
-                assert!(used == dialect.aliases.bytes && used <= MOST_BYTES, "{used} bytes");
-                assert_eq!(dialect.aliases.used.len(), dialect.aliases.numbers.len());
+                let aliases = dialect.aliases.as_deref().expect("the first topic got an alias");
+                let used: usize = aliases.used.iter().map(|used| used.topic.len()).sum();
+                assert!(used == aliases.bytes && used <= MOST_BYTES, "{used} bytes");
+                assert_eq!(aliases.used.len(), aliases.numbers.len());
             }
         }
         assert!(known.len() > 5, "{}", known.len());

@@ -504,13 +504,21 @@ impl Session {
     }
 
     /// Records that a message was completed.
-    #[inline]
+    #[inline(always)]
     fn forget(&mut self, number: Option<u64>, turn: &mut Turn<'_, impl Journal>) {
         let Some(number) = number else { return };
         if let Some(session) = self.number {
             // no task waits for this record: if it is lost, the message is sent again with DUP
             turn.journal.coalesce(session, SessionChange::Completed { number, count: 1 });
         }
+        if self.timed().is_some() {
+            self.end_timing(number, turn);
+        }
+    }
+
+    /// The message with this number is acknowledged: was it the timed one?
+    #[cold]
+    fn end_timing(&mut self, number: u64, turn: &mut Turn<'_, impl Journal>) {
         if let Some(timed) = self.outbound.as_mut().and_then(|outbound| outbound.take_timed(number)) {
             turn.journal.acknowledged(&self.id, &timed, turn.now);
         }
