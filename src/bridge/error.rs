@@ -4,9 +4,8 @@ use thiserror::Error;
 
 use crate::{
     codec::{DecodeError, EncodeError, ReasonCode},
-    outbound::ConnectError,
+    outbound::{ConnectError, NotAccepted},
     session::CloseReason,
-    types::ProtocolVersion,
 };
 
 /// Why there is no connection to the other broker, or no more.
@@ -18,12 +17,10 @@ pub(super) enum Lost {
     Tls(String),
     #[error("cannot read the password: {0}")]
     Password(std::io::Error),
-    #[error("the other broker refuses MQTT {0}")]
-    Version(ProtocolVersion),
-    #[error("the other broker refuses the connection (0x{code:02x}): {0}{1}", code = *.0 as u8)]
-    Refused(ReasonCode, String),
-    #[error("the other broker closed the connection{0}")]
-    Closed(&'static str),
+    #[error(transparent)]
+    NotAccepted(#[from] NotAccepted),
+    #[error("the other broker closed the connection")]
+    Closed,
     #[error("the other broker ended the connection (0x{code:02x}): {0}{1}", code = *.0 as u8)]
     Disconnected(ReasonCode, String),
     #[error("no answer to CONNECT within {0:?}")]

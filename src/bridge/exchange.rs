@@ -16,7 +16,7 @@ use tokio::{
 };
 
 use super::{
-    connect::{Accepted, DOWN, Protocol},
+    connect::{DOWN, Protocol},
     echo::Echo,
     error::Lost,
     flow::{Asked, InFlight, Rate, Wish},
@@ -27,7 +27,7 @@ use super::{
 use crate::{
     codec::{self, Disconnect, Packet, PacketType, Properties, Publish, ReasonCode, Subscribe},
     inside::Relay,
-    outbound::Line,
+    outbound::{Accepted, Line},
     session::{CommitSeq, HeldAcks},
     topic::{TopicFilter, TopicName},
     types::{PacketId, ProtocolVersion, QoS, RetainHandling, SubscriptionOptions},
@@ -255,7 +255,7 @@ impl<'k> Exchange<'k> {
                     self.written = 0;
                 }
             }
-            Woken::Read(0) => return Err(Lost::Closed("")),
+            Woken::Read(0) => return Err(Lost::Closed),
             Woken::Read(_) => {
                 self.last_received = now;
                 self.handle_read()?;

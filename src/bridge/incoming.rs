@@ -1,9 +1,10 @@
 //! Packets from the other broker: its messages, which are acknowledged when they are stored here, and its answers.
 
-use super::{connect::reason_string, error::Lost, exchange::Exchange, state::Count};
+use super::{error::Lost, exchange::Exchange, state::Count};
 use crate::{
     codec::{self, Cut, Frame, Packet, Publish, Suback, SubackCode, encode},
     inside::Incoming,
+    outbound::reason_string,
     router::PASSED,
     session::{CloseReason, Stored},
     topic::TopicName,

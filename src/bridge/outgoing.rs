@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::{
-    connect::{Accepted, Protocol},
+    connect::Protocol,
     error::Lost,
     exchange::{Exchange, FILL_BELOW, Kept},
     flow::{InFlight, Rate},
@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     codec::{self, Ack, PropertiesBuf, PropertyId, PropertyValue, PublishFlags, PublishProperties, ReasonCode, encode},
+    outbound::Accepted,
     router::PASSED,
     session::{Taken, ToRelay},
     types::{PacketId, ProtocolVersion, QoS},

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use super::{
     client_of,
-    connect::{Accepted, DOWN, Protocol, UP, send_connect, send_connect_within},
+    connect::{DOWN, Protocol, UP, send_connect},
     echo::Echo,
     error::Lost,
     exchange::{Exchange, Kept},
@@ -23,7 +23,7 @@ use super::{
 use crate::{
     codec::Properties,
     inside::{ClientError, Incoming, Inside, InsideClient},
-    outbound::{Backoff, ClientTls, Line, Target, connect},
+    outbound::{Accepted, Backoff, ClientTls, Line, NotAccepted, Target, connect},
     topic::TopicName,
     types::{ProtocolVersion, QoS},
 };
@@ -136,16 +136,16 @@ impl Task {
         self.kept.shared.add(Count::Failures, 1);
         let both = self.kept.options.versions == Versions::Both;
         match (why, self.protocol.version) {
-            (Lost::Version(_), ProtocolVersion::V5) if both => {
+            (Lost::NotAccepted(NotAccepted::Version(_)), ProtocolVersion::V5) if both => {
                 self.protocol.version = ProtocolVersion::V311;
                 return None;
             }
-            (Lost::Version(_), ProtocolVersion::V311) if self.protocol.private => {
+            (Lost::NotAccepted(NotAccepted::Version(_)), ProtocolVersion::V311) if self.protocol.private => {
                 self.protocol.private = false;
                 return None;
             }
             // some brokers close the connection instead of an answer; the other version may be what they speak
-            (Lost::Closed(" before it answered CONNECT"), version) if both => {
+            (Lost::NotAccepted(NotAccepted::Closed), version) if both => {
                 let is_5 = version == ProtocolVersion::V5;
                 self.protocol.version = if is_5 { ProtocolVersion::V311 } else { ProtocolVersion::V5 };
             }
@@ -239,8 +239,8 @@ impl Task {
         let mut line = connect(target, tls.as_ref(), &clock, CONNECTS_WITHIN).await?;
         let (mut read, protocol) = (Vec::new(), self.protocol);
         let most = relay.turn(|turn| turn.max_packet_size()).ok_or(Lost::Stopped)?;
-        let answered = send_connect(&mut *line, options, protocol, password.as_deref(), most, &mut read);
-        let accepted = send_connect_within(&clock, CONNECTS_WITHIN, answered).await?;
+        let (within, password) = ((&clock, CONNECTS_WITHIN), password.as_deref());
+        let accepted = send_connect(within, &mut *line, options, protocol, password, most, &mut read).await?;
         let (bridge, address, version) = (&options.name, format!("{}:{}", target.host, target.port), protocol.version);
         let session_present = accepted.session_present;
         tracing::info!(target: "dunlin::bridge", bridge, address, %version, session_present, "bridge connected");

@@ -1,5 +1,5 @@
 //! Connections to other servers, as bridges make them: TCP, TLS, WebSocket, and how long to wait before the next try.
-//! What is spoken on them is the business of the rooms that connect.
+//! The rooms that connect handle what is spoken on them, but for CONNECT and CONNACK.
 //!
 //! | module | owns |
 //! |---|---|
@@ -8,6 +8,7 @@
 //! | `connect` | from a target to a line |
 //! | `tls`, `no_tls` | TLS as a client: its files and its settings; what stands in its place |
 //! | `websocket` | WebSocket as a client |
+//! | `mqtt` | CONNECT and CONNACK as a client |
 //! | `http` | HTTP as a client |
 //! | `backoff` | how long to wait before the next try |
 //! | `thread` | a thread for their tasks |
@@ -17,6 +18,7 @@ mod connect;
 #[cfg(feature = "http")]
 mod http;
 mod line;
+mod mqtt;
 #[cfg(not(feature = "tls"))]
 mod no_tls;
 mod target;
@@ -30,6 +32,7 @@ pub(crate) use connect::connect;
 #[cfg(feature = "http")]
 pub(crate) use http::{HttpAnswer, HttpBounds, HttpClient, HttpRequest};
 pub(crate) use line::{ConnectError, Line};
+pub(crate) use mqtt::{Accepted, NotAccepted, log_in, reason_string};
 #[cfg(not(feature = "tls"))]
 pub use no_tls::ClientTls;
 pub use target::{Target, TlsOptions};

@@ -26,7 +26,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("router", &["types", "topic", "codec", "session"]),
     ("inside", &["types", "clock", "topic", "codec", "session", "router"]),
     ("pem", &["types", "clock"]),
-    ("outbound", &["types", "clock", "pem"]),
+    ("outbound", &["types", "clock", "topic", "codec", "pem"]),
     ("net", &["types", "clock", "platform", "topic", "codec", "session", "router", "pem"]),
     ("auth", &["types", "clock", "topic", "codec", "session", "router", "outbound"]),
     ("store", &["types", "clock", "platform", "topic", "codec", "session", "router"]),
@@ -44,7 +44,10 @@ const ROOMS: &[(&str, &[&str])] = &[
     ),
     (
         "testing",
-        &["types", "clock", "topic", "codec", "session", "router", "net", "store", "admin", "config", "server"],
+        &[
+            "types", "clock", "topic", "codec", "session", "router", "net", "store", "admin", "config", "server",
+            "outbound",
+        ],
     ),
 ];
 
