@@ -144,7 +144,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_are_private_and_nothing_is_overwritten_unasked() {
+    fn keys_are_private_and_existing_files_are_not_overwritten() {
         let dir = tempfile::tempdir().unwrap();
         let certs = dir.path().join("certs");
         let hosts = ["localhost".to_owned(), "127.0.0.1".to_owned()];
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_no_certificate_has() {
+    fn names_that_a_certificate_cannot_have_are_refused() {
         let dir = tempfile::tempdir().unwrap();
         for host in ["", "a b", "mqtt://a", "bücher"] {
             assert!(matches!(make(dir.path(), &[host.into()], "c", false), Err(CertsError::Host(_))), "{host}");

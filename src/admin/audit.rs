@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_a_file_is_remembered_and_a_torn_line_harms_no_other() {
+    fn the_last_lines_of_an_audit_file_are_loaded_despite_an_incomplete_one() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("audit");
         let file = AuditFile::open(&path).unwrap();
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_waits_for_is_noted_too() {
+    fn a_write_whose_client_disconnected_is_recorded() {
         let audit = Arc::<Audit>::default();
         drop(audit.begin(write("a")));
         audit.begin(write("b")).forget();

@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_busiest_are_there_however_many_others_come() {
+    fn the_busiest_names_keep_their_places_among_many_others() {
         let mut busiest = Busiest::default();
         for n in 0..20_000_u64 {
             busiest.add(&format!("rare/{n}"), 1);
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn a_few_are_counted_exactly() {
+    fn fewer_names_than_places_are_counted_exactly() {
         let mut busiest = Busiest::default();
         [("a", 1), ("b", 5), ("a", 1), ("c", 0)].into_iter().for_each(|(name, more)| busiest.add(name, more));
         let place = |name: &str, count| Place { name: name.into(), count, error: 0 };

@@ -99,7 +99,7 @@ mod tests {
     };
 
     #[test]
-    fn a_quarter_of_an_hour_is_kept_in_64_kib() {
+    fn fifteen_minutes_of_history_take_at_most_64_kib() {
         let (history, mut seen) = (History::default(), 0);
         assert_eq!(history.after(&mut seen), None);
         for number in 0..MOST as u32 + 10 {

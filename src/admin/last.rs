@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pages_go_on_where_the_last_one_ended_though_more_are_added() {
+    fn pages_continue_correctly_while_entries_are_added() {
         let mut last = Last::new(5);
         assert_eq!(last.before(u64::MAX, 3), (vec![], None));
         (0..8).for_each(|n| last.add(n));

@@ -211,7 +211,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_header_shows() {
+    fn a_login_is_read_from_the_authorization_header() {
         let of = |text: &[u8]| Shown::of_header(&HeaderValue::from_bytes(text).unwrap());
         let password = |user: &str, password: &[u8]| Some(Shown::Password(user.into(), password.into()));
         assert_eq!(of(b"Basic YTpiOmM="), password("a", b"b:c"));

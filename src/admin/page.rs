@@ -130,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn files_are_packed_and_small() {
+    fn files_of_the_console_are_compressed_and_small() {
         let size = |file: &File| file.packed.len();
         let all: usize = FILES.iter().map(size).sum();
         assert!(all <= 300 << 10, "{all} bytes");
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn no_file_holds_code_or_styles_in_line() {
+    fn no_console_file_contains_inline_code_or_styles() {
         for file in FILES.iter().filter(|file| file.name.ends_with(".html")) {
             let mut text = String::new();
             GzDecoder::new(file.packed).read_to_string(&mut text).unwrap();
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_of_headers() {
+    fn a_header_list_with_q_0_refuses_an_encoding() {
         assert!(accepts("gzip, deflate, br", "gzip"));
         assert!(accepts("br;q=1.0, GZIP;q=0.5", "gzip"));
         assert!(!accepts("gzip;q=0", "gzip"));
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_shows_what_is_in_it() {
+    fn console_files_can_be_served_from_a_directory() {
         let dir = tempfile::tempdir().unwrap();
         let inner = dir.path().join("inner");
         std::fs::create_dir(&inner).unwrap();

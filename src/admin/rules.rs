@@ -130,7 +130,7 @@ mod tests {
     type Case<'a> = (&'a [(&'static str, &'static str)], Result<(), &'a str>);
 
     #[test]
-    fn what_became_of_keys_is_a_line_each() {
+    fn changes_of_keys_are_reported_a_line_each() {
         let key = |name: &str, role| Key { name: name.into(), role, digest: [0; 32], expires: None };
         let rules = |keys| Rules { keys: Some(keys), ..Rules::default() };
         let old = rules(vec![key("ci", Role::Viewer), key("deploy", Role::Admin), key("same", Role::Admin)]);
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn while_it_is_open_only_requests_of_this_machine_are_answered() {
+    fn without_logins_only_requests_to_this_machine_s_names_are_answered() {
         let rules = Rules { open: true, allowed_hosts: vec!["broker.lan".into()], ..Rules::default() };
         let table: &[Case<'_>] = &[
             (&[("host", "localhost:9883")], Ok(())),
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_of_another_server_may_read_with_a_login_and_not_write() {
+    fn a_page_of_another_server_may_read_but_not_write() {
         let foreign = headers(&[("host", "a:1"), ("origin", "http://b:1")]);
         let own = headers(&[("host", "a:1"), ("origin", "https://a:1")]);
         let writes = |method, headers| check_origin_of_write(&method, headers).map_err(|problem| problem.code());

@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fsyncs_of_the_last_second_alone_are_looked_at() {
+    fn the_99th_percentile_covers_only_the_last_second() {
         let of = |counts: [u64; 3]| Distribution {
             buckets: [0.001, 0.01, f64::INFINITY].into_iter().zip(counts).collect(),
             sum: 0.0,

@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_is_found_by_its_cookie_until_it_ends() {
+    fn a_session_is_found_by_its_cookie_until_its_end() {
         let (sessions, now) = (Sessions::default(), Instant::now());
         let Begun { token, csrf } = sessions.begin(Login::key("ci", [0; 32]), now).unwrap();
         let find = |cookie: &str, now| sessions.find(&with(cookie), "a", now);
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_of_one_makes_room_and_those_of_others_stay() {
+    fn the_oldest_session_of_a_user_makes_room_for_a_new_one() {
         let (sessions, now) = (Sessions::default(), Instant::now());
         let other = sessions.begin(Login::key("other", [1; 32]), now).unwrap();
         let begin = |n| sessions.begin(Login::key("ci", [0; 32]), now + Duration::from_secs(n)).unwrap();

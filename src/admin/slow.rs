@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_are_remembered_for_five_minutes() {
+    fn the_slowest_messages_are_kept_for_five_minutes() {
         let clock = TestClock::still();
         let slow = Slow::new(clock.clock());
         (0..2 * MOST as u64).for_each(|n| took(&slow, &format!("c{n}"), n));

@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn heads_in_parts_and_other_requests() {
+    fn an_incomplete_head_is_told_from_other_requests() {
         let head = b"GET /mqtt?a=b HTTP/1.1\r\nHost: a:1\r\nOrigin: http://a:1\r\n\r\n";
         for length in 0..head.len() {
             assert!(matches!(parse(&head[..length]), Head::Part), "{length} bytes");

@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn topics_are_counted_while_somebody_asks() {
+    fn topics_are_counted_while_there_are_requests() {
         let clock = TestClock::still();
         let topics = Topics::new(clock.clock());
         assert_eq!(topics.wants(), EventKinds::NONE);

@@ -148,7 +148,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_are_added_and_deleted_and_no_file_has_one_in_it() {
+    fn keys_are_added_and_deleted_and_the_file_has_only_hashes() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("keys");
         let at = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);

@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn users_come_change_and_go() {
+    fn users_are_added_changed_and_deleted_in_the_file() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("passwords");
         assert_eq!(edit(&path, "bob", PasswordChange::Set(b"one")).unwrap(), Edited::Added);
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn owner_group_and_mode_stay_and_a_new_file_takes_those_of_its_directory() {
+    fn an_edit_keeps_owner_group_and_mode_of_the_file() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("passwords");
         let owner =
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn a_byte_order_mark_is_no_part_of_the_first_name() {
+    fn a_byte_order_mark_is_not_part_of_the_first_user_name() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("passwords");
         fs::write(&path, format!("\u{FEFF}bob:{}\n", Hash::make(b"one"))).unwrap();
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn edits_at_once_lose_nobody_and_one_that_was_killed_is_in_nobodys_way() {
+    fn concurrent_edits_lose_no_user_and_a_killed_edit_blocks_no_other() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("passwords");
         fs::write(dir.path().join(format!("passwords.{}.unfinished", std::process::id())), "").unwrap();
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_stays_and_a_bad_file_is_left_alone() {
+    fn a_symbolic_link_is_kept_and_an_invalid_file_is_not_edited() {
         let dir = tempfile::tempdir().unwrap();
         let [path, link] = ["real", "link"].map(|name| dir.path().join(name));
         fs::write(&path, "").unwrap();
@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_regular_file_is_left_alone() {
+    fn a_special_file_is_not_edited() {
         use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
 
         let dir = tempfile::tempdir().unwrap();

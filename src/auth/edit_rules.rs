@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_is_put_with_those_of_its_user_and_everything_else_stays() {
+    fn a_rule_is_added_to_its_user_and_other_lines_stay() {
         let after = |line: &str, new: &str| TEXT.replace(&format!("{line}\n"), &format!("{line}\n{new}\n"));
         assert_eq!(set_rule(user("ann"), "write", "c/d").unwrap(), after("topic read a b", "topic write c/d"));
         assert_eq!(set_rule(user("bob"), "read", "c").unwrap(), after("topic deny x", "topic read c"));
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_is_deleted_and_the_last_one_leaves_a_file() {
+    fn deleting_the_last_rule_leaves_the_file() {
         let delete = |text: &str, of, filter: &str| edited(text, &RulesChange::Delete { of, filter: filter.into() });
         assert_eq!(delete(TEXT, user("ann"), "a b").unwrap(), TEXT.replace("topic read a b\n", ""));
         assert_eq!(delete(TEXT, RuleOf::Everybody, "own/%u").unwrap(), TEXT.replace("pattern read own/%u\n", ""));
@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_a_line_is_refused() {
+    fn a_rule_that_cannot_be_a_line_is_refused() {
         for filter in ["", "a#", "a\nuser root", " a", "a ", "a\0", "a\r"] {
             assert!(set_rule(user("ann"), "read", filter).is_err(), "{filter:?}");
         }
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn of_two_writers_one_is_told_the_new_version() {
+    fn the_slower_of_two_writers_gets_the_new_version() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("acl");
         std::fs::write(&path, TEXT).unwrap();

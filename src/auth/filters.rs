@@ -57,7 +57,7 @@ mod tests {
     use crate::topic::TopicName;
 
     #[test]
-    fn what_two_filters_have_in_common() {
+    fn the_common_filter_of_two_filters() {
         let table = [
             ("#", "a/b", true, true),
             ("#", "#", true, true),
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn what_matches_both_of_two_filters_matches_what_they_have_in_common() {
+    fn a_topic_matches_two_filters_if_it_matches_their_common_filter() {
         let of = |levels: &[&str], most: usize| {
             let mut all = vec![String::new()];
             for n in 0..most {

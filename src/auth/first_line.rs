@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_client_can_send_is_refused_however_long_it_is() {
+    fn a_password_that_no_client_can_send_is_refused_at_any_length() {
         let longest = [b"\xEF\xBB\xBF", &[b'x'; MAX_PASSWORD][..], b"\r\nmore"].concat();
         let line = FirstLine::read(&*longest).unwrap();
         assert_eq!((line.password.len(), check_password(&line.password)), (MAX_PASSWORD, Ok(())));

@@ -38,7 +38,7 @@ mod tests {
     use crate::clock::TestClock;
 
     #[test]
-    fn a_few_are_free_then_they_are_delayed_then_refused_at_once() {
+    fn failed_logins_are_first_free_then_delayed_then_refused() {
         let clock = TestClock::new();
         let guesses = Guesses::new(clock.clock());
         let first = Duration::from_millis(250);

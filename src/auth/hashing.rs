@@ -429,7 +429,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_compared_that_nobody_waits_for() {
+    fn a_password_is_not_hashed_after_its_client_has_gone() {
         let case = Case::new();
         (0..1_000).for_each(|n| drop(case.ask(&format!("guess {n}"))));
         assert!(case.hashing.shared.state.lock().queue.len() < 100, "those that left are swept");

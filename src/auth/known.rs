@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn what_proved_right_passes_for_five_minutes_after_its_last_use() {
+    fn a_proved_password_is_cached_for_five_minutes_after_its_last_use() {
         let dir = tempfile::tempdir().unwrap();
         let (known, policy, start) = (Known::default(), policy(&dir, b"secret"), Instant::now());
         let tag = known.tag(LoginWay::Files, Some("bob"), b"secret");

@@ -313,7 +313,7 @@ mod tests {
 
     /// Written by Debian's mosquitto_passwd 2.0.11 and by the reference command of argon2 for the password "secret".
     #[test]
-    fn hashes_that_others_made() {
+    fn hashes_of_other_programs_are_verified() {
         let table = [
             "$7$101$LLGT7/feVyZegqdF$Yzvq5OFn8Mi3AgahDENE6I0UcvywQcJHgl4vmxJVb1N+Y8J6ViCLb82my4Z+bcbztX/5/DFGJg32jEsxLRIlgA==",
             "$argon2id$v=19$m=12288,t=3,p=1$c2FsdHNhbHRzYWx0$bTecP01c1maY4imWdsR8LbE7Nrz5ontSosjtThXqIbQ",
@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_made_is_of_its_password_and_never_twice_the_same() {
+    fn a_new_hash_fits_its_password_and_has_a_random_salt() {
         let [one, two] = [(); 2].map(|()| Hash::make("pässword".as_bytes()));
         assert_ne!(one, two);
         assert!(one.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{one}");
@@ -355,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_a_hash_is_said() {
+    fn an_invalid_hash_is_refused_with_the_reason() {
         let table = [
             ("secret", "no hash of a password"),
             ("", "no hash of a password"),

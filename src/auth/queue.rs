@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn who_may_not_keeps_its_place() {
+    fn a_delayed_login_keeps_its_place_in_the_queue() {
         let (mut queue, now) = (Queue::default(), Instant::now());
         let soon = now + Duration::from_secs(1);
         for (address, user, job) in [(1, 1, "a"), (1, 2, "b"), (2, 1, "c"), (2, 3, "d")] {
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_waits_for_goes() {
+    fn logins_of_clients_that_have_gone_leave_the_queue() {
         let mut queue = Queue::default();
         for (address, user, job) in [(1, 1, "a"), (1, 1, "gone"), (1, 2, "gone"), (2, 1, "gone"), (3, 1, "b")] {
             queue.push(whose(address, user), job);

@@ -214,7 +214,7 @@ mod tests {
     type Case = (&'static str, &'static str, Option<&'static str>, &'static str, bool, bool);
 
     #[test]
-    fn what_rules_mean() {
+    fn rules_allow_publish_subscribe_and_receive() {
         const RULES: &str = "topic open/#\nuser bob\ntopic read b/#\ntopic deny b/secret\ntopic b/secret\n\
                              pattern write c/%c\npattern u/%u/#\npattern deny u/%u/no\n";
         let table: &[Case] = &[
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn a_filter_of_which_nothing_may_be_read() {
+    fn a_filter_without_a_readable_topic_is_refused() {
         const RULES: &str = "topic read $SYS/#\nuser bob\ntopic read b/#\ntopic deny b/secret/#\ntopic read c/1\n\
                              topic deny c/1\ntopic write w/#\npattern read u/%u/#\npattern deny u/%u/no\n\
                              pattern read b/secret/%c\npattern deny b/open\npattern read n/+/no\npattern deny n/#\n";

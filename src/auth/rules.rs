@@ -331,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_as_it_is_written() {
+    fn an_acl_file_is_parsed() {
         let rules = rules(
             "# comment\ntopic read $SYS/#\n\n   topic  write  a b/c  \r\nuser eve smith\ntopic e/#\ntopic read\n\
              pattern write d/%c\nuser bob\ntopic deny x\nuser eve smith\ntopic readwrite y\ttab\nuser nobody",
@@ -374,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn a_denial_goes_first_and_what_is_not_wanted_is_no_answer() {
+    fn a_deny_rule_comes_first_and_a_rule_for_the_other_action_does_not_count() {
         let rules = rules("topic read a/#\ntopic write a/b\ntopic deny a/b/c\ntopic a/b/c\n");
         let set = rules.of_user(None).unwrap();
         let decided = |topic, want| set.decide(TopicName::new(topic).unwrap(), want).map(|rule| rule.line);
@@ -384,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn patterns_are_filled_once() {
+    fn variables_of_a_pattern_are_replaced_once() {
         let filled = |pattern: &str, client, user| {
             let rule = Rule { filter: pattern.into(), access: Permission::Read, line: 1 };
             rule.of_client(client, user).map(|rule| rule.filter.into_string())
@@ -397,7 +397,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_line_is_told() {
+    fn an_invalid_line_is_reported() {
         let table = [
             ("topic", "a topic is missing"),
             ("topic ", "a topic is missing"),

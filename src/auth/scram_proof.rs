@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_does_not_exist_is_always_told_the_same() {
+    fn a_scram_exchange_of_an_unknown_user_always_has_the_same_salt() {
         let cost = |iterations, salt| Cost { iterations: NonZeroU32::new(iterations).unwrap(), salt };
         let (secret, costs) = (Secret::default(), [cost(4096, 16), cost(10_000, 12)]);
         let of = |secret: &Secret, user: &str| secret.decoy(Mechanism::Sha256, user, &costs).unwrap();

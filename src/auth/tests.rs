@@ -52,7 +52,7 @@ fn decided(verdict: Verdict) -> Checked {
 }
 
 #[test]
-fn without_users_unset_means_loopback_listeners_only() {
+fn without_users_only_loopback_listeners_serve_anonymous_clients() {
     for (allow_anonymous, loopback_listener, allowed) in [
         (None, true, true),
         (None, false, false),
@@ -78,7 +78,7 @@ fn without_users_unset_means_loopback_listeners_only() {
 }
 
 #[test]
-fn users_prove_who_they_are() {
+fn users_log_in_with_their_passwords() {
     let dir = tempfile::tempdir().unwrap();
     let auth = Auth::new(Policy::load(&settings(&dir)).unwrap(), Listeners::default(), Clock::system());
     let refused = |user, password: Option<&[u8]>| ask(&auth, Some(user), password, true).err().unwrap();
@@ -113,7 +113,7 @@ fn a_line_with_the_hash_of_an_empty_password_locks_its_user_out_and_is_warned_of
 }
 
 #[test]
-fn rules_for_users_whom_the_file_lacks_are_warned_of() {
+fn rules_for_unknown_users_cause_a_warning() {
     let dir = tempfile::tempdir().unwrap();
     let acl_file = dir.path().join("acl");
     let strangers: String = (0..12).map(|n| format!("user stranger {n}\ntopic a\n")).collect();
@@ -134,7 +134,7 @@ fn rules_for_users_whom_the_file_lacks_are_warned_of() {
 }
 
 #[test]
-fn with_a_login_unset_means_nowhere() {
+fn with_a_login_anonymous_clients_are_refused_by_default() {
     let dir = tempfile::tempdir().unwrap();
     let tokens = TokenSettings { secret: Some(crate::types::Secret("x".repeat(32))), ..TokenSettings::default() };
     for login in [
@@ -155,7 +155,7 @@ fn with_a_login_unset_means_nowhere() {
 }
 
 #[test]
-fn a_policy_is_replaced_as_one_or_not_at_all() {
+fn a_policy_is_replaced_completely_or_not_at_all() {
     let dir = tempfile::tempdir().unwrap();
     let settings = settings(&dir);
     let auth = Auth::new(Policy::load(&settings).unwrap(), Listeners::default(), Clock::system());
@@ -194,7 +194,7 @@ fn a_password_without_a_user_name_makes_no_anonymous_client_while_a_login_is_con
 }
 
 #[test]
-fn what_a_listener_says_goes_first_and_a_certificate_is_proof() {
+fn a_listener_s_setting_overrides_the_global_one_and_a_certificate_is_a_login() {
     let dir = tempfile::tempdir().unwrap();
     for own in [true, false] {
         let listeners = Listeners::new(ArcSwap::from_pointee(vec![
@@ -221,7 +221,7 @@ fn what_a_listener_says_goes_first_and_a_certificate_is_proof() {
 }
 
 #[test]
-fn a_pattern_denies_only_what_no_rule_of_the_user_allows() {
+fn a_deny_pattern_yields_to_a_rule_of_the_user() {
     let dir = tempfile::tempdir().unwrap();
     let acl_file = dir.path().join("acl");
     fs::write(&acl_file, "user bob\ntopic read a/#\npattern deny #\npattern read b/%c\n").unwrap();
@@ -256,7 +256,7 @@ fn seconds(clock: &TestClock) -> f64 {
 }
 
 #[test]
-fn a_token_is_refused_for_what_is_wrong_with_it() {
+fn an_invalid_token_is_refused_with_the_reason() {
     let clock = TestClock::new();
     let now = seconds(&clock);
     let auth = takes_tokens(clock.clock(), 0);
@@ -327,7 +327,7 @@ fn a_token_ends_by_the_clock_that_is_set_meanwhile() {
 }
 
 #[test]
-fn delays_and_what_is_remembered_do_not_depend_on_what_the_clock_is_set_to() {
+fn delays_and_cached_logins_do_not_depend_on_the_wall_clock() {
     let (dir, clock) = (tempfile::tempdir().unwrap(), TestClock::new());
     let settings = Settings { failed_login_delay: Some(Duration::from_secs(3600)), ..settings(&dir) };
     let auth = Auth::new(Policy::load(&settings).unwrap(), Listeners::default(), clock.clock());
@@ -357,7 +357,7 @@ fn delays_and_what_is_remembered_do_not_depend_on_what_the_clock_is_set_to() {
 }
 
 #[test]
-fn user_names_that_a_pattern_makes_something_else_of_are_warned_of() {
+fn user_names_that_change_a_pattern_s_meaning_cause_a_warning() {
     let dir = tempfile::tempdir().unwrap();
     let (password_file, acl_file) = (dir.path().join("passwords"), dir.path().join("acl"));
     for user in ["bob", "a/b", "c+"] {

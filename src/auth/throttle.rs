@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_right_is_no_guess() {
+    fn a_successful_login_does_not_count_as_a_guess() {
         let (mut throttle, now) = (Throttle::default(), Instant::now());
         for n in 0..10_000 {
             let whose = whose(v4(1), n);
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn others_are_not_held_up() {
+    fn guesses_delay_no_other_users_and_addresses() {
         let (mut throttle, now) = (Throttle::default(), Instant::now());
         let mut guess = |whose| {
             throttle.may(whose, FIRST, now).ok()?;

@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_nobody_has_cost_what_those_of_users_cost() {
+    fn an_unknown_user_name_takes_as_long_as_a_known_one() {
         let other = crate::auth::password::Hash::make(b"x");
         let users = Users::parse(format!("a:{HASH}\nb:{HASH}\nc:{other}\n").as_bytes(), "f").unwrap();
         let costs = ["a", "c"].map(|name| users.hash(name).0.cost());
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_line_is_told_and_nothing_is_loaded() {
+    fn an_invalid_line_is_reported_and_no_user_is_loaded() {
         let table = [
             ("bob", 2, "no colon"),
             (":$6$AAAA$AAAA", 2, "the user name is empty"),

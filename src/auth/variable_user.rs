@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn the_password_is_the_first_line_without_its_end() {
+    fn the_password_is_the_first_line_without_its_line_break() {
         for text in ["pass word", "pass word\n", "pass word\r\nmore\n", "\u{feff}pass word\n"] {
             let mut users = Users::parse(b"", "f").unwrap();
             assert_eq!(with(text, &mut users), Ok(Vec::new()));
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_password_has_the_same_hash_and_goes_over_that_of_the_file() {
+    fn a_user_from_a_variable_overrides_the_file_and_keeps_its_hash() {
         let mut users = Users::parse(format!("alice:{}\n", Hash::make(b"old")).as_bytes(), "f").unwrap();
         let warnings = with("new", &mut users).unwrap();
         assert!(warnings.len() == 1 && warnings[0].contains("user \"alice\" is in auth.password_file too"));

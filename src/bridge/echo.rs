@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_message_that_was_sent_is_known_once_and_not_for_ever() {
+    fn an_echo_is_recognised_once_and_for_a_limited_time() {
         let (mut echo, start) = (Echo::default(), crate::clock::Clock::system().now());
         echo.sent("a", b"1", start);
         echo.sent("a", b"1", start);

@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_rate_holds_what_comes_too_fast_and_wakes_nobody_when_nothing_waits() {
+    fn a_rate_delays_messages_and_needs_no_timer_when_idle() {
         let start = crate::clock::Clock::system().now();
         let mut rate = Rate::new(10, start);
         assert!(rate.allows(start) && rate.next().is_none());

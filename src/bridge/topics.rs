@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_only_the_prefix_does_not_pass() {
+    fn a_topic_that_is_only_the_prefix_does_not_pass() {
         let topics = Topics::new(&[topic("#", "l/", "r/")]);
         let mut mapped = String::new();
         assert!(!topics.to_there(TopicName::new("l").unwrap(), &mut mapped));
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_filter_is_asked_for_once_at_its_highest_qos() {
+    fn a_filter_is_subscribed_once_at_its_highest_qos() {
         let low = Topic { qos: QoS::AtMostOnce, ..topic("a", "", "") };
         let topics = Topics::new(&[low, topic("a", "", ""), topic("b", "", "x/")]);
         assert_eq!(topics.out_filters(), [("a", QoS::AtLeastOnce), ("b", QoS::AtLeastOnce)]);

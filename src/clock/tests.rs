@@ -17,7 +17,7 @@ fn run<T>(future: impl Future<Output = T>) -> T {
 }
 
 #[test]
-fn it_goes_on_by_itself_and_is_turned() {
+fn the_clock_advances_by_itself_and_by_turns() {
     let (system, test) = (Clock::system(), TestClock::new());
     let clock = test.clock();
     let (before, then) = (system.now(), clock.now());
@@ -32,7 +32,7 @@ fn it_goes_on_by_itself_and_is_turned() {
 }
 
 #[test]
-fn a_turn_wakes_what_is_due_in_order() {
+fn a_turn_wakes_due_timers_in_their_order() {
     run(async {
         let (test, woken) = (TestClock::new(), Arc::<Mutex<Vec<u32>>>::default());
         let begin = test.clock().now();
@@ -59,7 +59,7 @@ fn a_turn_wakes_what_is_due_in_order() {
 }
 
 #[test]
-fn what_takes_too_long_times_out_and_what_does_not_is_given() {
+fn a_timeout_returns_the_result_or_an_error() {
     run(async {
         for clock in [Clock::system(), TestClock::new().clock()] {
             let (sender, mut answer) = oneshot::channel();
@@ -111,7 +111,7 @@ fn a_stopwatch_is_not_turned() {
 }
 
 #[test]
-fn one_who_waits_no_longer_leaves_nothing() {
+fn a_dropped_timer_leaves_no_entry() {
     run(async {
         let test = TestClock::new();
         let clock = test.clock();
@@ -126,7 +126,7 @@ fn one_who_waits_no_longer_leaves_nothing() {
 }
 
 #[test]
-fn a_paused_clock_stands_and_goes_on_from_there() {
+fn a_paused_clock_stops_and_resumes() {
     let (system, test) = (Clock::system(), TestClock::new());
     let clock = test.clock();
     test.pause();

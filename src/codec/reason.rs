@@ -254,7 +254,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_has_no_word_before_mqtt_5_is_said_by_the_nearest_or_not_at_all() {
+    fn a_reason_code_is_translated_to_the_nearest_code_of_3_1_1() {
         for code in 0..=5 {
             let reason = ReasonCode::from_connect_return_code(code);
             assert_eq!(reason.and_then(ReasonCode::connect_return_code), Some(code));

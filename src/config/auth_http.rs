@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn a_service_is_read() {
+    fn a_login_service_is_read_from_its_table() {
         let text = "[auth]\norder = [\"files\", \"token\", \"http\"]\n[[auth.http]]\nname = \"a\"\n\
                     url = \"https://a.example/x?u=${username}\"\nmethod = \"get\"\nheaders = [\"X-Key: ${clientid}\"]\n\
                     [[auth.http]]\nname = \"b\"\nurl = \"http://[::1]:81/\"\nbody = '{\"u\": \"${username}\"}'\n\
@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_told() {
+    fn an_invalid_login_service_is_refused_with_the_reason() {
         let of = |keys: &str| error(&format!("[[auth.http]]\n{keys}\n"));
         let url = "url = \"http://a/\"\n";
         for (keys, expected) in [

@@ -565,7 +565,7 @@ mod tests {
 
     /// The eight cases of the pattern and the prefixes, each there or not.
     #[test]
-    fn the_cases_of_prefixes() {
+    fn the_combinations_of_pattern_and_prefixes_of_a_bridge_topic() {
         let table = [
             ("a out 0 l/ r/", Some(("l/a", "r/a"))),
             ("a out 0 l/", Some(("l/a", "a"))),
@@ -587,7 +587,7 @@ mod tests {
     }
 
     #[test]
-    fn words_in_quotation_marks_have_blanks() {
+    fn a_quoted_word_of_a_bridge_topic_may_contain_blanks() {
         let read = topic("\"a b/#\" BOTH 2 \"l \" r/").unwrap();
         assert_eq!((read.pattern.as_str(), read.local.as_str(), read.remote.as_str()), ("a b/#", "l ", "r/"));
         assert_eq!((read.direction, read.qos), (Direction::Both, QoS::ExactlyOnce));
@@ -595,7 +595,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_topic_says_what_to_write() {
+    fn an_invalid_bridge_topic_is_refused_with_an_instruction() {
         let table = [
             ("", "write one"),
             ("a sideways", "write out, in or both"),

@@ -123,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_differs() {
+    fn only_differing_keys_are_reported() {
         assert_eq!(changes(&Config::default(), &Config::default()), []);
         let mut other = Config::ephemeral();
         other.workers = Some(3);

@@ -256,12 +256,12 @@ mod tests {
     }
 
     #[test]
-    fn clap_finds_nothing_to_complain_about() {
+    fn the_command_line_definition_is_consistent() {
         Cli::command().debug_assert();
     }
 
     #[test]
-    fn every_flag_has_a_variable_of_its_name() {
+    fn every_flag_has_an_environment_variable_of_its_name() {
         for arg in Cli::command().get_arguments() {
             match arg.get_long() {
                 Some(long) => {
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn flags_go_over_the_file() {
+    fn flags_override_the_file() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("a.toml");
         let text = "allow_anonymous = true\nworkers = 2\nready_file = 'a'\nlistener = [{ address = '127.0.0.1:1' }]\n\
@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn the_ready_file_where_flags_are_wrong() {
+    fn the_ready_file_is_found_although_flags_are_invalid() {
         let of = |args: &[&str]| Cli::ready_file_of(["dunlin"].iter().chain(args).map(Into::into).collect::<Vec<_>>());
         assert_eq!(of(&["--lissen", "--ready-file", "a"]), Some("a".into()));
         assert_eq!(of(&["--ready-file=b", "--lissen"]), Some("b".into()));
@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn short_flags_and_words_as_other_brokers_have_them() {
+    fn short_flags_of_other_brokers_are_accepted() {
         let resolved = |args: &[&str]| cli(args).unwrap().resolve().unwrap();
         let addresses = |config: Config| config.listeners.iter().map(|l| l.address.to_string()).collect::<Vec<_>>();
         assert_eq!(addresses(resolved(&["-p", "1884"])), ["127.0.0.1:1884", "[::1]:1884"]);
@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn of_several_configurations_the_first_that_exists_is_read() {
+    fn the_first_existing_file_of_dunlin_config_is_read() {
         let dir = tempfile::tempdir().unwrap();
         let [first, second] = ["first", "second"].map(|name| dir.path().join(name));
         let list = std::env::join_paths([&first, &second]).unwrap();
@@ -375,7 +375,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_values_are_told_with_what_is_allowed() {
+    fn an_invalid_flag_is_refused_with_the_allowed_values() {
         let table: &[(&str, &str)] = &[
             ("--workers=0", "invalid value '0' for '--workers <N>': 0 is out of range; allowed: 1 to 1024"),
             ("--workers=many", "invalid value 'many' for '--workers <N>': expected a whole number"),

@@ -130,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_variable_that_nothing_reads_is_told_with_the_nearest_name() {
+    fn an_unknown_variable_is_reported_with_the_nearest_name() {
         let set = [
             "PATH",
             "DUNLIN_LISTEN",
@@ -154,7 +154,7 @@ mod tests {
 
     /// The default of each key, without the quotation marks of TOML, is a value that its variable takes.
     #[test]
-    fn every_key_has_a_variable_and_each_takes_the_default() {
+    fn every_key_has_a_variable_that_accepts_its_default() {
         let defaults = Config::default();
         for (variable, full, key) in of_keys() {
             assert!(!is_of_kubernetes(&variable), "{variable}");
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_is_taken_as_it_stands_and_a_secret_is_not_told() {
+    fn a_variable_s_text_is_used_unchanged_and_a_secret_is_not_shown() {
         let mut config = Config::default();
         let errors = apply_from(&mut config, |name| match name {
             "DUNLIN_AUTH_TOKEN_ISSUER" => Some("true".into()),

@@ -520,7 +520,7 @@ mod tests {
     use crate::types::{Endpoint, QueueFull, Transport};
 
     #[test]
-    fn good_files() {
+    fn valid_files_are_read() {
         type Change = fn(&mut Config);
         let table: &[(&str, Change)] = &[
             ("", |_| {}),
@@ -647,7 +647,7 @@ mod tests {
     }
 
     #[test]
-    fn every_file_that_a_key_names_is_among_the_files() {
+    fn every_file_that_a_key_names_is_listed() {
         // the broker writes these files and reads none of them
         const WRITTEN: [&str; 2] = ["ready_file", "http.audit_file"];
         let named =
@@ -672,7 +672,7 @@ mod tests {
 
     /// `bad_files.txt`: one file after another, below each the one line that is said about it.
     #[test]
-    fn bad_files() {
+    fn each_invalid_file_has_its_error_line() {
         let (mut text, mut cases) = (String::new(), 0);
         for line in include_str!("bad_files.txt").lines() {
             match line.strip_prefix("=> ") {
@@ -703,7 +703,7 @@ mod tests {
     }
 
     #[test]
-    fn deep_nesting_is_answered() {
+    fn deeply_nested_toml_is_an_error() {
         for deep in ["[", "a.", "{a=", "[[a."] {
             assert_answered(&deep.repeat(100_000));
             assert_answered(&format!("a = {}", deep.repeat(100_000)));
@@ -732,12 +732,12 @@ mod tests {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(512) })]
 
         #[test]
-        fn any_text_is_answered(text in any::<String>()) {
+        fn no_text_makes_the_parser_panic(text in any::<String>()) {
             assert_answered(&text);
         }
 
         #[test]
-        fn any_lines_are_answered(text in lines()) {
+        fn no_lines_make_the_parser_panic(text in lines()) {
             assert_answered(&text);
         }
     }

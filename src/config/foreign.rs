@@ -22,7 +22,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn other_formats_are_recognised() {
+    fn configurations_in_other_formats_are_recognised() {
         for (text, expected) in [
             ("{\n \"listener\": 1883\n}", Some("this is JSON;")),
             ("---\nlisteners:", Some("this is YAML;")),

@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn where_it_is_served() {
+    fn http_addresses_are_parsed() {
         let listens = |text: &str| Addresses.write(&http(&format!("listen = {text}")).unwrap().listen);
         let table = [
             ("\"off\"", "\"off\""),
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_says_what_to_write() {
+    fn an_invalid_http_setting_is_refused_with_an_instruction() {
         let table = [
             ("listen = 5", "or \"off\", found"),
             ("listen = \"tls://127.0.0.1:1\"", "write the address and the port"),
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn a_port_that_the_system_picks_turns_the_default_off_and_nothing_else() {
+    fn port_0_of_a_listener_turns_only_the_default_http_address_off() {
         assert_eq!(Config::default().http_addresses().len(), 1);
         assert_eq!(Config::ephemeral().http_addresses(), []);
         let written = parse("[http]\nlisten = \"127.0.0.1:9883\"\n[[listener]]\naddress = \"127.0.0.1:0\"", "a");

@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_that_are_addresses() {
+    fn valid_listen_addresses_are_parsed() {
         let table: &[(&str, &[&str])] = &[
             ("127.0.0.1:1883", &["127.0.0.1:1883"]),
             ("0.0.0.0:0", &["0.0.0.0:0"]),
@@ -323,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_that_are_not() {
+    fn invalid_listen_addresses_are_refused() {
         let not = |text: &str| {
             format!(
                 r#""{text}" is not an address; write one such as "127.0.0.1:1883", "[::1]:1883" or "localhost:1883""#

@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn texts_are_numbers_truth_values_or_texts_as_their_form_asks() {
+    fn a_variable_s_text_is_parsed_by_the_form_of_its_key() {
         let span = || Span { min: Duration::ZERO, max: Duration::from_secs(60) };
         let none = || OrWord { form: span(), word: "off", zero: true };
         assert_eq!(read_plain(&Whole { min: 1, max: 9999 }, "1_000"), Ok(1000));
@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_says_what_is_allowed() {
+    fn an_error_lists_the_allowed_values() {
         let said = |result: Result<usize, String>| result.unwrap_err();
         let size = || Size { min: 128, max: 1 << 20 };
         assert_eq!(said(read_plain(&size(), "5")), "5 is out of range; allowed: 128 bytes to 1 MiB");

@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn as_it_is_and_with_every_key_uncommented_it_is_the_default() {
+    fn the_reference_is_the_default_commented_or_uncommented() {
         let commented = toml();
         assert_eq!(parse(&commented, "default").unwrap(), Config::default());
         let uncommented: Vec<_> =
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn each_key_alone_is_its_default() {
+    fn each_key_of_the_reference_alone_is_the_default() {
         let text = toml();
         let lines: Vec<_> = text.lines().collect();
         // those of a listener mean nothing without its own line

@@ -45,7 +45,7 @@ mod tests {
     use crate::types::Transport;
 
     #[test]
-    fn it_sets_this_and_nothing_else() {
+    fn the_starter_sets_only_these_keys() {
         let config = parse(&starter(), "dunlin.toml").unwrap();
         let mut expected = Config { data_dir: Some(DATA.into()), ..Config::default() };
         expected.auth.password_file = Some(PASSWORDS.into());

@@ -127,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_the_defaults() {
+    fn the_summary_of_the_defaults() {
         let workers = Config::default().worker_threads();
         let expected = format!(
             "\
@@ -144,7 +144,7 @@ limits:        all as by default
     }
 
     #[test]
-    fn of_something_else() {
+    fn the_summary_of_another_configuration() {
         let text = "\
 workers = 3
 shutdown_grace = 0

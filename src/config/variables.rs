@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn variables_are_put_in() {
+    fn variables_in_texts_are_replaced() {
         let look_up = |name: &str| match name {
             "A" => Some(Ok("${B}".into())),
             "EMPTY" => Some(Ok(String::new())),

@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn patterns_of_client_identifiers() {
+    fn a_star_in_a_pattern_matches_any_characters_of_a_client_identifier() {
         let table = [
             ("*", "", true),
             ("*", "a", true),

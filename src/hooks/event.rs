@@ -180,12 +180,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn client_identifiers_in_a_source() {
+    fn a_client_identifier_in_an_event_source_is_percent_encoded() {
         assert_eq!(encoded("a/b c-_.~ä%"), "a%2Fb%20c-_.~%C3%A4%25");
     }
 
     #[test]
-    fn payloads_are_written_as_asked_and_in_base64_where_that_is_not_possible() {
+    fn payloads_are_encoded_as_configured_and_in_base64_if_not_text() {
         let table = [
             (PayloadForm::Base64, &b"1"[..], Some(("payload_base64", json!("MQ==")))),
             (PayloadForm::Text, b"1", Some(("payload", json!("1")))),

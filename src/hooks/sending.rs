@@ -213,7 +213,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_becomes_of_a_request() {
+    fn an_answer_s_status_decides_whether_a_request_is_repeated() {
         let table = [
             (200, None, "taken"),
             (204, None, "taken"),

@@ -65,7 +65,7 @@ mod tests {
 
     /// The vector of the specification's libraries.
     #[test]
-    fn as_standard_webhooks_have_it() {
+    fn signatures_match_the_vector_of_standard_webhooks() {
         let expected = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=";
         let sign =
             |secrets: Secrets| secrets.sign("msg_p5jXN8AQM9LWM0D4loKWxJek", 1_614_265_330, b"{\"test\": 2432232314}");
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_secret_says_what_to_write() {
+    fn an_invalid_secret_file_is_refused_with_an_instruction() {
         for (text, expected) in [("", "it is empty"), ("whsec_!", "line 1 is not"), ("\nwhsec_AAAA", "line 2 is not")] {
             let error = secrets(text).err().unwrap().to_string();
             assert!(error.contains(expected), "{text:?}: {error}");

@@ -190,7 +190,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_due_is_found_once_and_the_next_is_told() {
+    fn due_entries_are_returned_once_with_the_next_deadline() {
         let start = Instant::now();
         let mut deadlines = Deadlines::new(start);
         let keys: Vec<Key> = (0..4).map(|_| deadlines.insert(Waker::noop().clone())).collect();
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn a_skipped_time_does_not_count_but_for_tokens() {
+    fn a_turned_clock_moves_all_deadlines_but_those_of_tokens() {
         let start = Instant::now();
         let mut deadlines = Deadlines::new(start);
         let hour = Duration::from_secs(3600);

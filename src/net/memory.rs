@@ -23,7 +23,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_kernel_does_not_say_is_not_known() {
+    fn memory_is_unknown_if_the_kernel_does_not_report_it() {
         let linux = "Name:\tdunlin\nVmPeak:\t  157248 kB\nVmHWM:\t   16080 kB\nVmRSS:\t   16072 kB\nThreads:\t3\n";
         assert_eq!(parse(linux), Memory { resident: Some(16_072 << 10), peak: Some(16_080 << 10) });
         let sandbox = "Name:\tdunlin\nVmRSS:\t16072 kB\nVmHWM:\n";

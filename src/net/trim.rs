@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn memory_is_given_back_when_there_was_much_to_do_and_now_is_not() {
+    fn memory_is_trimmed_after_a_busy_time() {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
         let mut trimmer = Trimmer::new(start);

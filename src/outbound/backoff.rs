@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_stays_within_its_bounds_grows_and_begins_anew() {
+    fn waits_grow_within_their_bounds_and_a_success_resets_them() {
         let [low, high] = [100, 5_000].map(Duration::from_millis);
         let mut backoff = Backoff::new(low, high);
         let waits: Vec<_> = (0..1_000).map(|_| backoff.next()).collect();
@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn one_bound_is_a_constant() {
+    fn equal_bounds_make_a_constant_wait() {
         let mut backoff = Backoff::new(Duration::from_secs(7), Duration::from_secs(3));
         assert!((0..10).all(|_| backoff.next() == Duration::from_secs(7)));
     }

@@ -199,7 +199,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_steady_rate_is_what_every_average_ends_at() {
+    fn every_average_converges_to_a_steady_rate() {
         for minutes in LOAD_MINUTES {
             let average = (0..10_000).fold(0.0, |a, _| moving_average(a, 20, Duration::from_secs(10), minutes));
             assert!((average - 120.0).abs() < 0.01, "{average} a minute over {minutes} min");

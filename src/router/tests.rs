@@ -347,7 +347,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
     #[test]
-    fn the_gauges_are_what_all_sessions_hold(steps in proptest::collection::vec(step(), 1..200)) {
+    fn the_gauges_equal_the_sums_over_all_sessions(steps in proptest::collection::vec(step(), 1..200)) {
         let mut world = World::new();
         let Backlog { messages, bytes, .. } = world.router.backlog();
         prop_assert_eq!((messages, bytes), (2, 10));
@@ -365,7 +365,7 @@ proptest! {
 }
 
 #[test]
-fn what_is_skipped_is_in_the_gauges_until_it_is_dropped_or_its_session_ends() {
+fn skipped_messages_count_in_the_gauges_until_dropped() {
     const SECRET: usize = 3;
     let [a, b, c] = [0, 1, 2];
     let publish = |topic, qos| Step::Publish { client: a, topic, qos, retain: false, size: 10 };
@@ -424,7 +424,7 @@ fn what_is_skipped_is_in_the_gauges_until_it_is_dropped_or_its_session_ends() {
 }
 
 #[test]
-fn a_user_that_has_half_of_the_sessions_gets_no_more_and_others_do() {
+fn a_user_with_half_of_the_sessions_gets_no_further_one() {
     let (router, now) =
         (Router::new(RouterLimits { max_sessions: 2_400, ..limits() }, Ports::default(), 7), Instant::now());
     let mut local = router.local(now);

@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_listener_that_can_be_used_is_asked_and_websocket_last() {
+    fn the_health_check_uses_the_first_suitable_listener() {
         use crate::config::ClientCertificates::Required;
         let free = listener("127.0.0.1:0", Transport::Tcp);
         let proxied = ListenerConfig { proxy_protocol: true, ..listener("127.0.0.1:1", Transport::Tcp) };

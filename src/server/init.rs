@@ -199,14 +199,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_are_for_a_shell() {
+    fn words_of_a_command_are_quoted_for_a_shell() {
         for (word, expected) in [("a/b.c", "a/b.c"), ("", "''"), ("a b", "'a b'"), ("it's", r"'it'\''s'")] {
             assert_eq!(quoted(word), expected);
         }
     }
 
     #[test]
-    fn clients_elsewhere_use_the_host_that_was_asked_for() {
+    fn clients_elsewhere_use_the_given_host() {
         let table: [(&[&str], &[&str], Option<&str>); 5] = [
             (&["broker.lan"], &["localhost", "127.0.0.1", "broker.lan", "house", "192.0.2.2"], Some("broker.lan")),
             (&["localhost", "::1", "*.lan", "192.0.2.9"], &["localhost", "192.0.2.2"], Some("192.0.2.9")),
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn each_host_is_there_once() {
+    fn each_host_of_a_certificate_appears_once() {
         let hosts = hosts(&["localhost".into(), "broker.lan".into()]);
         assert_eq!(hosts[..4], ["localhost", "127.0.0.1", "::1", "broker.lan"]);
         assert_eq!(hosts.iter().filter(|host| *host == "localhost").count(), 1);

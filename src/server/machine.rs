@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bound_is_a_part_of_it_unless_it_is_given() {
+    fn a_memory_bound_is_a_part_of_the_machine_s_memory_by_default() {
         assert_eq!(bound(MemoryBound::Auto, 3, Some(1 << 30)), Some(3 << 28));
         assert_eq!(bound(MemoryBound::Auto, 1, None), None);
         assert_eq!(bound(MemoryBound::Bytes(5), 1, Some(1 << 30)), Some(5));

@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_kept_is_removed_and_what_others_made_is_not() {
+    fn an_abandoned_set_of_files_is_removed() {
         let dir = tempfile::tempdir().unwrap();
         let make = || StarterSet::make(dir.path(), "bob", b"x", &["localhost".into()]).unwrap();
         let mut set = make();

@@ -206,7 +206,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_directory_that_decides_what_a_path_means_is_watched() {
+    fn every_directory_of_a_path_is_watched() {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path().canonicalize().unwrap();
         for name in ["config", "one/deep", "store"] {
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_being_written_counts_when_it_was_left_alone_and_one_that_was_renamed_at_once() {
+    fn a_written_file_is_read_after_a_pause_and_a_renamed_one_at_once() {
         let dir = tempfile::tempdir().unwrap();
         let (file, other) = (dir.path().join("acl"), dir.path().join("other"));
         fs::write(&file, "topic a\n").unwrap();

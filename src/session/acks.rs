@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_leaves_behind_a_suback_before_its_messages() {
+    fn acknowledgements_after_a_suback_wait_for_its_retained_messages() {
         let (mut held, mut out) = (HeldAcks::default(), Vec::new());
         assert!(!held.push_suback(Stored::Done, &mut out, Some(7), |b| b.push(1)));
         held.push(Stored::By(CommitSeq(5)), &mut out, |b| b.push(2));

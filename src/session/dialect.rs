@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn an_alias_stands_for_the_topic_that_it_was_given_and_those_sent_most_keep_theirs() {
+    fn the_most_used_topics_keep_their_aliases() {
         let says = ClientSays { topic_alias_maximum: 2, ..ClientSays::default() };
         let (mut dialect, mut known) = (Dialect::new(says, &Properties::default()), BTreeMap::new());
         let mut send = |topic: &str| {
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn a_topic_that_is_sent_no_more_loses_its_alias() {
+    fn an_unused_topic_loses_its_alias() {
         let says = ClientSays { topic_alias_maximum: 2, ..ClientSays::default() };
         let mut dialect = Dialect::new(says, &Properties::default());
         let mut send = |topic: &str| dialect.alias(topic.as_bytes(), QoS::AtMostOnce, &PublishProperties::default(), 1);
@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_client_takes_is_counted_to_the_byte() {
+    fn the_maximum_packet_size_is_counted_to_the_byte() {
         for payload in 0..300 {
             let properties = PublishProperties { expiry: Some(1), ..PublishProperties::default() };
             let length = publish_len_5(3, QoS::AtLeastOnce, &properties, payload);

@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_session_is_kept_as_long_as_both_its_client_and_the_server_say() {
+    fn a_session_expires_by_the_shorter_of_both_intervals() {
         let seconds = |n| Some(Duration::from_secs(n));
         for (expiry, most, kept) in [
             (Expiry::WithConnection, None, seconds(0)),

@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn what_goes_in_comes_out_and_one_needs_no_set() {
+    fn subscription_identifiers_are_returned_unchanged() {
         let mut all = None;
         assert_eq!((IdSets::find(&mut all, &[]), IdSets::wire(&all, SubIds::NONE)), (SubIds::NONE, wire(&[])));
         for one in [1, 127, 128, 16_383, 16_384, 2_097_151, 2_097_152, 268_435_455] {
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn sets_that_no_message_has_are_forgotten_and_the_others_stay_where_they_are() {
+    fn unused_identifier_sets_are_removed() {
         let mut all = None;
         let mut kept = Vec::new();
         for n in 1..10_000 {

@@ -237,7 +237,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn changes_that_go_on_from_one_another_are_one() {
+    fn consecutive_changes_are_merged() {
         let completed = |number, count| SessionChange::Completed { number, count };
         let sent = |number, sent, count| SessionChange::Sent { number, sent, count };
         let table = [

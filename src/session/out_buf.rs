@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn large_payloads_leave_in_their_place_whatever_the_socket_takes() {
+    fn large_payloads_keep_their_place_in_partial_writes() {
         let topic = TopicName::new("t").unwrap();
         for step in 1..40 {
             let mut buf = OutBuf::default();
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_go_to_the_place_that_was_kept_and_what_is_split_off_comes_back() {
+    fn answers_are_inserted_at_the_reserved_place() {
         let topic = TopicName::new("t").unwrap();
         let fill = |buf: &mut OutBuf, small: &str, large: &str| {
             buf.bytes_mut().extend_from_slice(small.as_bytes());

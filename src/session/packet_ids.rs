@@ -23,7 +23,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn identifiers_and_numbers_lead_to_each_other() {
+    fn identifiers_and_numbers_are_converted_both_ways() {
         for seq in [1, 2, 65_534, 65_535, 65_536, 65_537, 131_070, 131_071, 10_000_000_000] {
             let id = of(seq);
             assert_eq!(numbers_of(id, seq + 1).next(), Some(seq));

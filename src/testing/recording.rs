@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn flows_are_compared_and_times_and_identifiers_are_not() {
+    fn recordings_are_compared_without_times_and_identifiers() {
         let dir = tempfile::tempdir().unwrap();
         let head = json!({ "dunlin": "recording", "version": 1 });
         let connect = |at| packet("CONNECT", at, json!({}));

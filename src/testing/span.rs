@@ -36,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations() {
+    fn durations_are_parsed_and_shown() {
         let read =
             |text: &str| serde_json::from_str::<Span>(text).map(|span| span.0).map_err(|error| error.to_string());
         assert_eq!(read("\"25h\""), Ok(Duration::from_secs(90_000)));

@@ -238,7 +238,7 @@ mod tests {
 
     /// The examples of section 4.7, and what lies beside them.
     #[test]
-    fn filters_match_what_section_4_7_says() {
+    fn filters_match_as_section_4_7_requires() {
         let table: &[(&str, &[&str], &[&str])] = &[
             (
                 "sport/tennis/player1/#",
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn levels_keep_what_is_empty() {
+    fn empty_levels_are_kept() {
         let levels = |text| TopicName::new(text).unwrap().levels().map(str::to_owned).collect::<Vec<_>>();
         assert_eq!(levels("a"), ["a"]);
         assert_eq!(levels("/"), ["", ""]);

@@ -357,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn wildcards_stand_first_whatever_the_order_of_arrival() {
+    fn wildcards_come_first_among_children() {
         let paths = ["a/x", "a/+", "a/#", "a/y"];
         for first in 0..4 {
             for step in [1, 3] {
@@ -382,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn a_node_goes_when_neither_value_nor_children_hold_it() {
+    fn a_node_without_value_and_children_is_removed() {
         let mut tree = LevelTree::with_seed(7);
         put(&mut tree, "a/b", 1);
         put(&mut tree, "a/b/c/d", 2);

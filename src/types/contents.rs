@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_changed_is_told() {
+    fn changed_files_are_listed() {
         let of = |files: &[(&'static str, &str)]| {
             let mut contents = Contents::default();
             files.iter().for_each(|(what, text)| contents.add(what, text.as_bytes()));

@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_one() {
+    fn valid_http_urls_are_parsed() {
         let table = [
             ("http://a", "http://a/", "a", 80),
             ("https://a.example:443", "https://a.example/", "a.example", 443),
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_none_says_what_to_write() {
+    fn an_invalid_http_url_is_refused_with_an_instruction() {
         let table = [
             ("", "write one"),
             ("ftp://a", "write one"),

@@ -19,7 +19,7 @@ const ANSWERED: u64 = 1_000;
 const PUBLISHERS: u64 = 8;
 
 #[test]
-fn what_is_published_over_http_and_answered_with_200_is_there_after_kill_9() {
+fn messages_published_over_http_survive_kill_9() {
     let place = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory");
     let (socket, file) = (place.path().join("admin.sock"), place.path().join("dunlin.toml"));
     let data = place.path().join("data");

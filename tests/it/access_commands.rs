@@ -53,7 +53,7 @@ fn passwd_sets_changes_and_deletes() {
 }
 
 #[test]
-fn passwd_says_what_is_wrong_and_changes_nothing() {
+fn passwd_reports_errors_and_changes_nothing() {
     let dir = tempfile::tempdir().unwrap();
     write(&dir, "bad", "bob:clear\n");
     for (args, input, code, said) in [
@@ -85,7 +85,7 @@ fn passwd_says_what_is_wrong_and_changes_nothing() {
 }
 
 #[test]
-fn passwd_takes_bytes_reads_no_further_than_it_needs_and_replaces_files_alone() {
+fn passwd_accepts_any_bytes_and_replaces_only_regular_files() {
     let dir = tempfile::tempdir().unwrap();
     let passwd = |file: &str, input: Stdio| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_dunlin"));
@@ -234,7 +234,7 @@ fn a_secret_in_a_configuration_that_others_may_read_is_a_warning() {
 }
 
 #[test]
-fn secrets_of_a_key_set_are_long_and_nobody_elses() {
+fn secrets_of_a_key_set_must_be_long_and_private() {
     let dir = tempfile::tempdir().unwrap();
     write(&dir, "d.toml", "[auth]\ntoken_jwks_file = 'jwks'\n");
     let check = || dunlin(&dir, &[], &["--check", "--config", "d.toml"], "");

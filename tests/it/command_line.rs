@@ -28,7 +28,7 @@ fn check_of_the_defaults() {
 }
 
 #[test]
-fn check_of_a_good_file_binds_nothing_and_writes_nothing() {
+fn check_of_a_valid_file_binds_and_writes_nothing() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let dir = dir_with("a.toml", &format!("ready_file = 'ready'\n[[listener]]\naddress = '{address}'\n"));
@@ -39,7 +39,7 @@ fn check_of_a_good_file_binds_nothing_and_writes_nothing() {
 }
 
 #[test]
-fn check_of_a_bad_file_is_one_line_and_exit_code_1() {
+fn check_of_an_invalid_file_is_one_line_and_exit_code_1() {
     let dir = dir_with("dunlin.toml", "# mine\n[limits]\nmax_conections = 5\n");
     let line = refused(dir.path(), &[], &["--check", "--config", "dunlin.toml"], 1);
     let expected =
@@ -49,7 +49,7 @@ fn check_of_a_bad_file_is_one_line_and_exit_code_1() {
 }
 
 #[test]
-fn check_tells_all_that_is_wrong() {
+fn check_reports_every_error() {
     let dir = dir_with(
         "a.toml",
         "worker = 3\nready_file = 'none/ready'\ndata_dir = 'file'\n[limits]\nmax_connections = 0\n\
@@ -82,7 +82,7 @@ fn check_tells_all_that_is_wrong() {
 }
 
 #[test]
-fn check_says_for_whom_and_with_how_many_threads_and_warns_of_an_address_that_is_not_there() {
+fn check_prints_access_and_threads_and_warns_of_a_missing_address() {
     // 192.0.2.0/24 is for documentation: no machine has such an address
     let dir = dir_with("a.toml", "data_dir = 'new/data'\n[[listener]]\naddress = '192.0.2.7:1883'\n");
     let summary = told(dir.path(), &[], &["--check", "-c", "a.toml"]);
@@ -136,7 +136,7 @@ fn relative_paths_are_beside_their_file_and_those_of_flags_in_the_working_direct
 }
 
 #[test]
-fn drop_in_files_are_read_in_the_order_of_their_names_and_check_says_which_said_what() {
+fn drop_in_files_are_read_by_name_and_check_names_the_origins() {
     let dir =
         dir_with("dunlin.toml", "workers = 2\n[limits]\nmax_sessions = 5\n[[listener]]\naddress = '127.0.0.1:1'\n");
     let drop_ins = dir.path().join("dunlin.d");
@@ -167,7 +167,7 @@ fn drop_in_files_are_read_in_the_order_of_their_names_and_check_says_which_said_
 }
 
 #[test]
-fn a_store_in_the_place_where_earlier_versions_looked_ends_the_start() {
+fn a_store_in_the_earlier_place_prevents_the_start() {
     let dir = tempfile::tempdir().unwrap();
     for name in ["etc", "data"] {
         fs::create_dir(dir.path().join(name)).unwrap();
@@ -187,7 +187,7 @@ fn a_store_in_the_place_where_earlier_versions_looked_ends_the_start() {
 }
 
 #[test]
-fn other_formats_are_recognised() {
+fn configurations_in_other_formats_are_recognised() {
     for (text, expected) in [("{\"workers\": 1}", "a.toml: this is JSON;"), ("workers: 1\n", "a.toml: this is YAML;")] {
         let dir = dir_with("a.toml", text);
         let line = refused(dir.path(), &[], &["-c", "a.toml"], 1);
@@ -196,14 +196,14 @@ fn other_formats_are_recognised() {
 }
 
 #[test]
-fn a_file_that_is_not_there() {
+fn a_missing_configuration_file_is_an_error() {
     let dir = tempfile::tempdir().unwrap();
     let expected = "dunlin: no.toml: cannot read the configuration: No such file or directory (os error 2)\n";
     assert_eq!(refused(dir.path(), &[("DUNLIN_CONFIG", "no.toml")], &[], 1), expected);
 }
 
 #[test]
-fn the_printed_configuration_is_the_one_in_the_repository_and_is_good() {
+fn the_printed_configuration_is_valid_and_equals_the_one_in_the_repository() {
     let dir = tempfile::tempdir().unwrap();
     let printed = told(dir.path(), &[], &["--print-config"]);
     assert_eq!(printed, include_str!("../../config/dunlin.toml"));
@@ -252,7 +252,7 @@ fn every_variable_is_as_its_flag() {
 }
 
 #[test]
-fn a_flag_goes_over_its_variable_and_that_over_the_file() {
+fn a_flag_overrides_its_variable_which_overrides_the_file() {
     let dir = dir_with("a.toml", "workers = 2\nallow_anonymous = true\n");
     let file = ["--config=a.toml", "--check"];
     let flag = ["--config=a.toml", "--check", "--workers=4"];
@@ -265,7 +265,7 @@ fn a_flag_goes_over_its_variable_and_that_over_the_file() {
 
 /// What a listener says of its own goes over what is said for all, and what is told says so.
 #[test]
-fn listeners_with_another_answer_to_anonymous_clients_are_told() {
+fn check_names_listeners_with_their_own_allow_anonymous() {
     let text = "allow_anonymous = true\n[[listener]]\naddress = '127.0.0.1:0'\nallow_anonymous = true\n\
                 [[listener]]\naddress = '[::1]:0'\n";
     let dir = dir_with("a.toml", text);
@@ -326,7 +326,7 @@ fn a_wrong_value_names_its_variable() {
 }
 
 #[test]
-fn a_variable_that_nothing_reads_is_a_warning_unless_kubernetes_sets_it() {
+fn an_unknown_variable_is_a_warning_unless_kubernetes_sets_it() {
     let dir = dir_with("a.toml", "[auth]\ntoken_issuer = '${DUNLIN_ISSUER}'\n");
     let silent = [
         ("DUNLIN_PORT", "tcp://10.0.0.1:1883"),

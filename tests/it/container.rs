@@ -56,7 +56,7 @@ fn secret(dir: &TempDir, text: &str) -> PathBuf {
 // ---- logins ----
 
 #[test]
-fn a_listener_that_serves_anonymous_clients_of_its_own_is_told() {
+fn the_log_names_a_listener_with_its_own_allow_anonymous() {
     let dir = tempfile::tempdir().unwrap();
     let config = dir.path().join("dunlin.toml");
     fs::write(&config, "[[listener]]\naddress = '127.0.0.1:0'\nallow_anonymous = true\n").unwrap();
@@ -71,7 +71,7 @@ fn a_listener_that_serves_anonymous_clients_of_its_own_is_told() {
 }
 
 #[test]
-fn without_a_login_anonymous_clients_are_served_and_with_one_by_variables_they_are_not() {
+fn a_login_by_variables_turns_anonymous_access_of_the_image_off() {
     let dir = tempfile::tempdir().unwrap();
     assert_eq!(connack(&started(&dir, &[]), None), 0);
 
@@ -127,7 +127,7 @@ fn every_other_login_by_a_variable_refuses_anonymous_clients_too() {
 }
 
 #[test]
-fn the_user_is_one_beside_those_of_a_password_file() {
+fn a_user_from_variables_is_added_to_those_of_the_password_file() {
     let dir = tempfile::tempdir().unwrap();
     let (path, users) = (secret(&dir, "hers"), dir.path().join("users"));
     dunlin::auth::edit(&users, "bob", dunlin::auth::PasswordChange::Set(b"his")).unwrap();
@@ -144,7 +144,7 @@ fn the_user_is_one_beside_those_of_a_password_file() {
 }
 
 #[test]
-fn a_reload_reads_the_password_again_and_disconnects_nobody_whose_password_stays() {
+fn a_reload_reads_the_variable_s_password_file_again() {
     let dir = tempfile::tempdir().unwrap();
     let (path, acl) = (secret(&dir, "first"), dir.path().join("acl"));
     fs::write(&acl, "user alice\ntopic #\n").unwrap();
@@ -174,7 +174,7 @@ fn a_reload_reads_the_password_again_and_disconnects_nobody_whose_password_stays
 }
 
 #[test]
-fn what_is_wrong_with_the_variables_of_a_user_is_told() {
+fn invalid_variables_of_a_user_are_reported() {
     let dir = tempfile::tempdir().unwrap();
     let path = secret(&dir, "\nsecond line");
     let (file, none) = (path.to_str().unwrap(), dir.path().join("none"));
@@ -318,7 +318,7 @@ fn code(port: u16, login: Option<(&str, &str)>) -> u8 {
 }
 
 #[test]
-fn the_image_has_labels_volumes_its_user_and_no_flags() {
+fn the_image_has_labels_volumes_and_a_user() {
     let image = Image { root: PathBuf::new(), instructions: last_stage() };
     let labels = image.all("LABEL").collect::<String>();
     for label in ["title=\"dunlin\"", "licenses=\"Apache-2.0\"", concat!("version=\"", env!("CARGO_PKG_VERSION"), "\"")]
@@ -339,8 +339,8 @@ fn the_image_has_labels_volumes_its_user_and_no_flags() {
 }
 
 #[test]
-fn the_image_serves_anonymous_clients_keeps_what_is_acknowledged_and_is_healthy() {
-    in_the_image("container::the_image_serves_anonymous_clients_keeps_what_is_acknowledged_and_is_healthy", |image| {
+fn the_image_serves_anonymous_clients_stores_messages_and_is_healthy() {
+    in_the_image("container::the_image_serves_anonymous_clients_stores_messages_and_is_healthy", |image| {
         assert!(!image.is_healthy(&[]), "nothing runs");
         let running = image.started(&[], &[]);
         assert_eq!(code(1883, None), 0);
@@ -367,8 +367,8 @@ fn the_image_serves_anonymous_clients_keeps_what_is_acknowledged_and_is_healthy(
 }
 
 #[test]
-fn a_mounted_file_takes_the_place_of_the_images_own() {
-    in_the_image("container::a_mounted_file_takes_the_place_of_the_images_own", |image| {
+fn a_mounted_configuration_replaces_that_of_the_image() {
+    in_the_image("container::a_mounted_configuration_replaces_that_of_the_image", |image| {
         image.mount("/etc/dunlin/dunlin.toml", "allow_anonymous = false\n[[listener]]\naddress = '0.0.0.0:1885'\n");
         let running = image.started(&[], &[]);
         assert_eq!(running.addresses[0].port(), 1885);
@@ -379,8 +379,8 @@ fn a_mounted_file_takes_the_place_of_the_images_own() {
 }
 
 #[test]
-fn other_commands_and_flags_follow_the_images_name() {
-    in_the_image("container::other_commands_and_flags_follow_the_images_name", |image| {
+fn commands_and_flags_follow_the_image_s_name() {
+    in_the_image("container::commands_and_flags_follow_the_image_s_name", |image| {
         let mut passwd = image.run(&[], &["passwd", "--batch", "/data/users", "alice"]);
         let mut child = passwd.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         child.stdin.take().unwrap().write_all(b"hers\n").unwrap();
@@ -398,7 +398,7 @@ fn other_commands_and_flags_follow_the_images_name() {
 }
 
 #[test]
-fn the_charts_configuration_fits_what_the_chart_mounts_and_asks() {
+fn the_chart_s_configuration_fits_its_mounts_and_probes() {
     let chart = repository().join("config/helm/dunlin");
     let read = |file: &str| fs::read_to_string(chart.join(file)).unwrap();
     let config = dunlin::config::parse(&read("files/dunlin.toml"), "dunlin.toml").unwrap();
@@ -419,8 +419,8 @@ fn the_charts_configuration_fits_what_the_chart_mounts_and_asks() {
 }
 
 #[test]
-fn the_image_stands_in_for_mosquittos() {
-    in_the_image("container::the_image_stands_in_for_mosquittos", |image| {
+fn the_image_replaces_that_of_mosquitto() {
+    in_the_image("container::the_image_replaces_that_of_mosquitto", |image| {
         // the command that compose files of mosquitto's image give
         for command in ["mosquitto", "/usr/sbin/mosquitto"] {
             let running = image.started(&[], &[command, "-c", "/mosquitto-no-auth.conf", "-v"]);
@@ -451,8 +451,8 @@ fn the_image_stands_in_for_mosquittos() {
 }
 
 #[test]
-fn a_volume_of_another_user_is_told_with_the_command_that_gives_it_to_the_broker() {
-    in_the_image("container::a_volume_of_another_user_is_told_with_the_command_that_gives_it_to_the_broker", |image| {
+fn a_volume_of_another_user_is_reported_with_the_chown_command() {
+    in_the_image("container::a_volume_of_another_user_is_reported_with_the_chown_command", |image| {
         let data = image.root.join("data");
         image.chown("65532:65532", &data);
         let said = "it belongs to uid 65532, and dunlin runs as uid 1883: as root, run `chown -R 1883:1883 /data`";

@@ -45,7 +45,7 @@ impl Place {
 }
 
 #[test]
-fn an_operator_looks_and_acts() {
+fn ctl_lists_and_controls_clients() {
     let place = Place::new();
     let mut lamp = place.broker.client("lamp");
     lamp.subscribe(&[("home/#", 1)]);
@@ -97,7 +97,7 @@ fn an_operator_looks_and_acts() {
 }
 
 #[test]
-fn a_reload_says_what_changed_or_what_is_wrong() {
+fn ctl_reload_prints_the_changes_or_the_error() {
     let place = Place::new();
     let file = place.path().join("dunlin.toml");
     let text = fs::read_to_string(&file).unwrap();
@@ -123,7 +123,7 @@ fn a_reload_says_what_changed_or_what_is_wrong() {
 }
 
 #[test]
-fn messages_and_events_are_printed_as_they_come() {
+fn ctl_prints_messages_and_events_as_they_happen() {
     let place = Place::new();
     place.broker.client("keeper").publish(Message::new("home/door", "open").qos(1).retain());
     // what is retained comes at once

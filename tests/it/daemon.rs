@@ -38,7 +38,7 @@ fn files(dir: &Path) -> Vec<String> {
 // ---- start ----
 
 #[test]
-fn the_first_lines_say_how_safe_who_and_where() {
+fn the_first_log_lines_describe_persistence_access_and_listeners() {
     let running = Running::start(&["--workers=2"]);
     let expected = [
         format!(" INFO dunlin version={} persistence=none", env!("CARGO_PKG_VERSION")),
@@ -53,7 +53,7 @@ fn the_first_lines_say_how_safe_who_and_where() {
 }
 
 #[test]
-fn the_limit_of_open_files_is_raised_and_decides_how_many_connections_there_may_be() {
+fn the_limit_of_open_files_is_raised_and_bounds_connections() {
     let dir = tempfile::tempdir().unwrap();
     let start = |text: &str| {
         fs::write(config(&dir), text).unwrap();
@@ -94,7 +94,7 @@ fn a_port_alone_is_on_every_interface_of_both_families_and_not_for_anonymous_cli
 }
 
 #[test]
-fn the_ready_file_tells_every_listener_and_goes_on_exit() {
+fn the_ready_file_lists_every_listener_and_is_removed_on_exit() {
     let dir = tempfile::tempdir().unwrap();
     let ready = dir.path().join("ready.json");
     let mut running = Running::listening(&["127.0.0.1:0", "127.0.0.1:0"], &["--ready-file", ready.to_str().unwrap()]);
@@ -179,7 +179,7 @@ fn a_port_in_use_is_one_line_and_exit_code_1() {
 // ---- who may connect ----
 
 #[test]
-fn anonymous_clients_of_a_public_listener_are_refused_and_the_log_says_what_to_write() {
+fn anonymous_clients_of_a_public_listener_are_refused_with_a_hint_in_the_log() {
     let mut running = Running::listening(&["0.0.0.0:0"], &[]);
     let line = running.read.iter().find(|line| line.contains("WARN")).expect("a warning at the start");
     assert!(line.contains("write `allow_anonymous = true` (or --allow-anonymous)"), "{line}");
@@ -193,7 +193,7 @@ fn anonymous_clients_of_a_public_listener_are_refused_and_the_log_says_what_to_w
 }
 
 #[test]
-fn with_a_login_anonymous_clients_are_refused_on_loopback_too_and_the_log_says_what_to_write() {
+fn with_a_login_anonymous_clients_are_refused_on_loopback_too() {
     let dir = tempfile::tempdir().unwrap();
     let secret = "[auth]\ntoken_secret_file = 'DIR/secret'\n".replace("DIR", dir.path().to_str().unwrap());
     fs::write(dir.path().join("secret"), "0123456789abcdef0123456789abcdef").unwrap();
@@ -216,7 +216,7 @@ fn with_a_login_anonymous_clients_are_refused_on_loopback_too_and_the_log_says_w
 }
 
 #[test]
-fn the_log_names_who_causes_delays_and_says_that_logins_wait() {
+fn the_log_names_addresses_of_failed_logins_and_waiting_logins() {
     let dir = tempfile::tempdir().unwrap();
     let passwords = dir.path().join("passwords");
     let many = 200 * std::thread::available_parallelism().unwrap().get();
@@ -241,7 +241,7 @@ fn the_log_names_who_causes_delays_and_says_that_logins_wait() {
 }
 
 #[test]
-fn anonymous_clients_of_a_public_listener_are_served_where_that_is_said() {
+fn anonymous_clients_of_a_public_listener_are_served_if_configured() {
     let running = Running::listening(&["0.0.0.0:0"], &["--allow-anonymous"]);
     let line = running.read.iter().find(|line| line.contains("WARN")).expect("a warning at the start");
     assert!(line.contains("any client that reaches a listener may connect"), "{line}");
@@ -252,7 +252,7 @@ fn anonymous_clients_of_a_public_listener_are_served_where_that_is_said() {
 // ---- the log ----
 
 #[test]
-fn why_a_connection_ended_is_said_at_info() {
+fn the_reason_of_a_closed_connection_is_logged_at_info() {
     let mut running = Running::start(&[]);
     let address = running.addresses[0];
     let garbage = |client: &mut Client| client.send(&frame(0xF0, &[]));
@@ -296,7 +296,7 @@ fn a_client_cannot_forge_a_line_of_the_log() {
 }
 
 #[test]
-fn a_log_that_nobody_reads_stops_nobody() {
+fn a_log_without_a_reader_stops_no_client() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_dunlin"));
     // at debug no line is summed up
     command.env_clear().args(["--listen", "127.0.0.1:0", "--log-level", "debug"]).stderr(Stdio::piped());
@@ -376,7 +376,7 @@ fn behind(dir: &TempDir, qos: u8, grace: &str) -> (Running, Client) {
 }
 
 #[test]
-fn terminate_writes_what_waits_for_a_slow_client() {
+fn sigterm_sends_queued_messages_to_a_slow_client() {
     let dir = tempfile::tempdir().unwrap();
     // at QoS 1 and 2, most of it waits until the client has acknowledged what came before
     for qos in 0..3 {
@@ -394,7 +394,7 @@ fn terminate_writes_what_waits_for_a_slow_client() {
 }
 
 #[test]
-fn terminate_waits_for_the_grace_and_no_longer() {
+fn sigterm_waits_no_longer_than_the_grace() {
     let dir = tempfile::tempdir().unwrap();
     let (mut running, _never_reads) = behind(&dir, 0, "100ms");
     running.signal("TERM");
@@ -405,7 +405,7 @@ fn terminate_waits_for_the_grace_and_no_longer() {
 }
 
 #[test]
-fn a_terminate_more_than_a_second_after_the_first_ends_it_at_once() {
+fn a_second_sigterm_after_a_second_ends_the_broker_at_once() {
     let dir = tempfile::tempdir().unwrap();
     let (mut running, _never_reads) = behind(&dir, 0, "1h");
     let first = Instant::now();
@@ -422,7 +422,7 @@ fn a_terminate_more_than_a_second_after_the_first_ends_it_at_once() {
 }
 
 #[test]
-fn two_terminates_at_once_are_one() {
+fn two_sigterms_at_once_count_as_one() {
     let dir = tempfile::tempdir().unwrap();
     for name in ["TERM", "INT"] {
         let (mut running, mut slow) = behind(&dir, 0, "1h");
@@ -454,7 +454,7 @@ const GRACE: &str = "20s";
 const FAR_LESS: Duration = Duration::from_secs(10);
 
 #[test]
-fn subscribers_that_do_not_acknowledge_hold_nothing_up_for_long() {
+fn subscribers_that_do_not_acknowledge_delay_a_shutdown_briefly() {
     let dir = tempfile::tempdir().unwrap();
     let in_memory = format!("shutdown_grace = '{GRACE}'\n");
     let on_disk = format!("{in_memory}data_dir = '{}'\n", dir.path().join("data").display());
@@ -478,7 +478,7 @@ fn subscribers_that_do_not_acknowledge_hold_nothing_up_for_long() {
 }
 
 #[test]
-fn what_is_on_the_disk_is_not_waited_for() {
+fn a_shutdown_does_not_wait_for_stored_messages() {
     let dir = tempfile::tempdir().unwrap();
     let text = format!("shutdown_grace = '{GRACE}'\ndata_dir = '{}'\n", dir.path().join("data").display());
     let running = configured(&dir, &text);
@@ -498,7 +498,7 @@ fn what_is_on_the_disk_is_not_waited_for() {
 }
 
 #[test]
-fn a_client_that_does_not_close_its_end_holds_nothing_up_for_long() {
+fn a_client_that_does_not_close_delays_a_shutdown_briefly() {
     let dir = tempfile::tempdir().unwrap();
     let (mut running, mut slow) = behind(&dir, 0, GRACE);
     running.signal("TERM");
@@ -514,7 +514,7 @@ fn a_client_that_does_not_close_its_end_holds_nothing_up_for_long() {
 }
 
 #[test]
-fn a_thousand_idle_clients_are_gone_within_a_second() {
+fn a_shutdown_closes_a_thousand_idle_clients_within_a_second() {
     let dir = tempfile::tempdir().unwrap();
     let running = configured(&dir, &format!("data_dir = '{}'\n", dir.path().join("data").display()));
     let idle: Vec<_> = (0..1000).map(|n| running.client(&format!("idle-{n}"))).collect();
@@ -524,7 +524,7 @@ fn a_thousand_idle_clients_are_gone_within_a_second() {
 }
 
 #[test]
-fn nobody_is_accepted_once_it_stops() {
+fn a_stopping_broker_accepts_no_client() {
     let dir = tempfile::tempdir().unwrap();
     let (mut running, mut slow) = behind(&dir, 0, "1h");
     running.signal("TERM");
@@ -553,7 +553,7 @@ fn hangup_reads_the_configuration_again() {
 }
 
 #[test]
-fn hangup_changes_limits_for_the_next_packet_and_a_bad_file_changes_nothing() {
+fn sighup_applies_limits_to_the_next_packet_and_an_invalid_file_changes_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let mut running = configured(&dir, "[limits]\nmax_packet_size = 1000\n");
     let long = || Message::new("t", &"x".repeat(500)).qos(1);
@@ -597,7 +597,7 @@ fn a_refused_client_has_one_line_in_the_log() {
 }
 
 #[test]
-fn a_secret_that_others_may_read_is_said_at_the_start() {
+fn a_secret_that_others_may_read_causes_a_warning_at_the_start() {
     let dir = tempfile::tempdir().unwrap();
     let secret = "0123456789abcdef0123456789abcdef";
     fs::write(config(&dir), format!("[auth]\ntoken_secret = '{secret}'\n")).unwrap();
@@ -636,7 +636,7 @@ fn hangup_changes_the_level_of_the_log() {
 }
 
 #[test]
-fn the_systemd_unit_starts_it_again_until_what_it_needs_is_there() {
+fn the_systemd_unit_restarts_the_broker_until_its_resources_exist() {
     let unit = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("config/dunlin.service")).unwrap();
     let (before, service) = unit.split_once("\n[Service]\n").expect("a section [Service]");
     assert!(before.lines().any(|line| line == "StartLimitIntervalSec=0"), "no limit on how often");

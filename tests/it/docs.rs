@@ -357,7 +357,7 @@ fn can_install(is_root: bool) -> Result<(), String> {
 }
 
 #[test]
-fn a_script_compares_what_is_printed() {
+fn printed_examples_are_compared_by_a_script() {
     let page = "text\n<!-- file: a.toml -->\n```toml\nworkers = 1\n```\n```sh\necho it\\'s # prints: it's\n```\n```nginx\nx\n```\n";
     let blocks = blocks(page);
     let seen: Vec<_> = blocks.iter().map(|b| (b.line, b.language.as_str(), b.file.as_deref())).collect();

@@ -157,7 +157,7 @@ impl Mutator {
 }
 
 #[test]
-fn the_mutator_makes_many_inputs_and_the_same_in_each_run() {
+fn the_mutator_generates_many_inputs_deterministically() {
     let corpus = [b"first seed".to_vec(), vec![], vec![7; 9_000]];
     let made = || {
         let mut mutator = Mutator(1);

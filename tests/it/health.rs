@@ -46,7 +46,7 @@ fn configured(dir: &TempDir, text: &str) -> Running {
 // ---- alive ----
 
 #[test]
-fn a_broker_is_asked_over_each_transport_by_its_configuration() {
+fn health_checks_a_broker_over_each_transport() {
     let dir = tempfile::tempdir().unwrap();
     let made = dir.path().join("certs");
     certs::make(&made, &["localhost".into()], "client", false).unwrap();
@@ -86,7 +86,7 @@ fn a_broker_is_asked_over_each_transport_by_its_configuration() {
 }
 
 #[test]
-fn a_broker_that_refuses_anonymous_clients_is_alive_and_a_mistake_elsewhere_in_its_file_says_nothing() {
+fn health_accepts_a_refusal_and_ignores_other_errors_of_the_file() {
     let dir = tempfile::tempdir().unwrap();
     let mut running = configured(&dir, "allow_anonymous = false\n[[listener]]\naddress = '127.0.0.1:0'\n");
     let address = running.addresses[0].to_string();
@@ -106,7 +106,7 @@ fn a_broker_that_refuses_anonymous_clients_is_alive_and_a_mistake_elsewhere_in_i
 // ---- the broker's log ----
 
 #[test]
-fn checks_leave_no_line_above_debug_and_are_not_summed_up() {
+fn health_checks_are_logged_only_at_debug() {
     let mut running = Running::start(&[]);
     let address = running.addresses[0].to_string();
     for _ in 0..25 {
@@ -124,7 +124,7 @@ fn checks_leave_no_line_above_debug_and_are_not_summed_up() {
 }
 
 #[test]
-fn a_client_of_that_name_that_says_more_is_none() {
+fn a_client_named_like_a_health_check_is_an_ordinary_client() {
     let mut running = Running::start(&[]);
     let address = running.addresses[0];
     let connect = Connect::new("$health").frame();
@@ -151,7 +151,7 @@ fn a_client_of_that_name_that_says_more_is_none() {
 }
 
 #[test]
-fn one_that_a_proxy_brings_in_from_elsewhere_is_refused() {
+fn a_health_check_through_a_proxy_from_elsewhere_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let keys = "proxy_protocol = true\ntrusted_proxies = ['127.0.0.1']\nallow_anonymous = true\n";
     let mut running = configured(&dir, &format!("[[listener]]\naddress = '127.0.0.1:0'\n{keys}"));
@@ -170,7 +170,7 @@ fn one_that_a_proxy_brings_in_from_elsewhere_is_refused() {
 }
 
 #[test]
-fn a_check_takes_no_session_from_another() {
+fn concurrent_health_checks_take_over_no_session() {
     let running = Running::start(&[]);
     let address = running.addresses[0];
     let mut check = accepted(address, "$health");
@@ -188,7 +188,7 @@ fn dead(flags: &[&str], problem: &str) {
 }
 
 #[test]
-fn nobody_there_silence_and_something_else_are_told() {
+fn health_reports_a_closed_port_silence_and_another_protocol() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = silent.local_addr().unwrap().to_string();
     dead(&["--listen", &address, "--timeout", "200ms"], "no answer within 200ms (--timeout)");
@@ -206,7 +206,7 @@ fn nobody_there_silence_and_something_else_are_told() {
 }
 
 #[test]
-fn a_broker_with_as_many_connections_as_it_may_have_is_asked_until_the_time_is_over() {
+fn health_retries_a_full_broker_until_its_timeout() {
     let dir = tempfile::tempdir().unwrap();
     let running = configured(&dir, "[[listener]]\naddress = '127.0.0.1:0'\n[limits]\nmax_connections = 1\n");
     let address: SocketAddr = running.addresses[0];
@@ -220,7 +220,7 @@ fn a_broker_with_as_many_connections_as_it_may_have_is_asked_until_the_time_is_o
 }
 
 #[test]
-fn a_configuration_that_does_not_say_where_is_told() {
+fn health_reports_a_configuration_without_a_usable_address() {
     let dir = tempfile::tempdir().unwrap();
     let file = write(dir.path(), "a.toml", "[[listener]]\naddress = '127.0.0.1:0'\n");
     let said = "dunlin: the configuration has no listener with a known address and port; write --listen ADDRESS:PORT";

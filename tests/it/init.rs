@@ -87,11 +87,11 @@ fn works(dir: &Path, printed: &str) {
 }
 
 #[test]
-fn what_is_printed_works() {
+fn the_commands_that_init_prints_work() {
     if !has_mosquitto_clients() {
         return eprintln!("left out: mosquitto_sub is not installed");
     }
-    alone("init::what_is_printed_works", As::Anybody, |dir| {
+    alone("init::the_commands_that_init_prints_work", As::Anybody, |dir| {
         // a password that is made
         let made = printed(dir, &["a house"]);
         let password = line(&made, "mosquitto_sub").split(" -P ").nth(1).unwrap().split(' ').next().unwrap();
@@ -111,11 +111,11 @@ fn what_is_printed_works() {
 }
 
 #[test]
-fn what_is_printed_works_for_lines_as_other_systems_write_them() {
+fn init_reads_a_password_file_with_crlf_line_ends() {
     if !has_mosquitto_clients() {
         return eprintln!("left out: mosquitto_sub is not installed");
     }
-    alone("init::what_is_printed_works_for_lines_as_other_systems_write_them", As::Anybody, |dir| {
+    alone("init::init_reads_a_password_file_with_crlf_line_ends", As::Anybody, |dir| {
         for (name, text) in [
             ("crlf", &b"it's mine\r\nother\r\n"[..]),
             ("mark", b"\xEF\xBB\xBFit's mine\n"),
@@ -129,11 +129,11 @@ fn what_is_printed_works_for_lines_as_other_systems_write_them() {
 }
 
 #[test]
-fn what_is_printed_for_clients_elsewhere_works_by_the_host_that_was_given() {
+fn init_prints_working_commands_for_clients_elsewhere() {
     if !has_mosquitto_clients() {
         return eprintln!("left out: mosquitto_sub is not installed");
     }
-    alone("init::what_is_printed_for_clients_elsewhere_works_by_the_host_that_was_given", As::Anybody, |dir| {
+    alone("init::init_prints_working_commands_for_clients_elsewhere", As::Anybody, |dir| {
         fs::write(dir.join("hosts"), "127.0.0.1 localhost broker.lan\n").unwrap();
         ran(Command::new("mount").arg("--bind").arg(dir.join("hosts")).arg("/etc/hosts"));
         fs::write(dir.join("secret"), "it's mine\n").unwrap();
@@ -158,11 +158,11 @@ fn what_is_printed_for_clients_elsewhere_works_by_the_host_that_was_given() {
 }
 
 #[test]
-fn of_two_at_once_one_makes_a_whole_set_and_the_other_leaves_it_alone() {
+fn of_two_concurrent_inits_only_one_creates_files() {
     if !has_mosquitto_clients() {
         return eprintln!("left out: mosquitto_sub is not installed");
     }
-    alone("init::of_two_at_once_one_makes_a_whole_set_and_the_other_leaves_it_alone", As::Anybody, |dir| {
+    alone("init::of_two_concurrent_inits_only_one_creates_files", As::Anybody, |dir| {
         let spawn = |_| {
             let mut command = command(dir, &["house"]);
             command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
@@ -178,8 +178,8 @@ fn of_two_at_once_one_makes_a_whole_set_and_the_other_leaves_it_alone() {
 }
 
 #[test]
-fn on_a_full_disk_there_is_all_or_nothing() {
-    alone("init::on_a_full_disk_there_is_all_or_nothing", As::Anybody, |dir| {
+fn init_on_a_full_disk_creates_all_files_or_none() {
+    alone("init::init_on_a_full_disk_creates_all_files_or_none", As::Anybody, |dir| {
         let place = dir.join("disk");
         fs::create_dir(&place).unwrap();
         let (mut wholes, mut failures) = (0, 0);
@@ -202,7 +202,7 @@ fn on_a_full_disk_there_is_all_or_nothing() {
 }
 
 #[test]
-fn after_one_that_was_killed_the_next_says_what_to_remove() {
+fn init_after_a_killed_one_lists_the_files_to_remove() {
     let dir = tempfile::tempdir().unwrap();
     // killed before anything was in its place
     fs::create_dir_all(dir.path().join("a/.dunlin-init.unfinished/certs")).unwrap();
@@ -222,7 +222,7 @@ fn after_one_that_was_killed_the_next_says_what_to_remove() {
 }
 
 #[test]
-fn a_password_that_nobody_would_see_is_not_made() {
+fn init_generates_no_password_without_a_place_to_show_it() {
     let dir = tempfile::tempdir().unwrap();
     let to = |out: &str, args: &str| {
         let line = format!("exec dunlin init a {args} {out}");
@@ -278,7 +278,7 @@ fn all_files_belong_to_the_owner_of_the_directory() {
 }
 
 #[test]
-fn passwords_that_no_client_can_send_are_refused() {
+fn init_refuses_passwords_that_no_client_can_send() {
     let dir = tempfile::tempdir().unwrap();
     for (text, said) in [
         (vec![b'x'; 65_536], "the first line of --password-file is longer than the 65,535 bytes that MQTT has"),
@@ -305,7 +305,7 @@ fn passwords_that_no_client_can_send_are_refused() {
 }
 
 #[test]
-fn nothing_is_replaced_and_nothing_is_left_of_what_failed() {
+fn init_replaces_no_file_and_a_failed_one_leaves_none() {
     let dir = tempfile::tempdir().unwrap();
     let files = |of: &str| files(dir.path().join(of));
     let refused = |args: &[&str], said: &str| refused(&init(dir.path(), args), said);

@@ -60,7 +60,7 @@ fn bash_completes_commands_and_flags() {
 }
 
 #[test]
-fn zsh_takes_its_completions() {
+fn zsh_loads_the_completions() {
     let dir = tempfile::tempdir().unwrap();
     let (file, text) = (dir.path().join("_dunlin"), printed(&["completions", "zsh"]));
     assert!(text.starts_with("#compdef dunlin\n"), "{}", &text[..100]);

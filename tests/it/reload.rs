@@ -117,7 +117,7 @@ fn is_refused(address: SocketAddr, config: &std::sync::Arc<ClientConfig>) {
 
 /// Clients publish and are acknowledged all the time while the certificate is replaced again and again.
 #[test]
-fn a_certificate_is_swapped_under_load_and_no_connection_is_lost() {
+fn a_certificate_is_replaced_at_a_reload_without_losing_connections() {
     const CLIENTS: usize = 6;
     const RENEWALS: usize = 5;
     let mut setup = Setup::new(SECURE, &[]);
@@ -159,7 +159,7 @@ fn a_certificate_is_swapped_under_load_and_no_connection_is_lost() {
 }
 
 #[test]
-fn a_client_that_is_revoked_and_one_of_another_authority_are_disconnected_and_refused() {
+fn clients_with_revoked_or_unknown_certificates_are_disconnected() {
     // a certificate alone is no user name
     let secured = format!("allow_anonymous = true\n{SECURE}");
     let mut setup = Setup::new(&secured, &[]);
@@ -206,7 +206,7 @@ fn a_client_that_is_revoked_and_one_of_another_authority_are_disconnected_and_re
 
 /// With each, the limits would be other ones and a listener more: neither comes.
 #[test]
-fn a_file_that_is_wrong_keeps_all_that_runs_and_is_named() {
+fn a_reload_with_an_invalid_file_changes_nothing_and_names_it() {
     let base = "ready_file = 'DIR/ready.json'\n\
                 [auth]\npassword_file = 'DIR/passwords'\nacl_file = 'DIR/acl'\ntoken_jwks_file = 'DIR/jwks'\n\
                 [[listener]]\naddress = '127.0.0.1:0'\n";
@@ -297,7 +297,7 @@ fn a_file_that_is_wrong_keeps_all_that_runs_and_is_named() {
 // ---- listeners ----
 
 #[test]
-fn listeners_come_go_and_change_and_their_clients_stay() {
+fn a_reload_adds_removes_and_changes_listeners() {
     const ONE: &str = "ready_file = 'DIR/ready.json'\n[[listener]]\naddress = '127.0.0.1:0'\n";
     let mut setup = Setup::new(ONE, &[]);
     let (first, second) = (setup.address(0), free());
@@ -482,7 +482,7 @@ fn links_that_are_replaced_are_followed() {
 
 /// Whether there is a folder for them at the start or not.
 #[test]
-fn drop_in_files_that_come_change_and_go_are_read() {
+fn a_reload_reads_added_changed_and_removed_drop_in_files() {
     for there in [false, true] {
         let certs = Certs::new();
         if there {

@@ -176,7 +176,7 @@ async fn every_qos_both_ways() {
 }
 
 #[tokio::test]
-async fn order_holds_at_every_qos() {
+async fn messages_stay_in_order_at_every_qos() {
     const COUNT: usize = 500;
     let (_server, address) = start().await;
     for qos in QOS {
@@ -244,7 +244,7 @@ async fn the_will_of_a_connection_that_breaks_is_published() {
 }
 
 #[tokio::test]
-async fn a_persistent_session_keeps_what_came_meanwhile_in_order() {
+async fn a_persistent_session_queues_messages_in_order() {
     let (_server, address) = start().await;
     let mut away = Client::persistent(address, "away").await;
     assert!(!away.connack.session_present);
@@ -277,7 +277,7 @@ async fn a_persistent_session_keeps_what_came_meanwhile_in_order() {
 }
 
 #[tokio::test]
-async fn what_was_not_acknowledged_comes_again() {
+async fn unacknowledged_messages_are_resent() {
     let (_server, address) = start().await;
     let manual = |options: &mut MqttOptions| {
         options.set_clean_session(false).set_manual_acks(true);
@@ -347,7 +347,7 @@ async fn overlapping_filters_deliver_once_at_the_highest_qos() {
 }
 
 #[tokio::test]
-async fn two_hundred_clients_at_once() {
+async fn two_hundred_clients_exchange_messages() {
     const CLIENTS: usize = 200;
     let (server, address) = start().await;
     let subscribed = Arc::new(Barrier::new(CLIENTS));
@@ -437,7 +437,7 @@ async fn a_second_connection_takes_the_session_over() {
 }
 
 #[tokio::test]
-async fn a_refused_client_is_told_why() {
+async fn a_refused_client_gets_the_reason_code() {
     let server = Server::start(Config { allow_anonymous: Some(false), ..Config::ephemeral() }).await.unwrap();
     let refused = Client::try_with(server.local_addrs()[0], "anybody", |_| {}).await;
     let error = refused.err().expect("nobody may connect");

@@ -188,7 +188,7 @@ fn all() -> PublishProperties {
 }
 
 #[tokio::test]
-async fn properties_are_passed_on_as_they_came() {
+async fn properties_are_forwarded_unchanged() {
     let (_server, address) = start().await;
     let mut publisher = Client::new(address, "publisher").await;
     let mut subscriber = Client::new(address, "subscriber").await;
@@ -205,7 +205,7 @@ async fn properties_are_passed_on_as_they_came() {
 }
 
 #[tokio::test]
-async fn a_request_is_answered_where_it_says() {
+async fn a_response_reaches_the_response_topic() {
     let (_server, address) = start().await;
     let mut asks = Client::new(address, "asks").await;
     let mut answers = Client::new(address, "answers").await;
@@ -228,7 +228,7 @@ async fn a_request_is_answered_where_it_says() {
 }
 
 #[tokio::test]
-async fn topic_aliases_stand_for_topics_both_ways() {
+async fn topic_aliases_work_in_both_directions() {
     let (_server, address) = start().await;
     let mut publisher = Client::new(address, "publisher").await;
     let most = publisher.connack.properties.as_ref().and_then(|p| p.topic_alias_max).expect("the broker takes some");
@@ -249,7 +249,7 @@ async fn topic_aliases_stand_for_topics_both_ways() {
 }
 
 #[tokio::test]
-async fn acknowledgements_say_what_became_of_a_message() {
+async fn acknowledgements_have_reason_codes() {
     let (_server, address) = start().await;
     let mut client = Client::new(address, "client").await;
     assert_eq!(client.publish("t", "x", none()).await, PubAckReason::NoMatchingSubscribers);
@@ -297,7 +297,7 @@ async fn options_and_identifiers_of_subscriptions() {
 }
 
 #[tokio::test]
-async fn a_session_is_kept_as_long_as_it_says() {
+async fn a_session_is_kept_for_its_expiry_interval() {
     let (_server, address) = start().await;
     let mut away = Client::persistent(address, "away").await;
     assert!(!away.connack.session_present);
@@ -371,7 +371,7 @@ async fn the_will_waits_for_its_delay_or_the_end_of_the_session() {
 }
 
 #[tokio::test]
-async fn what_a_client_takes_is_all_that_it_is_sent() {
+async fn the_broker_respects_the_limits_of_a_client() {
     let (_server, address) = start().await;
     let mut publisher = Client::new(address, "publisher").await;
     let small = |options: &mut MqttOptions| {
@@ -390,7 +390,7 @@ async fn what_a_client_takes_is_all_that_it_is_sent() {
 }
 
 #[tokio::test]
-async fn a_client_is_told_why_it_is_disconnected() {
+async fn a_client_gets_the_reason_of_its_disconnect() {
     let (server, address) = start().await;
     let mut first = Client::persistent(address, "same").await;
     let mut second = Client::persistent(address, "same").await;
@@ -409,7 +409,7 @@ async fn a_client_is_told_why_it_is_disconnected() {
 }
 
 #[tokio::test]
-async fn clients_of_both_versions_get_each_others_messages() {
+async fn clients_of_both_versions_exchange_messages() {
     let (_server, address) = start().await;
     let mut five = Client::new(address, "five").await;
     five.subscribe("t").await;

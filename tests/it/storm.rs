@@ -132,7 +132,7 @@ fn raise_the_limit_of_files() {
 }
 
 #[test]
-fn everybody_comes_back_at_once() {
+fn all_clients_reconnect_at_once() {
     raise_the_limit_of_files();
     let Size { devices, memory, patience } = size();
     for users in [1, devices] {
@@ -149,7 +149,7 @@ fn everybody_comes_back_at_once() {
 }
 
 #[test]
-fn nobody_waits_for_clients_that_left() {
+fn logins_of_disconnected_clients_delay_no_other() {
     for (left, user) in [(800, "user"), (400, "unknown")] {
         let users = (0..800).map(|n| format!("user{n}")).chain(["bob".into()]);
         let storm = Storm::new(users, size().memory.max(12_000), |_| {});
@@ -189,7 +189,7 @@ fn waiting_for_a_hash_does_not_count_in_the_connect_timeout() {
 }
 
 #[test]
-fn what_is_sent_behind_a_connect_is_done_though_the_client_has_left() {
+fn packets_after_a_connect_are_handled_although_the_client_has_left() {
     let storm = Storm::new(["bob".into()], 4_096, |config| config.allow_anonymous = Some(true));
     let mut reader = storm.broker.client("reader");
     reader.subscribe(&[("t", 0)]);
@@ -201,7 +201,7 @@ fn what_is_sent_behind_a_connect_is_done_though_the_client_has_left() {
 }
 
 #[test]
-fn the_length_of_the_queue_is_told() {
+fn sys_has_the_number_of_waiting_logins() {
     let storm = Storm::new((0..60).map(|n| format!("user{n}")), 19_456, |config| {
         config.allow_anonymous = Some(true);
         config.sys = SysConfig { interval: Some(Duration::from_millis(100)), ..config.sys.clone() };
@@ -223,7 +223,7 @@ fn the_length_of_the_queue_is_told() {
 
 /// Behind one address, as behind a NAT: devices with the right password, devices with an old one, and a scanner.
 #[test]
-fn the_right_password_is_let_in_beside_wrong_ones() {
+fn the_correct_password_is_accepted_during_guesses() {
     const SCANNERS: u32 = 20;
     let storm = Storm::new((0..5).map(|n| format!("user{n}")), 1_024, |_| {});
     let address = storm.address();

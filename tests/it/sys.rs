@@ -159,14 +159,14 @@ fn expect_at_the_start(names: &BTreeSet<String>, change: impl FnOnce(&mut Config
 }
 
 #[test]
-fn the_first_subscription_finds_all_of_them() {
+fn the_first_subscription_gets_every_sys_topic() {
     for workers in 1..3 {
         expect_at_the_start(&names(), |config| config.workers = Some(workers));
     }
 }
 
 #[test]
-fn the_first_subscription_finds_all_of_them_with_a_disk_too() {
+fn the_first_subscription_gets_every_sys_topic_with_a_disk() {
     let dir = tempfile::tempdir().unwrap();
     let names = names().into_iter().chain(DISK.map(|name| format!("store/disk/{name}"))).collect();
     for _ in ["a new data_dir", "one that is there"] {
@@ -321,7 +321,7 @@ fn topics_are_published_when_their_value_has_changed() {
 }
 
 #[test]
-fn without_an_interval_there_are_none() {
+fn without_an_interval_there_are_no_sys_topics() {
     let limits = Limits { session_expiry: Some(Duration::from_secs(1)), ..Limits::default() };
     let (broker, recorder) = Broker::observed(limits);
     // who would publish them ends sessions too, before that: twice, and it has had its turn
@@ -335,7 +335,7 @@ fn without_an_interval_there_are_none() {
 }
 
 #[test]
-fn wildcards_do_not_match_them() {
+fn leading_wildcards_do_not_match_sys_topics() {
     let (mut broker, recorder) = Broker::observed(Limits::default());
     let mut client = broker.client("client");
     client.subscribe(&[("#", 0), ("+/broker/version", 0)]);
@@ -356,7 +356,7 @@ fn with_policy(client_publish: SysPublish) -> (Broker, Arc<Recorder>, Client) {
 }
 
 #[test]
-fn what_clients_publish_there_is_acknowledged_and_dropped() {
+fn a_client_s_publish_to_sys_is_acknowledged_and_dropped() {
     let (broker, _, mut subscriber) = with_policy(SysPublish::Drop);
     let mut publisher = broker.client("publisher");
     for (n, qos) in [0, 1, 2].into_iter().enumerate() {
@@ -375,7 +375,7 @@ fn what_clients_publish_there_is_acknowledged_and_dropped() {
 }
 
 #[test]
-fn what_clients_publish_there_may_end_their_connection() {
+fn a_client_s_publish_to_sys_closes_the_connection_if_configured() {
     let (broker, recorder, mut subscriber) = with_policy(SysPublish::Disconnect);
     for (n, qos) in [0, 1, 2].into_iter().enumerate() {
         let mut publisher = broker.client("publisher");
@@ -389,7 +389,7 @@ fn what_clients_publish_there_may_end_their_connection() {
 }
 
 #[test]
-fn what_clients_publish_there_may_be_as_any_other() {
+fn a_client_s_publish_to_sys_is_delivered_if_configured() {
     let (broker, _, mut subscriber) = with_policy(SysPublish::Allow);
     let mut publisher = broker.client("publisher");
     for qos in [0, 1, 2] {

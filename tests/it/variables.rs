@@ -11,7 +11,7 @@ fn checked(dir: &Path, variables: &[(&str, &str)], flags: &[&str]) -> String {
 }
 
 #[test]
-fn a_key_s_variable_goes_over_the_file_and_a_flag_over_the_variable() {
+fn a_variable_overrides_the_file_and_a_flag_overrides_the_variable() {
     let dir = tempfile::tempdir().unwrap();
     let file = "workers = 2\nallow_anonymous = true\n[limits]\nmax_packet_size = 1000\nmax_sessions = 9\n";
     fs::write(dir.path().join("a.toml"), file).unwrap();
@@ -48,7 +48,7 @@ fn a_key_s_variable_goes_over_the_file_and_a_flag_over_the_variable() {
 }
 
 #[test]
-fn wrong_values_name_their_variables_and_what_is_allowed_and_all_are_told() {
+fn every_invalid_variable_is_reported_with_the_allowed_values() {
     let dir = tempfile::tempdir().unwrap();
     let variables = [
         ("DUNLIN_LIMITS_MAX_PACKET_SIZE", "12"),

@@ -16,7 +16,7 @@ const FOLDERS: [&str; 8] = ["src", "tests", "benches", "config", "docs", "certs"
 const LOCKS: [&str; 3] = ["Mutex", "RwLock", "DashMap"];
 
 #[test]
-fn what_documents_name_is_there() {
+fn files_that_documents_name_exist() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let pages = documents(root);
     assert!(pages.len() > 10);

@@ -168,12 +168,12 @@ fn one_file_reads_the_clock() {
 }
 
 #[test]
-fn the_library_installs_nothing_that_is_the_process_s() {
+fn the_library_changes_no_state_of_the_process() {
     assert_none(sources("src").iter().flat_map(|s| installs(&s.name, &s.text)));
 }
 
 #[test]
-fn each_source_file_says_what_it_is_and_is_short() {
+fn each_source_file_has_a_head_and_is_short() {
     assert_none(sources("src").iter().flat_map(|s| shape(&s.name, &s.text)));
 }
 
@@ -195,12 +195,12 @@ fn a_module_with_parts_is_mod_rs() {
 }
 
 #[test]
-fn nothing_is_left_unfinished() {
+fn no_source_has_stubs_or_todos() {
     assert_none(["src", "tests"].into_iter().flat_map(sources).flat_map(|s| unfinished(&s.name, &s.text)));
 }
 
 #[test]
-fn what_the_network_drives_does_not_unwrap() {
+fn paths_driven_by_the_network_do_not_unwrap() {
     let sources = sources("src");
     let tests: BTreeSet<String> = sources.iter().flat_map(|s| test_modules(&s.name, &s.text)).collect();
     let is_test = |name: &str| tests.iter().any(|t| name == format!("{t}.rs") || name.starts_with(&format!("{t}/")));

@@ -165,7 +165,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_route_is_in_the_document_and_the_reverse() {
+    fn the_document_has_exactly_the_routes_of_the_table() {
         let document = document();
         let told: BTreeSet<_> = document["paths"]
             .as_object()
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_document_refers_to_is_there() {
+    fn the_document_defines_every_schema_that_it_refers_to() {
         fn references(value: &Value, found: &mut Vec<String>) {
             match value {
                 Value::Object(object) => object.iter().for_each(|(name, value)| match (name.as_str(), value) {

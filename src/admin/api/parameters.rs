@@ -215,7 +215,7 @@ mod tests {
     ];
 
     #[test]
-    fn what_is_wrong_with_a_query_is_told() {
+    fn an_invalid_query_is_refused_with_the_reason() {
         let parse = |text| Query::parse(text, &[&KNOWN]).map_err(|problem| problem.code());
         assert!(parse("queued_min=3&filter=a/+/%23&fields=a,b&idle_min=5m").is_ok());
         assert!(parse("").is_ok());
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn percent_signs() {
+    fn percent_encoding_is_undone() {
         for (text, decoded) in [("a%2Fb", Some("a/b")), ("%252F", Some("%2F")), ("", Some("")), ("a+b", Some("a+b"))] {
             assert_eq!(decode(text).as_deref(), decoded);
         }

@@ -407,7 +407,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_sorts_is_shown() {
+    fn every_sort_key_is_a_shown_field() {
         assert!(KEYS.iter().all(|key| NAMES.contains(&key.trim_start_matches('-'))));
         assert!(CLIENT.fields.iter().filter(|field| field.is == Is::Number).all(|field| KEYS.contains(&field.name)));
         for shared in [STATE[0].name, "limit"] {

@@ -280,7 +280,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn everything_that_is_counted_is_shown_once() {
+    fn every_count_has_exactly_one_metric() {
         // by type, by QoS and version, by listener and reason: each has tests of its own
         let elsewhere = [
             Count::MessagesReceived,

@@ -33,7 +33,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counters_have_their_whole_name_everywhere() {
+    fn counters_have_total_in_help_and_type() {
         let new = "# HELP a Some.\n# TYPE a counter\na_total 1\n# HELP b_seconds Time.\n# TYPE b_seconds gauge\n\
                    # UNIT b_seconds seconds\nb_seconds 0.5\n# EOF\n";
         let old = "# HELP a_total Some.\n# TYPE a_total counter\na_total 1\n# HELP b_seconds Time.\n\

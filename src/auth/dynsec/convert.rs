@@ -301,7 +301,7 @@ mod tests {
 
     /// Any ACLs: nothing is allowed that was not, and where nothing is told, nothing is lost.
     #[test]
-    fn what_the_lines_allow_is_what_the_roles_allow() {
+    fn converted_acl_lines_allow_what_the_roles_allow() {
         const FILTERS: [&str; 9] = ["#", "a/#", "a/+", "a/b", "b", "+/b", "+", "a/b/#", "$SYS/#"];
         const TOPICS: [&str; 7] = ["a", "a/b", "a/c", "b", "a/b/c", "c/b", "$SYS/x"];
         const KINDS: [&str; 4] = ["publishClientSend", "publishClientReceive", "subscribePattern", "subscribeLiteral"];

@@ -43,7 +43,7 @@ fn dynsec() -> (Dynsec, Vec<String>) {
 }
 
 #[test]
-fn the_first_role_and_acl_that_say_something_decide() {
+fn the_first_role_with_a_matching_acl_decides() {
     let (dynsec, _) = dynsec();
     let publishes = |user, id, topic| dynsec.rights(id, user).may_publish(TopicName::new(topic).unwrap());
     for (user, topic, allowed) in [
@@ -80,7 +80,7 @@ fn the_first_role_and_acl_that_say_something_decide() {
 }
 
 #[test]
-fn who_can_log_in() {
+fn a_login_needs_an_enabled_client_and_its_password() {
     let (dynsec, warnings) = dynsec();
     assert_eq!(dynsec.users().map(|(name, _)| name).collect::<Vec<_>>(), ["meter"]);
     assert!(dynsec.locks_out("off") && dynsec.locks_out("without") && !dynsec.locks_out("meter"));
@@ -91,7 +91,7 @@ fn who_can_log_in() {
 }
 
 #[test]
-fn what_is_wrong_is_told() {
+fn an_invalid_dynsec_file_is_refused_with_the_reason() {
     for (text, expected) in [
         ("{", "EOF while parsing"),
         ("[]", "an object, in braces"),

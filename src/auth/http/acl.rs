@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_looks_like_a_variable_stays_as_it_is() {
+    fn a_name_that_looks_like_a_variable_is_not_replaced_again() {
         let of = |client, user| {
             let filled = filled("a/${clientid}/${username}/${x}", client, user);
             filled.unwrap_or_else(|| "none".into())
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_filter_that_may_not_be_subscribed_to_mutes_no_other_subscription() {
+    fn a_refused_filter_does_not_restrict_other_subscriptions() {
         let rights = rights(
             r##"[{"permission": "deny", "action": "subscribe", "topic": "eq #"},
                 {"permission": "allow", "action": "all", "topic": "#"}]"##,
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_rule_that_fits_decides() {
+    fn the_first_rule_that_matches_decides() {
         let rules = r#"[
             {"permission": "deny", "action": "all", "topic": "a/secret/#"},
             {"permission": "allow", "action": "publish", "topic": "w/${clientid}"},
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn the_broker_s_own_rules_decide_about_the_rest() {
+    fn the_broker_s_own_rules_decide_if_no_rule_of_the_service_matches() {
         let file = super::super::super::Rules::parse(b"user ann\ntopic read b\ntopic a\n", "f").unwrap();
         let own = super::super::super::rights::ClientRights::new(&file, "c1", Some("ann"));
         let rights = rights(r#"[{"permission": "deny", "action": "publish", "topic": "a"}]"#, Some(Arc::new(own)));

@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_mean_what_they_mean_for_emqx() {
+    fn answers_are_decoded_as_emqx_decodes_them() {
         for (status, body, expected) in [
             (204, "", "yes false false None"),
             (200, r#"{"result": "allow"}"#, "yes false false None"),

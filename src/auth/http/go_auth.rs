@@ -31,7 +31,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_is_yes_or_no() {
+    fn each_format_of_mosquitto_go_auth_accepts_and_refuses() {
         use GoAuthAnswer::{Json, Status, Text};
         for (by, status, body, expected) in [
             (Status, 200, "anything", Some(true)),

@@ -221,7 +221,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_may_not_make_another_path_of_it() {
+    fn a_client_s_name_cannot_change_the_path_of_a_service() {
         let url: HttpUrl = "https://login.example/mqtt/x?user=x".parse().unwrap();
         for (path, leaves) in [
             ("/mqtt/ann?user=ann", false),

@@ -116,7 +116,7 @@ mod tests {
     use crate::types::LOGIN_VARIABLES;
 
     #[test]
-    fn variables_are_escaped() {
+    fn values_of_variables_are_escaped() {
         let asked = Asked {
             client: "c/1".into(),
             user: Some("ann \"ä\"\n".into()),
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn the_configuration_knows_the_same_variables() {
+    fn the_configuration_accepts_exactly_these_variables() {
         let names = VARIABLES.map(|(name, _)| &name[2..name.len() - 1]);
         assert_eq!(LOGIN_VARIABLES, names);
     }

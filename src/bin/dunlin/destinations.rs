@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_is_put_aside_when_it_is_large() {
+    fn a_large_log_file_is_rotated() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("log");
         let mut file = LogFile::open(&path, Some(Rotation { size: 10, keep: 2 })).unwrap();
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_was_renamed_is_made_again() {
+    fn a_renamed_log_file_is_created_again() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("log");
         let mut file = LogFile::open(&path, None).unwrap();

@@ -460,7 +460,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_stands_as_it_is_or_quoted() {
+    fn a_value_is_logged_plain_or_quoted() {
         for (value, written) in [
             ("lamp", "lamp"),
             ("sensor/7:a,b;c'd[e]{f}(g)<h>%#@~`", "sensor/7:a,b;c'd[e]{f}(g)<h>%#@~`"),
@@ -495,7 +495,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cause_is_told_once() {
+    fn a_cause_of_an_error_is_shown_once() {
         let system = || io::Error::from_raw_os_error(13);
         let text = system().to_string();
         let within = anyhow::Error::new(dunlin::store::tools::ToolError::Output(system()));

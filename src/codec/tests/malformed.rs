@@ -34,7 +34,7 @@ fn error_of(version: ProtocolVersion, row: &Malformed) -> DecodeError {
 }
 
 #[test]
-fn each_row_is_refused_for_what_is_wrong() {
+fn each_malformed_packet_is_refused_with_its_reason() {
     for (version, row) in rows() {
         let said = error_of(version, row).to_string();
         assert!(said.contains(row.error), "{}: {said}", row.name);
@@ -114,7 +114,7 @@ fn the_table_covers_every_error() {
 }
 
 #[test]
-fn a_limit_is_enforced_as_soon_as_the_length_is_there() {
+fn a_length_limit_is_enforced_before_the_content_arrives() {
     let publish = |bytes| frame(ProtocolVersion::V311, bytes, 100);
     assert_eq!(publish(&[0x30, 98]), Ok(Cut::Need(100)));
     assert_eq!(publish(&[0x30, 99]), Err(DecodeError::PacketTooLarge { size: 101, limit: 100 }));
@@ -125,7 +125,7 @@ fn a_limit_is_enforced_as_soon_as_the_length_is_there() {
 }
 
 #[test]
-fn a_wrong_first_byte_is_an_error_alone() {
+fn an_invalid_first_byte_is_an_error_without_further_bytes() {
     for first in 0..=u8::MAX {
         let bytes = [first];
         let alone = frame(ProtocolVersion::V311, &bytes, usize::MAX);
@@ -144,7 +144,7 @@ fn a_wrong_first_byte_is_an_error_alone() {
 }
 
 #[test]
-fn a_reason_code_says_which_kind() {
+fn a_reason_code_tells_malformed_from_protocol_errors() {
     assert_eq!(DecodeError::PublishQos.reason(), ReasonCode::MalformedPacket);
     assert_eq!(DecodeError::NotFromClient(PacketType::Suback).reason(), ReasonCode::ProtocolError);
     assert_eq!(DecodeError::SubscribeEmpty.reason(), ReasonCode::ProtocolError);

@@ -310,7 +310,7 @@ proptest! {
     }
 
     #[test]
-    fn publish_len_is_what_publish_writes(owned in packet_of(ProtocolVersion::V311)) {
+    fn publish_len_is_the_length_of_the_encoded_publish(owned in packet_of(ProtocolVersion::V311)) {
         if let Packet::Publish(packet) = owned.packet() {
             let length = publish_len(packet.topic.as_str().len(), packet.qos, packet.payload.len());
             prop_assert_eq!(encoded(owned.version, &Packet::Publish(packet)).len(), length);

@@ -73,7 +73,7 @@ fn connect_of_each_version() {
 }
 
 #[test]
-fn connect_says_its_own_version() {
+fn a_connect_is_decoded_in_its_own_version() {
     let packet = Packet::Connect(Box::new(connect(V31, "a")));
     assert_eq!(decode_whole(V311, &encoded(V311, &packet)), Ok(packet));
 }
@@ -271,7 +271,7 @@ fn a_remaining_length_may_be_padded() {
 }
 
 #[test]
-fn encode_refuses_what_no_length_can_say() {
+fn encode_refuses_fields_longer_than_65535_bytes() {
     let long = "x".repeat(65_536);
     let mut out = vec![1, 2, 3];
     let rows = [
@@ -321,7 +321,7 @@ fn a_topic_that_repeats_is_not_validated_again() {
 }
 
 #[test]
-fn who_may_send_what() {
+fn the_direction_of_each_packet_type_is_checked() {
     let servers = [0x20, 0x90, 0xB0, 0xD0];
     for first in (0x10..=0xE0).step_by(0x10) {
         let frame = Frame { first, body: &[], len: 2 };

@@ -151,7 +151,7 @@ fn a_topic_alias_stands_for_a_topic() {
 }
 
 #[test]
-fn acknowledgements_say_no_more_than_they_have_to() {
+fn acknowledgements_of_success_have_the_short_form() {
     let ack = Ack::from(id(0x1234));
     both_ways(V5, Packet::Puback(ack), b"\x40\x02\x12\x34");
     both_ways(V5, Packet::Pubrel(ack), b"\x62\x02\x12\x34");
@@ -220,7 +220,7 @@ fn disconnect_and_auth() {
 }
 
 #[test]
-fn what_a_property_cannot_say_is_not_written() {
+fn a_property_with_an_unencodable_value_is_not_written() {
     let mut buffer = PropertiesBuf::default();
     let long = "x".repeat(65_536);
     for (id, value) in [

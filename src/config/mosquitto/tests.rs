@@ -53,7 +53,7 @@ fn outcome(outcome: Outcome) -> &'static str {
 }
 
 #[test]
-fn what_becomes_of_each_line() {
+fn each_line_of_a_mosquitto_conf_is_translated_or_reported() {
     let mut wrong = Vec::new();
     for Case { conf, told, entries } in cases() {
         let import = import(&conf);
@@ -97,7 +97,7 @@ fn every_row_has_a_case() {
 }
 
 #[test]
-fn every_value_is_told_its_line() {
+fn every_value_of_a_mosquitto_conf_has_its_line() {
     let toml = import("# mine\nlistener 1883\nmax_keepalive 60\n").toml;
     let lines: Vec<_> = toml.lines().collect();
     let at = lines.iter().position(|line| *line == "max_keep_alive = \"60s\"").unwrap();
@@ -150,7 +150,7 @@ fn a_configuration_of_mosquitto_is_recognised() {
 }
 
 #[test]
-fn a_broker_is_started_with_it_as_it_is() {
+fn a_broker_starts_with_a_mosquitto_conf() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("m.conf");
     fs::write(&path, "listener 1883 127.0.0.1\r\nciphers HIGH\r\npersistence true\r\n").unwrap();

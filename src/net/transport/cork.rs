@@ -188,7 +188,7 @@ mod tests {
     use super::{super::test_socket::TestSocket, *};
 
     #[test]
-    fn what_the_socket_takes_of_what_is_held_is_progress() {
+    fn a_partial_write_of_corked_bytes_counts_as_progress() {
         let mut cx = Context::from_waker(Waker::noop());
         let mut cork = Cork::begun(TestSocket::default());
         for part in [&b"abc"[..], b"defg"] {

@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_resumes_with_a_certificate_that_has_ended() {
+    fn a_tls_session_is_not_resumed_after_its_certificate_expired() {
         let end = date_time_ymd(2100, 1, 1).unix_timestamp() as u64;
         for version in [&TLS12, &TLS13] {
             let clock = Arc::new(Clock(AtomicU64::new(end - 60)));
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn who_may_come_with_a_certificate_that_has_ended_comes() {
+    fn an_expired_certificate_is_accepted_if_dates_are_ignored() {
         let end = date_time_ymd(2100, 1, 1).unix_timestamp() as u64;
         for version in [&TLS12, &TLS13] {
             for at in [end + 60, 60] {
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn between_the_answers_to_many_hellos_others_have_their_turns() {
+    fn other_tasks_have_turns_between_tls_handshakes() {
         const MANY: usize = 5 * ANSWERS_A_TURN;
         let (settings, files) = settings();
         let answers = Arc::new(Counting { of: settings.config.cert_resolver.clone(), answers: AtomicUsize::new(0) });

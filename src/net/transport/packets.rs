@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn packets_are_told_apart_however_they_are_written() {
+    fn packets_are_found_in_writes_of_any_size() {
         // PINGRESP, PUBACK, a PUBLISH of 200 bytes
         let lengths = [2, 4, 203];
         let bytes = [&[0xd0, 0][..], &[0x40, 2, 0, 1], &[0x30, 200, 1], &[0; 200]].concat();

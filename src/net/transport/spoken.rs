@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_bytes_are_noted_however_they_are_read() {
+    fn the_first_bytes_are_recorded_in_reads_of_any_size() {
         let bytes: Vec<u8> = (0..40).collect();
         for chunk in 1..bytes.len() {
             let mut socket = FirstBytes::new(&bytes[..]);

@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_has_half_once_half_is_used_and_trusted_proxies_have_all() {
+    fn an_address_gets_half_of_the_places_and_a_trusted_proxy_all() {
         let all = Arc::new(Connecting::default());
         let (limits, now) = (NetLimits { max_connecting: 3_000, ..limits() }, Instant::now());
         let enter = |from| all.enter(from, 1, &limits, now);
@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn those_that_hold_most_end_and_a_client_that_waits_for_its_verdict_does_not() {
+    fn the_attempts_that_hold_most_are_closed_but_none_during_its_login() {
         let all = Arc::new(Connecting::default());
         let (limits, now) = (NetLimits { max_connecting_bytes: 100_000, ..limits() }, Instant::now());
         let tickets: Vec<_> = (0..5).map(|_| all.enter(ip("192.0.2.1"), 1_000, &limits, now).unwrap()).collect();

@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_whose_clients_have_another_name_each_time_is_one() {
+    fn clients_with_changing_names_are_summed_up_by_address() {
         let table = [
             ("192.0.2.1:1", "192.0.2.1:2", "192.0.2.1"),
             ("[2001:db8::1]:1", "[2001:db8::ffff:1]:2", "2001:db8::/64"),
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_that_flaps_takes_no_lines_from_others_of_its_address() {
+    fn a_flapping_client_hides_no_lines_of_others_at_its_address() {
         let (mut flapping, mut now) = (Flapping::default(), Instant::now());
         for _ in 0..3 {
             (0..100).for_each(|_| _ = comes_and_goes(&mut flapping, "lamp", "192.0.2.1:1", now));
@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn many_clients_take_no_more_memory_and_one_that_flaps_keeps_its_place() {
+    fn the_memory_about_flapping_clients_is_bounded() {
         let (mut flapping, now) = (Flapping::default(), Instant::now());
         let long = "x".repeat(60_000);
         (0..100).for_each(|_| _ = comes_and_goes(&mut flapping, &long, "192.0.2.1:1", now));

@@ -92,7 +92,7 @@ mod tests {
     use super::{super::super::deadlines::Deadlines, *};
 
     #[test]
-    fn those_that_wait_have_their_turn_in_order_and_once() {
+    fn waiting_writers_have_turns_in_their_order() {
         let mut deadlines = Deadlines::new(Instant::now());
         let keys: Vec<Key> = (0..20).map(|_| deadlines.insert(Waker::noop().clone())).collect();
         let mut writes = LargeWrites::default();
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_until_the_sockets_are_looked_at_is_bounded() {
+    fn writes_between_two_polls_of_sockets_are_bounded() {
         let mut writes = LargeWrites::default();
         (0..1_000).for_each(|_| writes.note(LARGE - 1));
         assert!(!writes.is_over(0), "small ones do not count");

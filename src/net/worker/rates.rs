@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn a_burst_comes_at_once_and_the_rest_at_its_rate() {
+    fn a_burst_passes_at_once_and_the_rest_at_the_rate() {
         let (now, rates, mut paced) = (Instant::now(), rates(Some(10.0), None, ms(2_000)), Paced::default());
         assert_eq!(paced.room(rates, now), Ok(20 * SMALLEST_PUBLISH));
         assert!(paced.take(rates, 20, 0, now));
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn both_rates_hold_and_one_that_is_taken_back_does_not() {
+    fn both_rates_apply_and_a_removed_one_does_not() {
         let (now, mut paced) = (Instant::now(), Paced::default());
         let both = rates(Some(100.0), Some(40.0), ms(1_000));
         assert_eq!(paced.room(both, now), Ok(40));
@@ -249,14 +249,14 @@ mod tests {
     }
 
     #[test]
-    fn a_client_that_is_slowed_is_news_once() {
+    fn a_slowed_client_is_reported_once() {
         let (now, mut paced) = (Instant::now(), Paced::default());
         let news = [0, 1, 59, 118, 178, 179].map(|s| paced.slowed(now + ms(s * 1_000)));
         assert_eq!(news, [true, false, false, false, true, false]);
     }
 
     #[test]
-    fn connections_begin_at_their_rate() {
+    fn connections_are_accepted_at_the_configured_rate() {
         let (now, connects) = (Instant::now(), ConnectRate::default());
         for _ in 0..4 {
             assert_eq!(connects.wait(4, now), None);
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn a_listener_says_what_holds_for_its_clients() {
+    fn a_listener_s_rates_override_the_global_ones() {
         let limits = |publish_rate| NetLimits { publish_rate, ..limits() };
         let shared = PublishRates::default();
         assert!(!shared.are_set());

@@ -96,7 +96,7 @@ fn run<T>(future: impl Future<Output = T>) -> T {
 }
 
 #[test]
-fn a_request_and_its_answer_on_one_connection() {
+fn requests_share_one_connection() {
     let (address, heard) = service(vec![
         Does::Sends(answer("200 OK\r\nX-A: b", "hello")),
         Does::Sends(answer("429 Too Many Requests\r\nRetry-After: 7", "")),
@@ -126,7 +126,7 @@ fn a_request_and_its_answer_on_one_connection() {
 }
 
 #[test]
-fn a_redirect_is_an_answer() {
+fn a_redirect_is_returned_and_not_followed() {
     let (address, heard) = service(vec![Does::Sends(answer("302 Found\r\nLocation: http://127.0.0.1:1/", ""))]);
     assert_eq!(run(client(address, GUARD).send(&post("x"))).unwrap().status, 302);
     heard.recv_timeout(GUARD).unwrap();
@@ -134,7 +134,7 @@ fn a_redirect_is_an_answer() {
 }
 
 #[test]
-fn a_connection_that_was_closed_meanwhile_is_not_an_error() {
+fn a_request_is_repeated_if_its_idle_connection_was_closed() {
     let ok = || Does::Ends(answer("200 OK", ""));
     let (address, heard) = service(vec![ok(), ok(), ok()]);
     let client = client(address, GUARD);
@@ -148,7 +148,7 @@ fn a_connection_that_was_closed_meanwhile_is_not_an_error() {
 }
 
 #[test]
-fn a_longer_body_is_cut_and_its_connection_is_not_used_again() {
+fn a_long_body_is_cut_and_its_connection_is_not_reused() {
     let long = || Does::Sends(answer("200 OK", &"x".repeat(100_000)));
     let (address, heard) = service(vec![long(), long()]);
     let client = client(address, GUARD);
@@ -162,7 +162,7 @@ fn a_longer_body_is_cut_and_its_connection_is_not_used_again() {
 }
 
 #[test]
-fn what_is_no_answer_says_why() {
+fn an_invalid_answer_is_an_error_with_a_reason() {
     let table = [
         (Does::Ends(b"220 smtp.example ESMTP\r\n".to_vec()), "not an answer of HTTP/1.1"),
         (Does::Ends(Vec::new()), "ended before the answer"),

@@ -115,7 +115,7 @@ mod tests {
     use crate::types::QoS;
 
     #[test]
-    fn kept_filters_are_those_of_the_packet_and_each_is_seen_once_at_each_qos() {
+    fn filters_of_a_packet_are_deduplicated_by_qos() {
         let filter = |text| TopicFilter::new(text).unwrap();
         let packet: Vec<_> = [("a/+", 0), ("#", 1), ("a/+", 1), ("a/+", 0), ("/", 2), ("#", 1)]
             .into_iter()

@@ -121,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_identifier_begins_with_the_whole_name_of_its_user() {
+    fn a_bound_identifier_begins_with_the_whole_user_name() {
         let table = [
             ("bob", true),
             ("bob-1", true),

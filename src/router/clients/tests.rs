@@ -200,7 +200,7 @@ proptest! {
     /// message that was retained when the look-up began, unless it was cleared or replaced meanwhile, then all later
     /// messages, in order.
     #[test]
-    fn retained_messages_in_steps_come_as_if_they_were_looked_up_at_once(
+    fn retained_messages_in_steps_equal_those_of_one_look_up(
         before in vec(0..TOPICS.len(), 0..12),
         filters in vec(0..FILTERS.len(), 1..4),
         events in vec(event(), 0..60),
@@ -313,7 +313,7 @@ fn retained(count: usize) -> (World, Client) {
 }
 
 #[test]
-fn a_connection_that_ends_in_the_middle_of_a_subscribe_leaves_nothing() {
+fn a_connection_that_ends_during_a_subscribe_leaves_no_subscription() {
     let (mut world, mut publisher) = retained(100);
     for clean in [true, false] {
         let mut subscriber = world.connect("s", clean);
@@ -333,7 +333,7 @@ fn a_connection_that_ends_in_the_middle_of_a_subscribe_leaves_nothing() {
 }
 
 #[test]
-fn a_session_that_is_taken_over_in_the_middle_of_a_subscribe_is_the_other_connections() {
+fn a_take_over_during_a_subscribe_gives_the_session_to_the_new_connection() {
     let (mut world, _publisher) = retained(100);
     let mut first = world.connect("s", false);
     assert_eq!(world.handle(&mut first, &subscribe(&["#"]), 50), Ok(vec![]));
@@ -349,7 +349,7 @@ fn a_session_that_is_taken_over_in_the_middle_of_a_subscribe_is_the_other_connec
 }
 
 #[test]
-fn each_filter_of_a_packet_is_taken_and_given_up_however_short_the_turns_are() {
+fn all_filters_of_a_packet_are_handled_in_turns_of_any_length() {
     let mut world = World::new();
     let mut client = world.connect("c", true);
     let filters: Vec<_> = (0..1_000).map(|n| format!("{n}/+")).collect();
@@ -370,7 +370,7 @@ fn each_filter_of_a_packet_is_taken_and_given_up_however_short_the_turns_are() {
 }
 
 #[test]
-fn a_match_of_many_filters_and_a_wide_fanout_are_done_in_steps() {
+fn a_large_match_and_a_wide_fan_out_are_done_in_steps() {
     let mut world = World::new();
     // eight levels, each `x` or `+`: 256 filters match, and twice as many nodes are visited; ten sessions share them
     let filters: Vec<_> = (0..1 << 12)
@@ -453,7 +453,7 @@ impl Observe for PublishesMeanwhile {
 }
 
 #[test]
-fn the_suback_comes_before_what_others_publish_while_the_subscribe_is_handled() {
+fn the_suback_comes_before_messages_published_during_the_subscribe() {
     for steps in (1..12).chain([LONG]) {
         let observe = Arc::new(PublishesMeanwhile::default());
         let mut world = World::with(Ports { observe: vec![observe.clone()], ..Ports::default() });

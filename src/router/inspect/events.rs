@@ -334,7 +334,7 @@ mod tests {
 
     /// Publishes of a client, each from the thread after the one before.
     #[test]
-    fn events_that_led_to_one_another_are_in_order_whichever_threads_they_are_of() {
+    fn causally_related_events_of_different_threads_are_in_order() {
         const EVENTS: usize = 3_000;
         let streams = Arc::new(EventStreams::default());
         let mut stream = streams.open(EventKinds::PUBLISH);

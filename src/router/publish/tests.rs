@@ -370,7 +370,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
     #[test]
-    fn each_message_is_one_members_and_none_is_lost_while_a_member_lives(steps in steps(true)) {
+    fn each_message_goes_to_one_member_of_a_group(steps in steps(true)) {
         let mut world = World::new(false);
         for step in steps {
             world.take(step);
@@ -387,7 +387,7 @@ proptest! {
     }
 
     #[test]
-    fn messages_that_do_not_move_come_in_their_order(steps in steps(false)) {
+    fn messages_that_stay_with_a_member_keep_their_order(steps in steps(false)) {
         let mut world = World::new(true);
         for step in steps {
             world.take(step);

@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ban_concerns_whom_all_of_it_applies_to() {
+    fn a_ban_applies_to_clients_that_meet_all_its_conditions() {
         let (bans, now) = (Bans::default(), Instant::now());
         let both = BanTarget { user: Some("eve".into()), ..BanTarget::client("shared") };
         let at = BanTarget { network: Some(network("192.0.2.7")), ..BanTarget::user("tom") };
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn bans_end_and_leave_nothing() {
+    fn expired_bans_are_removed() {
         let (bans, now) = (Bans::default(), Instant::now());
         let (lamp, net) = (BanTarget::client("lamp"), BanTarget::network(network("10.0.0.0/8")));
         let hour = Duration::from_secs(3600);
@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn there_are_not_more_than_there_may_be() {
+    fn the_number_of_bans_is_bounded() {
         let (bans, now) = (Bans::default(), Instant::now());
         let mut held = bans.banned.write();
         for n in 0..MOST_BANS {

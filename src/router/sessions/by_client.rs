@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_walk_meets_once_each_session_that_stays_while_others_come_and_go() {
+    fn a_walk_visits_each_lasting_session_once() {
         let map = ByClient::default();
         (0..20_000).for_each(|n| map.hold(&id(n)).set(slot(n)));
         let (mut met, mut from, mut next) = (HashMap::<String, usize>::new(), Some(0), 20_000);
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn what_clients_leave_is_given_back() {
+    fn memory_of_removed_sessions_is_released() {
         let map = ByClient::default();
         let slots: Vec<_> = (0..100_000).map(|n| (n, slot(n))).collect();
         slots.iter().for_each(|(n, slot)| map.hold(&id(*n)).set(slot.clone()));

@@ -396,7 +396,7 @@ mod tests {
 
         /// Whatever comes, goes and changes: each member is named once, among those that stand as it does.
         #[test]
-        fn members_are_where_they_stand(steps in proptest::collection::vec((0..6usize, 0..5usize, any::<u64>()), 1..80)) {
+        fn members_of_a_group_are_found_by_their_position(steps in proptest::collection::vec((0..6usize, 0..5usize, any::<u64>()), 1..80)) {
             let (slots, group) = (slots(6), GroupRef::new("$share/g/t", 7));
             let mut model: HashMap<usize, Standing> = HashMap::new();
             for (who, what, key) in steps {
@@ -441,7 +441,7 @@ mod tests {
     }
 
     #[test]
-    fn turns_go_round_and_a_key_keeps_its_member_while_others_come_and_go() {
+    fn round_robin_and_hash_choose_members_of_a_changing_group() {
         let (slots, group) = (slots(8), GroupRef::new("$share/g/t", 7));
         slots.iter().for_each(|slot| assert!(group.join(member(slot), Standing::Ready)));
         let mut counts: HashMap<usize, usize> = HashMap::new();

@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn half_is_enough_for_a_user_once_half_is_used() {
+    fn a_user_gets_no_more_than_half_once_half_is_used() {
         let owners = Owners::default();
         (0..2_000).for_each(|_| owners.add(Some("a")));
         assert!(!owners.has_share(Some("a"), 2_000, 4_000), "others have the other half");
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn clients_without_a_name_share_with_users_that_have_one() {
+    fn anonymous_clients_share_the_limit_with_users() {
         let owners = Owners::default();
         (0..1_500).for_each(|_| owners.add(None));
         assert!(!owners.has_share(None, 1_500, 1_600));

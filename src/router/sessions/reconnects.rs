@@ -57,7 +57,7 @@ mod tests {
     const MAY: Frequency = Frequency { most: 20, within: MINUTE };
 
     #[test]
-    fn a_client_that_comes_back_too_often_is_found_and_others_are_not() {
+    fn a_client_that_reconnects_too_often_is_found() {
         let (reconnects, now) = (Reconnects::default(), Instant::now());
         let comes = |user, client, now| reconnects.are_too_many(user, client, MAY, now);
         for n in 0..20 {
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_than_so_many_clients_are_remembered() {
+    fn the_number_of_remembered_reconnects_is_bounded() {
         let (reconnects, now) = (Reconnects::default(), Instant::now());
         for n in 0..2 * CLIENTS {
             reconnects.are_too_many("ann", &n.to_string(), MAY, now);

@@ -453,7 +453,7 @@ mod tests {
     };
 
     #[test]
-    fn a_target_is_small_and_has_what_its_filters_ask_for_together() {
+    fn a_target_is_small_and_has_the_merged_options_of_its_filters() {
         assert_eq!(size_of::<Target>(), 16);
         let slots = [0, 1].map(|_| SlotRef::new(Session::new("c".into(), Expiry::WithConnection, None)));
         let target = |slot: usize, qos, no_local, retain_as_published| Target {

@@ -392,7 +392,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_expired_is_removed_in_its_order_and_no_longer_counts() {
+    fn expired_retained_messages_are_removed_in_their_order() {
         let (store, now) = (RetainedStore::new(7), Instant::now());
         assert!(set(&store, "stays", None).is_ok());
         let (size, memory) = (store.size(), store.memory());
@@ -408,7 +408,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_replaced_or_cleared_before_takes_nothing_with_it() {
+    fn a_replaced_retained_message_s_expiry_removes_no_other() {
         let (store, now) = (RetainedStore::new(7), Instant::now());
         for expires in [Some(now + SECOND), Some(now + 3 * SECOND), Some(now + 2 * SECOND)] {
             assert!(set(&store, "replaced", expires).is_ok());

@@ -57,7 +57,7 @@ fn collide_with_a() -> Vec<String> {
 }
 
 #[test]
-fn a_change_makes_stale_what_it_can_concern_and_what_begins_as_its_filter_does() {
+fn a_change_invalidates_matches_that_it_may_affect() {
     let table: &[(&str, &[&str], &[&str])] = &[
         ("+/x", &["a", "a/b", "a/b/c", "b/c", "$s/b"], &[]),
         ("#", &["a", "a/b", "a/b/c", "b/c", "$s/b"], &[]),
@@ -180,7 +180,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn what_is_remembered_equals_a_naive_matcher(
+    fn cached_matches_equal_a_naive_matcher(
         steps in vec(a_step(), 1..120),
         topics in vec(a_topic(), 1..12),
         seed: u64,

@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_denial_is_told_once_and_again_when_it_has_gone_on_for_long() {
+    fn a_denial_is_logged_once_and_again_after_a_while() {
         let mut denials = Denials::default();
         let (lamp, other) = (ClientId::from("lamp"), ClientId::from("other"));
         let different = [
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn many_denials_are_counted_and_take_no_more_memory() {
+    fn many_denials_are_counted_in_bounded_memory() {
         let mut denials = Denials::default();
         let client = ClientId::from("lamp");
         let tell = |denials: &mut Denials| {

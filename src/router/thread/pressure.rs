@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_step_begins_at_its_part_of_the_bound_and_ends_a_little_below() {
+    fn each_step_of_memory_pressure_has_a_hysteresis() {
         let pressure = Pressure::default();
         let table = [
             (0, Refused::Nothing),
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn queues_are_full_with_what_a_thread_added_since_they_were_summed_up() {
+    fn a_thread_s_own_additions_count_towards_full_queues() {
         let pressure = Pressure::default();
         assert!(!pressure.queues_are_full(1 << 40));
         pressure.set_most_queued(100);

@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_properties_come_to_follows_from_the_last_ones() {
+    fn the_size_of_properties_is_cached_for_repeated_ones() {
         let properties = |text: &str, expiry: Option<u32>| {
             let mut all = PropertiesBuf::default();
             all.text(PropertyId::ContentType, text);

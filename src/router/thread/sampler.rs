@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn one_in_64_is_measured_and_at_most_one_of_a_turn() {
+    fn one_in_64_messages_is_timed_and_at_most_one_a_turn() {
         let mut sampler = Sampler::default();
         let taken: Vec<_> = (0..200).filter(|_| sampler.takes(1)).collect();
         assert_eq!(taken, [0, 64, 128, 192]);

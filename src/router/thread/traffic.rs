@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_shown_does_not_become_less() {
+    fn shown_counters_never_decrease() {
         let (shown, mut loads) = (Shown::default(), Loads::default());
         loads.sent[0][1].messages = 5;
         loads.keep_up(&shown);

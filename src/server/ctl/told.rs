@@ -109,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_done_is_a_sentence() {
+    fn a_result_is_printed_as_a_sentence() {
         let target = |id: Option<&str>, network: Option<&str>| Target {
             id: id.map(Into::into),
             of_user: None,
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_table_of_clients_has_the_columns_that_matter_and_the_one_that_it_is_sorted_by() {
+    fn a_table_of_clients_includes_the_column_of_its_order() {
         let list = json!({ "data": [{
             "client_id": "lamp", "connected": true, "queued": 3, "sent_bytes": 70, "session_expiry": 100,
         }], "next": null });

@@ -75,7 +75,7 @@ proptest! {
     /// QoS 1 at least once, QoS 2 exactly once, both ways; in order; no identifier twice; no more than the window; the
     /// queue exactly as its limits say; after a break all of it again, with DUP, in order, under the same identifiers.
     #[test]
-    fn nothing_is_lost_doubled_or_out_of_order(limits in any_limits(), steps in vec(step(), 1..150)) {
+    fn no_message_is_lost_repeated_or_reordered(limits in any_limits(), steps in vec(step(), 1..150)) {
         let mut pair = Pair::new(limits);
         for step in steps {
             match step {
@@ -312,7 +312,7 @@ fn identifiers_wrap_around_a_message_that_is_never_acknowledged() {
 }
 
 #[test]
-fn what_is_still_being_published_is_neither_acknowledged_nor_published_again() {
+fn a_message_still_being_published_is_not_acknowledged_or_repeated() {
     let mut end = End::new(LIMITS);
     end.attach();
     let receive = |end: &mut End| {
@@ -429,7 +429,7 @@ fn acknowledgements_fit_the_message_or_end_the_connection() {
 }
 
 #[test]
-fn qos_2_from_the_client_is_taken_once_and_waits_beyond_the_window() {
+fn qos_2_from_the_client_is_published_once_and_waits_beyond_the_window() {
     let mut end = End::new(LIMITS);
     end.attach();
     let steps = |end: &mut End, steps: &[(Packet<'static>, &str)]| {
@@ -484,7 +484,7 @@ fn qos_2_from_the_client_is_taken_once_and_waits_beyond_the_window() {
 }
 
 #[test]
-fn what_waits_of_a_client_is_bounded_in_bytes() {
+fn waiting_messages_of_a_client_are_bounded_in_bytes() {
     let mut end = End::new(LIMITS);
     let mut defer = |packet_id, payload: &[u8]| {
         let message = Message::new(TopicName::new("t").unwrap(), payload, QoS::ExactlyOnce);
@@ -520,7 +520,7 @@ fn a_clean_session_keeps_no_message_that_is_in_flight() {
 }
 
 #[test]
-fn what_waits_keeps_its_turn_when_the_window_grows() {
+fn waiting_messages_keep_their_order_when_the_window_grows() {
     let mut end = End::new(SessionLimits { max_inflight_in: 1, ..LIMITS });
     end.attach();
     assert_eq!(name(end.handle(publish(1, b""))), "publish 1");
@@ -534,7 +534,7 @@ fn what_waits_keeps_its_turn_when_the_window_grows() {
 }
 
 #[test]
-fn what_waited_of_a_client_counts_no_more_once_it_is_taken() {
+fn a_published_message_no_longer_counts_as_waiting() {
     let mut end = End::new(SessionLimits { max_inflight_in: 1, ..LIMITS });
     end.attach();
     let payload = [0; 60];
@@ -550,7 +550,7 @@ fn what_waited_of_a_client_counts_no_more_once_it_is_taken() {
 }
 
 #[test]
-fn qos_0_does_not_overtake_a_retained_message_that_waits() {
+fn qos_0_does_not_overtake_a_queued_retained_message() {
     let mut end = End::new(SessionLimits { max_inflight_out: 1, ..LIMITS });
     end.attach();
     assert!(matches!(end.deliver(b"in flight", QoS::AtLeastOnce), Delivery::Sent));

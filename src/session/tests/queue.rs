@@ -55,7 +55,7 @@ proptest! {
 
     /// With and without an index of topics, and whenever the index is built or dropped.
     #[test]
-    fn it_is_what_a_plain_list_is(full in 0..150u8, steps in vec(step(), 1..300)) {
+    fn a_queue_equals_a_plain_list(full in 0..150u8, steps in vec(step(), 1..300)) {
         let first = (0..full).map(|n| Step::Push(n % 20, QoS::AtLeastOnce));
         let (mut queue, mut waiting, mut number) = (Queue::default(), VecDeque::<Waiting>::new(), 0);
         for step in first.chain(steps) {
@@ -130,7 +130,7 @@ fn a_full_queue_keeps_the_newest_of_each_topic() {
 }
 
 #[test]
-fn what_is_in_flight_does_not_give_way() {
+fn messages_in_flight_are_not_replaced_by_newer_ones() {
     let limits =
         SessionLimits { queue_full: QueueFull::KeepLast, max_inflight_out: 1, max_queued_messages: 1, ..LIMITS };
     let mut end = End::new(limits);
@@ -147,7 +147,7 @@ fn what_is_in_flight_does_not_give_way() {
 }
 
 #[test]
-fn a_policy_that_changes_holds_for_what_waits_already() {
+fn a_changed_policy_applies_to_queued_messages() {
     let mut end = End::new(SessionLimits { max_queued_messages: 100, max_queued_bytes: 10_000, ..LIMITS });
     for n in 0..100 {
         assert_eq!(end.dropped_for(&format!("{}={n}", n % 50)), "");
@@ -174,7 +174,7 @@ fn with_two_topics(end: &mut End, count: usize) {
 }
 
 #[test]
-fn messages_that_may_not_be_read_are_skipped_and_come_back_to_their_places() {
+fn unreadable_messages_are_skipped_and_return_to_their_places() {
     for queue_full in [QueueFull::DropNewest, QueueFull::DropOldest, QueueFull::KeepLast] {
         let mut end =
             End::new(SessionLimits { max_queued_messages: 200, max_queued_bytes: 10_000, queue_full, ..LIMITS });
@@ -195,7 +195,7 @@ fn messages_that_may_not_be_read_are_skipped_and_come_back_to_their_places() {
 }
 
 #[test]
-fn what_is_skipped_is_the_first_to_go_when_the_queue_is_full() {
+fn skipped_messages_are_dropped_first_when_the_queue_is_full() {
     for queue_full in [QueueFull::DropNewest, QueueFull::DropOldest, QueueFull::KeepLast] {
         let mut end = End::new(SessionLimits { max_queued_messages: 10, queue_full, ..LIMITS });
         end.detach();
@@ -219,6 +219,6 @@ fn what_is_skipped_is_the_first_to_go_when_the_queue_is_full() {
 }
 
 #[test]
-fn a_message_that_waits_takes_24_bytes() {
+fn a_queued_message_takes_24_bytes() {
     assert_eq!(size_of::<Queued>(), 24);
 }

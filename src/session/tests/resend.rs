@@ -33,7 +33,7 @@ fn payload(number: u64, size: usize) -> Vec<u8> {
 }
 
 #[test]
-fn what_is_in_flight_is_sent_again_in_order_and_as_fast_as_the_socket_takes_it() {
+fn messages_in_flight_are_resent_in_order_with_back_pressure() {
     // in one buffer with others, and written from their place
     for size in [1_000, LARGE_PAYLOAD] {
         const COUNT: u64 = 2_000;
@@ -75,7 +75,7 @@ fn what_is_in_flight_is_sent_again_in_order_and_as_fast_as_the_socket_takes_it()
 }
 
 #[test]
-fn what_is_acknowledged_or_may_not_be_read_any_more_before_its_turn_is_not_sent_again() {
+fn acknowledged_or_unreadable_messages_are_not_resent() {
     let mut end = End::new(SessionLimits { max_inflight_out: 100, max_outbound_bytes: 2_000, ..LIMITS });
     end.session = with_inflight(9, 1_000);
     let (session, mut turn) = end.parts();
@@ -126,7 +126,7 @@ fn what_is_acknowledged_or_may_not_be_read_any_more_before_its_turn_is_not_sent_
 }
 
 #[test]
-fn the_client_that_leaves_while_it_is_sent_everything_again_is_sent_everything_again() {
+fn a_client_that_disconnects_during_a_resend_gets_all_again() {
     let mut end = End::new(SessionLimits { max_inflight_out: 100, max_outbound_bytes: 2_000, ..LIMITS });
     end.session = with_inflight(9, 1_000);
     for _ in 0..3 {

@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn copies_are_queued_where_the_first_is() {
+    fn copies_follow_the_record_of_the_first_copy() {
         let mut contents = Contents::default();
         for session in [1, 2, 3] {
             let message = message(1, "t", b"x");

@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_is_done_when_all_of_it_is_acknowledged_and_all_before_it() {
+    fn a_part_is_complete_when_it_and_all_before_are_acknowledged() {
         let (mut hold, mut number, now) = (hold(MS), 7, Instant::now());
         let time = hold.time();
         assert_eq!(add(&mut hold, 0..3, &mut number, now), [7, 7, 7]);
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_has_so_many_messages() {
+    fn a_part_has_a_bounded_number_of_messages() {
         let (mut hold, mut number) = (hold(MS), 1);
         let most = MOST_A_PART as u64;
         let parts = add(&mut hold, 0..2 * most + 1, &mut number, Instant::now());
@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn there_are_so_many_parts() {
+    fn the_number_of_parts_is_bounded() {
         let (mut hold, mut number, most) = (hold(MS), 1, MOST_PARTS as u64);
         for n in 0..most {
             add(&mut hold, n..n + 1, &mut number, Instant::now());
@@ -364,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn where_a_batch_takes_next_to_nothing_nothing_is_held_back() {
+    fn with_very_fast_batches_no_write_is_delayed() {
         let mut hold = Hold::default();
         let now = Instant::now();
         hold.note_batch(SHORTEST / 2, now);

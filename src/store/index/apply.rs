@@ -395,7 +395,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_that_was_forgotten_is_new_when_it_comes_again() {
+    fn a_removed_message_is_stored_anew_when_it_is_queued_again() {
         let mut index = Index::default();
         index.apply(
             Record::SessionStarted { session: session_number(1), client: ClientId::from("c"), owner: None, will: None },

@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_child_process_that_begins_does_not_keep_the_directory_locked() {
+    fn a_child_process_does_not_keep_the_directory_locked() {
         let dir = tempfile::tempdir().unwrap();
         let first = lock(dir.path()).unwrap();
         // as fork does with all descriptors

@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_has_the_written_bytes_wherever_writes_begin_and_end() {
+    fn a_file_has_the_written_bytes_at_any_alignment() {
         // a disk, where /tmp may be none
         let program = std::env::current_exe().unwrap();
         let dir = tempfile::tempdir_in(program.parent().unwrap()).unwrap();

@@ -145,7 +145,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_end_comes_back_and_no_other_text_is_one() {
+    fn an_end_of_a_session_is_read_back_from_its_text() {
         let end = End { segment: 0x1F, frame: 17, length: 4160 };
         let text = end.to_text();
         assert_eq!(End::parse(&text), Some(end));

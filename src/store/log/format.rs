@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_comes_back_and_no_bit_of_it_may_change() {
+    fn a_header_is_read_back_and_a_changed_bit_is_found() {
         let bytes = header().encode();
         assert_eq!(Header::decode(&bytes), Ok(header()));
         for bit in 0..HEADER * 8 {
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn a_later_version_is_told_from_damage() {
+    fn a_later_version_is_distinguished_from_damage() {
         let mut bytes = header().encode();
         bytes[8] = 3;
         let sum = Header::sum(&bytes);
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_comes_back_and_no_bit_of_it_may_change() {
+    fn a_frame_is_read_back_and_a_changed_bit_is_found() {
         let bytes = frame(41, b"records", key(5));
         let back = frame_at(&bytes, 0, key(5)).unwrap();
         assert_eq!(back.about, About { number: 41, synced: 40, oldest: 3, time: TIME });
@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_of_one_segment_is_none_in_any_other() {
+    fn a_frame_is_valid_only_in_its_segment() {
         let salt = header().salt;
         let bytes = frame(41, b"records", Key::new(salt, 7, VERSION));
         let others = (0..100_000).filter(|&id| id != 7);
@@ -305,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_is_found_wherever_it_begins() {
+    fn a_frame_is_found_at_any_offset() {
         let mut bytes = vec![0xAB; 37];
         bytes.extend(frame(41, b"one", key(5)));
         bytes.extend([1, 2, 3]);

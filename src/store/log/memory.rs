@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_synced_is_there_after_a_power_cut_and_nothing_else() {
+    fn exactly_the_synced_bytes_remain_after_a_power_cut() {
         let disk = MemoryDisk::default();
         let file = disk.create("a").unwrap();
         file.write_at(b"hello", 0).unwrap();

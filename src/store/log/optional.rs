@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn a_field_that_goes_beyond_the_end_of_all_is_refused() {
+    fn a_field_beyond_the_end_of_the_record_is_refused() {
         for bytes in [&[3, 1, 9, b'a'][..], &[1, 1], &[5, 1, 1, b'a']] {
             assert!(SessionFields::read(&mut Reader(bytes)).is_err(), "{bytes:?}");
         }

@@ -549,7 +549,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn each_kind_comes_back_and_ends_nowhere_else() {
+    fn each_kind_of_record_is_read_back() {
         for record in examples() {
             let mut bytes = Vec::new();
             record.encode(&mut bytes);

@@ -167,7 +167,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn all_come_back_as_they_were(
+        fn all_records_are_read_back(
             records in prop::collection::vec(
                 (1..3_u64, 1..5_u64, prop::option::of(1..4_u64), prop::option::of(1..5_u64), 0..40_usize),
                 0..30,

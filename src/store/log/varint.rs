@@ -86,7 +86,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn numbers_come_back(number in any::<u64>(), shift in 0..64) {
+        fn numbers_are_read_back(number in any::<u64>(), shift in 0..64) {
             let number = number >> shift;
             let mut out = Vec::new();
             put(&mut out, number);
@@ -97,7 +97,7 @@ mod tests {
         }
 
         #[test]
-        fn whatever_is_read_nothing_panics(bytes: Vec<u8>) {
+        fn no_bytes_make_a_varint_panic(bytes: Vec<u8>) {
             let mut reader = Reader(&bytes);
             while reader.bytes().is_ok() && !reader.0.is_empty() {}
             let _ = Reader(&bytes).number();

@@ -112,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_and_a_bar_say_how_far_it_is() {
+    fn progress_is_shown_as_a_line_and_a_bar() {
         let mut progress = Progress::shown_by("copying", 4 << 20, Some(|_, _| ()));
         assert_eq!(progress.text(1 << 20), "25 %, 1 of 4 MiB");
         assert_eq!(progress.text(5 << 20), "100 %, 5 of 5 MiB");

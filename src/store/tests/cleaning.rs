@@ -124,7 +124,7 @@ fn a_topic_retained_twice_is_written_once() {
 }
 
 #[test]
-fn a_retained_message_that_was_replaced_and_cleared_at_once_stays_gone() {
+fn a_retained_message_replaced_and_cleared_in_one_batch_stays_cleared() {
     let mut world = World::new(0, settings(SEGMENT));
     commit(&mut world, vec![Record::Retained { message: message(1, "r", b"old"), publisher: None }]);
     let records = vec![
@@ -154,7 +154,7 @@ fn sessions_that_end_free_their_space() {
 }
 
 #[test]
-fn no_number_is_given_twice_however_much_was_cleaned() {
+fn no_number_is_reused_after_cleaning() {
     let mut world = World::new(0, settings(SEGMENT));
     for session in 1..=300 {
         commit(&mut world, vec![start(session), queued(session, 1, session, &[0; 100])]);
@@ -168,7 +168,7 @@ fn no_number_is_given_twice_however_much_was_cleaned() {
 
 /// A message that is never acknowledged, before all others.
 #[test]
-fn one_message_that_stays_keeps_no_others() {
+fn one_live_message_does_not_keep_its_segment() {
     let mut world = World::new(0, settings(SEGMENT));
     commit(&mut world, vec![start(1), queued(1, 1, 1, b"stays")]);
     for number in 2..2000 {
@@ -196,7 +196,7 @@ fn a_frame_larger_than_a_segment_has_its_own() {
 }
 
 #[test]
-fn a_client_is_away_since_it_went_or_since_the_last_frame() {
+fn after_a_kill_a_client_counts_as_away_since_the_last_frame() {
     let mut world = World::new(0, settings(SEGMENT));
     world.now = 10_000;
     commit(&mut world, vec![start(1), start(2)]);
@@ -221,7 +221,7 @@ fn a_client_is_away_since_it_went_or_since_the_last_frame() {
 }
 
 #[test]
-fn a_delay_goes_on_over_a_restart_and_one_of_a_connected_client_begins_then() {
+fn a_will_delay_continues_over_a_restart() {
     let mut world = World::new(0, settings(SEGMENT));
     let will = |delay| Some(StoredWill { delay, ..StoredWill::plain(message(90, "will", b"gone"), false) });
     let attached = |n, delay| Record::Attached { session: session_number(n), owner: None, will: will(delay) };

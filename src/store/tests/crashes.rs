@@ -50,7 +50,7 @@ fn acknowledged_records_survive_kills() {
 
 /// With `sync = "interval"`, a power cut leaves a beginning of the acknowledged records.
 #[test]
-fn an_interval_loses_the_end_and_nothing_else() {
+fn with_an_interval_a_power_cut_loses_only_the_end() {
     for seed in 200..230 {
         let mut world = World::new(seed, settings(4096));
         world.syncs = false;

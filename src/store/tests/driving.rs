@@ -287,7 +287,7 @@ fn an_interval_syncs_written_frames() {
 }
 
 #[test]
-fn a_batch_behind_one_whose_fsync_fails_is_not_acknowledged() {
+fn a_batch_after_a_failed_fsync_is_not_acknowledged() {
     let files = Simulated::default();
     let (store, first, second) = overtaken(&files);
     let bell = store.ask(second);
@@ -299,7 +299,7 @@ fn a_batch_behind_one_whose_fsync_fails_is_not_acknowledged() {
 
 /// A batch with room on the disk is not stuck, even if a later one is.
 #[test]
-fn a_batch_on_its_way_is_acknowledged_though_the_next_finds_no_room() {
+fn a_batch_is_acknowledged_although_the_next_finds_no_room() {
     let files = Simulated::default();
     files.set_overlaps();
     let store = Driven::slow(&files);
@@ -324,7 +324,7 @@ fn a_batch_on_its_way_is_acknowledged_though_the_next_finds_no_room() {
 }
 
 #[test]
-fn a_file_for_later_takes_its_time_and_is_given_up_at_the_end() {
+fn a_spare_file_is_made_slowly_and_abandoned_at_the_end() {
     let files = Simulated::default();
     let pool = Pool::new(Arc::new(files.clone()), 1 << 20, Vec::new());
     let spare = |pool: &Pool<_>, ends| pool.make_paced(&AtomicBool::new(ends));

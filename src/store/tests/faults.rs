@@ -18,7 +18,7 @@ use crate::router::Record;
 const SEGMENT: u64 = 4096;
 
 #[test]
-fn after_a_failed_write_or_fsync_nothing_more_is_done() {
+fn after_a_failed_write_or_fsync_the_writer_stops() {
     let mut failures = std::collections::BTreeSet::new();
     for n in (1..150).chain((150..900).step_by(4)) {
         let mut world = World::new(n, settings(SEGMENT));
@@ -81,7 +81,7 @@ fn short_writes_are_continued() {
 }
 
 #[test]
-fn no_room_for_a_moment_delays_and_loses_nothing() {
+fn a_briefly_full_disk_delays_batches_and_loses_none() {
     let mut delayed = 0;
     for n in 1..400 {
         let mut world = World::new(n, settings(SEGMENT));
@@ -148,7 +148,7 @@ fn a_stuck_step_of_cleaning_delays_the_next_batch() {
 
 /// A frame fails for lack of room at any place: the next try begins a segment.
 #[test]
-fn a_segment_that_has_no_room_to_begin_begins_later() {
+fn a_segment_begins_once_the_disk_has_room() {
     for large in [false, true] {
         let mut delayed = 0;
         for n in 1..12 {

@@ -62,7 +62,7 @@ pub(super) fn wait(store: &DiskStore, stored: Stored) {
 }
 
 #[test]
-fn threads_append_at_once_and_all_of_it_is_there_afterwards() {
+fn records_of_concurrent_threads_are_all_stored() {
     let dir = tempfile::tempdir().unwrap();
     let (store, restored) = open(&options(dir.path())).unwrap();
     assert!(restored.sessions.is_empty());
@@ -133,7 +133,7 @@ fn threads_append_at_once_and_all_of_it_is_there_afterwards() {
 }
 
 #[test]
-fn copies_count_from_the_first_on_whatever_became_of_them_since() {
+fn copies_are_numbered_from_the_first_copy() {
     let dir = tempfile::tempdir().unwrap();
     let (store, _) = open(&options(dir.path())).unwrap();
     for session in 1..=SESSIONS {
@@ -201,7 +201,7 @@ fn copies_count_from_the_first_on_whatever_became_of_them_since() {
 }
 
 #[test]
-fn one_store_has_a_directory_at_a_time() {
+fn a_directory_belongs_to_one_store_at_a_time() {
     let dir = tempfile::tempdir().unwrap();
     let (first, _) = open(&options(dir.path())).unwrap();
     assert!(matches!(open(&options(dir.path())), Err(OpenError::Locked { pid: Some(_), .. })));

@@ -88,7 +88,7 @@ fn an_intact_store_is_reported_as_intact() {
 }
 
 #[test]
-fn each_thing_that_is_kept_is_a_line() {
+fn each_stored_thing_is_a_line_of_the_dump() {
     let dir = tempfile::tempdir().unwrap();
     fill(dir.path());
     let (_, live) = run(|out| tools::dump(dir.path(), false, out).map(|()| true));
@@ -135,7 +135,7 @@ fn a_repair_keeps_readable_records_and_the_old_files() {
 }
 
 #[test]
-fn a_repair_says_whose_messages_are_gone_with_a_segment() {
+fn a_repair_lists_the_clients_whose_messages_are_lost() {
     let dir = tempfile::tempdir().unwrap();
     fill(dir.path());
     // it has the record of the session

@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn each_criterion_is_told_that_a_message_does_not_meet() {
+    fn every_criterion_that_a_message_does_not_meet_is_reported() {
         let entry = message("a/b", r#"{"rooms": [{"t": 21}], "a/b": true}"#);
         for met in [
             json!({ "filter": "a/#", "client": "c", "qos": 1, "retained": true }),
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_asked_for_is_told() {
+    fn an_invalid_expectation_is_refused_with_the_reason() {
         for (asked, wrong) in [
             (json!({ "filter": "a/#/b" }), "filter: "),
             (json!({ "regex": "(" }), "regex: "),

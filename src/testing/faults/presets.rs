@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_preset_is_there_and_can_be_set() {
+    fn every_preset_can_be_set() {
         for (name, _) in PRESETS {
             let faults = preset(name, Some("c")).expect(name);
             assert!(!faults.is_empty());

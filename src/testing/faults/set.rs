@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn which_packets_are_hit() {
+    fn nth_every_and_times_select_packets() {
         for (when, expected) in [
             (json!({}), vec![1, 2, 3, 4, 5, 6]),
             (
@@ -345,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_fault_is_told() {
+    fn an_invalid_fault_is_refused_with_the_reason() {
         for (fault, wrong) in [
             (json!({ "do": "explode" }), "unknown variant"),
             (json!({ "do": "drop", "when": { "packet": "HELLO" } }), "is not a type"),

@@ -31,7 +31,7 @@ fn a_topic_keeps_its_last_message() {
 }
 
 #[test]
-fn what_is_refused_leaves_all_as_it_was() {
+fn a_refused_retained_message_changes_nothing() {
     let mut tree = RetainedTree::new(1);
     let nodes = tree.tree.node_count();
     assert_eq!(
@@ -58,7 +58,7 @@ fn what_is_refused_leaves_all_as_it_was() {
 }
 
 #[test]
-fn wildcards_find_what_section_4_7_says() {
+fn wildcards_find_retained_messages_as_section_4_7_requires() {
     let mut tree = RetainedTree::new(1);
     let topics = ["a", "a/b", "a/b/c", "a//c", "/a", "/", "$SYS/x", "$SYS", "b/b"];
     for (message, text) in (0..).zip(topics) {
@@ -127,7 +127,7 @@ proptest! {
     /// Of the messages that are there all the time, a walk finds each once, whatever comes and goes beside them; and
     /// nothing that is not there.
     #[test]
-    fn a_walk_in_steps_finds_what_stays(
+    fn a_walk_in_steps_finds_every_lasting_topic(
         stay in vec(a_topic(), 0..20),
         others in vec((a_topic(), prop::option::weighted(0.5, Just(()))), 1..100),
         text in a_filter(),

@@ -42,7 +42,7 @@ fn an_identical_filter_of_the_same_subscriber_replaces_its_options() {
 }
 
 #[test]
-fn what_is_not_there_is_not_removed() {
+fn removing_a_missing_subscription_changes_nothing() {
     let mut trie = SubscriptionTrie::new(1);
     let deep = trie.subscribe(filter("a/b/+"), 7, options(QoS::AtMostOnce)).id;
     // A node without subscribers, a node that is not, a subscriber that is not.
@@ -95,7 +95,7 @@ fn walk(
 }
 
 #[test]
-fn a_match_that_would_visit_too_many_nodes_is_given_up() {
+fn a_match_that_visits_too_many_nodes_stops() {
     let mut trie = SubscriptionTrie::new(1);
     for n in 0..1 << 10 {
         let levels: Vec<_> = (0..10).map(|bit| if n >> bit & 1 == 0 { "x" } else { "+" }).collect();
@@ -243,7 +243,7 @@ proptest! {
     /// Of the subscriptions that are there all the time, a walk misses none and tells none twice, whatever comes and
     /// goes beside them.
     #[test]
-    fn a_walk_in_steps_tells_what_stays(
+    fn a_walk_in_steps_visits_every_lasting_subscription(
         stay in vec((a_filter(), 0..8_u8), 1..30),
         others in vec(a_step(), 1..100),
         topic in a_topic(),

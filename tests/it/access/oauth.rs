@@ -45,7 +45,7 @@ fn ending(user: &str, seconds: u64) -> String {
 }
 
 #[test]
-fn a_token_is_checked_as_it_is_as_a_password() {
+fn an_enhanced_token_is_checked_like_a_password_token() {
     let broker = Broker::new(config(|_| {}));
     let good = for_an_hour("bob");
     let_in(&broker, &connect("c", &good)).leave();
@@ -98,7 +98,7 @@ fn a_connection_outlives_its_first_token_and_ends_with_its_last() {
 }
 
 #[test]
-fn a_token_that_is_shown_later_brings_its_own_rights_and_no_other_user() {
+fn a_later_token_changes_rights_but_not_the_user() {
     let broker = Broker::new(config(|_| {}));
     let may = |topics: &[&str]| {
         hs256(&json!({ "sub": "bob", "exp": now() + 600, "acl": { "publish": topics, "subscribe": topics } }))
@@ -127,7 +127,7 @@ fn a_token_that_is_shown_later_brings_its_own_rights_and_no_other_user() {
 }
 
 #[test]
-fn a_key_that_is_gone_ends_connections_that_it_let_in() {
+fn removing_a_key_closes_the_connections_of_its_tokens() {
     let mut broker = Broker::new(config(|_| {}));
     let mut client = let_in(&broker, &connect("c", &for_an_hour("bob")));
     renew(&mut client, &for_an_hour("bob"));

@@ -63,7 +63,7 @@ fn a_session_is_its_users_alone() {
 }
 
 #[test]
-fn one_that_no_user_has_goes_to_the_next_client() {
+fn a_session_without_an_owner_goes_to_the_next_client() {
     let files = Files::new();
     let config = files.config(&["bob", "eve"], RULES);
     let broker = Broker::new(config.clone());

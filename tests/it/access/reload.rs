@@ -12,7 +12,7 @@ use crate::support::{
 };
 
 #[test]
-fn whose_user_is_gone_is_disconnected_and_the_others_stay() {
+fn clients_of_deleted_users_are_disconnected() {
     let files = Files::new();
     let config = files.config(&["bob", "eve"], "user bob\ntopic #\nuser eve\ntopic #\n");
     let recorder = Arc::<Recorder>::default();
@@ -68,7 +68,7 @@ fn rules_change_at_the_next_packet() {
 }
 
 #[test]
-fn a_reload_deletes_nothing_that_waits() {
+fn a_reload_keeps_queued_messages() {
     const ALL: &str = "topic #\nuser r\ntopic read #\n";
     let files = Files::new();
     let config = files.config(&[], ALL);
@@ -124,7 +124,7 @@ fn a_reload_deletes_nothing_that_waits() {
 }
 
 #[test]
-fn an_empty_file_is_not_one_that_says_nothing() {
+fn an_empty_acl_file_allows_nothing() {
     let files = Files::new();
     let config = files.config(&["bob"], "user bob\ntopic #\n");
     let broker = Broker::new(config.clone());
@@ -148,7 +148,7 @@ fn an_empty_file_is_not_one_that_says_nothing() {
 }
 
 #[test]
-fn rules_come_and_go_while_clients_are_connected() {
+fn changed_rules_apply_to_connected_clients() {
     let files = Files::new();
     let without = crate::support::config();
     let with = files.config(&[], "topic read a\n");
@@ -167,7 +167,7 @@ fn rules_come_and_go_while_clients_are_connected() {
 }
 
 #[test]
-fn a_bad_file_changes_nothing() {
+fn an_invalid_file_changes_nothing() {
     let files = Files::new();
     let config = files.config(&["bob"], "user bob\ntopic a\n");
     let broker = Broker::new(config.clone());
@@ -186,7 +186,7 @@ fn a_bad_file_changes_nothing() {
 }
 
 #[test]
-fn a_name_that_was_only_said_is_not_kept_when_users_come() {
+fn an_unproved_user_name_is_refused_once_there_are_users() {
     let files = Files::new();
     let broker = Broker::new(crate::support::config());
     let mut named = broker.connect(&Connect::new("c").user("bob", "x"), 0);
@@ -198,7 +198,7 @@ fn a_name_that_was_only_said_is_not_kept_when_users_come() {
 }
 
 #[test]
-fn what_let_a_client_in_has_to_hold() {
+fn a_client_is_disconnected_when_its_login_is_revoked() {
     let files = Files::new();
     let config = files.config(&["bob", "eve"], "topic #\nuser bob\ntopic #\nuser eve\ntopic #\n");
     let broker = Broker::new(config.clone());

@@ -12,7 +12,7 @@ use crate::support::{
 };
 
 #[test]
-fn one_answer_for_all_is_each_clients_own() {
+fn a_shared_response_topic_rule_covers_only_the_client_s_own() {
     let files = Files::new();
     let config = files.config(&[], "topic write t\nuser one\ntopic read t\nuser two\ntopic read other\n");
     let broker = Broker::new(config);
@@ -53,7 +53,7 @@ fn a_denied_message_may_end_its_connection() {
 }
 
 #[test]
-fn who_returns_as_somebody_else_gets_what_it_may_read() {
+fn a_client_that_returns_as_another_user_gets_only_readable_messages() {
     let files = Files::new();
     let broker = Broker::new(files.config(&[], "topic #\nuser one\ntopic read #\nuser two\ntopic read b\n"));
     let one = Connect::new("c").user("one", "x").persistent();
@@ -73,7 +73,7 @@ fn who_returns_as_somebody_else_gets_what_it_may_read() {
 }
 
 #[test]
-fn what_is_sent_behind_a_connect_waits_for_the_verdict() {
+fn packets_after_a_connect_wait_for_the_login() {
     let files = Files::new();
     let broker = Broker::new(files.config(&["bob"], "user bob\ntopic #\n"));
     let connect = Connect::new("c").user("bob", &password("bob")).frame();

@@ -116,7 +116,7 @@ fn both_sides_prove_that_they_know_the_password_over_every_transport() {
 }
 
 #[test]
-fn wrong_proofs_are_refused_and_users_who_are_not_there_look_like_others() {
+fn wrong_proofs_are_refused_and_unknown_users_look_like_known_ones() {
     let files = files();
     files.users(&["plain"]);
     let broker = Broker::new(config(&files));
@@ -139,7 +139,7 @@ fn wrong_proofs_are_refused_and_users_who_are_not_there_look_like_others() {
 }
 
 #[test]
-fn a_proof_is_of_one_exchange() {
+fn a_proof_is_valid_for_one_exchange_only() {
     let files = files();
     let broker = Broker::new(config(&files));
     // what a listener on the wire has: all that a client sent
@@ -168,7 +168,7 @@ fn a_proof_is_of_one_exchange() {
 }
 
 #[test]
-fn channel_binding_and_being_another_are_refused() {
+fn channel_binding_and_authorization_identities_are_refused() {
     let files = files();
     let broker = Broker::new(config(&files));
     let refuses = |first: &str, user: Option<&str>| {
@@ -207,7 +207,7 @@ fn a_user_with_keys_logs_in_by_its_password_too() {
 }
 
 #[test]
-fn what_mosquitto_passwd_wrote_serves_where_the_configuration_says_so() {
+fn hashes_of_mosquitto_passwd_serve_scram_if_configured() {
     let files = Files::new();
     files.write("passwords", OF_MOSQUITTO);
     let broker = Broker::new(config(&files));
@@ -278,7 +278,7 @@ fn guesses_are_delayed_as_those_of_passwords_are() {
 }
 
 #[test]
-fn another_password_ends_connections_that_began_with_the_old_one() {
+fn a_new_password_closes_connections_of_the_old_one() {
     let files = files();
     let mut broker = Broker::new(config(&files));
     let mut stream = tcp(broker.address());
@@ -291,7 +291,7 @@ fn another_password_ends_connections_that_began_with_the_old_one() {
 }
 
 #[test]
-fn passwd_writes_keys_and_says_what_clients_would_not_prove_alike() {
+fn passwd_writes_scram_keys_and_warns_of_ambiguous_passwords() {
     let files = Files::new();
     let path = files.path("passwords");
     let passwd = |arguments: &[&str], password: &str| {

@@ -145,7 +145,7 @@ const ALLOW: &str = r#"{"result": "allow"}"#;
 const DENY: &str = r#"{"result": "deny"}"#;
 
 #[test]
-fn a_service_is_asked_and_decides() {
+fn a_login_service_decides() {
     let service =
         Service::new(&[("ann", 200, ALLOW), ("bob", 200, DENY), ("cy", 204, ""), ("di", 200, "{}"), ("ed", 500, "")]);
     let broker = service.broker(|_| ());
@@ -169,7 +169,7 @@ fn a_service_is_asked_and_decides() {
 }
 
 #[test]
-fn a_request_is_as_its_texts_say() {
+fn a_request_to_a_login_service_has_the_configured_texts() {
     let service = Service::new(&[("a%26n", 200, ALLOW)]);
     let broker = service.broker(|config| {
         config.url = format!("http://{}/q/${{clientid}}?user=${{username}}&p=${{password}}", service.address);
@@ -216,7 +216,7 @@ fn answers_are_known_for_a_while() {
 }
 
 #[test]
-fn clients_that_come_at_once_make_one_request_for_each_login() {
+fn concurrent_equal_logins_share_one_request() {
     let service = Service::new(&[("ann", 200, ALLOW)]);
     let broker = service.broker(|config| config.max_requests = 4);
     // 20 clients, each of which tries 50 times
@@ -237,7 +237,7 @@ fn clients_that_come_at_once_make_one_request_for_each_login() {
 }
 
 #[test]
-fn the_rules_of_an_answer_hold_for_publish_subscribe_and_delivery() {
+fn the_rules_of_an_answer_apply_to_publish_subscribe_and_delivery() {
     let acl = |rules: Value| json!({"result": "allow", "acl": rules}).to_string();
     let rules = acl(json!([
         {"permission": "deny", "action": "all", "topic": "a/secret"},
@@ -276,7 +276,7 @@ fn the_rules_of_an_answer_hold_for_publish_subscribe_and_delivery() {
 }
 
 #[test]
-fn a_login_ends_when_its_answer_says() {
+fn a_login_ends_at_the_expiry_of_its_answer() {
     let service = Service::new(&[]);
     service.answers("ann", 200, &json!({"result": "allow", "expire_at": now() + 100}).to_string());
     service.answers("bob", 200, &json!({"result": "allow", "expire_at": now() - 1}).to_string());
@@ -322,7 +322,7 @@ fn a_service_that_sleeps_is_down_after_its_time() {
 }
 
 #[test]
-fn ways_are_asked_in_their_order() {
+fn login_methods_are_tried_in_their_order() {
     let files = Files::new();
     let first = Service::new(&[("ann", 200, ALLOW), ("bob", 200, DENY)]);
     let second = Service::new(&[("bob", 200, ALLOW), ("cy", 200, ALLOW), ("dan", 200, ALLOW)]);
@@ -359,7 +359,7 @@ fn ways_are_asked_in_their_order() {
 }
 
 #[test]
-fn a_login_is_gone_with_its_service() {
+fn removing_a_service_closes_connections_of_its_logins() {
     let service = Service::new(&[("ann", 200, ALLOW)]);
     let mut broker = service.broker(|_| ());
     let mut ann = broker.connect(&login("c", "ann"), 0);
@@ -436,7 +436,7 @@ fn services_for_go_auth() {
 
 /// A stand-in for the supervisor: it wants the header of an add-on, and answers by the status.
 #[test]
-fn home_assistant_has_its_users_in_files_and_at_the_supervisor() {
+fn logins_of_home_assistant_use_files_and_the_supervisor() {
     let supervisor = Service::new(&[("ann", 200, r#"{"result": "ok", "data": {}}"#)]);
     let files = Files::new();
     files.users(&["addons"]);

@@ -258,7 +258,7 @@ fn a_claim_narrows_what_the_rules_allow() {
 }
 
 #[test]
-fn keys_that_are_none_are_told() {
+fn invalid_token_keys_are_reported() {
     let files = Files::new();
     let told = |change: &dyn Fn(&mut AuthConfig)| {
         let config = config(|auth| {
@@ -324,7 +324,7 @@ fn a_token_without_a_user_name_brings_its_own() {
 }
 
 #[test]
-fn a_token_stays_for_as_long_as_its_key_and_what_is_asked_of_it() {
+fn a_token_s_client_is_disconnected_when_its_key_or_claims_change() {
     let config = config(|auth| auth.token_issuer = Some("us".into()));
     let with = |change: fn(&mut AuthConfig)| {
         let mut config = config.clone();

@@ -46,7 +46,7 @@ fn both_allow_the_same() {
 }
 
 #[test]
-fn both_let_the_same_in() {
+fn dunlin_and_mosquitto_accept_the_same_logins() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("passwords");
     let users =
@@ -131,7 +131,7 @@ fn odd_lines_of_a_password_file() {
 
 /// The example files that Debian's package brings, as they are.
 #[test]
-fn both_take_mosquittos_own_examples() {
+fn dunlin_and_mosquitto_read_mosquitto_s_examples() {
     let [acl, passwords] = ["/etc/mosquitto/aclfile.example", "/etc/mosquitto/pwfile.example"].map(Path::new);
     if !acl.exists() || !passwords.exists() {
         assert!(!mosquitto::is_needed(), "the package brings {} and {}", acl.display(), passwords.display());

@@ -53,7 +53,7 @@ fn a_session_cut_after_any_byte_is_answered_as_far_as_it_went() {
 }
 
 #[test]
-fn any_flipped_bit_harms_nobody_else() {
+fn a_flipped_bit_affects_no_other_client() {
     let broker = broker(Limits::default());
     let mut healthy = Healthy::new(broker.address());
     let bytes: Vec<u8> = valid_session("flipped").into_iter().flat_map(|(packet, _)| packet).collect();
@@ -71,7 +71,7 @@ fn any_flipped_bit_harms_nobody_else() {
 }
 
 #[test]
-fn random_bytes_harm_nobody_else() {
+fn random_bytes_affect_no_other_client() {
     let broker = broker(Limits::default());
     let mut healthy = Healthy::new(broker.address());
     let mut random = Random::new(0x5EED);

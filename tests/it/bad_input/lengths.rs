@@ -34,7 +34,7 @@ fn more_than_the_limit_closes_before_it_is_sent() {
 }
 
 #[test]
-fn what_is_no_connect_is_refused_by_its_first_byte() {
+fn a_first_packet_other_than_connect_is_refused_by_its_first_byte() {
     let broker = broker(Limits { connect_timeout: HOUR, ..Limits::default() });
     for first in [0x30, 0x32, 0x40, 0x62, 0x82, 0xA2, 0xC0, 0xE0] {
         // were its length believed, the rest of it would be waited for
@@ -46,7 +46,7 @@ fn what_is_no_connect_is_refused_by_its_first_byte() {
 }
 
 #[test]
-fn a_thousand_connections_that_announce_much_and_send_little_keep_nobody_waiting() {
+fn a_thousand_incomplete_packets_delay_no_other_client() {
     let broker = broker(Limits::default());
     let mut healthy = Healthy::new(broker.address());
     let mut liars = Vec::new();

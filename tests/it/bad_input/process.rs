@@ -18,7 +18,7 @@ fn start(limits: &str) -> Running {
 }
 
 #[test]
-fn the_log_says_what_was_malformed_and_which_statement_it_breaks() {
+fn the_log_names_the_broken_statement_of_a_malformed_packet() {
     // at debug no line is summed up
     let mut broker = start("[log]\nlevel = 'debug'");
     for row in MALFORMED {
@@ -38,7 +38,7 @@ fn the_log_says_what_was_malformed_and_which_statement_it_breaks() {
 }
 
 #[test]
-fn the_log_says_why_a_connection_ended() {
+fn the_log_has_the_reason_of_a_closed_connection() {
     let limits = "max_packet_size = 10000\nconnect_timeout = '300ms'\nwrite_timeout = '300ms'\n\
                   max_inflight_in = 1\nmax_queued_bytes = 10";
     let mut broker = start(limits);
@@ -88,7 +88,7 @@ fn the_log_says_why_a_connection_ended() {
 const MARGIN: usize = 1 << 20;
 
 #[test]
-fn a_thousand_bad_connections_leave_memory_where_it_was() {
+fn a_thousand_bad_connections_leak_no_memory() {
     let broker = start("");
     let mut healthy = Healthy::new(broker.addresses[0]);
     let mut random = Random::new(0xBAD);

@@ -56,7 +56,7 @@ fn a_client_that_stalls_before_connect_is_closed() {
 }
 
 #[test]
-fn a_client_that_never_reads_keeps_nobody_waiting_and_is_closed() {
+fn a_client_that_never_reads_delays_no_other_and_is_closed() {
     let limits = Limits { max_outbound_bytes: 100_000, max_queued_messages: 10, ..Limits::default() };
     let broker = broker(limits.clone());
     let mut healthy = Healthy::new(broker.address());
@@ -90,7 +90,7 @@ fn a_client_that_never_reads_keeps_nobody_waiting_and_is_closed() {
 }
 
 #[test]
-fn a_client_that_reads_none_of_its_answers_is_read_no_further_and_closed() {
+fn a_client_that_reads_no_answers_is_not_read_and_is_closed() {
     let limits = Limits { max_outbound_bytes: 100_000, ..Limits::default() };
     let broker = broker(limits.clone());
     let mut healthy = Healthy::new(broker.address());

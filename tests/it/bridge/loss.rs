@@ -164,11 +164,11 @@ fn rounds(qos: u8) {
 }
 
 #[test]
-fn at_qos_1_nothing_is_lost() {
+fn a_bridge_loses_no_message_at_qos_1() {
     rounds(1);
 }
 
 #[test]
-fn at_qos_2_nothing_is_lost_and_nothing_comes_twice() {
+fn a_bridge_neither_loses_nor_repeats_messages_at_qos_2() {
     rounds(2);
 }

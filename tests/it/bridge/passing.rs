@@ -87,7 +87,7 @@ fn to_mosquitto_by_both_versions() {
 }
 
 #[test]
-fn what_is_published_while_the_other_broker_is_away_waits_and_comes_in_its_order() {
+fn messages_are_queued_in_order_while_the_other_broker_is_away() {
     let there = Broker::new(config());
     let address = there.address();
     let more = "notifications = 'off'";

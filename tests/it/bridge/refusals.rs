@@ -43,7 +43,7 @@ fn level(connect: &[u8]) -> u8 {
 }
 
 #[test]
-fn a_broker_without_mqtt_5_is_asked_by_3_1_1_and_one_without_bridges_without_the_bit() {
+fn a_bridge_falls_back_to_3_1_1_and_to_a_plain_client() {
     let unacceptable = vec![0x20, 2, 0, 1];
     let (address, heard) = answering(vec![unacceptable.clone(), unacceptable, vec![0x20, 2, 0, 0]]);
     let here = start(Builder::new(bridged("b", address, &["a in 1"], "client_id = 'c'")));
@@ -55,7 +55,7 @@ fn a_broker_without_mqtt_5_is_asked_by_3_1_1_and_one_without_bridges_without_the
 }
 
 #[test]
-fn what_is_wrong_with_the_other_side_is_told_and_tried_again() {
+fn an_error_of_the_other_broker_is_logged_and_retried() {
     let table: [(Vec<u8>, &str); 7] = [
         (vec![0x20, 3, 0, 0x87, 0], "0x87"),
         (b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec(), "another packet before its CONNACK"),
@@ -80,7 +80,7 @@ fn what_is_wrong_with_the_other_side_is_told_and_tried_again() {
 }
 
 #[test]
-fn a_bridge_is_paused_and_goes_on() {
+fn a_bridge_is_paused_and_resumed() {
     let there = Broker::new(config());
     let here = start(Builder::new(bridged("b", there.address(), &["# out 1"], "notifications = 'off'")));
     wait_until_connected(&here);
@@ -98,7 +98,7 @@ fn a_bridge_is_paused_and_goes_on() {
 }
 
 #[test]
-fn limits_of_the_other_broker_are_kept() {
+fn a_bridge_respects_the_limits_of_the_other_broker() {
     let mut limited = config();
     limited.limits.max_packet_size = 1_000;
     limited.limits.receive_maximum = 2;

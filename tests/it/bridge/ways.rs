@@ -87,7 +87,7 @@ fn over_tls_and_websocket_with_a_client_certificate() {
 }
 
 #[test]
-fn a_lazy_bridge_connects_for_so_many_messages_and_leaves_when_nothing_passes() {
+fn a_lazy_bridge_connects_at_its_threshold_and_disconnects_when_idle() {
     let there = Broker::new(config());
     let mut subscriber = there.client("s");
     subscriber.subscribe(&[("#", 1)]);
@@ -117,7 +117,7 @@ fn a_lazy_bridge_connects_for_so_many_messages_and_leaves_when_nothing_passes() 
 }
 
 #[test]
-fn a_bridge_that_connects_once_does_not_again() {
+fn a_bridge_with_start_once_does_not_reconnect() {
     let there = Broker::new(config());
     let here =
         start(Builder::new(bridged("b", there.address(), &["# out 1"], "start = 'once'\nclient_id = 'from-here'")));
@@ -129,7 +129,7 @@ fn a_bridge_that_connects_once_does_not_again() {
 }
 
 #[test]
-fn of_several_addresses_it_returns_to_the_first_or_stays_with_one_that_works() {
+fn a_bridge_returns_to_its_first_address_or_stays() {
     let second = Broker::new(config());
     for (round_robin, expected) in [(false, 0), (true, 1)] {
         // the first one does not listen yet
@@ -150,7 +150,7 @@ fn of_several_addresses_it_returns_to_the_first_or_stays_with_one_that_works() {
 }
 
 #[test]
-fn what_it_sends_expires_and_comes_no_faster_than_it_may() {
+fn a_bridge_limits_the_expiry_and_the_rate_of_messages() {
     let there = Broker::new(config());
     let mut subscriber = five::Five::accepted(there.address(), &five::Connect::new("s"), 0);
     subscriber.subscribe(&[("#", 1)]);
@@ -177,7 +177,7 @@ fn what_it_sends_expires_and_comes_no_faster_than_it_may() {
 }
 
 #[test]
-fn a_broker_without_no_local_and_without_bridges_sends_nothing_back_that_is_taken() {
+fn a_bridge_discards_echoes_of_a_broker_without_no_local() {
     let there = Broker::new(config());
     let mut subscriber = there.client("s");
     subscriber.subscribe(&[("#", 1)]);

@@ -14,7 +14,7 @@ fn next(client: &mut Client) -> (String, bool) {
 }
 
 #[test]
-fn also_a_bridge_gets_none_of_its_own_messages_and_retain_as_published() {
+fn also_a_bridge_has_no_local_and_retain_as_published() {
     let case = case!();
     let topic = case.topic("t");
     for (role, name, level) in [("new", "MQTT", 0x84), ("old", "MQIsdp", 0x83)] {
@@ -48,7 +48,7 @@ fn also_a_bridge_gets_none_of_its_own_messages_and_retain_as_published() {
 }
 
 #[test]
-fn also_what_waits_for_a_bridge_keeps_its_retain() {
+fn also_queued_messages_of_a_bridge_keep_retain() {
     let case = case!();
     let topic = case.topic("t");
     let connect = bridge(&case, "away").persistent();
@@ -65,7 +65,7 @@ fn also_what_waits_for_a_bridge_keeps_its_retain() {
 }
 
 #[test]
-fn also_a_client_tells_the_state_of_its_own_connection() {
+fn also_a_bridge_publishes_the_state_of_its_connection() {
     let case = case!();
     let state = |of: &str| format!("$SYS/broker/connection/{of}/state");
     let (mut watcher, id) = (case.client("watch"), case.id("bridge"));

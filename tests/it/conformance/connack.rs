@@ -74,7 +74,7 @@ fn mqtt_3_2_2_5_refusal_is_followed_by_a_close() {
 }
 
 #[test]
-fn mqtt_3_2_2_6_where_no_code_fits_the_close_is_silent() {
+fn mqtt_3_2_2_6_without_a_fitting_code_the_connection_closes_silently() {
     // There is no return code for a Will QoS of 3.
     case!().assert_connect_closes(&connect(0x1E, &[b"nocodefits", b"topic", b"will"]));
 }

@@ -116,7 +116,7 @@ fn mqtt_3_1_3_5_ids_of_1_to_23_letters_and_digits_are_allowed() {
 }
 
 #[test]
-fn mqtt_3_1_3_6_empty_id_gets_a_unique_one() {
+fn mqtt_3_1_3_6_empty_id_gets_a_unique_id() {
     let case = case!();
     let topic = case.topic("t");
     let empty = Connect::new("");

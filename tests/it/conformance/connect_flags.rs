@@ -131,7 +131,7 @@ fn mqtt_3_1_2_24_silence_of_one_and_a_half_keep_alives_closes() {
 }
 
 #[test]
-fn also_a_ping_begins_the_keep_alive_anew() {
+fn also_a_ping_restarts_the_keep_alive() {
     let case = case!();
     let mut client = case.connect(&Connect::new(&case.id("pinging")).keep_alive(2), 0);
     // Two clients that are closed for their silence, one after the other, are the clock: 1.5 s each.

@@ -74,7 +74,7 @@ fn mqtt_4_8_0_1_reserved_packet_types_close() {
 }
 
 #[test]
-fn mqtt_4_8_0_1_other_clients_are_not_touched() {
+fn mqtt_4_8_0_1_other_clients_are_not_affected() {
     let case = case!();
     let (topic, mut subscriber) = (case.topic("t"), case.client("sub"));
     subscriber.subscribe(&[(&topic, 1)]);
@@ -129,7 +129,7 @@ fn also_remaining_length_of_every_width_arrives() {
 }
 
 #[test]
-fn also_remaining_length_is_sent_on_in_as_few_bytes_as_it_takes() {
+fn also_remaining_length_is_encoded_in_the_fewest_bytes() {
     let case = case!();
     let (topic, mut subscriber, mut publisher) = (case.topic("t"), case.client("sub"), case.client("pub"));
     subscriber.subscribe(&[(&topic, 0)]);
@@ -159,7 +159,7 @@ fn also_frames_arrive_however_they_are_cut() {
 }
 
 #[test]
-fn also_many_packets_in_one_write_are_all_served() {
+fn also_many_packets_in_one_write_are_all_handled() {
     let case = case!();
     let (topic, mut subscriber, mut publisher) = (case.topic("t"), case.client("sub"), case.client("pub"));
     subscriber.subscribe(&[(&topic, 0)]);

@@ -53,7 +53,7 @@ fn also_packet_beyond_the_limit_closes() {
 }
 
 #[test]
-fn also_window_is_what_the_settings_say() {
+fn also_the_window_is_configurable() {
     let Some(case) = case_with!(Limits { max_inflight_out: 2, ..Limits::default() }) else { return };
     let (topic, mut client, mut publisher) = (case.topic("t"), case.client("sub"), case.client("pub"));
     client.subscribe(&[(&topic, 1)]);
@@ -68,7 +68,7 @@ fn also_window_is_what_the_settings_say() {
 }
 
 #[test]
-fn also_qos_0_is_queued_where_the_settings_say_so() {
+fn also_qos_0_is_queued_if_configured() {
     let Some(case) = case_with!(Limits { queue_qos0: true, ..Limits::default() }) else { return };
     let (topic, mut client) = (case.topic("t"), case.begin("sub"));
     client.subscribe(&[(&topic, 1)]);

@@ -29,7 +29,7 @@ fn mqtt_3_12_4_1_pingreq_gets_pingresp() {
 }
 
 #[test]
-fn mqtt_3_14_1_1_disconnect_with_flags_is_no_disconnect() {
+fn mqtt_3_14_1_1_disconnect_with_flags_is_malformed() {
     let case = case!();
     let (topic, mut watcher) = (case.topic("will"), case.client("watcher"));
     watcher.subscribe(&[(&topic, 1)]);
@@ -52,7 +52,7 @@ fn also_disconnect_is_followed_by_a_close() {
 }
 
 #[test]
-fn also_what_was_sent_before_disconnect_is_processed() {
+fn also_packets_before_disconnect_are_processed() {
     let case = case!();
     let (topic, mut subscriber) = (case.topic("t"), case.client("sub"));
     subscriber.subscribe(&[(&topic, 0)]);

@@ -177,7 +177,7 @@ fn mqtt_4_3_3_2_completed_id_is_a_new_publication() {
 }
 
 #[test]
-fn also_pubrel_that_is_missing_does_not_stop_others() {
+fn also_a_missing_pubrel_does_not_stop_others() {
     let case = case!();
     let (topic, mut subscriber, mut publisher) = (case.topic("t"), case.client("sub"), case.client("pub"));
     subscriber.subscribe(&[(&topic, 1)]);

@@ -38,7 +38,7 @@ fn mqtt_3_3_1_6_new_subscription_gets_the_last_retained_message_of_each_topic() 
 }
 
 #[test]
-fn mqtt_3_3_1_7_retained_qos_0_replaces_the_one_before() {
+fn mqtt_3_3_1_7_retained_qos_0_replaces_the_previous_message() {
     let case = case!();
     let (topic, mut publisher) = (case.topic("t"), case.client("pub"));
     publisher.publish(Message::new(&topic, "before").qos(1).retain());
@@ -139,7 +139,7 @@ fn mqtt_3_1_2_7_retained_messages_outlive_the_session() {
 }
 
 #[test]
-fn also_retained_message_comes_at_the_lesser_qos() {
+fn also_a_retained_message_arrives_at_the_lower_qos() {
     let case = case!();
     let mut publisher = case.client("pub");
     for published in 0..=2 {

@@ -161,7 +161,7 @@ fn also_takeover_by_a_clean_session_ends_the_session() {
 }
 
 #[test]
-fn also_many_takeovers_leave_one_client() {
+fn also_many_take_overs_leave_one_connection() {
     let case = case!();
     let topic = case.topic("t");
     let connect = Connect::new(&case.id("same")).persistent();

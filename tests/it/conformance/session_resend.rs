@@ -134,7 +134,7 @@ fn also_window_is_20_and_moves_with_each_acknowledgement() {
 }
 
 #[test]
-fn also_window_holds_after_a_reconnect() {
+fn also_the_window_applies_after_a_reconnect() {
     let case = case!();
     let (topic, mut client, mut publisher) = (case.topic("t"), case.begin("sub"), case.client("pub"));
     client.subscribe(&[(&topic, 2)]);

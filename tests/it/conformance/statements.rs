@@ -101,7 +101,7 @@ statements! {
         => mqtt_3_1_2_9_will_flag_without_will_fields_closes mqtt_3_1_2_9_empty_will_message_is_published
            mqtt_3_1_2_9_will_qos_retain_topic_and_message_are_used;
     "MQTT-3.1.2-10" "the will is removed once published or after DISCONNECT"
-        => mqtt_3_1_2_10_will_is_gone_once_published mqtt_3_1_2_10_will_is_gone_after_disconnect;
+        => mqtt_3_1_2_10_will_is_removed_once_published mqtt_3_1_2_10_will_is_removed_after_disconnect;
     "MQTT-3.1.2-11" "without the will flag there is no other will flag and no will field"
         => mqtt_3_1_2_11_will_fields_without_will_flag_close;
     "MQTT-3.1.2-12" "without the will flag no will is published"
@@ -141,7 +141,7 @@ statements! {
     "MQTT-3.1.3-5" "ids of 1 to 23 letters and digits are allowed"
         => mqtt_3_1_3_5_ids_of_1_to_23_letters_and_digits_are_allowed;
     "MQTT-3.1.3-6" "an empty id, where allowed, stands for a unique one"
-        => mqtt_3_1_3_6_empty_id_gets_a_unique_one;
+        => mqtt_3_1_3_6_empty_id_gets_a_unique_id;
     "MQTT-3.1.3-7" "a client with an empty id sets clean session"
         -- "binds the client; the server's part is 3.1.3-8";
     "MQTT-3.1.3-8" "an empty id with clean session 0 gets CONNACK 2, then the close"
@@ -177,7 +177,7 @@ statements! {
     "MQTT-3.2.2-5" "a code other than 0 is followed by the close"
         => mqtt_3_2_2_5_refusal_is_followed_by_a_close;
     "MQTT-3.2.2-6" "where no code applies the close comes without CONNACK"
-        => mqtt_3_2_2_6_where_no_code_fits_the_close_is_silent;
+        => mqtt_3_2_2_6_without_a_fitting_code_the_connection_closes_silently;
 
     "MQTT-3.3.1-1" "DUP is 1 on a PUBLISH that is re-delivered"
         => mqtt_3_3_1_1_resent_publish_has_dup_1;
@@ -192,7 +192,7 @@ statements! {
     "MQTT-3.3.1-6" "a new subscription gets the last retained message of each matching topic"
         => mqtt_3_3_1_6_new_subscription_gets_the_last_retained_message_of_each_topic;
     "MQTT-3.3.1-7" "a retained QoS 0 message discards the one before"
-        => mqtt_3_3_1_7_retained_qos_0_replaces_the_one_before;
+        => mqtt_3_3_1_7_retained_qos_0_replaces_the_previous_message;
     "MQTT-3.3.1-8" "RETAIN is 1 on what a new subscription brings"
         => mqtt_3_3_1_8_retain_is_1_for_a_new_subscription;
     "MQTT-3.3.1-9" "RETAIN is 0 on what an established subscription brings"
@@ -270,7 +270,7 @@ statements! {
     "MQTT-3.12.4-1" "PINGREQ gets PINGRESP"
         => mqtt_3_12_4_1_pingreq_gets_pingresp;
     "MQTT-3.14.1-1" "reserved bits of DISCONNECT are validated; others than 0 disconnect"
-        => mqtt_3_14_1_1_disconnect_with_flags_is_no_disconnect;
+        => mqtt_3_14_1_1_disconnect_with_flags_is_malformed;
     "MQTT-3.14.4-1" "a client closes after DISCONNECT"
         -- "binds the client; that the server closes too is tested beyond the ids";
     "MQTT-3.14.4-2" "a client sends nothing after DISCONNECT"
@@ -328,7 +328,7 @@ statements! {
         => mqtt_4_7_2_1_leading_wildcards_do_not_match_dollar_topics
            mqtt_4_7_2_1_leading_wildcards_do_not_match_retained_dollar_topics;
     "MQTT-4.7.3-1" "topics and filters have at least one character"
-        => mqtt_4_7_3_1_empty_topics_and_filters_close mqtt_4_7_3_1_topics_of_one_character_are_served;
+        => mqtt_4_7_3_1_empty_topics_and_filters_close mqtt_4_7_3_1_topics_of_one_character_are_valid;
     "MQTT-4.7.3-2" "topics and filters have no U+0000"
         => mqtt_4_7_3_2_null_in_topics_and_filters_closes;
     "MQTT-4.7.3-3" "topics and filters have at most 65,535 bytes"
@@ -337,7 +337,7 @@ statements! {
         => mqtt_4_7_3_4_topics_are_not_normalized;
     "MQTT-4.8.0-1" "a protocol violation closes the connection that it came on"
         => mqtt_4_8_0_1_packets_that_only_servers_send_close mqtt_4_8_0_1_reserved_packet_types_close
-           mqtt_4_8_0_1_other_clients_are_not_touched;
+           mqtt_4_8_0_1_other_clients_are_not_affected;
     "MQTT-4.8.0-2" "a transient error while processing a packet closes its connection"
         -- "no transient error can be provoked from outside";
 

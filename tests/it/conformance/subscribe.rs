@@ -215,7 +215,7 @@ fn also_suback_comes_first_then_retained_messages_then_answers_to_later_packets(
 }
 
 #[test]
-fn also_suback_comes_before_a_message_that_the_client_publishes_behind_its_subscribe() {
+fn also_suback_precedes_a_message_that_the_client_publishes_after_its_subscribe() {
     let case = case!();
     let topic = case.topic("own");
     for role in ["clean", "kept"] {
@@ -254,7 +254,7 @@ fn also_a_shared_subscription_is_granted_and_a_malformed_one_refused() {
 }
 
 #[test]
-fn also_subscriber_gets_nothing_from_before() {
+fn also_a_subscriber_gets_no_earlier_message() {
     let case = case!();
     let (topic, mut client, mut publisher) = (case.topic("t"), case.client("sub"), case.client("pub"));
     publisher.publish(Message::new(&topic, "too early").qos(1));

@@ -66,7 +66,7 @@ fn mqtt_3_1_2_9_empty_will_message_is_published() {
 }
 
 #[test]
-fn mqtt_3_1_2_10_will_is_gone_once_published() {
+fn mqtt_3_1_2_10_will_is_removed_once_published() {
     let case = case!();
     let topic = case.topic("will");
     let mut watcher = case.client("watcher");
@@ -84,7 +84,7 @@ fn mqtt_3_1_2_10_will_is_gone_once_published() {
 }
 
 #[test]
-fn mqtt_3_1_2_10_will_is_gone_after_disconnect() {
+fn mqtt_3_1_2_10_will_is_removed_after_disconnect() {
     let case = case!();
     let topic = case.topic("will");
     let mut watcher = case.client("watcher");
@@ -178,7 +178,7 @@ fn also_new_connect_brings_a_new_will() {
 }
 
 #[test]
-fn also_own_will_waits_for_a_persistent_session() {
+fn also_a_client_s_own_will_is_queued_for_its_persistent_session() {
     let case = case!();
     let (topic, mut watcher) = (case.topic("will"), case.client("watcher"));
     watcher.subscribe(&[(&topic, 1)]);

@@ -38,7 +38,7 @@ fn start(config: Config) -> Result<Server, String> {
 }
 
 #[test]
-fn while_no_login_is_configured_programs_of_this_machine_are_let_in_and_pages_are_not() {
+fn without_logins_local_programs_are_admitted_and_pages_are_not() {
     let broker = broker("allowed_hosts = [\"broker.lan\"]");
     let at = address(&broker);
     assert_eq!(get(at, "/metrics").status, 200);
@@ -64,7 +64,7 @@ fn while_no_login_is_configured_programs_of_this_machine_are_let_in_and_pages_ar
 }
 
 #[test]
-fn a_login_that_nobody_configured_is_refused_and_a_role_says_who_may() {
+fn an_unconfigured_login_and_a_low_role_are_refused() {
     let open = broker("");
     let at = address(&open);
     let unasked = ask(at, "GET", "/metrics", &[&basic("alice:secret")]);
@@ -116,7 +116,7 @@ fn a_login_that_is_configured_closes_it_until_users_are_named() {
 }
 
 #[test]
-fn what_would_let_in_everybody_or_nobody_does_not_start() {
+fn an_http_address_without_logins_beyond_loopback_prevents_the_start() {
     let elsewhere = start(Config { http: http("listen = \"0.0.0.0:0\""), ..config() }).err().unwrap();
     assert!(elsewhere.contains("write users = [\"NAME:admin\"] below [http]"), "{elsewhere}");
     let nobody = start(Config { http: http("users = [\"alice:admin\"]"), ..config() }).err().unwrap();
@@ -131,7 +131,7 @@ fn what_would_let_in_everybody_or_nobody_does_not_start() {
 }
 
 #[test]
-fn a_unix_socket_is_for_its_owner_who_may_do_everything() {
+fn the_owner_of_a_unix_socket_is_an_administrator() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("admin.sock");
     let broker = Broker::new(with_users(&dir, &format!("listen = \"unix:{}\"", path.display())));
@@ -150,7 +150,7 @@ fn a_unix_socket_is_for_its_owner_who_may_do_everything() {
 }
 
 #[test]
-fn a_request_that_is_too_large_or_too_slow_is_told_so() {
+fn a_request_that_is_too_large_or_too_slow_gets_its_status() {
     let broker = broker("");
     let at = address(&broker);
     let body = ask(at, "POST", "/metrics", &["Content-Length: 1048577"]);
@@ -173,7 +173,7 @@ fn a_request_that_is_too_large_or_too_slow_is_told_so() {
 }
 
 #[test]
-fn a_port_that_is_taken_is_an_error_if_it_was_asked_for() {
+fn a_configured_http_port_in_use_is_an_error() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let listen = format!("listen = \"{}\"", taken.local_addr().unwrap());
     let error = start(Config { http: http(&listen), ..config() }).err().unwrap();

@@ -116,7 +116,7 @@ fn a_store_whose_thread_hangs_is_not_alive() {
 }
 
 #[test]
-fn a_shutdown_is_told_before_listeners_close() {
+fn readyz_fails_before_listeners_close() {
     let clock = TestClock::new();
     let config = Config { http: http("drain_delay = \"10s\""), ..config() };
     let broker = Broker::with_clock(config, clock.clone());

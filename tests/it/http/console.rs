@@ -33,7 +33,7 @@ fn the_page_is_served_with_a_policy_and_a_tag() {
 }
 
 #[test]
-fn the_page_needs_no_login_and_may_be_off() {
+fn the_console_needs_no_login_and_can_be_disabled() {
     let shown = broker("");
     assert_eq!(ask(address(&shown), "GET", "/", &["Host: console.example"]).status, 200);
     let mut off = broker("console = false");
@@ -44,7 +44,7 @@ fn the_page_needs_no_login_and_may_be_off() {
 }
 
 #[test]
-fn the_page_comes_from_a_directory_if_one_is_named() {
+fn the_console_is_served_from_a_configured_directory() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("index.html"), "mine").unwrap();
     std::fs::write(dir.path().join("app.js"), "first").unwrap();
@@ -58,7 +58,7 @@ fn the_page_comes_from_a_directory_if_one_is_named() {
 }
 
 #[test]
-fn a_point_is_kept_each_second() {
+fn history_has_a_point_for_each_second() {
     let broker = broker("");
     let at = address(&broker);
     let mut lamp = client(&broker, "lamp");
@@ -77,7 +77,7 @@ fn a_point_is_kept_each_second() {
 }
 
 #[test]
-fn a_page_is_told_the_last_message_of_each_topic() {
+fn the_live_stream_has_the_last_message_of_each_topic() {
     let broker = broker("");
     let at = address(&broker);
     let publish = |topic: &str, payload: Vec<u8>, retain| {
@@ -113,7 +113,7 @@ fn a_page_is_told_the_last_message_of_each_topic() {
 }
 
 #[test]
-fn a_page_is_told_messages_in_full() {
+fn the_live_stream_has_whole_messages() {
     let broker = broker("");
     let at = address(&broker);
     let mut stream = Stream::open(at, "live?watch=a/b&messages=a/%23&events=true");
@@ -137,7 +137,7 @@ fn a_page_is_told_messages_in_full() {
 }
 
 #[test]
-fn what_a_page_watches_ends_with_its_stream() {
+fn subscriptions_of_a_live_stream_end_with_it() {
     let broker = broker("");
     let at = address(&broker);
     let subscriptions = || {

@@ -43,7 +43,7 @@ fn broker(file: &Path) -> Broker {
 }
 
 #[test]
-fn a_key_lets_a_program_in_with_its_role_until_it_expires_or_is_deleted() {
+fn a_key_admits_a_program_until_it_expires_or_is_deleted() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("keys");
     let hour = Duration::from_secs(3_600);
@@ -79,7 +79,7 @@ fn a_key_lets_a_program_in_with_its_role_until_it_expires_or_is_deleted() {
 }
 
 #[test]
-fn wrong_keys_are_delayed_and_right_ones_are_not() {
+fn wrong_keys_are_delayed_and_valid_ones_are_not() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("keys");
     let (key, _) = ApiKey::add(&file, "ci", Role::Viewer, None).unwrap();
@@ -102,7 +102,7 @@ fn wrong_keys_are_delayed_and_right_ones_are_not() {
 }
 
 #[test]
-fn keys_are_made_listed_and_deleted_over_http() {
+fn keys_are_created_listed_and_deleted_over_http() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("keys");
     let (admin, _) = ApiKey::add(&file, "root", Role::Admin, None).unwrap();
@@ -177,7 +177,7 @@ fn without_a_file_there_are_no_keys() {
 }
 
 #[test]
-fn the_command_makes_keys_that_ctl_uses() {
+fn dunlin_key_creates_keys_for_ctl() {
     let dir = tempfile::tempdir().unwrap();
     let at = |name: &str| dir.path().join(name);
     fs::write(at("dunlin.toml"), "[http]\nlisten = \"127.0.0.1:0\"\nkeys_file = \"keys\"\n").unwrap();

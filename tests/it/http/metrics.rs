@@ -76,7 +76,7 @@ impl Scrape {
 }
 
 #[test]
-fn what_happened_is_in_the_metrics() {
+fn metrics_count_what_clients_did() {
     let dir = tempfile::tempdir().unwrap();
     let broker = with_store(dir.path());
     let at = address(&broker);
@@ -127,7 +127,7 @@ fn what_happened_is_in_the_metrics() {
 }
 
 #[test]
-fn queues_are_walked_over_now_and_then_and_a_scrape_locks_no_session() {
+fn a_scrape_locks_no_session_because_queues_are_sampled() {
     let broker = super::broker("");
     let at = address(&broker);
     let mut client = broker.begin("c");
@@ -153,7 +153,7 @@ fn queues_are_walked_over_now_and_then_and_a_scrape_locks_no_session() {
 }
 
 #[test]
-fn open_metrics_are_given_to_those_who_ask_for_them() {
+fn the_accept_header_selects_openmetrics() {
     let dir = tempfile::tempdir().unwrap();
     let broker = with_store(dir.path());
     let accept = "Accept: application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
@@ -323,7 +323,7 @@ fn logins_are_counted_by_method_and_result() {
 }
 
 #[test]
-fn what_waits_for_the_disk_is_measured_too() {
+fn latencies_include_the_wait_for_the_disk() {
     let dir = tempfile::tempdir().unwrap();
     let broker = with_store(dir.path());
     let mut away = broker.begin("away");
@@ -361,7 +361,7 @@ fn check(file: &str, expressions: &[String], scrape: &Scrape) {
 }
 
 #[test]
-fn the_dashboard_and_the_alert_rules_name_what_is_there() {
+fn the_dashboard_and_the_alert_rules_use_existing_metrics() {
     let dir = tempfile::tempdir().unwrap();
     let broker = with_store(dir.path());
     let scrape = Scrape::read(&get(address(&broker), "/metrics").body);
@@ -382,7 +382,7 @@ fn the_dashboard_and_the_alert_rules_name_what_is_there() {
 }
 
 #[test]
-fn prometheus_itself_takes_the_scrape_and_the_rules() {
+fn prometheus_accepts_the_scrape_and_the_rules() {
     let found = Command::new("promtool").arg("--version").output();
     if !found.is_ok_and(|output| output.status.success()) {
         assert!(std::env::var_os("DUNLIN_NEEDS_PROMTOOL").is_none(), "promtool is not installed");

@@ -76,7 +76,7 @@ fn a_page_of_this_server_is_a_client_of_a_listener_named_http() {
 }
 
 #[test]
-fn others_than_pages_of_this_server_are_refused() {
+fn mqtt_on_the_http_port_refuses_clients_other_than_own_pages() {
     let mut broker = broker("");
     let at = address(&broker);
     assert_eq!(refused(at, &request(at, "")), (403, "origin".into()));
@@ -91,7 +91,7 @@ fn others_than_pages_of_this_server_are_refused() {
 }
 
 #[test]
-fn what_a_proxy_passed_on_is_not_local() {
+fn mqtt_on_the_http_port_through_a_proxy_is_not_local() {
     let broker = broker("");
     let at = address(&broker);
     let (mut socket, head) = ask(at, &request(at, &format!("{}X-Forwarded-For: 192.0.2.1\r\n", own(at))));

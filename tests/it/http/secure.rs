@@ -97,7 +97,7 @@ fn running(dir: &Path, certs: &Certs) -> (Running, String) {
 }
 
 #[test]
-fn the_commands_that_ask_a_broker_speak_tls() {
+fn ctl_and_health_speak_tls() {
     let (dir, certs, others) = (tempfile::tempdir().unwrap(), Certs::new(), Certs::new());
     let (broker, port) = running(dir.path(), &certs);
     let ca = |certs: &Certs| certs.path("ca.pem").display().to_string();

@@ -119,7 +119,7 @@ fn a_browser_logs_in_reads_writes_and_logs_out() {
 }
 
 #[test]
-fn who_is_not_let_in_is_told_so_without_a_form_of_the_browser() {
+fn a_page_s_refused_request_opens_no_login_form_of_the_browser() {
     let (dir, broker) = broker();
     let at = address(&broker);
     let (key, _) = ApiKey::add(&dir.path().join("keys"), "ci", Role::Viewer, None).unwrap();
@@ -185,7 +185,7 @@ fn a_login_in_a_header_and_one_with_a_key_begin_sessions_too() {
 }
 
 #[test]
-fn what_a_reload_takes_away_ends_sessions() {
+fn a_reload_that_removes_a_login_ends_its_sessions() {
     let (dir, mut broker) = broker();
     let at = address(&broker);
     let keys = dir.path().join("keys");
@@ -239,7 +239,7 @@ fn a_session_ends_after_twelve_hours_and_with_its_key() {
 }
 
 #[test]
-fn a_stream_ends_with_what_let_its_reader_in() {
+fn a_stream_ends_when_its_login_is_revoked() {
     let (dir, mut broker) = broker();
     let at = address(&broker);
     let page = Page::of(&post(at, &[], &json!({ "user": "otto", "password": "secret" })));
@@ -253,7 +253,7 @@ fn a_stream_ends_with_what_let_its_reader_in() {
 }
 
 #[test]
-fn a_session_is_asked_for_the_hosts_that_are_allowed() {
+fn a_session_is_valid_only_for_allowed_hosts() {
     let (_dir, mut broker) = broker();
     let at = address(&broker);
     let page = Page::of(&post(at, &[], &json!({ "user": "otto", "password": "secret" })));
@@ -273,7 +273,7 @@ fn a_session_is_asked_for_the_hosts_that_are_allowed() {
 }
 
 #[test]
-fn without_a_login_there_is_nothing_to_log_in_to() {
+fn without_logins_a_session_cannot_be_begun() {
     let broker = super::broker("");
     let at = address(&broker);
     let now = shown(&ask(at, "GET", AT, &[]));

@@ -113,7 +113,7 @@ fn answer(data: &str) -> Vec<u8> {
 }
 
 #[test]
-fn a_plug_in_asks_as_often_as_it_likes() {
+fn a_plug_in_may_exchange_any_number_of_auth_packets() {
     let (broker, unfinished) = broker();
     let mut client = asked(&broker, "4");
     client.send(&answer("a"));
@@ -142,7 +142,7 @@ fn a_plug_in_asks_as_often_as_it_likes() {
 }
 
 #[test]
-fn a_plug_in_refuses_and_what_it_panics_about_ends_one_connection() {
+fn a_plug_in_that_refuses_or_panics_ends_one_connection() {
     let (broker, unfinished) = broker();
     let mut other = Five::accepted(broker.address(), &Connect::new("other"), 0);
     let mut client = asked(&broker, "2");
@@ -191,7 +191,7 @@ fn a_client_without_a_method_is_neither_asked_nor_told() {
 }
 
 #[test]
-fn a_verdict_that_does_not_come_is_waited_for_within_the_connect_timeout() {
+fn a_missing_verdict_ends_with_the_connect_timeout() {
     let (broker, unfinished) = broker();
     let mut client = asked(&broker, "1");
     client.send(&answer("never"));

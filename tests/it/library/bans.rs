@@ -35,7 +35,7 @@ fn with_users(config: Config) -> Broker {
 }
 
 #[test]
-fn a_ban_closes_whom_it_concerns_and_lets_nobody_in_whom_it_concerns() {
+fn a_ban_closes_and_refuses_matching_clients() {
     let broker = with_users(config());
     let mut other = broker.connect(&Connect::new("other").user("alice", "secret"), 0);
     let mut eve = broker.connect(&Connect::new("c").user("eve", "secret"), 0);
@@ -61,7 +61,7 @@ fn a_ban_closes_whom_it_concerns_and_lets_nobody_in_whom_it_concerns() {
 }
 
 #[test]
-fn clients_of_mqtt_5_are_told() {
+fn clients_of_mqtt_5_get_the_reason_code_of_a_ban() {
     let broker = Broker::new(config());
     let mut client = Five::accepted(broker.address(), &five::Connect::new("five"), 0);
     assert_eq!(run(broker.server.ban(ban(BanTarget::network(loopback())))).expect("a ban"), 1);
@@ -76,7 +76,7 @@ fn clients_of_mqtt_5_are_told() {
 }
 
 #[test]
-fn a_ban_ends_and_what_is_none_is_an_error() {
+fn a_ban_expires_and_an_invalid_one_is_an_error() {
     let clock = TestClock::new();
     let broker = Broker::with_clock(config(), clock.clone());
     let hour = Duration::from_secs(3_600);
@@ -105,7 +105,7 @@ fn bans_are_kept_in_data_dir() {
 }
 
 #[test]
-fn a_client_that_comes_back_too_often_is_banned_if_it_has_logged_in() {
+fn a_client_that_reconnects_too_often_is_banned_after_a_login() {
     let reconnects = Some(Frequency { most: 3, within: Duration::from_secs(60) });
     let mut config = Config { limits: Limits { reconnects, ..Limits::default() }, ..config() };
     config.auth.failed_login_delay = None;
@@ -155,7 +155,7 @@ impl Drop for Ends<'_> {
 
 /// Clients that connect again and again, whatever becomes of them.
 #[test]
-fn kicks_ends_of_sessions_and_bans_hold_while_clients_come_back() {
+fn kicks_and_bans_work_while_clients_reconnect() {
     let broker = Broker::new(config());
     let address = broker.address();
     let (over, accepted) = (AtomicBool::new(false), AtomicU64::new(0));

@@ -58,7 +58,7 @@ fn publish(client: &Client, topic: &str, payload: &str) -> usize {
 }
 
 #[test]
-fn what_clients_publish_is_received_with_all_that_belongs_to_it() {
+fn a_client_within_the_process_receives_whole_messages() {
     let broker = Broker::new(config());
     let client = begin(&broker.server, asks("$inside", &["t/#"], QoS::AtLeastOnce));
     let mut publisher = broker.client("publisher");
@@ -95,7 +95,7 @@ fn what_clients_publish_is_received_with_all_that_belongs_to_it() {
 }
 
 #[test]
-fn what_it_publishes_reaches_clients_and_others_within_the_process() {
+fn a_client_within_the_process_publishes_to_all_clients() {
     let broker = Broker::new(config());
     let mut subscriber = broker.client("subscriber");
     subscriber.subscribe(&[("t/#", 1)]);
@@ -133,7 +133,7 @@ fn what_it_publishes_reaches_clients_and_others_within_the_process() {
 }
 
 #[test]
-fn what_is_not_acknowledged_keeps_later_messages_back_and_what_does_not_fit_is_counted() {
+fn unacknowledged_messages_within_the_process_fill_the_queue_and_drops_are_counted() {
     let broker = Broker::new(config());
     let queue = |policy| Bound { messages: 3, bytes: 1 << 20, policy };
     let client =
@@ -164,7 +164,7 @@ fn what_is_not_acknowledged_keeps_later_messages_back_and_what_does_not_fit_is_c
 }
 
 #[test]
-fn what_expires_while_it_waits_is_counted_as_missed() {
+fn messages_that_expire_in_a_queue_within_the_process_count_as_missed() {
     let broker = Broker::new(config());
     let client = begin(&broker.server, asks("$inside", &["t"], QoS::AtLeastOnce));
     let mut publisher = Five::accepted(broker.address(), &five::Connect::new("five"), 0);
@@ -176,7 +176,7 @@ fn what_expires_while_it_waits_is_counted_as_missed() {
 }
 
 #[test]
-fn a_durable_client_finds_what_it_did_not_acknowledge_and_what_came_meanwhile() {
+fn a_durable_client_gets_unacknowledged_and_new_messages_after_a_restart() {
     let broker = Broker::new(config());
     let asked = |filters| InsideClient { durable: true, ..asks("$durable", filters, QoS::AtLeastOnce) };
     let mut publisher = broker.client("publisher");
@@ -264,7 +264,7 @@ fn a_member_of_a_group_within_the_process_takes_turns_with_the_others() {
 }
 
 #[test]
-fn an_identifier_is_its_own_and_what_is_wrong_is_said() {
+fn identifiers_within_the_process_are_unique_and_errors_are_returned() {
     let broker = Broker::new(config());
     let refused = |asked| run(broker.server.client(asked)).expect_err("it is refused");
     let open = begin(&broker.server, asks("$inside", &["t"], QoS::AtLeastOnce));
@@ -350,7 +350,7 @@ fn clients_within_the_process_are_not_counted_as_connections_and_ids_with_a_doll
 }
 
 #[test]
-fn rules_that_change_do_not_concern_it() {
+fn changed_rules_do_not_restrict_clients_within_the_process() {
     let broker = Broker::new(config());
     let client = begin(&broker.server, asks("$inside", &["t/#"], QoS::AtLeastOnce));
     // they allow anonymous clients nothing

@@ -131,7 +131,7 @@ fn a_walk_shows_each_client_once_in_steps_of_any_size() {
 }
 
 #[test]
-fn what_waits_and_what_is_in_flight_is_shown_in_its_order() {
+fn queued_and_in_flight_messages_are_shown_in_their_order() {
     let limits = Limits { max_inflight_out: 2, max_queued_messages: 3, ..Limits::default() };
     let broker = Broker::limits(limits);
     let mut client = broker.begin("c");
@@ -202,7 +202,7 @@ fn a_queue_that_was_cleared_stays_cleared_after_a_restart() {
 }
 
 #[test]
-fn a_retained_message_says_who_published_it_and_when() {
+fn a_retained_message_has_its_publisher_and_time() {
     let dir = tempfile::tempdir().unwrap();
     let clock = TestClock::new();
     let start = || Broker::with_clock(Config { data_dir: Some(dir.path().join("data")), ..config() }, clock.clone());
@@ -234,7 +234,7 @@ fn a_retained_message_says_who_published_it_and_when() {
 }
 
 #[test]
-fn subscriptions_and_those_who_get_a_topic_are_shown() {
+fn subscriptions_and_the_subscribers_of_a_topic_are_shown() {
     let broker = Broker::new(config());
     let mut a = broker.begin("a");
     a.subscribe(&[("t/+", 1), ("t/#", 0), ("$share/g/t/1", 1), ("other", 2)]);
@@ -325,7 +325,7 @@ fn an_administrator_closes_a_connection_and_its_session_stays() {
 }
 
 #[test]
-fn a_client_that_does_not_read_is_closed_as_any_other() {
+fn an_administrator_closes_a_client_that_does_not_read() {
     let broker = Broker::limits(Limits { max_outbound_bytes: 4 << 20, ..Limits::default() });
     let mut deaf = raw::Client::on(narrow(broker.address()));
     deaf.send(&Connect::new("deaf").frame());

@@ -44,7 +44,7 @@ fn a_session_expires_by_the_clock_while_no_broker_runs() {
 }
 
 #[tokio::test]
-async fn a_broker_starts_in_two_lines_and_ends_in_one() {
+async fn the_library_example_starts_a_broker_in_two_lines() {
     let server = Server::start(Config::ephemeral()).await.expect("a broker");
     let address = server.local_addrs()[0];
 
@@ -59,7 +59,7 @@ async fn a_broker_starts_in_two_lines_and_ends_in_one() {
 }
 
 #[tokio::test]
-async fn a_broker_that_is_dropped_is_gone() {
+async fn a_dropped_broker_closes_its_listeners() {
     let server = Server::start(Config::ephemeral()).await.expect("a broker");
     let address = server.local_addrs()[0];
     let (mut client, mut attempt) = (accepted(address, "client"), Client::open(address));
@@ -76,7 +76,7 @@ async fn a_broker_that_is_dropped_is_gone() {
 }
 
 #[test]
-fn two_brokers_in_one_process_know_nothing_of_each_other() {
+fn two_brokers_in_one_process_are_independent() {
     let one = Broker::limits(Limits { max_connections: 1, ..Limits::default() });
     let two = Broker::limits(Limits::default());
     assert_ne!(one.address(), two.address());
@@ -97,7 +97,7 @@ fn two_brokers_in_one_process_know_nothing_of_each_other() {
 }
 
 #[test]
-fn a_shutdown_writes_what_is_on_its_way() {
+fn a_shutdown_sends_messages_in_flight() {
     let broker = Broker::new(config());
     let (mut subscriber, mut publisher) = (broker.client("sub"), broker.client("pub"));
     subscriber.subscribe(&[("t", 0)]);
@@ -115,7 +115,7 @@ fn a_shutdown_writes_what_is_on_its_way() {
 }
 
 #[test]
-fn a_shutdown_ends_though_a_client_does_not_read() {
+fn a_shutdown_ends_although_a_client_does_not_read() {
     let broker = Broker::new(Config { shutdown_grace: Duration::from_millis(100), ..config() });
     let (mut subscriber, mut publisher) = (broker.client("sub"), broker.client("pub"));
     subscriber.subscribe(&[("t", 0)]);
@@ -128,7 +128,7 @@ fn a_shutdown_ends_though_a_client_does_not_read() {
 }
 
 #[test]
-fn what_keeps_a_broker_from_starting_is_said() {
+fn a_failed_start_returns_the_reason() {
     let start = |config| run(Server::start(config)).map(drop);
     let none = start(Config { listeners: Vec::new(), ..config() });
     assert!(matches!(none, Err(ServerError::NoListener)));

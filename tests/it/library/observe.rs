@@ -17,7 +17,7 @@ use crate::support::{
 };
 
 #[test]
-fn an_exchange_is_told_in_its_order() {
+fn observers_get_the_events_of_an_exchange_in_order() {
     let (broker, recorder) = Broker::observed(Limits::default());
     let told = |expected: &[&str]| assert_eq!(recorder.take(), expected);
     let mut sub = broker.begin("sub");
@@ -80,7 +80,7 @@ fn an_exchange_is_told_in_its_order() {
 }
 
 #[test]
-fn a_takeover_is_told_as_an_end_and_a_beginning() {
+fn observers_get_a_take_over_as_a_disconnect_and_a_connect() {
     let (broker, recorder) = Broker::observed(Limits::default());
     let mut old = broker.connect(&Connect::new("c").persistent().will(&Message::new("will", "")), 0);
     old.subscribe(&[("t", 1), ("will", 0)]);
@@ -148,7 +148,7 @@ fn each_end_has_its_reason() {
 }
 
 #[test]
-fn each_drop_has_its_reason_and_says_for_whom() {
+fn observers_get_each_drop_with_reason_and_client() {
     let limits = Limits {
         max_queued_messages: 1,
         queue_full: QueueFull::DropOldest,
@@ -185,7 +185,7 @@ fn each_drop_has_its_reason_and_says_for_whom() {
 }
 
 #[test]
-fn one_who_is_refused_is_not_told_of() {
+fn observers_get_no_event_of_a_refused_client() {
     let (broker, recorder) = Broker::observed(Limits { max_client_id_length: 3, ..Limits::default() });
     broker.refuses(&Connect::new("long"), 2);
     assert_eq!(recorder.take(), [""; 0]);
@@ -233,7 +233,7 @@ impl Observe for Picky {
 }
 
 #[test]
-fn each_of_several_observers_is_told_what_it_asks_for() {
+fn each_observer_gets_the_kinds_of_events_that_it_wants() {
     let (all, some) = (Picky::that_wants(EventKinds::ALL), Picky::that_wants(EventKinds::NONE));
     let (first, second) = (all.clone(), some.clone());
     let broker = Broker::build(config(), |builder| builder.observe(first).observe(second));
@@ -253,7 +253,7 @@ fn each_of_several_observers_is_told_what_it_asks_for() {
 }
 
 #[test]
-fn events_say_who_the_client_is_and_what_it_publishes() {
+fn events_have_the_client_and_its_message() {
     let all = Picky::that_wants(EventKinds::ALL);
     let observe = all.clone();
     let mut config = config();
@@ -285,7 +285,7 @@ fn events_say_who_the_client_is_and_what_it_publishes() {
 }
 
 #[test]
-fn a_stream_has_the_events_that_it_asks_for_and_counts_what_it_loses() {
+fn a_stream_has_the_wanted_events_and_counts_lost_ones() {
     let broker = Broker::new(config());
     let mut all = broker.server.events(EventKinds::CONNECT | EventKinds::PUBLISH | EventKinds::PAYLOADS);
     let mut sizes = broker.server.events(EventKinds::PUBLISH);

@@ -172,7 +172,7 @@ fn the_connection_in_whose_turn_a_plugin_panics_ends_as_if_it_was_lost() {
 }
 
 #[test]
-fn a_client_is_not_let_in_halfway_when_a_plugin_panics() {
+fn a_panic_of_a_plug_in_leaves_no_half_connected_client() {
     let (broker, _) = Faulty::broker(At::Rights);
     let mut client = broker.open();
     client.send(&bad().user("user", "").frame());
@@ -198,7 +198,7 @@ fn a_client_is_not_let_in_halfway_when_a_plugin_panics() {
 }
 
 #[test]
-fn a_will_reaches_all_others_when_a_plugin_panics_about_one() {
+fn a_will_reaches_other_subscribers_although_a_plug_in_panics() {
     let (broker, recorder) = Faulty::broker(At::MayReceive);
     let mut watchers = watchers(&broker);
     broker.connect(&bad(), 0).abort();

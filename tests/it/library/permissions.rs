@@ -35,7 +35,7 @@ impl Authenticate for Users {
 }
 
 #[test]
-fn who_is_refused_is_told_so_and_touches_nobody() {
+fn a_refused_client_gets_a_connack_and_affects_no_other() {
     let (users, recorder) = (Arc::<Users>::default(), Arc::<Recorder>::default());
     let (authenticate, observe) = (users.clone(), recorder.clone());
     let broker = Broker::build(config(), |b| b.authenticate(authenticate).observe(observe));
@@ -64,7 +64,7 @@ fn who_is_refused_is_told_so_and_touches_nobody() {
 }
 
 #[test]
-fn anonymous_clients_are_refused_where_the_config_says_so() {
+fn anonymous_clients_are_refused_if_configured() {
     let broker = Broker::new(dunlin::Config { allow_anonymous: Some(false), ..config() });
     broker.refuses(&Connect::new("c"), 5);
     broker.refuses(&Connect::new("c").user("user", "password"), 5);
@@ -131,7 +131,7 @@ fn a_verdict_may_take_its_time() {
 }
 
 #[test]
-fn little_is_taken_from_somebody_whom_nobody_knows_yet() {
+fn reads_before_login_are_bounded() {
     const BEHIND: usize = 10_000;
     let late = Arc::<Late>::default();
     let authenticate = late.clone();
@@ -154,7 +154,7 @@ fn little_is_taken_from_somebody_whom_nobody_knows_yet() {
 }
 
 #[test]
-fn who_waits_for_a_verdict_waits_no_longer_than_for_a_connect() {
+fn a_login_may_take_no_longer_than_the_connect_timeout() {
     let config = config();
     let timeout = config.limits.connect_timeout;
     let broker = Broker::build(config, |b| b.authenticate(Arc::<Late>::default()));
@@ -199,7 +199,7 @@ impl Rights for RightsOf {
 }
 
 #[test]
-fn what_a_client_may_not_publish_is_acknowledged_and_dropped() {
+fn a_denied_publish_is_acknowledged_and_dropped() {
     let recorder = Arc::<Recorder>::default();
     let observe = recorder.clone();
     let broker = Broker::build(config(), |b| b.authorize(Arc::new(Rules)).observe(observe));
@@ -217,7 +217,7 @@ fn what_a_client_may_not_publish_is_acknowledged_and_dropped() {
 }
 
 #[test]
-fn what_a_client_may_not_subscribe_to_fails_alone() {
+fn a_denied_filter_fails_without_the_others() {
     let broker = Broker::build(config(), |b| b.authorize(Arc::new(Rules)));
     let (mut client, mut other) = (broker.client("c"), broker.client("d"));
     client.send(&subscribe(1, &[("c/#", 1), ("d/#", 2), ("#", 0), ("open/+", 0)]));

@@ -39,7 +39,7 @@ impl Observe for Between {
 }
 
 #[test]
-fn who_subscribes_while_a_message_is_retained_gets_it() {
+fn a_subscriber_gets_a_message_that_is_retained_meanwhile() {
     let (reached, is_there) = sync_channel(1);
     let (go, gone) = sync_channel(1);
     let observe = Arc::new(Between { reached, go: Mutex::new(Some(gone)) });
@@ -55,7 +55,7 @@ fn who_subscribes_while_a_message_is_retained_gets_it() {
 }
 
 #[test]
-fn retained_messages_for_a_connection_that_was_taken_over_reach_the_one_that_took_over() {
+fn retained_messages_reach_the_connection_that_took_over() {
     let (reached, is_there) = sync_channel(1);
     let (go, gone) = sync_channel(1);
     let observe = Arc::new(Between { reached, go: Mutex::new(Some(gone)) });
@@ -93,7 +93,7 @@ impl Rights for LittleOrAll {
 }
 
 #[test]
-fn what_a_connection_sent_before_it_was_taken_over_is_not_judged_by_its_successors_rights() {
+fn packets_before_a_take_over_are_checked_by_the_rights_of_their_connection() {
     for (clean, behind) in [(true, 0), (false, 0), (true, 1), (false, 1)] {
         let (reached, is_there) = sync_channel(1);
         let (go, gone) = sync_channel(1);

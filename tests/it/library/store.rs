@@ -255,7 +255,7 @@ fn keeper_beside(broker: &Broker, store: &ByHand) -> Client {
 }
 
 #[test]
-fn a_session_is_accepted_when_it_is_kept() {
+fn a_session_is_accepted_when_it_is_durable() {
     let (broker, store) = broker();
     store.hold();
     let mut keeper = broker.open();
@@ -280,7 +280,7 @@ fn a_session_is_accepted_when_it_is_kept() {
 }
 
 #[test]
-fn what_a_lost_connection_was_owed_its_successor_does_not_get_sooner() {
+fn a_reconnecting_client_waits_for_the_same_commit() {
     let (broker, store) = broker();
     store.hold();
     let connect = Connect::new("keeper").persistent().frame();
@@ -310,7 +310,7 @@ fn what_a_lost_connection_was_owed_its_successor_does_not_get_sooner() {
 }
 
 #[test]
-fn a_message_is_queued_for_all_who_are_away_with_two_records() {
+fn a_message_for_many_away_clients_takes_two_records() {
     let (broker, store) = broker();
     let away = ["first", "second", "third"];
     for client in away {
@@ -337,7 +337,7 @@ fn a_message_is_queued_for_all_who_are_away_with_two_records() {
 }
 
 #[test]
-fn messages_that_are_sent_and_acknowledged_in_a_row_are_one_record() {
+fn consecutive_sends_and_acknowledgements_are_merged_into_one_record() {
     let (broker, store) = broker();
     let mut away = broker.begin("away");
     away.subscribe(&[("t", 1)]);
@@ -389,7 +389,7 @@ impl Rights for Panics {
 }
 
 #[test]
-fn what_was_queued_before_a_plugin_panicked_is_recorded_and_nothing_else() {
+fn deliveries_before_a_panic_of_a_plug_in_are_recorded() {
     let away = ["first", "second", "third", "fourth", "fifth"];
     for had in 0..away.len() {
         let store = Arc::<ByHand>::default();
@@ -420,7 +420,7 @@ fn what_was_queued_before_a_plugin_panicked_is_recorded_and_nothing_else() {
 }
 
 #[test]
-fn giving_up_a_subscription_again_waits_for_the_first_time() {
+fn a_repeated_unsubscribe_waits_for_the_first_commit() {
     let (broker, store) = broker();
     let mut keeper = keeper(&broker, &store);
     keeper.send(&unsubscribe(2, &["u"]));
@@ -434,7 +434,7 @@ fn giving_up_a_subscription_again_waits_for_the_first_time() {
 }
 
 #[test]
-fn qos_0_too_is_not_read_faster_than_it_is_kept() {
+fn qos_0_is_not_read_faster_than_it_is_stored() {
     let (broker, store) = broker();
     store.hold();
     let mut publisher = broker.client("pub");
@@ -452,7 +452,7 @@ fn qos_0_too_is_not_read_faster_than_it_is_kept() {
 }
 
 #[test]
-fn subscriptions_are_acknowledged_when_they_are_kept() {
+fn subscriptions_are_acknowledged_when_they_are_durable() {
     let (broker, store) = broker();
     let mut keeper = keeper(&broker, &store);
     keeper.send(&unsubscribe(2, &["never", "u"]));
@@ -475,7 +475,7 @@ fn subscriptions_are_acknowledged_when_they_are_kept() {
 }
 
 #[test]
-fn messages_are_acknowledged_when_they_are_kept_and_in_their_order() {
+fn messages_are_acknowledged_in_order_when_they_are_durable() {
     let (broker, store) = broker();
     let mut keeper = keeper(&broker, &store);
     let (mut publisher, mut other) = (broker.client("pub"), broker.client("other"));
@@ -518,7 +518,7 @@ fn messages_are_acknowledged_when_they_are_kept_and_in_their_order() {
 
 /// The SUBACK of a session that is not kept waits for nothing but what was acknowledged before it.
 #[test]
-fn what_is_published_while_a_suback_waits_behind_other_acknowledgements_comes_after_it() {
+fn messages_published_while_a_suback_waits_follow_it() {
     let (broker, store) = broker();
     let _keeper = keeper(&broker, &store);
     let (mut clean, mut others) = (broker.client("clean"), ["other", "another"].map(|id| broker.client(id)));
@@ -556,7 +556,7 @@ fn acknowledgements_leave_commit_by_commit() {
 }
 
 #[test]
-fn both_sides_of_qos_2_are_kept_before_the_other_side_forgets() {
+fn both_sides_of_qos_2_are_durable_before_the_next_step() {
     let (broker, store) = broker();
     let mut keeper = keeper(&broker, &store);
     let mut publisher = broker.open();
@@ -601,7 +601,7 @@ fn both_sides_of_qos_2_are_kept_before_the_other_side_forgets() {
 }
 
 #[test]
-fn a_message_that_waits_is_sent_at_qos_2_when_its_identifier_is_kept() {
+fn a_queued_qos_2_message_is_sent_when_its_identifier_is_durable() {
     let (broker, store) = broker();
     let keeper = keeper(&broker, &store);
     keeper.disconnect();
@@ -625,7 +625,7 @@ fn a_message_that_waits_is_sent_at_qos_2_when_its_identifier_is_kept() {
 }
 
 #[test]
-fn a_repeated_message_is_acknowledged_no_sooner_than_the_first() {
+fn a_repeated_publish_is_acknowledged_with_the_first() {
     let (broker, store) = broker();
     let mut keeper = keeper(&broker, &store);
     let mut publisher = broker.client("pub");
@@ -641,7 +641,7 @@ fn a_repeated_message_is_acknowledged_no_sooner_than_the_first() {
 }
 
 #[test]
-fn a_message_that_is_repeated_after_a_reconnect_is_acknowledged_no_sooner_than_the_first() {
+fn a_publish_repeated_after_a_reconnect_is_acknowledged_with_the_first() {
     let (broker, store) = broker();
     let mut publisher = broker.begin("pub");
     let _keeper = keeper_beside(&broker, &store);
@@ -659,7 +659,7 @@ fn a_message_that_is_repeated_after_a_reconnect_is_acknowledged_no_sooner_than_t
 }
 
 #[test]
-fn retained_messages_are_acknowledged_when_they_are_kept() {
+fn retained_messages_are_acknowledged_when_they_are_durable() {
     let (broker, store) = broker();
     store.hold();
     let mut publisher = broker.client("pub");
@@ -673,7 +673,7 @@ fn retained_messages_are_acknowledged_when_they_are_kept() {
 }
 
 #[test]
-fn what_is_retained_is_cleared_and_made_shorter_on_a_full_disk() {
+fn retained_messages_are_cleared_or_shortened_while_the_store_is_full() {
     let (broker, store) = broker();
     // its session is kept, and it is away
     let mut keeper = keeper(&broker, &store);
@@ -743,7 +743,7 @@ fn what_is_retained_is_cleared_and_made_shorter_on_a_full_disk() {
 }
 
 #[test]
-fn qos_0_waits_for_nothing() {
+fn qos_0_waits_for_no_commit() {
     let (broker, store) = broker();
     let mut keeper = keeper(&broker, &store);
     let (mut publisher, mut clean) = (broker.client("pub"), broker.client("clean"));
@@ -764,7 +764,7 @@ fn qos_0_waits_for_nothing() {
 }
 
 #[test]
-fn without_room_nothing_is_acknowledged_and_what_needs_none_is_served() {
+fn a_full_store_acknowledges_only_what_needs_no_room() {
     let (broker, store) = broker();
     let mut keeper = keeper(&broker, &store);
     let (mut waiting, mut publisher) = (broker.client("waiting"), broker.client("pub"));
@@ -810,7 +810,7 @@ fn without_room_nothing_is_acknowledged_and_what_needs_none_is_served() {
 
 /// What ends things is kept where there is no room for more: nobody is closed for it.
 #[test]
-fn without_room_what_was_begun_is_brought_to_its_end() {
+fn a_full_store_completes_exchanges_in_flight() {
     let (broker, store) = broker();
     let mut publisher = broker.begin("pub");
     let mut keeper = keeper_beside(&broker, &store);
@@ -843,7 +843,7 @@ fn without_room_what_was_begun_is_brought_to_its_end() {
 }
 
 #[test]
-fn a_will_that_finds_no_room_is_published_once_when_there_is() {
+fn a_will_without_room_is_published_once_there_is_room() {
     let (broker, store) = broker();
     let will = |topic: &str| Message::new(topic, "gone").qos(1);
     let mut gone = broker.open();
@@ -903,7 +903,7 @@ fn a_will_that_finds_no_room_is_published_once_when_there_is() {
 }
 
 #[test]
-fn only_a_will_that_something_is_kept_of_is_recorded_and_one_that_is_awaited_before_its_connack() {
+fn only_a_will_with_stored_effects_is_recorded() {
     let (broker, store) = broker();
     let (mut keeper, mut observer) = (broker.begin("keeper"), broker.client("observer"));
     keeper.subscribe(&[("awaited", 1), ("at qos 0", 0)]);
@@ -938,7 +938,7 @@ fn only_a_will_that_something_is_kept_of_is_recorded_and_one_that_is_awaited_bef
 }
 
 #[test]
-fn what_is_said_when_there_is_room_again_comes_after_the_wills_that_waited_for_it() {
+fn waiting_wills_precede_messages_once_there_is_room() {
     let (broker, store) = broker();
     let mut lamp = broker.open();
     lamp.send(&Connect::new("lamp").will(&Message::new("lamp", "off").qos(1).retain()).frame());
@@ -984,7 +984,7 @@ fn wills_that_wait_for_room_are_bounded() {
 }
 
 #[test]
-fn a_client_with_much_that_is_not_kept_is_not_read_from() {
+fn a_client_with_much_undurable_output_is_not_read() {
     let (broker, store) = broker();
     let _keeper = keeper(&broker, &store);
     let (mut busy, mut other) = (broker.client("busy"), broker.client("other"));
@@ -1002,7 +1002,7 @@ fn a_client_with_much_that_is_not_kept_is_not_read_from() {
 }
 
 #[test]
-fn what_waits_for_the_store_is_bounded() {
+fn acknowledgements_that_wait_for_the_store_are_bounded() {
     let store = Arc::<ByHand>::default();
     let (port, limits) = (store.clone(), Limits { max_outbound_bytes: 200, ..Limits::default() });
     let broker = Broker::build(dunlin::Config { limits, ..config() }, |b| b.store(port));

@@ -20,7 +20,7 @@ fn refused(server: &Server, connect: &Connect, code: u8) {
 }
 
 #[test]
-fn users_and_rules_of_the_program_hold_from_the_start_and_change_while_it_runs() {
+fn users_and_rules_of_the_embedding_program_apply_and_change() {
     let builder = Builder::new(config()).add_user("alice", "secret").expect("a user");
     let server = start(builder.rules("user alice\ntopic readwrite a/#\n").expect("rules"));
     refused(&server, &Connect::new("nobody"), 5);
@@ -62,7 +62,7 @@ fn users_and_rules_of_the_program_hold_from_the_start_and_change_while_it_runs()
 }
 
 #[test]
-fn what_is_wrong_with_them_is_said_and_changes_nothing() {
+fn invalid_users_and_rules_are_errors_and_change_nothing() {
     let server = start(Builder::new(config()).add_user("alice", "secret").expect("a user"));
     let said = |result: Result<(), dunlin::ServerError>| result.expect_err("it is refused").to_string();
     for (error, words) in [

@@ -79,7 +79,7 @@ fn events_carry_versions_and_properties() {
 }
 
 #[test]
-fn a_client_of_3_1_1_has_no_properties_in_events_but_those_of_messages_that_are_delivered_to_it() {
+fn events_of_3_1_1_have_only_properties_of_delivered_messages() {
     let (broker, recorder) = Broker::observed(Limits::default());
     let mut old = broker.connect(&raw::Connect::new("old"), 0);
     old.subscribe(&[("t", 0)]);
@@ -108,7 +108,7 @@ fn a_client_of_3_1_1_has_no_properties_in_events_but_those_of_messages_that_are_
 }
 
 #[test]
-fn what_waited_is_delivered_with_its_properties_in_the_event() {
+fn a_queued_message_s_event_has_its_properties() {
     let (broker, recorder) = Broker::observed(Limits::default());
     let connect = five::Connect::new("sub").lasting(100);
     Five::accepted(broker.address(), &connect, 0).leave_subscribed("t");

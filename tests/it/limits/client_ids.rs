@@ -20,7 +20,7 @@ fn assigned(broker: &Broker) -> String {
 }
 
 #[test]
-fn those_of_other_prefixes_are_refused() {
+fn client_identifiers_with_other_prefixes_are_refused() {
     let broker = broker(|auth| auth.client_id_prefixes = vec!["lamp-".into(), "auto-".into()]);
     broker.connect(&Connect::new("lamp-1"), 0);
     assert!(assigned(&broker).starts_with("auto-"));
@@ -29,7 +29,7 @@ fn those_of_other_prefixes_are_refused() {
 }
 
 #[test]
-fn those_that_the_broker_makes_begin_as_configured_or_there_are_none() {
+fn assigned_client_identifiers_have_the_configured_prefix() {
     assert!(assigned(&broker(|_| {})).starts_with("auto-"));
     assert!(assigned(&broker(|auth| auth.auto_id_prefix = Some("x".into()))).starts_with('x'));
     assert_eq!(assigned(&broker(|auth| auth.auto_id_prefix = None)).len(), 16);

@@ -37,7 +37,7 @@ fn one_connection_too_many_is_closed_at_once() {
 }
 
 #[test]
-fn a_client_that_is_refused_gives_its_place_back() {
+fn a_refused_client_frees_its_place() {
     let broker =
         Broker::limits(Limits { max_connections: 2, max_connecting: 1, max_client_id_length: 5, ..Limits::default() });
     for _ in 0..4 {
@@ -90,7 +90,7 @@ fn an_attempt_that_takes_too_long_is_closed() {
 }
 
 #[test]
-fn what_is_held_before_a_connect_is_bounded_and_those_that_hold_most_make_room() {
+fn memory_before_connect_is_bounded_and_the_largest_holders_are_closed() {
     const PART: usize = 60_000;
     let broker = Broker::limits(Limits { max_connecting_bytes: 1 << 20, ..Limits::default() });
     let mut connected = broker.client("connected");

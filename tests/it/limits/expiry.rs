@@ -84,7 +84,7 @@ fn expect_each(client: &mut Five, away: u32, interval: Option<u32>) {
 }
 
 #[test]
-fn a_message_that_brings_no_expiry_has_that_of_the_broker_and_a_longer_one_is_cut() {
+fn a_message_s_expiry_is_limited_by_that_of_the_broker() {
     let broker = Broker::limits(Limits { message_expiry: Some(MINUTE), ..Limits::default() });
     let (mut live, mut old) = (five(&broker, "live"), broker.client("old"));
     live.subscribe(&[("t", 2)]);
@@ -106,7 +106,7 @@ fn a_message_that_brings_no_expiry_has_that_of_the_broker_and_a_longer_one_is_cu
 }
 
 #[test]
-fn what_is_retained_has_an_expiry_of_its_own() {
+fn retained_messages_have_their_own_expiry_limit() {
     // neither, one of them, both, both the same
     for (message_expiry, retained_expiry) in
         [(None, None), (Some(MINUTE), None), (None, Some(HOUR)), (Some(MINUTE), Some(HOUR)), (Some(HOUR), Some(HOUR))]
@@ -152,7 +152,7 @@ fn a_will_has_the_expiry_of_the_broker_too() {
 }
 
 #[test]
-fn a_reload_changes_what_is_published_from_then_on() {
+fn a_reloaded_expiry_applies_to_later_messages() {
     let mut broker = Broker::limits(Limits::default());
     let mut live = five(&broker, "live");
     live.subscribe(&[("t", 1)]);
@@ -180,7 +180,7 @@ fn a_reload_changes_what_is_published_from_then_on() {
 }
 
 #[test]
-fn what_expires_keeps_no_room_from_other_queues() {
+fn expired_messages_free_room_for_other_queues() {
     let total = MemoryBound::Bytes(1 << 20);
     let limits = Limits { message_expiry: Some(MINUTE), max_queued_bytes_total: total, ..Limits::default() };
     let broker = Broker::limits(limits);

@@ -14,7 +14,7 @@ fn listener(max_connections: Option<usize>, max_qos: Option<u8>) -> ListenerConf
 }
 
 #[test]
-fn a_listener_closes_a_connection_too_many_and_others_go_on() {
+fn a_full_listener_closes_a_further_connection_and_others_continue() {
     let listeners = vec![listener(Some(2), None), listener(None, None)];
     let mut broker = Broker::new(Config { listeners, ..config() });
     let [bounded, free] = [0, 1].map(|n| broker.server.local_addrs()[n]);

@@ -63,7 +63,7 @@ fn all_queues_together_are_bounded_and_each_gives_way_by_its_policy() {
 }
 
 #[test]
-fn when_memory_is_short_what_is_new_is_refused_and_what_is_there_goes_on() {
+fn under_memory_pressure_new_state_is_refused_and_clients_are_served() {
     // the process of this test has more than that
     const TOO_LITTLE: MemoryBound = MemoryBound::Bytes(16 << 20);
     let mut broker = Broker::limits(Limits { max_memory: MemoryBound::Off, ..Limits::default() });
@@ -118,7 +118,7 @@ fn counted(broker: &Running, name: &str) -> usize {
 }
 
 #[test]
-fn what_is_counted_is_what_it_costs() {
+fn counted_memory_equals_real_memory() {
     const DEEP: usize = 10_000;
     let deep = |n: usize, end: &str| format!("{n}{}{end}", "/a".repeat(DEEP));
     let retain = |client: &mut Client, n: usize, topic: &str| {

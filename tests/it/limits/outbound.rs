@@ -28,7 +28,7 @@ fn numbered(topic: &str, number: u64) -> Message {
 }
 
 #[test]
-fn qos_0_beyond_what_a_slow_client_may_be_behind_is_dropped_and_the_rest_arrives() {
+fn qos_0_beyond_the_output_limit_is_dropped_and_the_rest_arrives() {
     let broker = Broker::limits(Limits { max_outbound_bytes: 300_000, ..Limits::default() });
     let (mut slow, mut fast, mut publisher) = (broker.client("slow"), broker.client("fast"), broker.client("pub"));
     slow.subscribe(&[("flood", 0), ("kept", 1)]);
@@ -54,7 +54,7 @@ fn qos_0_beyond_what_a_slow_client_may_be_behind_is_dropped_and_the_rest_arrives
 }
 
 #[test]
-fn a_client_that_has_read_everything_is_not_behind() {
+fn the_output_of_a_client_that_read_everything_counts_as_empty() {
     // one thread: what a client has read, the broker knows to be written
     let limits = Limits { max_outbound_bytes: 100, ..Limits::default() };
     let broker = Broker::new(Config { limits, workers: Some(1), ..config() });
@@ -71,7 +71,7 @@ fn a_client_that_has_read_everything_is_not_behind() {
 }
 
 #[test]
-fn what_waits_in_a_queue_is_written_to_its_end() {
+fn a_queue_is_written_completely() {
     let broker = Broker::limits(Limits::default());
     let mut publisher = broker.client("pub");
     // more than is turned into bytes at once, and nothing of it is acknowledged
@@ -86,7 +86,7 @@ fn what_waits_in_a_queue_is_written_to_its_end() {
 }
 
 #[test]
-fn a_client_that_reads_nothing_is_given_up() {
+fn a_client_that_reads_nothing_is_disconnected() {
     let limits = Limits { max_outbound_bytes: 300_000, ..Limits::default() };
     let (broker, recorder) = Broker::observed(limits.clone());
     let (mut slow, mut idle, mut publisher) = (broker.client("slow"), broker.client("idle"), broker.client("pub"));
@@ -120,7 +120,7 @@ fn a_client_that_does_not_read_its_answers_is_not_read_from() {
 }
 
 #[test]
-fn what_is_sent_again_is_not_held_for_a_client_that_does_not_read_it() {
+fn resent_messages_take_no_memory_for_a_client_that_does_not_read() {
     const COUNT: u16 = 4000;
     const SIZE: usize = 7_900;
     let mut file = tempfile::NamedTempFile::new().unwrap();

@@ -9,7 +9,7 @@ use crate::support::{
 };
 
 #[test]
-fn a_packet_that_is_too_large_closes_its_connection_before_it_has_come() {
+fn a_packet_that_is_too_large_is_refused_by_its_header() {
     let broker = Broker::limits(Limits { max_packet_size: 200, ..Limits::default() });
     let mut other = broker.client("other");
     // fixed header of three bytes, topic with its length, Packet Identifier
@@ -36,7 +36,7 @@ fn a_packet_that_is_too_large_closes_its_connection_before_it_has_come() {
 }
 
 #[test]
-fn who_is_not_known_yet_may_send_less() {
+fn a_connect_has_a_smaller_limit_than_other_packets() {
     let limits = Limits { max_connect_size: 200, max_packet_size: 1000, ..Limits::default() };
     let mut broker = Broker::limits(limits);
     // fixed header of three bytes, ten of variable header, the Client Identifier's length

@@ -83,7 +83,7 @@ fn survivors_of_oldest_bytes(limits: Limits, sent: &[&str]) {
 }
 
 #[test]
-fn a_reader_of_state_that_was_away_ends_with_the_newest_of_each_topic_where_the_queue_keeps_the_last() {
+fn an_away_client_s_queue_of_last_values_ends_with_the_newest_of_each_topic() {
     const CHANGES: usize = 20;
     for (queue_full, kept) in [
         (QueueFull::DropNewest, [("state/cellar", "cold"), ("state/hall", "1"), ("state/attic", "1")]),
@@ -117,7 +117,7 @@ fn a_reader_of_state_that_was_away_ends_with_the_newest_of_each_topic_where_the_
 }
 
 #[test]
-fn a_queue_of_nothing_keeps_nothing_and_blocks_nobody() {
+fn a_queue_limit_of_0_drops_messages_and_blocks_no_client() {
     for queue_full in POLICIES {
         let none = Limits { queue_full, ..Limits::default() };
         survivors(Limits { max_queued_messages: 0, ..none.clone() }, &["1", "2"], &[]);
@@ -150,7 +150,7 @@ fn the_queue_of_a_client_that_does_not_acknowledge_drops_by_its_policy() {
 }
 
 #[test]
-fn qos_0_is_queued_where_it_is_asked_for_and_counts_as_any() {
+fn qos_0_is_queued_and_counted_if_configured() {
     let limits = Limits { queue_qos0: true, max_queued_messages: 2, ..Limits::default() };
     let broker = Broker::limits(limits.clone());
     let (mut away, mut publisher) = (broker.begin("away"), broker.client("publisher"));
@@ -178,7 +178,7 @@ fn qos_0_is_queued_where_it_is_asked_for_and_counts_as_any() {
 }
 
 #[test]
-fn what_a_client_has_not_released_is_bounded_and_the_rest_has_its_turn() {
+fn unreleased_qos_2_messages_are_bounded_and_others_follow() {
     let broker = Broker::limits(Limits { max_inflight_in: 2, ..Limits::default() });
     let (mut subscriber, mut eager, mut other) = (broker.client("sub"), broker.client("eager"), broker.client("other"));
     subscriber.subscribe(&[("t", 2)]);
@@ -218,7 +218,7 @@ fn what_a_client_has_not_released_is_bounded_and_the_rest_has_its_turn() {
 }
 
 #[test]
-fn what_waits_for_a_release_is_bounded_by_bytes_too() {
+fn messages_that_wait_for_pubrel_are_bounded_in_bytes() {
     let broker = Broker::limits(Limits { max_inflight_in: 1, max_queued_bytes: 10, ..Limits::default() });
     let (mut eager, mut other) = (broker.client("eager"), broker.client("other"));
     let message = |id: u16| Message::new("t", "1234").qos(2).id(id);

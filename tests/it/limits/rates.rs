@@ -40,7 +40,7 @@ fn burst(client: &mut Client, count: u64) {
 }
 
 #[test]
-fn a_client_that_publishes_too_fast_is_slowed_loses_nothing_and_is_not_taken_for_silent() {
+fn a_client_that_publishes_too_fast_is_slowed_without_loss() {
     const COUNT: u64 = 100;
     let limits = Limits { publish_rate: Some(2), ..Limits::default() };
     let (broker, recorder) = Broker::observed(limits);
@@ -66,7 +66,7 @@ fn a_client_that_publishes_too_fast_is_slowed_loses_nothing_and_is_not_taken_for
 }
 
 #[test]
-fn bytes_have_a_rate_of_their_own_and_a_message_larger_than_the_burst_is_taken() {
+fn a_rate_in_bytes_accepts_a_message_larger_than_the_burst() {
     let limits = Limits { publish_bytes_rate: Some(1_000), ..Limits::default() };
     let (broker, recorder) = Broker::observed(limits);
     let mut subscriber = broker.client("subscriber");
@@ -90,7 +90,7 @@ fn bytes_have_a_rate_of_their_own_and_a_message_larger_than_the_burst_is_taken()
 }
 
 #[test]
-fn a_client_that_publishes_too_fast_is_disconnected_where_that_is_configured() {
+fn a_client_that_publishes_too_fast_is_disconnected_if_configured() {
     let limits = Limits {
         publish_rate: Some(1),
         publish_burst: 10 * SECOND,

@@ -50,7 +50,7 @@ fn a_client_that_reads_its_answers_at_last_is_read_from_again() {
 }
 
 #[test]
-fn a_client_that_is_behind_with_what_others_send_is_read_from() {
+fn a_slow_subscriber_s_own_packets_are_read() {
     // it does not read, and is not to be closed for that
     let limits = Limits { max_outbound_bytes: 1_000_000, write_timeout: 24 * HOUR, ..Limits::default() };
     let (broker, recorder) = Broker::observed(limits);
@@ -110,7 +110,7 @@ fn trickle(broker: &Broker, stream: &mut TcpStream, bytes: &[u8], piece: usize, 
 }
 
 #[test]
-fn a_packet_that_takes_longer_than_the_keep_alive_is_taken_while_it_makes_progress() {
+fn a_packet_may_take_longer_than_the_keep_alive_while_it_makes_progress() {
     let (broker, recorder) = Broker::observed(Limits::default());
     let mut subscriber = broker.client("sub");
     subscriber.subscribe(&[("large", 1)]);

@@ -11,7 +11,7 @@ use crate::support::{
 };
 
 #[test]
-fn limits_are_in_force_for_those_who_are_connected() {
+fn reloaded_limits_apply_to_connected_clients() {
     let mut broker = Broker::limits(Limits::default());
     let (mut client, mut publisher) = (broker.begin("client"), broker.client("publisher"));
     client.subscribe(&[("a", 1), ("b", 1)]);
@@ -52,7 +52,7 @@ fn limits_are_in_force_for_those_who_are_connected() {
 }
 
 #[test]
-fn a_wider_window_lets_more_in_and_a_narrower_one_less() {
+fn a_reloaded_window_applies_to_connected_clients() {
     let mut broker = Broker::limits(Limits { max_inflight_in: 1, max_inflight_out: 1, ..Limits::default() });
     let (mut eager, mut subscriber) = (broker.client("eager"), broker.client("sub"));
     subscriber.subscribe(&[("t", 1)]);
@@ -77,7 +77,7 @@ fn a_wider_window_lets_more_in_and_a_narrower_one_less() {
 }
 
 #[test]
-fn a_publisher_that_repeats_a_topic_is_held_to_what_is_in_force_now() {
+fn reloaded_limits_apply_to_repeated_topics() {
     let mut broker = Broker::limits(Limits::default());
     broker.reload(|config| config.sys.client_publish = SysPublish::Allow);
     let (mut subscriber, mut publisher) = (broker.client("sub"), broker.client("pub"));

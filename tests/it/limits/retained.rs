@@ -46,7 +46,7 @@ fn one_retained_message_too_many_is_delivered_and_not_retained() {
 }
 
 #[test]
-fn retained_bytes_are_bounded_and_the_old_message_stays_where_the_new_one_has_no_room() {
+fn retained_bytes_are_bounded_and_the_old_message_stays_if_the_new_one_does_not_fit() {
     // each takes a little more than its payload: all of them less than the last 700
     let broker = Broker::limits(Limits { max_retained_bytes: 10_700, ..Limits::default() });
     let mut publisher = broker.client("pub");
@@ -68,7 +68,7 @@ fn retained_bytes_are_bounded_and_the_old_message_stays_where_the_new_one_has_no
 }
 
 #[test]
-fn a_limit_of_nothing_retains_nothing() {
+fn a_retained_limit_of_0_retains_no_message() {
     let none = [
         Limits { max_retained_messages: 0, ..Limits::default() },
         Limits { max_retained_bytes: 0, ..Limits::default() },
@@ -88,7 +88,7 @@ fn a_limit_of_nothing_retains_nothing() {
 }
 
 #[test]
-fn what_the_broker_retains_itself_takes_no_place_of_the_clients() {
+fn messages_retained_by_the_broker_do_not_count() {
     let sys = SysConfig { interval: Some(std::time::Duration::from_secs(3600)), ..Config::default().sys };
     let limits = Limits { max_retained_messages: 1, max_retained_bytes: 400, ..Limits::default() };
     let broker = Broker::new(Config { limits, sys, ..config() });
@@ -105,7 +105,7 @@ fn what_the_broker_retains_itself_takes_no_place_of_the_clients() {
 }
 
 #[test]
-fn retained_messages_that_wait_for_one_client_are_bounded() {
+fn retained_messages_queued_for_one_client_are_bounded() {
     const SUBSCRIPTIONS: u64 = 50;
     let limits = Limits { max_inflight_out: 1, max_queued_messages: 10, ..Limits::default() };
     let (broker, recorder) = Broker::observed(limits);

@@ -31,7 +31,7 @@ fn one_subscription_too_many_fails_alone() {
 }
 
 #[test]
-fn one_session_too_many_is_refused_and_those_that_are_there_are_not() {
+fn a_further_session_is_refused_and_existing_ones_are_not() {
     let broker = Broker::limits(Limits { max_sessions: 2, ..Limits::default() });
     broker.begin("away").disconnect();
     let mut here = broker.begin("here");

@@ -90,7 +90,7 @@ fn many_filters_that_match_in_part() {
 }
 
 #[test]
-fn all_retained_messages_come_in_steps_and_what_is_published_meanwhile_behind_them() {
+fn retained_messages_arrive_in_steps_before_newer_messages() {
     const TOPICS: usize = 30_000;
     let broker = broker();
     retain(&broker, TOPICS, |n| format!("r/{}/{n}", n % 100));
@@ -138,7 +138,7 @@ fn all_retained_messages_come_in_steps_and_what_is_published_meanwhile_behind_th
 }
 
 #[test]
-fn a_subscriber_that_ends_or_comes_again_in_the_middle_leaves_the_broker_as_it_was() {
+fn a_subscriber_that_disconnects_during_retained_messages_leaves_no_state() {
     let broker = broker();
     retain(&broker, 20_000, |n| format!("r/{n}"));
     for _ in 0..10 {
@@ -196,7 +196,7 @@ fn packets_that_a_turn_is_too_short_for_are_handled_in_their_order() {
 }
 
 #[test]
-fn large_messages_to_many_of_whom_one_does_not_read_and_clients_that_come_back_and_go() {
+fn large_messages_to_many_clients_do_not_delay_others() {
     let broker = broker();
     let mut subscribers: Vec<_> = (0..60).map(|n| broker.client(&format!("s{n}"))).collect();
     subscribers.iter_mut().for_each(|subscriber| subscriber.subscribe(&[("large", 0)]));

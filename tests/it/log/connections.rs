@@ -41,7 +41,7 @@ fn duration(line: &str) -> f64 {
 }
 
 #[test]
-fn a_connection_says_who_through_what_and_for_how_long() {
+fn the_log_of_a_connection_has_client_listener_and_duration() {
     let (certs, mut running) = configured(
         "allow_anonymous = true\n[[listener]]\naddress = '127.0.0.1:0'\n\
          [[listener]]\naddress = 'tls://127.0.0.1:0'\ncertificate_file = 'DIR/server.pem'\nkey_file = 'DIR/server.key'\n\
@@ -88,7 +88,7 @@ fn a_connection_says_who_through_what_and_for_how_long() {
 }
 
 #[test]
-fn a_refusal_says_its_reason_and_code() {
+fn the_log_of_a_refusal_has_reason_and_code() {
     let (_certs, mut running) = configured(
         "allow_anonymous = false\n[[listener]]\naddress = '127.0.0.1:0'\n[auth]\npassword_file = 'DIR/passwords'\n\
          [limits]\nmax_client_id_length = 23\n",
@@ -170,7 +170,7 @@ fn of_many(flags: &[&str], come_and_go: impl Fn(SocketAddr, usize)) -> (usize, V
 }
 
 #[test]
-fn a_client_that_comes_and_goes_is_summed_up_with_the_number_of_its_lines() {
+fn lines_of_a_flapping_client_are_summed_up() {
     let (shown, sums) = of_many(&[], |address, _| accepted(address, "a lamp").disconnect());
     assert_eq!((shown, sums.len()), (2 * SHOWN, 1), "{sums:#?}");
     let (connections, lines) = ((MANY - SHOWN).to_string(), (2 * (MANY - SHOWN)).to_string());
@@ -180,7 +180,7 @@ fn a_client_that_comes_and_goes_is_summed_up_with_the_number_of_its_lines() {
 }
 
 #[test]
-fn an_address_whose_clients_have_another_name_each_time_is_summed_up() {
+fn lines_of_an_address_with_changing_names_are_summed_up() {
     let (shown, sums) = of_many(&[], |address, n| accepted(address, &format!("c{n}")).disconnect());
     assert_eq!((shown, sums.len()), (2 * SHOWN, 1), "{sums:#?}");
     let lines = (2 * (MANY - SHOWN)).to_string();
@@ -209,7 +209,7 @@ fn an_address_that_never_gets_as_far_as_a_client_is_summed_up() {
 }
 
 #[test]
-fn refused_clients_hide_no_lines_of_the_client_that_they_say_they_are() {
+fn refused_clients_hide_no_lines_of_the_client_they_claim_to_be() {
     let (_certs, mut running) = configured(
         "allow_anonymous = false\n[[listener]]\naddress = '127.0.0.1:0'\n[auth]\npassword_file = 'DIR/passwords'\n",
         &[],

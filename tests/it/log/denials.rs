@@ -12,7 +12,7 @@ use crate::support::raw::{Client, Connect, Message, connack, suback, subscribe};
 const ACL: &str = "topic readwrite open/#\ntopic deny closed/#\n";
 
 #[test]
-fn what_the_acl_denies_is_one_line_for_a_client_and_topic_and_the_rest_is_counted() {
+fn a_denial_is_logged_once_for_a_client_and_topic() {
     let (_certs, mut running) = configured(
         "workers = 1\nallow_anonymous = true\n[[listener]]\naddress = '127.0.0.1:0'\n\
          [auth]\npassword_file = 'DIR/passwords'\nacl_file = 'DIR/acl'\n",
@@ -84,7 +84,7 @@ fn a_subscription_that_is_refused_is_a_line() {
 }
 
 #[test]
-fn many_topics_are_not_told_one_by_one() {
+fn denials_of_many_topics_are_summed_up() {
     const MANY: usize = 300;
     let (_certs, mut running) = configured(
         "workers = 1\n[[listener]]\naddress = '127.0.0.1:0'\n[auth]\nacl_file = 'DIR/acl'\n",

@@ -9,7 +9,7 @@ fn read(path: &Path) -> String {
 }
 
 #[test]
-fn a_file_is_opened_again_at_sighup_and_nothing_is_lost() {
+fn a_log_file_is_reopened_at_sighup_without_loss() {
     let dir = tempfile::tempdir().unwrap();
     let (config, log, old) = (dir.path().join("dunlin.toml"), dir.path().join("log"), dir.path().join("log.old"));
     // the file is beside the configuration; standard error is what this test waits for
@@ -25,7 +25,7 @@ fn a_file_is_opened_again_at_sighup_and_nothing_is_lost() {
 }
 
 #[test]
-fn with_a_file_standard_error_says_only_why_the_broker_does_not_start() {
+fn with_a_log_file_standard_error_has_only_start_errors() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("a.toml"), "log.file = 'log'\n[[listener]]\naddress = '192.0.2.1:1'\n").unwrap();
     let said = refused(dir.path(), &[], &["-c", "a.toml"], 1);
@@ -38,7 +38,7 @@ fn with_a_file_standard_error_says_only_why_the_broker_does_not_start() {
 }
 
 #[test]
-fn lines_about_connections_are_left_out_until_a_reload_asks_for_them() {
+fn lines_about_connections_can_be_enabled_by_a_reload() {
     let dir = tempfile::tempdir().unwrap();
     let config = dir.path().join("dunlin.toml");
     fs::write(&config, "log.connections = false\n").unwrap();

@@ -37,7 +37,7 @@ fn says(address: SocketAddr, bytes: &[u8]) {
 }
 
 #[test]
-fn another_protocol_is_named_with_what_the_listener_takes() {
+fn a_wrong_protocol_is_logged_with_that_of_the_listener() {
     let (_certs, mut running) = all();
     let [plain, ws, tls, wss] = running.addresses[..] else { panic!("{:?}", running.addresses) };
     let connect = Connect::new("c").frame();
@@ -65,7 +65,7 @@ fn another_protocol_is_named_with_what_the_listener_takes() {
 }
 
 #[test]
-fn what_is_spoken_within_tls_is_named() {
+fn a_wrong_protocol_within_tls_is_logged() {
     let (certs, mut running) = all();
     let [.., tls, wss] = running.addresses[..] else { panic!("{:?}", running.addresses) };
     let connect = Connect::new("c").frame();
@@ -83,7 +83,7 @@ fn what_is_spoken_within_tls_is_named() {
 }
 
 #[test]
-fn an_alpn_refusal_says_what_is_offered_and_what_is_spoken() {
+fn an_alpn_refusal_is_logged_with_both_protocols() {
     let (certs, mut running) = all();
     let [.., tls, wss] = running.addresses[..] else { panic!("{:?}", running.addresses) };
     let offers: [&[u8]; 2] = [b"h2", b"amqp \x01"];
@@ -102,7 +102,7 @@ fn an_alpn_refusal_says_what_is_offered_and_what_is_spoken() {
 }
 
 #[test]
-fn a_version_that_is_not_served_is_refused_as_what_it_is() {
+fn an_unsupported_version_is_logged_as_such() {
     let mut running = Running::start(&[]);
     let mut client = Client::open(running.addresses[0]);
     client.send(b"\x10\x0d\x00\x04MQTT\x06\x02\x00\x3c\x00\x00\x00");
@@ -119,7 +119,7 @@ fn a_version_that_is_not_served_is_refused_as_what_it_is() {
 }
 
 #[test]
-fn a_connect_of_mqtt_5_that_is_wrong_is_refused_and_the_line_says_what_was_wrong() {
+fn an_invalid_connect_of_mqtt_5_is_logged_with_its_fault() {
     let mut running = Running::start(&[]);
     let address = running.addresses[0];
     let good = five::Connect::new("c");
@@ -142,7 +142,7 @@ fn a_connect_of_mqtt_5_that_is_wrong_is_refused_and_the_line_says_what_was_wrong
 }
 
 #[test]
-fn a_look_whether_a_port_is_open_is_no_news() {
+fn a_port_scan_is_not_logged_at_info() {
     let (_certs, mut running) = all();
     running.addresses.iter().for_each(|address| drop(tcp(*address)));
     // behind them, on each thread

@@ -139,7 +139,7 @@ fn ended(dir: &std::path::Path, flags: &[&str], variable: &str, code: i32) -> Va
 }
 
 #[test]
-fn with_json_what_ends_it_at_the_start_is_json_too() {
+fn start_errors_are_json_if_the_log_is() {
     const JSON: &str = "--log-format=json";
     let dir = tempfile::tempdir().unwrap();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -64,7 +64,7 @@ fn start(dir: &Path) -> Running {
 }
 
 #[test]
-fn what_mosquitto_kept_is_there_when_dunlin_starts_with_its_configuration() {
+fn dunlin_imports_mosquitto_s_database_at_its_first_start() {
     let Some(dir) = written() else { return };
     let before = fs::read(dir.path().join("mosquitto.db")).unwrap();
     let running = start(dir.path());
@@ -123,7 +123,7 @@ fn what_mosquitto_kept_is_there_when_dunlin_starts_with_its_configuration() {
 }
 
 #[test]
-fn what_cannot_be_read_is_told_and_nothing_is_imported() {
+fn an_unreadable_database_is_reported_and_not_imported() {
     let Some(dir) = written() else { return };
     let (database, data_dir) = (dir.path().join("mosquitto.db"), dir.path().join("data"));
     let whole = fs::read(&database).unwrap();

@@ -350,7 +350,7 @@ fn each_message_with_commands_is_answered_as_by_mosquitto() {
 }
 
 #[test]
-fn who_is_disconnected_by_a_command_is_as_with_mosquitto() {
+fn dynsec_commands_disconnect_the_same_clients_as_mosquitto() {
     let commands = [
         json!({"command": "enableClient", "username": "bob"}),
         json!({"command": "setDefaultACLAccess", "acls": [{"acltype": "subscribe", "allow": true}]}),
@@ -426,7 +426,7 @@ fn a_change_is_in_the_file_before_it_is_answered() {
 }
 
 #[test]
-fn a_file_that_cannot_be_written_stays_and_so_do_the_rights() {
+fn a_dynsec_file_that_cannot_be_written_keeps_rights_unchanged() {
     let dunlin = Broker::dunlin(&with_admin());
     let mut admin = dunlin.admin();
     let before = fs::read(dunlin.file()).unwrap();

@@ -13,7 +13,7 @@ fn dir_with(text: &str) -> TempDir {
 }
 
 #[test]
-fn what_is_imported_is_accepted_and_means_the_same_as_the_file_itself() {
+fn an_imported_configuration_equals_the_mosquitto_conf() {
     let dir = dir_with("listener 0 m.sock\nacl_file acl\nmax_keepalive 60\npersistence true\nlog_type warning\n");
     fs::write(dir.path().join("acl"), "topic #\n").unwrap();
     fs::create_dir(dir.path().join("etc")).unwrap();

@@ -20,7 +20,7 @@ fn of(user: &str, id: &str) -> Connect {
 }
 
 #[test]
-fn rules_that_change_after_a_restart_leave_what_waits_for_a_client_alone() {
+fn rules_changed_after_a_restart_do_not_drop_queued_messages() {
     let place = Place::new();
     const RULES: &str = "user bob\ntopic a/#\n";
     let broker = with_rules(&place, RULES);
@@ -49,7 +49,7 @@ fn rules_that_change_after_a_restart_leave_what_waits_for_a_client_alone() {
 }
 
 #[test]
-fn what_may_not_be_read_outlives_a_restart_and_comes_when_it_may() {
+fn unreadable_messages_survive_a_restart_until_they_are_readable() {
     let place = Place::new();
     const ALL: &str = "user bob\ntopic #\n";
     let mut broker = with_rules(&place, ALL);
@@ -84,7 +84,7 @@ fn what_may_not_be_read_outlives_a_restart_and_comes_when_it_may() {
 }
 
 #[test]
-fn a_will_that_was_admitted_is_published_after_a_restart_and_no_other() {
+fn only_an_authorized_will_is_published_after_a_restart() {
     let place = Place::new();
     // what a nameless client may is not what bob may
     const RULES: &str = "topic read #\ntopic write nameless\nuser bob\ntopic bobs\n";

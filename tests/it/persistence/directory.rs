@@ -16,7 +16,7 @@ use crate::support::{
 };
 
 #[test]
-fn a_second_broker_on_the_directory_is_told_who_has_it() {
+fn a_second_broker_is_refused_with_the_pid_of_the_first() {
     let place = Place::new();
     let broker = place.start();
     let said = place.refused();
@@ -31,7 +31,7 @@ fn a_second_broker_on_the_directory_is_told_who_has_it() {
 }
 
 #[test]
-fn a_directory_that_goes_while_the_broker_runs_ends_it() {
+fn a_removed_data_dir_ends_the_broker() {
     for renamed in [false, true] {
         let place = Place::new();
         let mut broker = place.start();
@@ -109,7 +109,7 @@ fn a_copy_that_cannot_be_written_to_is_checked() {
 }
 
 #[test]
-fn what_is_no_directory_is_said() {
+fn a_data_dir_that_is_not_a_directory_is_an_error() {
     let place = Place::new();
     let file = place.path().join("file");
     fs::write(&file, "something of somebody's").unwrap();
@@ -122,7 +122,7 @@ fn what_is_no_directory_is_said() {
 }
 
 #[test]
-fn a_directory_that_cannot_be_written_to_is_said() {
+fn a_read_only_data_dir_is_an_error() {
     let place = Place::new();
     let own = place.path().join("read-only");
     fs::create_dir(&own).unwrap();
@@ -136,7 +136,7 @@ fn a_directory_that_cannot_be_written_to_is_said() {
 }
 
 #[test]
-fn what_is_made_is_for_its_owner_alone() {
+fn files_of_the_store_are_private() {
     let place = Place::new();
     place.start().stop();
     assert_eq!(fs::metadata(place.data_dir()).unwrap().permissions().mode() & 0o777, 0o700);
@@ -169,7 +169,7 @@ fn flip(file: &fs::File, at: u64) {
 }
 
 #[test]
-fn a_torn_end_is_cut_off_and_said_in_one_line() {
+fn a_torn_end_is_cut_off_and_logged_in_one_line() {
     let place = Place::new();
     let (file, end) = with_messages(&place);
     // as if it had been killed, and the last frame did not come to the disk as a whole
@@ -212,7 +212,7 @@ fn damage_in_the_middle_is_refused_and_named() {
 }
 
 #[test]
-fn what_the_refusal_says_shows_and_repairs_the_damage() {
+fn the_commands_in_a_damage_error_show_and_repair_it() {
     let place = Place::new();
     let (file, end) = with_messages(&place);
     assert_eq!(told(&place, "check", 0).lines().last(), Some("no damage"));

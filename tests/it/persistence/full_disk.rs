@@ -21,8 +21,8 @@ use crate::{
 };
 
 #[test]
-fn a_full_disk_stops_what_needs_it_and_nothing_else() {
-    on_a_small_disk("full_disk::a_full_disk_stops_what_needs_it_and_nothing_else", |place| {
+fn a_full_disk_stops_only_persistent_messages() {
+    on_a_small_disk("full_disk::a_full_disk_stops_only_persistent_messages", |place| {
         let mut broker = start(place);
         away(&broker, "subscriber", "kept", 1);
         let mut receiver = broker.begin("receiver");
@@ -69,8 +69,8 @@ fn a_full_disk_stops_what_needs_it_and_nothing_else() {
 }
 
 #[test]
-fn retained_messages_are_cleared_and_made_shorter_on_a_full_disk() {
-    on_a_small_disk("full_disk::retained_messages_are_cleared_and_made_shorter_on_a_full_disk", |place| {
+fn retained_messages_are_cleared_or_shortened_on_a_full_disk() {
+    on_a_small_disk("full_disk::retained_messages_are_cleared_or_shortened_on_a_full_disk", |place| {
         let mut broker = start(place);
         away(&broker, "subscriber", "kept", 1);
         away(&broker, "watcher", "r/+", 2);
@@ -102,8 +102,8 @@ fn retained_messages_are_cleared_and_made_shorter_on_a_full_disk() {
 }
 
 #[test]
-fn room_on_the_disk_is_used_as_soon_as_it_is_there() {
-    on_a_small_disk("full_disk::room_on_the_disk_is_used_as_soon_as_it_is_there", |place| {
+fn freed_disk_space_is_used_at_once() {
+    on_a_small_disk("full_disk::freed_disk_space_is_used_at_once", |place| {
         let filler = filler(place);
         let mut broker = start(place);
         away(&broker, "subscriber", "kept", 1);
@@ -137,8 +137,8 @@ fn room_on_the_disk_is_used_as_soon_as_it_is_there() {
 }
 
 #[test]
-fn a_will_that_found_no_room_outlives_a_kill() {
-    on_a_small_disk("full_disk::a_will_that_found_no_room_outlives_a_kill", |place| {
+fn a_will_that_waits_for_room_survives_a_kill() {
+    on_a_small_disk("full_disk::a_will_that_waits_for_room_survives_a_kill", |place| {
         let filler = filler(place);
         let mut broker = start(place);
         away(&broker, "subscriber", "kept", 1);

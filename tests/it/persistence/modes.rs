@@ -9,7 +9,7 @@ use crate::support::{
 };
 
 #[test]
-fn the_first_line_says_where_and_when_things_are_kept() {
+fn the_first_log_line_describes_persistence() {
     let place = Place::new();
     let data_dir = place.data_dir();
     let at = data_dir.display();
@@ -44,7 +44,7 @@ fn with_an_interval_a_kill_loses_nothing() {
 }
 
 #[test]
-fn without_a_data_dir_nothing_is_kept_and_the_log_says_so() {
+fn without_a_data_dir_state_is_in_memory_and_the_log_says_so() {
     let first = Running::start(&[]);
     assert!(first.read[0].ends_with(" persistence=none"));
     away(&first, "client", "t", 1);
@@ -76,7 +76,7 @@ fn next_figures(client: &mut Client) {
 }
 
 #[test]
-fn what_no_session_keeps_needs_no_disk() {
+fn messages_without_persistent_subscribers_need_no_disk() {
     let place = Place::new();
     let broker = place.configured("[sys]\ninterval = '100ms'");
     let mut statistics = broker.client("statistics");

@@ -41,7 +41,7 @@ fn queued_messages_wait_in_their_order() {
 }
 
 #[test]
-fn what_gave_way_to_the_newest_of_its_topic_does_not_come_back() {
+fn replaced_messages_of_a_queue_stay_replaced_after_a_restart() {
     const KEEP_LAST: &str = "[limits]\nqueue_full = 'keep-last'\nmax_queued_messages = 3\n";
     for end in ENDS {
         let place = Place::new();
@@ -204,7 +204,7 @@ fn retained_messages_are_as_they_were_last() {
 }
 
 #[test]
-fn a_session_that_ended_is_not_there_again() {
+fn an_ended_session_does_not_return_after_a_restart() {
     for end in ENDS {
         let place = Place::new();
         let broker = place.start();
@@ -273,7 +273,7 @@ fn the_time_away_counts_over_restarts() {
 }
 
 #[test]
-fn what_was_not_acknowledged_can_be_sent_again() {
+fn an_unacknowledged_publish_can_be_repeated_after_a_restart() {
     let place = Place::new();
     let mut broker = place.start();
     away(&broker, "subscriber", "t", 2);

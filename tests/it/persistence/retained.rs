@@ -14,7 +14,7 @@ const AT_ONCE: usize = 20;
 const ROUNDS: usize = 2;
 
 #[test]
-fn of_two_messages_at_once_the_retained_one_is_the_kept_one() {
+fn the_retained_message_in_memory_is_the_stored_one() {
     let place = Place::new();
     // a thread for each of the two publishers
     let configuration = "workers = 2\n[limits]\nmax_queued_messages = 1000000\n";
@@ -71,7 +71,7 @@ fn retained(broker: &Running) -> BTreeMap<String, String> {
 }
 
 #[test]
-fn suback_comes_before_the_retained_messages_that_wait_for_the_disk_with_it() {
+fn suback_precedes_retained_messages_of_the_same_commit() {
     let place = Place::new();
     let broker = place.start();
     let mut publisher = broker.client("pub");
@@ -101,7 +101,7 @@ fn suback_comes_before_the_retained_messages_that_wait_for_the_disk_with_it() {
 }
 
 #[test]
-fn suback_comes_before_live_messages_that_match_it() {
+fn suback_precedes_matching_live_messages() {
     let place = Place::new();
     let broker = place.start();
     let mut client = broker.begin("kept");
@@ -123,7 +123,7 @@ fn suback_comes_before_live_messages_that_match_it() {
 }
 
 #[test]
-fn a_connection_that_ends_before_its_suback_holds_nothing_back_from_the_next() {
+fn a_connection_that_ends_before_its_suback_delays_no_message_of_the_next() {
     let place = Place::new();
     let broker = place.start();
     let mut publisher = broker.client("pub");

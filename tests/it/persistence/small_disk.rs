@@ -45,15 +45,15 @@ fn the_least_disk_is_enough_to_work() {
 }
 
 #[test]
-fn a_disk_of_64_mib_is_not_filled_by_what_is_replaced() {
-    on_a_disk_of("64m", "small_disk::a_disk_of_64_mib_is_not_filled_by_what_is_replaced", |place| {
+fn replaced_messages_do_not_fill_a_disk_of_64_mib() {
+    on_a_disk_of("64m", "small_disk::replaced_messages_do_not_fill_a_disk_of_64_mib", |place| {
         write(&place.start(), 500, 50, 300_000);
     });
 }
 
 #[test]
-fn a_disk_of_135_mib_is_not_filled_by_what_is_replaced() {
-    on_a_disk_of("135m", "small_disk::a_disk_of_135_mib_is_not_filled_by_what_is_replaced", |place| {
+fn replaced_messages_do_not_fill_a_disk_of_135_mib() {
+    on_a_disk_of("135m", "small_disk::replaced_messages_do_not_fill_a_disk_of_135_mib", |place| {
         write(&place.start(), 600, 50, 300_000);
     });
 }
@@ -61,8 +61,8 @@ fn a_disk_of_135_mib_is_not_filled_by_what_is_replaced() {
 /// What lives fills the oldest segments, and what is gone is behind it: all that lives has to be moved to free any
 /// room.
 #[test]
-fn a_full_disk_is_used_again_when_the_newest_messages_are_gone() {
-    on_a_disk_of("48m", "small_disk::a_full_disk_is_used_again_when_the_newest_messages_are_gone", |place| {
+fn a_full_disk_is_used_again_after_messages_are_completed() {
+    on_a_disk_of("48m", "small_disk::a_full_disk_is_used_again_after_messages_are_completed", |place| {
         let broker = place.configured("[sys]\ninterval = '100ms'\n");
         let mut publisher = broker.client("fills");
         let mut topics = 0;
@@ -86,8 +86,8 @@ fn a_full_disk_is_used_again_when_the_newest_messages_are_gone() {
 }
 
 #[test]
-fn a_disk_that_is_too_small_is_said_at_the_start() {
-    on_a_disk_of("8m", "small_disk::a_disk_that_is_too_small_is_said_at_the_start", |place| {
+fn a_disk_that_is_too_small_is_an_error_at_the_start() {
+    on_a_disk_of("8m", "small_disk::a_disk_that_is_too_small_is_an_error_at_the_start", |place| {
         let said = place.refused();
         assert!(said.contains("dunlin needs 12288 KiB at least: free 41"), "{said}");
         assert!(said.contains(place.data_dir().to_str().unwrap()), "{said}");

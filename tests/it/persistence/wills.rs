@@ -28,7 +28,7 @@ fn retained(broker: &Running, count: usize) -> Vec<(String, String)> {
 }
 
 #[test]
-fn a_retained_will_stands_after_any_end() {
+fn a_retained_will_survives_any_end_of_the_broker() {
     let ends: [fn(Running); 2] = [Running::stop, |mut broker| broker.kill()];
     for end in ends {
         let place = Place::new();
@@ -53,7 +53,7 @@ fn a_retained_will_stands_after_any_end() {
 }
 
 #[test]
-fn a_kept_session_gets_the_will_whichever_came_first() {
+fn a_persistent_session_gets_the_will_in_either_order() {
     let place = Place::new();
     let mut broker = place.start();
     away(&broker, "earlier", "earlier", 1);

@@ -38,7 +38,7 @@ fn the_error_that_ends_a_start_has_a_priority_too() {
 }
 
 #[test]
-fn another_stream_is_not_the_journal_and_json_has_no_prefix() {
+fn only_text_lines_to_the_journal_have_a_priority() {
     for (stream, format) in [("1:1", "text"), ("", "text"), (OWN, "json")] {
         let mut broker = with_stream(stream, &["--listen", "127.0.0.1:0", "--log-format", format]);
         broker.wait_for("listeners");

@@ -139,7 +139,7 @@ fn the_watchdog_and_the_status_are_fed() {
 }
 
 #[test]
-fn nothing_is_reported_without_a_socket_and_one_that_is_gone_stops_nothing() {
+fn a_missing_notify_socket_stops_nothing() {
     let systemd = Systemd::new();
     let mut broker = Running::start(&[]);
     let threads = std::fs::read_dir(format!("/proc/{}/task", broker.id())).unwrap();
@@ -157,7 +157,7 @@ fn nothing_is_reported_without_a_socket_and_one_that_is_gone_stops_nothing() {
 }
 
 #[test]
-fn a_socket_that_takes_nothing_more_keeps_the_broker_from_nothing() {
+fn a_full_notify_socket_stops_nothing() {
     let systemd = Systemd::new();
     let filler = UnixDatagram::unbound().unwrap();
     filler.set_nonblocking(true).unwrap();
@@ -197,7 +197,7 @@ fn an_abstract_socket_is_reached_and_an_empty_name_is_none() {
 /// The time-out of this systemd is a third of what the same restore took before: without more time it would not be
 /// ready.
 #[test]
-fn a_restore_that_takes_longer_than_the_time_out_asks_for_more() {
+fn a_long_restore_extends_the_start_timeout() {
     const MESSAGES: usize = 150_000;
     let systemd = Systemd::new();
     let data_dir = systemd.path("data");

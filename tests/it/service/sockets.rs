@@ -66,7 +66,7 @@ const MQTT: &str = "[[listener]]\naddress = 'systemd:mqtt'\nallow_anonymous = tr
 const LOCAL: &str = "[[listener]]\naddress = 'systemd:local'\nallow_anonymous = true\n";
 
 #[test]
-fn listeners_take_them_by_name_and_keep_them_over_a_reload() {
+fn listeners_take_passed_sockets_by_name_and_keep_them_over_a_reload() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("mqtt.sock");
     let (address, socket) = tcp();
@@ -109,7 +109,7 @@ fn listeners_take_them_by_name_and_keep_them_over_a_reload() {
 }
 
 #[test]
-fn sockets_of_one_name_are_one_listener() {
+fn passed_sockets_of_one_name_are_one_listener() {
     let ((first, one), (second, two)) = (tcp(), tcp());
     let dir = tempfile::tempdir().unwrap();
     let config = configuration(&dir, MQTT);
@@ -158,7 +158,7 @@ fn a_client_of_ipv4_on_a_socket_of_both_families_has_its_own_address() {
 }
 
 #[test]
-fn what_is_wrong_is_said() {
+fn invalid_passed_sockets_are_errors() {
     let refused = |names: &str, socket: Option<OwnedFd>, variables: &[(&str, &str)], flags: &[&str], expected: &str| {
         let mut broker = passed(names, [socket, None], variables, flags);
         assert_eq!(broker.exit_code(), Some(1), "{expected}");
@@ -203,7 +203,7 @@ fn what_is_wrong_is_said() {
 }
 
 #[test]
-fn a_check_is_passed_no_sockets() {
+fn check_needs_no_passed_sockets() {
     let output = Command::new(env!("CARGO_BIN_EXE_dunlin"))
         .env_clear()
         .args(["--listen", "mqtt://systemd:mqtt", "--check"])

@@ -24,7 +24,7 @@ fn analyze(arguments: &[&str]) -> Option<String> {
 }
 
 #[test]
-fn systemd_has_nothing_to_say_against_them() {
+fn systemd_analyze_accepts_the_units() {
     let dir = tempfile::tempdir().unwrap();
     let service = config("dunlin.service");
     assert_eq!(service.matches("=/usr/bin/dunlin --config /etc/dunlin/dunlin.toml").count(), 3);
@@ -47,7 +47,7 @@ fn the_service_is_exposed_to_1_6_at_most() {
 }
 
 #[test]
-fn the_user_is_fixed_and_owns_what_the_packaged_configuration_names() {
+fn the_packaged_unit_s_user_owns_the_configured_directories() {
     let service = config("dunlin.service");
     for line in
         ["Type=notify", "WatchdogSec=30", "User=dunlin", "StateDirectory=dunlin", "ExecReload=/bin/kill -HUP $MAINPID"]

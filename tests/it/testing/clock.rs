@@ -11,7 +11,7 @@ use crate::support::{
 const HOUR: u32 = 3600;
 
 #[test]
-fn sessions_expire_after_a_day_at_once() {
+fn sessions_expire_when_the_clock_is_advanced_by_a_day() {
     let bench = Bench::start();
     let connect = Connect::new("c").lasting(24 * HOUR);
     Five::accepted(bench.mqtt(), &connect, 0).leave();
@@ -24,7 +24,7 @@ fn sessions_expire_after_a_day_at_once() {
 }
 
 #[test]
-fn messages_expire_and_others_stay() {
+fn messages_expire_when_the_clock_is_advanced() {
     let bench = Bench::start();
     let connect = Connect::new("away").lasting(48 * HOUR);
     let mut away = Five::accepted(bench.mqtt(), &connect, 0);
@@ -41,7 +41,7 @@ fn messages_expire_and_others_stay() {
 }
 
 #[test]
-fn a_will_comes_after_its_delay_and_before_what_follows() {
+fn a_delayed_will_is_published_when_the_clock_is_advanced() {
     let bench = Bench::start();
     let delay = crate::support::five::Properties::new().int(0x18, 2 * HOUR);
     // it expires before the second half of the day is over
@@ -61,7 +61,7 @@ fn a_will_comes_after_its_delay_and_before_what_follows() {
 }
 
 #[test]
-fn keep_alive_goes_by_real_time_unless_it_is_turned_too() {
+fn keep_alive_follows_real_time_unless_requested() {
     let bench = Bench::start();
     let mut client = raw::Client::accepted(bench.mqtt(), &raw::Connect::new("c").keep_alive(60), 0);
     bench.post("clock", json!({ "advance": "25h" }));
@@ -74,7 +74,7 @@ fn keep_alive_goes_by_real_time_unless_it_is_turned_too() {
 }
 
 #[test]
-fn a_paused_clock_stands_and_the_broker_works() {
+fn the_broker_works_with_a_paused_clock() {
     let bench = Bench::start();
     let paused = bench.post("clock", json!({ "pause": true }));
     let (mut publisher, mut subscriber) = (bench.client("p"), bench.client("s"));
@@ -88,7 +88,7 @@ fn a_paused_clock_stands_and_the_broker_works() {
 }
 
 #[test]
-fn what_no_clock_does_is_refused() {
+fn an_invalid_change_of_the_clock_is_refused() {
     let bench = Bench::start();
     for body in [
         json!({ "advance": "yesterday" }),

@@ -47,7 +47,7 @@ fn the_ready_file_names_the_listeners_and_http() {
 }
 
 #[test]
-fn only_loopback_unless_it_is_said() {
+fn dunlin_test_listens_on_loopback_unless_any_address_is_given() {
     let place = tempfile::tempdir().unwrap();
     for flags in [["--listen", "0.0.0.0:0"], ["--http", "0.0.0.0:0"]] {
         let told = refused(place.path(), &[], &[&["test"][..], &flags].concat(), 1);
@@ -61,14 +61,14 @@ fn only_loopback_unless_it_is_said() {
 }
 
 #[test]
-fn it_takes_no_data_dir() {
+fn dunlin_test_refuses_a_data_dir() {
     let place = tempfile::tempdir().unwrap();
     let told = refused(place.path(), &[], &["--data-dir", "data", "test"], 1);
     assert!(told.contains("keeps everything in memory"), "{told}");
 }
 
 #[test]
-fn a_page_of_another_server_turns_no_clock() {
+fn a_page_of_another_server_cannot_turn_the_clock() {
     let (running, http) = start(&[], |_| {});
     for headers in [&["Host: evil.example"][..], &["Origin: http://evil.example"], &["X-Forwarded-For: 1.1.1.1"]] {
         let answer = crate::http::ask(http, "GET", "/test/v1/clock", headers);
@@ -78,7 +78,7 @@ fn a_page_of_another_server_turns_no_clock() {
 }
 
 #[test]
-fn no_other_broker_has_these_routes() {
+fn only_dunlin_test_has_test_routes() {
     let broker = crate::http::broker("");
     assert_eq!(get(crate::http::address(&broker), "/test/v1/clock").status, 404);
 }

@@ -23,7 +23,7 @@ fn a_message_is_waited_for() {
 }
 
 #[test]
-fn what_did_arrive_and_the_nearest_miss_are_told() {
+fn a_failed_expectation_shows_arrived_messages_and_the_nearest_one() {
     let bench = Bench::start();
     let mut publisher = bench.client("p");
     publisher.publish(Message::new("b", r#"{"t": 20}"#).qos(1).id(1));
@@ -51,7 +51,7 @@ fn counts_and_orders() {
 }
 
 #[test]
-fn none_fails_at_once_when_one_arrives() {
+fn an_expectation_of_none_fails_at_once_when_one_arrives() {
     let bench = Bench::start();
     thread::scope(|scope| {
         let mut publisher = bench.client("p");
@@ -92,7 +92,7 @@ fn clients_and_their_subscriptions() {
 }
 
 #[test]
-fn what_does_not_go_together_is_told() {
+fn contradictory_expectations_are_refused() {
     let bench = Bench::start();
     for body in [
         json!({}),
@@ -112,7 +112,7 @@ fn what_does_not_go_together_is_told() {
 
 /// More than a broker answers at a time otherwise.
 #[test]
-fn hundreds_wait_at_once() {
+fn hundreds_of_expectations_wait_at_once() {
     const WAITING: usize = 200;
     let bench = Bench::start();
     thread::scope(|scope| {
@@ -127,7 +127,7 @@ fn hundreds_wait_at_once() {
 }
 
 #[test]
-fn a_test_in_rust_waits_as_well() {
+fn a_test_in_rust_can_wait_for_expectations() {
     let bench = Bench::start();
     bench.client("p").publish(Message::new("a", "x").qos(1).id(1));
     let expect = dunlin::testing::Expect { payload: Some("x".into()), ..dunlin::testing::Expect::message("a") };

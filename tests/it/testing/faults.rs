@@ -172,7 +172,7 @@ fn table() -> Vec<(&'static str, Value)> {
 }
 
 #[test]
-fn whatever_is_done_to_what_the_client_sends_is_as_if_it_had_sent_that() {
+fn faults_on_packets_of_the_client_change_what_the_broker_receives() {
     let bench = Bench::start();
     let sent = script();
     let all: Vec<_> = sent.iter().map(|(_, bytes)| bytes.clone()).collect();
@@ -206,7 +206,7 @@ fn whatever_is_done_to_what_the_client_sends_is_as_if_it_had_sent_that() {
 }
 
 #[test]
-fn whatever_is_done_to_what_the_broker_sends_was_processed_all_the_same() {
+fn faults_on_packets_of_the_broker_do_not_change_its_state() {
     let bench = Bench::start();
     let sent: Vec<_> = script().into_iter().map(|(_, bytes)| bytes).collect();
     let orders = orders(&plain(&bench, sent.clone()));
@@ -234,7 +234,7 @@ fn whatever_is_done_to_what_the_broker_sends_was_processed_all_the_same() {
 }
 
 #[test]
-fn a_client_that_gets_no_puback_sends_again() {
+fn a_client_without_a_puback_sends_again() {
     let bench = Bench::start();
     bench
         .post("faults", json!({ "when": { "packet": "PUBACK", "direction": "to_client", "times": 1 }, "do": "close" }));
@@ -252,7 +252,7 @@ fn a_client_that_gets_no_puback_sends_again() {
 }
 
 #[test]
-fn one_byte_is_another() {
+fn a_fault_corrupts_one_byte() {
     let bench = Bench::start();
     for seed in 0..20 {
         bench.post("reset", json!({}));
@@ -288,7 +288,7 @@ fn a_stalled_client_gets_its_bytes_slowly() {
 }
 
 #[test]
-fn half_open_outlives_the_keep_alive_of_the_broker() {
+fn a_half_open_connection_outlasts_the_keep_alive_of_the_broker() {
     let bench = Bench::start();
     let mut client = Client::accepted(bench.mqtt(), &Connect::new("c").keep_alive(60), 0);
     bench.post("faults", json!({ "when": { "client": "c" }, "do": "half_open" }));
@@ -359,7 +359,7 @@ fn reason_codes_refusals_and_ends_in_both_versions() {
 }
 
 #[test]
-fn a_refused_connection_ends_before_it_begins() {
+fn a_refused_connection_is_reset_before_it_is_read() {
     let bench = Bench::start();
     bench.post("faults", json!({ "when": { "times": 2 }, "do": "refuse_tcp" }));
     for _ in 0..2 {

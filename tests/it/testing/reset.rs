@@ -10,7 +10,7 @@ fn retained(bench: &Bench, topic: &str) {
 }
 
 #[test]
-fn everything_is_forgotten() {
+fn a_reset_removes_everything() {
     let bench = Bench::start();
     let persistent = Connect::new("away").persistent();
     let mut away = Client::accepted(bench.mqtt(), &persistent, 0);
@@ -32,7 +32,7 @@ fn everything_is_forgotten() {
 }
 
 #[test]
-fn tests_that_run_side_by_side_forget_their_own() {
+fn a_reset_with_a_prefix_leaves_other_tests_alone() {
     let bench = Bench::start();
     for prefix in ["t1/", "t2/"] {
         let mut away = Client::accepted(bench.mqtt(), &Connect::new(&format!("{prefix}c")).persistent(), 0);
@@ -51,7 +51,7 @@ fn tests_that_run_side_by_side_forget_their_own() {
 }
 
 #[test]
-fn a_thousand_resets_leave_nothing() {
+fn a_thousand_resets_leak_no_memory() {
     let bench = Bench::start();
     for round in 0..1000 {
         let mut client = Client::accepted(bench.mqtt(), &Connect::new("c").persistent(), 0);

@@ -9,7 +9,7 @@ use crate::support::{
 };
 
 #[test]
-fn what_was_acknowledged_is_there_after_a_kill() {
+fn acknowledged_messages_survive_a_kill_of_the_test_broker() {
     let bench = Bench::start();
     let persistent = Connect::new("away").persistent();
     let mut away = Client::accepted(bench.mqtt(), &persistent, 0);
@@ -26,7 +26,7 @@ fn what_was_acknowledged_is_there_after_a_kill() {
 }
 
 #[test]
-fn a_killed_broker_publishes_wills_when_it_starts_again_and_a_stopped_one_before_it_ends() {
+fn a_killed_broker_publishes_wills_at_its_restart() {
     let bench = Bench::start();
     for (kill, expected) in [(true, ["restarted", "message"]), (false, ["message", "restarted"])] {
         bench.post("reset", json!({}));
@@ -45,7 +45,7 @@ fn a_killed_broker_publishes_wills_when_it_starts_again_and_a_stopped_one_before
 }
 
 #[test]
-fn a_killed_broker_says_nothing_to_its_clients() {
+fn a_killed_broker_sends_nothing_to_its_clients() {
     let bench = Bench::start();
     for (kill, told) in [(true, 0), (false, 1)] {
         bench.post("reset", json!({}));
@@ -74,7 +74,7 @@ fn clients_are_refused_while_it_is_down() {
 }
 
 #[test]
-fn a_message_in_flight_comes_again() {
+fn a_message_in_flight_is_resent_after_a_restart() {
     let bench = Bench::start();
     let persistent = Connect::new("s").persistent();
     let mut subscriber = Client::accepted(bench.mqtt(), &persistent, 0);

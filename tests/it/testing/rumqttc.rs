@@ -94,7 +94,7 @@ fn a_take_over_ends_the_first_connection() {
 }
 
 #[test]
-fn a_killed_broker_has_what_it_acknowledged() {
+fn a_killed_test_broker_has_acknowledged_messages() {
     let bench = Bench::start();
     let subscriber = Client::start(&bench, "s", 60);
     subscriber.requests.subscribe("a", QoS::AtLeastOnce).unwrap();

@@ -56,7 +56,7 @@ fn each_violation_is_found_with_its_statement() {
 }
 
 #[test]
-fn what_is_sent_again_has_dup() {
+fn strict_mode_requires_dup_in_a_resend() {
     let bench = strict(Mode::Report);
     let connect = |name| Connect::new(name).persistent();
     for (name, dup) in [("with", true), ("without", false)] {
@@ -84,7 +84,7 @@ fn receive_maximum_is_counted() {
 }
 
 #[test]
-fn what_is_right_is_not_told() {
+fn strict_mode_reports_nothing_for_a_correct_client() {
     let bench = strict(Mode::Fail);
     let mut client = Client::accepted(bench.mqtt(), &Connect::new("c").persistent().keep_alive(60), 0);
     client.send(&raw::subscribe(9, &[("q/#", 2)]));
@@ -111,7 +111,7 @@ fn what_is_right_is_not_told() {
 }
 
 #[test]
-fn what_a_fault_did_is_not_the_client_s() {
+fn strict_mode_does_not_blame_a_client_for_a_fault() {
     let bench = strict(Mode::Fail);
     for (does, packet) in
         [("duplicate", "PUBACK"), ("drop", "PUBACK"), ("corrupt", "PUBLISH"), ("duplicate", "CONNECT")]

@@ -31,7 +31,7 @@ fn trusting(trusted: &[&str]) -> ListenerConfig {
 }
 
 #[test]
-fn who_comes_through_a_proxy_or_from_a_page_elsewhere_is_not_local() {
+fn clients_behind_a_proxy_or_on_foreign_pages_are_not_local() {
     let broker = Broker::new(Config { listeners: vec![listener(), trusting(&["192.0.2.0/24"])], ..config() });
     const SERVED: u8 = 0;
     const REFUSED: u8 = 5;
@@ -62,7 +62,7 @@ fn who_comes_through_a_proxy_or_from_a_page_elsewhere_is_not_local() {
 }
 
 #[test]
-fn a_trusted_proxy_says_the_address_of_its_client() {
+fn a_trusted_proxy_sets_the_address_of_its_client() {
     let (broker, peers) = start(vec![trusting(&["127.0.0.0/8", "10.0.0.0/8"]), trusting(&["10.0.0.0/8"])]);
     let [trusted, other] = broker.server.local_addrs() else { panic!("two listeners") };
     // the address, with the port of the proxy's connection unless another is told
@@ -91,7 +91,7 @@ fn a_trusted_proxy_says_the_address_of_its_client() {
 }
 
 #[test]
-fn a_proxy_header_goes_over_those_of_http() {
+fn a_proxy_header_overrides_those_of_http() {
     let (broker, peers) = start(vec![behind(listener(), "127.0.0.0/8")]);
     let header = "PROXY TCP4 203.0.113.7 192.0.2.1 1000 8083\r\n";
     connect(broker.address(), header, "X-Forwarded-For: 6.6.6.6\r\n", 0);

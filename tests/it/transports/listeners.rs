@@ -34,7 +34,7 @@ fn loopback() -> ListenerConfig {
 }
 
 #[test]
-fn a_unix_socket_serves_and_goes_with_its_broker() {
+fn a_unix_socket_serves_clients_and_is_removed_at_the_end() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("mqtt.sock");
     // what a broker that died left behind
@@ -57,7 +57,7 @@ fn a_unix_socket_serves_and_goes_with_its_broker() {
 }
 
 #[test]
-fn a_file_that_is_no_socket_is_left_alone() {
+fn a_regular_file_in_place_of_a_socket_is_not_removed() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("precious");
     std::fs::write(&path, "text").unwrap();
@@ -133,7 +133,7 @@ fn listeners_open_and_close_and_clients_stay() {
 }
 
 #[test]
-fn each_listener_says_for_itself_whether_anonymous_clients_are_served() {
+fn each_listener_has_its_own_allow_anonymous() {
     let with = |allow_anonymous| ListenerConfig { allow_anonymous, ..loopback() };
     let broker = Broker::new(Config {
         listeners: vec![with(None), with(Some(true)), with(Some(false))],

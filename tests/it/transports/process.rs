@@ -30,7 +30,7 @@ fn expired(dir: &Path) {
 }
 
 #[test]
-fn a_certificate_that_expired_and_a_key_that_all_may_read_are_said() {
+fn an_expired_certificate_and_a_readable_key_cause_warnings() {
     let certs = Certs::new();
     let [certificate, key] = flags(&certs);
     let good = start(&["--listen=tls://127.0.0.1:0", &certificate, &key]);
@@ -54,7 +54,7 @@ fn a_certificate_that_expired_and_a_key_that_all_may_read_are_said() {
 }
 
 #[test]
-fn a_revocation_list_that_is_out_of_date_is_said() {
+fn an_outdated_revocation_list_causes_a_warning() {
     let certs = Certs::new();
     let config = certs.path("dunlin.toml");
     let [pem, key, authority, list] =
@@ -75,7 +75,7 @@ fn a_revocation_list_that_is_out_of_date_is_said() {
 }
 
 #[test]
-fn the_log_says_why_a_connection_did_not_get_as_far_as_mqtt() {
+fn the_log_has_the_reason_of_a_failed_handshake() {
     let certs = Certs::new();
     let config = certs.path("dunlin.toml");
     let [pem, key] = ["server.pem", "server.key"].map(|name| certs.path(name));
@@ -127,7 +127,7 @@ fn the_log_says_why_a_connection_did_not_get_as_far_as_mqtt() {
 }
 
 #[test]
-fn a_thousand_half_open_handshakes_stall_nobody() {
+fn a_thousand_half_open_handshakes_delay_no_client() {
     const MANY: usize = 1000;
     let certs = Certs::new();
     let [certificate, key] = flags(&certs);

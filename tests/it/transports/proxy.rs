@@ -43,7 +43,7 @@ pub fn start(listeners: Vec<ListenerConfig>) -> (Broker, Arc<Peers>) {
 }
 
 #[test]
-fn the_client_has_the_address_that_the_header_says() {
+fn a_client_has_the_address_of_the_proxy_header() {
     let (broker, peers) = start(vec![listener("127.0.0.0/8")]);
     let v2 = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\x0a\x01\x02\x03\x0a\0\0\x01\x11\x5c\x07\x5b";
     let v6 = b"PROXY TCP6 2001:db8::7 ::1 12345 1883\r\n";
@@ -71,7 +71,7 @@ fn the_client_has_the_address_that_the_header_says() {
 }
 
 #[test]
-fn it_stands_before_tls() {
+fn a_proxy_header_precedes_tls() {
     let certs = Certs::new();
     let (broker, peers) = start(vec![behind(certs.listener(Transport::Tls), "127.0.0.1/32")]);
     let mut client = secure(broker.address(), &certs.client());
@@ -139,7 +139,7 @@ fn the_name_in_a_certificate_that_a_proxy_verified_is_the_user_name() {
 }
 
 #[test]
-fn without_a_verified_certificate_a_user_name_has_to_be_proved_or_nobody_is_served() {
+fn without_a_certificate_of_the_proxy_a_login_is_required() {
     let required = ListenerConfig {
         client_certificates: ClientCertificates::Required,
         ..named(behind(listener("127.0.0.1/32"), "127.0.0.1/32"))
@@ -177,7 +177,7 @@ fn without_a_verified_certificate_a_user_name_has_to_be_proved_or_nobody_is_serv
 }
 
 #[test]
-fn headers_that_lie_and_proxies_that_nobody_trusts() {
+fn invalid_proxy_headers_and_untrusted_proxies_are_refused() {
     let (broker, peers) = start(vec![listener("127.0.0.1/32"), listener("10.0.0.0/8")]);
     let good = &b"PROXY TCP4 192.0.2.1 192.0.2.2 1000 1883\r\n"[..];
     let [trusting, other] = broker.server.local_addrs() else { panic!("two listeners") };

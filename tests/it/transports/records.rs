@@ -129,7 +129,7 @@ fn over_wss_each_packet_has_a_frame_and_a_record() {
 }
 
 #[test]
-fn a_listener_may_put_many_into_one() {
+fn a_listener_may_put_many_packets_into_one_record() {
     let certs = Certs::new();
     let listeners = vec![listener(&certs, Transport::Tls, TlsRecords::Batch)];
     let broker = Broker::new(Config { listeners, ..config() });
@@ -152,7 +152,7 @@ fn a_listener_may_put_many_into_one() {
 }
 
 #[test]
-fn a_client_that_does_not_read_for_a_while_misses_nothing() {
+fn a_client_that_pauses_reading_gets_every_record() {
     let certs = Certs::new();
     let broker = Broker::new(Config { listeners: vec![certs.listener(Transport::Tls)], ..config() });
     let mut subscriber = secure(broker.address(), &certs.client());
@@ -176,7 +176,7 @@ fn a_client_that_does_not_read_for_a_while_misses_nothing() {
 }
 
 #[test]
-fn a_record_that_takes_longer_than_the_keep_alive_is_taken_while_it_makes_progress() {
+fn a_record_may_take_longer_than_the_keep_alive_while_it_makes_progress() {
     let certs = Certs::new();
     let broker = Broker::new(Config { listeners: vec![certs.listener(Transport::Tls)], workers: Some(1), ..config() });
     let mut slow = secure(broker.address(), &certs.client());

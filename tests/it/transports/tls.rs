@@ -119,7 +119,7 @@ fn the_name_in_a_certificate_is_the_user_name() {
 }
 
 #[test]
-fn who_shows_no_certificate_is_not_believed_a_name_that_one_may_have() {
+fn a_client_without_a_certificate_cannot_claim_the_name_of_one() {
     let certs = Certs::new();
     let listener = ListenerConfig {
         identity: Some(CertificateIdentity::CommonName),
@@ -134,7 +134,7 @@ fn who_shows_no_certificate_is_not_believed_a_name_that_one_may_have() {
 }
 
 #[test]
-fn where_certificates_are_asked_for_anonymous_clients_are_refused_on_every_listener() {
+fn client_certificates_turn_anonymous_access_off_on_every_listener() {
     let certs = Certs::new();
     let asks = with_clients(&certs, ClientCertificates::Optional);
     for (allow_anonymous, code) in [(None, 5), (Some(true), 0)] {
@@ -249,7 +249,7 @@ fn a_connected_client_whose_certificate_is_revoked_is_disconnected() {
 }
 
 #[test]
-fn the_name_may_be_an_alternative_one() {
+fn a_subject_alternative_name_can_be_the_user_name() {
     let certs = Certs::new();
     let names = Arc::<Names>::default();
     let plug = names.clone();
@@ -269,7 +269,7 @@ fn the_name_may_be_an_alternative_one() {
 }
 
 #[test]
-fn files_that_are_wrong_are_named_with_what_to_do() {
+fn invalid_tls_files_are_named_with_an_instruction() {
     let (certs, others) = (Certs::new(), Certs::new());
     let file = |name: &str, text: &str| {
         fs::write(certs.path(name), text).unwrap();
@@ -376,7 +376,7 @@ fn keys_of_all_three_forms_are_read() {
 }
 
 #[test]
-fn garbage_ends_one_connection() {
+fn garbage_on_a_tls_listener_ends_one_connection() {
     let certs = Certs::new();
     let broker = broker(certs.listener(Transport::Tls));
     let mut healthy = secure(broker.address(), &certs.client());

@@ -191,7 +191,7 @@ fn a_client_that_publishes_too_fast_is_slowed_here_too_also_over_tls() {
 }
 
 #[test]
-fn packets_across_frames_and_many_in_one() {
+fn packets_may_span_frames_and_share_one() {
     let broker = broker(Limits::default());
     let mut socket = open(broker.address());
     // each answer has a frame of its own: Paho C reads one packet of a frame, and the next when something else arrives
@@ -211,7 +211,7 @@ fn packets_across_frames_and_many_in_one() {
 }
 
 #[test]
-fn each_packet_has_a_frame_of_its_own_also_where_the_socket_was_full() {
+fn each_packet_has_its_own_frame_even_after_a_full_socket() {
     let broker = Broker::new(Config {
         listeners: vec![listener(), ListenerConfig::tcp(([127, 0, 0, 1], 0).into())],
         ..config()
@@ -240,7 +240,7 @@ fn each_packet_has_a_frame_of_its_own_also_where_the_socket_was_full() {
 }
 
 #[test]
-fn closes_are_answered_and_said() {
+fn a_websocket_close_is_answered_and_logged() {
     let broker = broker(Limits::default());
     let mut socket = open(broker.address());
     socket.write_all(&frame(CLOSE, &[&1001u16.to_be_bytes()[..], b"going"].concat())).unwrap();
@@ -257,7 +257,7 @@ fn closes_are_answered_and_said() {
 }
 
 #[test]
-fn misbehaviour_ends_one_connection_with_its_code() {
+fn a_websocket_violation_closes_one_connection_with_its_code() {
     let broker = broker(Limits { max_packet_size: 1000, ..Limits::default() });
     let mut healthy = Frames::new(upgrade(tcp(broker.address())));
     connect(&mut healthy, "healthy");
@@ -316,7 +316,7 @@ fn requests_that_are_refused() {
 }
 
 #[test]
-fn mqtt_is_at_every_path_and_at_the_one_that_is_named() {
+fn mqtt_is_served_at_every_path_or_the_configured_one() {
     let named = ListenerConfig { path: Some("/mqtt".into()), ..listener() };
     let broker = Broker::new(Config { listeners: vec![listener(), named], ..config() });
     let addresses = broker.server.local_addrs();
@@ -342,7 +342,7 @@ fn mqtt_is_at_every_path_and_at_the_one_that_is_named() {
 }
 
 #[test]
-fn a_silent_connection_is_pinged_and_its_keep_alive_holds_all_the_same() {
+fn a_silent_websocket_is_pinged_and_its_keep_alive_applies() {
     fn pinged(broker: &Broker, mut client: impl Read + Write) {
         let connect = Connect::new("c").keep_alive(60).frame();
         client.write_all(&frame(BINARY, &connect)).unwrap();
@@ -373,7 +373,7 @@ fn a_silent_connection_is_pinged_and_its_keep_alive_holds_all_the_same() {
 }
 
 #[test]
-fn a_head_that_comes_too_slowly_ends_its_connection() {
+fn a_slow_http_head_closes_its_connection() {
     let limits = Limits::default();
     let (broker, late) = (broker(limits.clone()), limits.connect_timeout + Duration::from_secs(1));
     let mut slow = tcp(broker.address());

@@ -54,7 +54,7 @@ fn types(events: &[Value]) -> Vec<&str> {
 }
 
 #[test]
-fn what_happens_is_told_as_cloud_events_in_order() {
+fn webhooks_send_cloud_events_in_order() {
     let service = Service::new(|_| Does::Answers(200));
     let server = start(Builder::new(hooked(&service, ALL, "payload = 'text'")));
     let mut one = client(&server, "a/b");
@@ -127,7 +127,7 @@ fn signature(secret: &str, request: &Request) -> String {
 }
 
 #[test]
-fn requests_are_signed_and_one_that_fails_is_sent_again_as_it_was() {
+fn webhook_requests_are_signed_and_retried_unchanged() {
     let dir = tempfile::tempdir().unwrap();
     let (secret, file) = ("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", dir.path().join("secret"));
     std::fs::write(&file, format!("{secret}\n")).unwrap();
@@ -161,7 +161,7 @@ fn requests_are_signed_and_one_that_fails_is_sent_again_as_it_was() {
 }
 
 #[test]
-fn what_the_service_refuses_is_dropped_and_counted() {
+fn refused_webhook_events_are_dropped_and_counted() {
     let service = Service::new(|number| if number == 0 { Does::Answers(422) } else { Does::Answers(200) });
     let server = start(Builder::new(hooked(&service, "'client.connected'", "")));
     let _one = client(&server, "a");
@@ -175,7 +175,7 @@ fn what_the_service_refuses_is_dropped_and_counted() {
 }
 
 #[test]
-fn a_service_that_does_not_answer_slows_no_client_and_what_is_lost_is_told() {
+fn an_unresponsive_webhook_service_slows_no_client_and_losses_are_reported() {
     let service = Service::new(|number| if number == 0 { Does::Waits } else { Does::Answers(200) });
     let server = start(Builder::new(hooked(&service, "'message.published'", "queue = 10\nbatch = 4")));
     let mut one = client(&server, "a");
@@ -276,7 +276,7 @@ fn metrics_and_the_api_show_each_webhook() {
 }
 
 #[test]
-fn a_configuration_that_cannot_work_is_refused_and_says_what_to_write() {
+fn an_invalid_webhook_is_refused_with_an_instruction() {
     let url = "url = 'http://127.0.0.1:1/'\n";
     let events = "events = ['client.connected']\n";
     let table = [

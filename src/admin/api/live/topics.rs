@@ -121,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_begin_of_a_payload() {
+    fn the_start_of_a_payload_is_cut_between_characters() {
         assert_eq!(begin(b""), (Some(""), None));
         assert_eq!(begin("ä".as_bytes()), (Some("ä"), None));
         assert_eq!(begin(&[0xff, 0x00]), (None, Some("/wA=".into())));

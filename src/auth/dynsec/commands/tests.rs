@@ -25,7 +25,7 @@ fn ask(file: &mut File, command: Value) -> (Value, Vec<Option<String>>) {
 }
 
 #[test]
-fn a_change_closes_the_connections_of_those_whom_it_concerns() {
+fn a_command_closes_the_connections_of_affected_clients() {
     let everybody = ["", "bob", "eve"];
     for (command, closed) in [
         (json!({"command": "deleteClient", "username": "bob"}), &["bob"][..]),
@@ -62,7 +62,7 @@ fn a_change_closes_the_connections_of_those_whom_it_concerns() {
 }
 
 #[test]
-fn a_file_that_was_changed_is_read_as_it_was_meant() {
+fn an_edited_dynsec_file_is_reloaded() {
     let mut file = file();
     let commands = json!({"commands": [
         {"command": "createRole", "rolename": "w", "acls": [
@@ -92,7 +92,7 @@ fn a_file_that_was_changed_is_read_as_it_was_meant() {
 }
 
 #[test]
-fn what_cannot_be_leaves_the_file_as_it_is() {
+fn an_impossible_command_leaves_the_file_unchanged() {
     let before = file().text().unwrap();
     for (command, error) in [
         (json!({"command": "createClient", "username": ""}), "Invalid/missing username"),

@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_taken_behind_a_close() {
+    fn frames_after_a_close_are_ignored() {
         let bytes = [frame(BINARY, b"a"), frame(CLOSE, &[3, 232]), frame(BINARY, b"b")].concat();
         assert_eq!(read(&bytes, &[usize::MAX]), Ok((b"a".to_vec(), vec![Asked::Close(Some(1000))])));
     }

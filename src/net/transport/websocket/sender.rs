@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_a_request_remote() {
+    fn forwarding_headers_make_a_request_remote() {
         let local = |headers: &str| remote_by(&request("/mqtt", headers)).is_none();
         for host in [
             "localhost",

@@ -526,7 +526,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ping_goes_between_frames_and_is_sent_once() {
+    fn a_ping_is_sent_once_between_frames() {
         let mut clock = Clock::new(Some(Duration::from_secs(1)));
         clock.turn(0);
         clock.socket.socket.room = 1;
@@ -545,7 +545,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_that_sends_hardly_any_payload_has_its_turn_and_no_more() {
+    fn many_small_frames_take_no_more_than_a_turn() {
         const PINGS: &[u8] = &[0x89, 0x80, 1, 2, 3, 4];
         const EMPTY: &[u8] = &[0x02, 0x80, 1, 2, 3, 4, 0x80, 0x80, 1, 2, 3, 4];
         const ONE_IN_MANY: &[u8] = &{

@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn any_path_unless_one_is_named_and_that_with_a_slash_or_without() {
+    fn a_path_matches_with_or_without_a_trailing_slash() {
         let headers = format!("{KEY}Sec-WebSocket-Protocol: mqtt\r\n");
         for path in ["/", "/mqtt", "/ws/", "/a/b?token=c", "//", "http://h", "http://h/mqtt"] {
             assert!(answer_at(None, path, &headers).is_ok(), "{path}");
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_that_do_not() {
+    fn invalid_upgrade_requests_are_refused() {
         let with = |headers: &str| format!("{KEY}{headers}\r\n");
         let mqtt = "Sec-WebSocket-Protocol: mqtt";
         let origin = with(&format!("{mqtt}\r\nOrigin: https://b.example"));

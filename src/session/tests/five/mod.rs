@@ -62,7 +62,7 @@ struct Pair {
 }
 
 #[test]
-fn nothing_is_lost_doubled_out_of_order_or_stalls_in_mqtt_5() {
+fn no_message_is_lost_repeated_reordered_or_stalled_in_mqtt_5() {
     let mut counts = Counts::default();
     for seed in 1..=HISTORIES {
         let counted = std::panic::catch_unwind(|| history(seed));

@@ -47,7 +47,7 @@ fn a_batch_is_due_when_a_task_waits_for_it_or_it_is_large() {
 }
 
 #[test]
-fn a_batch_is_taken_beside_another_where_the_disk_is_slow_and_tells_them_apart() {
+fn batches_overlap_on_a_slow_disk_only() {
     for (slow, may_overlap) in [(false, true), (true, false), (true, true)] {
         let overlaps = slow && may_overlap;
         let mut batches = Batches::new();
@@ -86,7 +86,7 @@ fn records_that_arrive_during_a_batch_are_taken_when_it_is_durable() {
 }
 
 #[test]
-fn no_more_are_on_their_way_than_may_be() {
+fn the_number_of_overlapping_batches_is_bounded() {
     let mut batches = Batches::new();
     batches.slow = SLOW_IN_A_ROW;
     for number in 1..=MOST_ON_THE_WAY {

@@ -101,7 +101,7 @@ fn unreleased_messages_go_to_their_subscribers() {
 }
 
 #[test]
-fn what_is_wrong_is_told() {
+fn a_damaged_mosquitto_db_is_refused_with_the_reason() {
     let read =
         |bytes: &[u8]| chunks::read(bytes).and_then(|chunks| Plan::of(&chunks, NOW).map(drop)).unwrap_err().to_string();
     assert_eq!(read(b"listener 1883\n"), "this is not a database of mosquitto");

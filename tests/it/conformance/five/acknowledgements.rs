@@ -16,7 +16,7 @@ use crate::support::{
 };
 
 #[test]
-fn a_message_that_nobody_subscribes_to_is_acknowledged_with_0x10() {
+fn a_message_without_subscribers_is_acknowledged_with_0x10() {
     let case = case!();
     let (topic, mut publisher) = (case.topic("t"), case.five("pub"));
     for qos in [1, 2] {
@@ -106,7 +106,7 @@ fn filters_that_may_not_be_subscribed_are_refused_with_0x87_in_their_place() {
 }
 
 #[test]
-fn also_a_filter_of_which_no_rule_allows_anything_is_refused_with_0x87() {
+fn also_a_filter_without_a_readable_topic_is_refused_with_0x87() {
     const RULES: &str = "topic read open/#\ntopic deny open/no/#\ntopic write out/#\npattern read own/%c/#\n";
     let directory = tempfile::tempdir().expect("a directory");
     let acl_file = directory.path().join("acl");
@@ -149,7 +149,7 @@ fn identifiers_that_are_not_known_are_answered_with_0x92() {
 }
 
 #[test]
-fn an_error_of_the_subscriber_ends_the_flow_and_gives_its_place_back() {
+fn an_error_of_the_subscriber_ends_the_exchange_and_frees_its_place() {
     let case = case!();
     let (topic, mut publisher) = (case.topic("t"), case.five("pub"));
     let connect =
@@ -199,7 +199,7 @@ fn also_success_of_a_subscriber_may_have_a_reason_and_properties() {
 }
 
 #[test]
-fn answers_say_no_more_than_their_reason_whatever_a_client_takes() {
+fn answers_have_only_a_reason_code_for_a_client_with_a_small_limit() {
     let case = case!();
     // what the largest of the answers has: a client that takes no more gets them all
     let small = Properties::new().int(property::MAXIMUM_PACKET_SIZE, 20).byte(property::REQUEST_PROBLEM_INFORMATION, 0);

@@ -86,7 +86,7 @@ fn another_method_in_auth_is_refused() {
 }
 
 #[test]
-fn nothing_but_auth_and_disconnect_is_taken_before_connack() {
+fn only_auth_and_disconnect_are_accepted_before_connack() {
     let (broker, _dir) = broker();
     let topic = "taken-too-early";
     let publish = Publish::new(topic, "x").retain().frame();
@@ -120,7 +120,7 @@ fn an_auth_with_another_reason_than_the_exchange_has_ends_it() {
 }
 
 #[test]
-fn a_client_that_proves_nothing_is_refused() {
+fn a_client_without_a_proof_is_refused() {
     let (broker, _dir) = broker();
     let mut wrong = Scram::new(Hash::Sha256, "bob", "pen");
     let (mut client, answer) = challenged(&broker, "c", &mut wrong);
@@ -137,7 +137,7 @@ fn a_client_that_proves_nothing_is_refused() {
 }
 
 #[test]
-fn an_auth_that_is_larger_than_the_client_takes_is_not_sent() {
+fn an_auth_larger_than_the_client_s_limit_is_not_sent() {
     let (broker, _dir) = broker();
     let scram = bob();
     let properties =
@@ -154,7 +154,7 @@ fn an_auth_that_is_larger_than_the_client_takes_is_not_sent() {
 }
 
 #[test]
-fn a_client_authenticates_again_and_everything_goes_on_meanwhile() {
+fn messages_are_delivered_during_a_re_authentication() {
     let (broker, _dir) = broker();
     let mut client = let_in(&broker, "c");
     client.subscribe(&[("t", 1)]);

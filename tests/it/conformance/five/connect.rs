@@ -12,7 +12,7 @@ use crate::support::{
 const SECOND: Duration = Duration::from_secs(1);
 
 #[test]
-fn connack_says_what_this_server_does_otherwise_than_the_standard_assumes() {
+fn connack_has_the_server_s_deviations_from_defaults() {
     let case = case!();
     let (mut client, connack) = Five::connect(case.address(), &Connect::new(&case.id("new")));
     let Connack { flags, code, properties } = connack;
@@ -25,7 +25,7 @@ fn connack_says_what_this_server_does_otherwise_than_the_standard_assumes() {
 }
 
 #[test]
-fn connack_has_no_response_information_unless_it_is_asked_for() {
+fn connack_has_response_information_only_on_request() {
     let case = case!();
     for asked in [None, Some(0)] {
         let properties = asked
@@ -56,7 +56,7 @@ fn limits_of_the_configuration_show_in_connack() {
 }
 
 #[test]
-fn an_empty_client_identifier_gets_one_that_is_the_clients_own_and_is_told_it() {
+fn an_empty_client_identifier_gets_a_unique_one_in_connack() {
     let case = case!();
     let mut assigned = Vec::new();
     for _ in 0..3 {
@@ -77,7 +77,7 @@ fn an_empty_client_identifier_gets_one_that_is_the_clients_own_and_is_told_it() 
 }
 
 #[test]
-fn client_identifiers_of_letters_and_digits_are_accepted_and_sessions_are_told_apart_by_them() {
+fn client_identifiers_of_letters_and_digits_identify_sessions() {
     let case = case!();
     let ids = ["0123456789abcdefghijklm", "ABCDEFGHIJKLMNOPQRSTUVW", "nopqrstuvwxyzXYZ", "a"];
     for id in ids {
@@ -139,7 +139,7 @@ fn without_an_expiry_interval_a_session_ends_with_its_connection() {
 }
 
 #[test]
-fn disconnect_changes_how_long_the_session_is_kept() {
+fn disconnect_changes_the_session_expiry_interval() {
     let Some(case) = case_with!(Limits::default()) else { return };
     let leave = |expiry| disconnect_with(0, &Properties::new().int(property::SESSION_EXPIRY, expiry));
     case.lasting("away", 0).leave_with(&leave(0));
@@ -160,7 +160,7 @@ fn also_disconnect_does_not_raise_an_expiry_interval_of_0() {
 }
 
 #[test]
-fn clean_start_ends_what_was_there_and_without_it_the_session_goes_on() {
+fn clean_start_discards_the_session_and_without_it_the_session_resumes() {
     let case = case!();
     let (topic, mut publisher) = (case.topic("t"), case.five("pub"));
     let mut client = case.lasting("sub", 0);
@@ -209,7 +209,7 @@ fn a_second_connect_is_a_protocol_error() {
 }
 
 #[test]
-fn a_connection_that_does_not_begin_with_a_connect_is_closed_without_a_word() {
+fn a_first_packet_other_than_connect_closes_silently() {
     let case = case!();
     let publish = Publish::new(&case.topic("t"), "early").retain().frame();
     for bytes in [PINGREQ, DISCONNECT, &publish, &[0xF0, 0], &[0x20, 3, 0, 0, 0]] {
@@ -239,7 +239,7 @@ fn a_connect_of_another_protocol_is_closed() {
 }
 
 #[test]
-fn a_malformed_connect_is_told_and_closed() {
+fn a_malformed_connect_gets_a_reason_and_closes() {
     let case = case!();
     let good = Connect::new(&case.id("bad"));
     let will = good.clone().will(&Publish::new("w", "w"));
@@ -285,7 +285,7 @@ fn a_malformed_connect_is_told_and_closed() {
 }
 
 #[test]
-fn also_what_is_no_malformed_connect_but_more_than_is_taken_is_told() {
+fn also_a_connect_beyond_the_limits_gets_a_reason() {
     let limits = Limits { max_connect_size: 200, max_topic_length: 100, ..Limits::default() };
     let Some(case) = case_with!(limits) else { return };
     let long = "x".repeat(101);
@@ -306,7 +306,7 @@ fn also_what_is_no_malformed_connect_but_more_than_is_taken_is_told() {
 }
 
 #[test]
-fn an_authentication_method_is_refused_and_what_comes_behind_is_not_looked_at() {
+fn an_unknown_authentication_method_is_refused_and_later_packets_are_ignored() {
     let case = case!();
     let topic = case.topic("t");
     let properties = Properties::new().text(property::AUTHENTICATION_METHOD, "SCRAM-SHA-1");

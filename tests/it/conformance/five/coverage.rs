@@ -19,7 +19,7 @@ struct Statement {
 }
 
 #[test]
-fn the_table_has_every_statement_once() {
+fn the_table_has_each_statement_once() {
     let rows = statements();
     let ids: BTreeSet<_> = rows.iter().map(|row| row.id).collect();
     assert_eq!((rows.len(), ids.len()), (251, 251));
@@ -40,7 +40,7 @@ fn every_test_that_the_table_names_exists() {
 }
 
 #[test]
-fn every_test_is_named_by_a_statement_or_says_that_it_shows_more() {
+fn every_test_is_named_by_a_statement_or_begins_with_also() {
     let named: BTreeSet<_> = statements().iter().flat_map(|row| row.test.split(' ')).collect();
     for (test, file) in tests_in_the_sources() {
         let is_named = named.contains(test.as_str()) || file == "coverage.rs";

@@ -16,7 +16,7 @@ fn maximum_packet_size(bytes: u32) -> Properties {
 }
 
 #[test]
-fn no_more_is_in_flight_than_receive_maximum_and_other_packets_go_on() {
+fn receive_maximum_bounds_messages_in_flight_and_no_other_packets() {
     let case = case!();
     let (topic, mut publisher) = (case.topic("t"), case.five("pub"));
     let mut subscriber = case.says("sub", receive_maximum(2));
@@ -58,7 +58,7 @@ fn no_more_is_in_flight_than_receive_maximum_and_other_packets_go_on() {
 }
 
 #[test]
-fn receive_maximum_holds_for_what_is_sent_again_too() {
+fn receive_maximum_applies_to_resent_messages() {
     let case = case!();
     let (topic, mut publisher) = (case.topic("t"), case.five("pub"));
     let connect = |number| Connect::new(&case.id("sub")).with(receive_maximum(number)).lasting(1_000);
@@ -92,7 +92,7 @@ fn receive_maximum_holds_for_what_is_sent_again_too() {
 }
 
 #[test]
-fn a_message_larger_than_the_client_takes_is_dropped_for_it_as_if_it_had_been_sent() {
+fn a_message_larger_than_the_client_s_limit_counts_as_delivered() {
     let case = case!();
     let (topic, mut publisher, mut other) = (case.topic("t"), case.five("pub"), case.five("other"));
     other.subscribe(&[(&topic, 2)]);
@@ -123,7 +123,7 @@ fn a_message_larger_than_the_client_takes_is_dropped_for_it_as_if_it_had_been_se
 }
 
 #[test]
-fn an_answer_that_is_larger_than_the_client_takes_is_not_sent_and_the_connection_closes() {
+fn an_answer_larger_than_the_client_s_limit_closes_the_connection() {
     let case = case!();
     let filters = [("a", 0); 30];
     let asks = [subscribe(1, &Properties::new(), &filters), unsubscribe(1, &filters.map(|(filter, _)| filter))];
@@ -175,7 +175,7 @@ fn identifiers_of_messages_in_flight_are_not_used_for_others() {
 }
 
 #[test]
-fn what_was_not_acknowledged_is_sent_again_on_the_next_connection_and_only_there() {
+fn unacknowledged_messages_are_resent_only_on_the_next_connection() {
     let case = case!();
     let (topic, mut publisher) = (case.topic("t"), case.five("pub"));
     let mut subscriber = case.lasting("sub", 0);
@@ -205,7 +205,7 @@ fn what_was_not_acknowledged_is_sent_again_on_the_next_connection_and_only_there
 }
 
 #[test]
-fn a_message_of_qos_1_is_acknowledged_and_its_identifier_is_that_of_a_new_one_then() {
+fn an_acknowledged_identifier_of_qos_1_can_be_reused() {
     let case = case!();
     let (topic, mut publisher, mut subscriber) = (case.topic("t"), case.five("pub"), case.five("sub"));
     subscriber.subscribe(&[(&topic, 1)]);
@@ -243,7 +243,7 @@ fn a_message_of_qos_2_is_delivered_once_until_it_is_released() {
 }
 
 #[test]
-fn messages_of_a_publisher_come_in_their_order() {
+fn messages_of_a_publisher_arrive_in_order() {
     let case = case!();
     let (mut publisher, mut subscriber) = (case.five("pub"), case.says("sub", receive_maximum(3)));
     subscriber.subscribe(&[(&case.topic("#"), 2)]);
@@ -288,7 +288,7 @@ fn ping_is_answered() {
 }
 
 #[test]
-fn also_what_is_sent_again_is_not_larger_than_the_client_takes_now() {
+fn also_resent_messages_respect_the_new_packet_size_limit() {
     let case = case!();
     let (topic, mut publisher) = (case.topic("t"), case.five("pub"));
     for qos in 1..3 {

@@ -15,7 +15,7 @@ use crate::support::{
 const SECOND: Duration = Duration::from_secs(1);
 
 #[test]
-fn the_older_of_two_connections_is_told_that_the_other_took_over() {
+fn the_older_of_two_connections_gets_session_taken_over() {
     let case = case!();
     let (topic, mut publisher) = (case.topic("t"), case.five("pub"));
     let mut first = case.lasting("twice", 0);
@@ -35,7 +35,7 @@ fn the_older_of_two_connections_is_told_that_the_other_took_over() {
 }
 
 #[test]
-fn a_client_that_is_silent_for_one_and_a_half_keep_alives_is_told() {
+fn a_silent_client_gets_keep_alive_timeout() {
     let Some(case) = case_with!(Limits::default()) else { return };
     let mut watcher = case.five("watcher");
     watcher.subscribe(&[(&case.topic("will"), 1)]);
@@ -69,7 +69,7 @@ fn clients_are_told_that_the_server_shuts_down_and_nothing_comes_behind_that() {
 }
 
 #[test]
-fn a_packet_that_is_too_large_is_told() {
+fn a_packet_that_is_too_large_gets_packet_too_large() {
     let Some(case) = case_with!(Limits { max_packet_size: 1_000, ..Limits::default() }) else { return };
     let mut watcher = case.five("watcher");
     watcher.subscribe(&[("t", 0)]);
@@ -84,7 +84,7 @@ fn a_packet_that_is_too_large_is_told() {
 }
 
 #[test]
-fn auth_is_a_protocol_error_where_no_method_was_agreed_on() {
+fn auth_without_a_method_is_a_protocol_error() {
     let case = case!();
     let method = Properties::new().text(property::AUTHENTICATION_METHOD, "m");
     let auth = [&[0xF0, 6, 0x19, 4][..], &method.0].concat();
@@ -101,7 +101,7 @@ fn auth_is_a_protocol_error_where_no_method_was_agreed_on() {
 }
 
 #[test]
-fn a_client_that_leaves_is_told_nothing_whatever_its_reason_is() {
+fn a_client_s_disconnect_is_not_answered() {
     let case = case!();
     let reason = Properties::new().text(0x1F, "done").user("a", "b");
     for code in [0x00, 0x04, 0x80, 0x81, 0x82, 0x83, 0x90, 0x93, 0x94, 0x95, 0x96, 0x97, 0x98, 0x99] {
@@ -117,7 +117,7 @@ fn a_client_that_leaves_is_told_nothing_whatever_its_reason_is() {
 }
 
 #[test]
-fn also_a_client_of_3_1_1_is_told_nothing() {
+fn also_a_client_of_3_1_1_gets_no_disconnect() {
     let case = case!();
     for bytes in [&[0xF0, 0][..], &[0x30, 3, 0, 1, b'+'], &[0xE0, 1, 0x04], &[0xE0, 2, 0, 0]] {
         case.assert_closes(bytes);

@@ -36,7 +36,7 @@ fn brought(broker: &Broker, filter: &str, count: usize) -> Vec<(String, Option<u
 }
 
 #[test]
-fn also_retained_messages_are_removed_when_their_interval_is_over_though_nobody_asks_for_them() {
+fn also_expired_retained_messages_are_removed_without_a_request() {
     let broker = Broker::limits(Limits { max_retained_messages: 4, ..Limits::default() });
     let mut publisher = client_of(&broker, "pub");
     let retain = |topic: &str, payload: &str| Publish::new(topic, payload).qos(1).retain();
@@ -120,7 +120,7 @@ fn also_messages_leave_the_queues_of_clients_that_stay_away() {
 }
 
 #[test]
-fn also_a_message_that_has_expired_when_its_turn_comes_is_not_published() {
+fn also_a_message_that_expires_before_its_turn_is_not_published() {
     let broker = Broker::limits(Limits { max_inflight_in: 1, ..Limits::default() });
     let (mut publisher, mut subscriber) = (client_of(&broker, "pub"), client_of(&broker, "sub"));
     subscriber.subscribe(&[("t", 2)]);
@@ -181,7 +181,7 @@ fn also_messages_expire_while_no_broker_runs() {
 }
 
 #[test]
-fn also_a_clock_that_is_set_makes_no_message_expire_sooner_or_later() {
+fn also_setting_the_wall_clock_does_not_change_expiry() {
     const DAY: i64 = 24 * 60 * 60;
     for set_by in [DAY, -DAY] {
         let (directory, clock) = (tempfile::tempdir().expect("a folder"), TestClock::new());
@@ -212,7 +212,7 @@ fn also_a_clock_that_is_set_makes_no_message_expire_sooner_or_later() {
 
 /// The properties of those that go on are as they were, whatever becomes of their neighbours.
 #[test]
-fn also_what_does_not_expire_is_as_it_was() {
+fn also_messages_without_an_expiry_stay() {
     let broker = Broker::limits(Limits::default());
     let connect = Connect::new("away").lasting(1_000);
     let mut away = Five::accepted(broker.address(), &connect, 0);

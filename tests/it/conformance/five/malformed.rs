@@ -6,7 +6,7 @@ use crate::support::{
 };
 
 #[test]
-fn each_malformed_packet_is_told_and_closes_its_connection_alone() {
+fn each_malformed_packet_gets_a_reason_and_closes_only_its_connection() {
     let case = case!();
     let (topic, mut healthy) = (case.topic("t"), case.five("healthy"));
     healthy.subscribe(&[(&topic, 1)]);

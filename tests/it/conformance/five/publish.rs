@@ -68,7 +68,7 @@ fn properties_of_a_retained_message_are_kept_with_it() {
 }
 
 #[test]
-fn a_message_without_properties_has_a_property_length_of_0_and_one_of_3_1_1_reaches_clients_of_5() {
+fn a_message_of_3_1_1_reaches_clients_of_5_with_property_length_0() {
     let case = case!();
     let (topic, mut old, mut new) = (case.topic("t"), case.client("old"), case.five("new"));
     old.subscribe(&[(&topic, 1)]);
@@ -104,7 +104,7 @@ fn a_publish_that_is_sent_again_is_not_passed_on_as_such() {
 }
 
 #[test]
-fn topic_aliases_of_a_client_stand_for_its_topics_until_its_connection_ends() {
+fn topic_aliases_of_a_client_are_valid_until_its_connection_ends() {
     let case = case!();
     let (mut publisher, mut subscriber) = (case.lasting("pub", 0), case.five("sub"));
     subscriber.subscribe(&[(&case.topic("#"), 1)]);
@@ -148,7 +148,7 @@ fn also_a_topic_alias_is_not_retained() {
 }
 
 #[test]
-fn no_topic_alias_is_sent_where_none_is_allowed() {
+fn no_topic_alias_is_sent_to_a_client_without_them() {
     let Some(case) = case_with!(Limits { topic_alias_maximum: 0, ..Limits::default() }) else { return };
     let (topic, mut publisher) = (case.topic("a topic that is long"), case.five("pub"));
     publisher.send(&Publish::new(&topic, "m").with(Properties::new().short(property::TOPIC_ALIAS, 1)).frame());
@@ -318,7 +318,7 @@ fn expired_messages_are_not_delivered_in_any_version() {
 }
 
 #[test]
-fn what_was_sent_once_does_not_expire_and_an_exchange_is_completed() {
+fn a_sent_message_does_not_expire() {
     let Some(case) = case_with!(Limits::default()) else { return };
     let (topic, mut publisher) = (case.topic("t"), case.five("pub"));
     let mut subscriber = case.lasting("sub", 0);
@@ -370,7 +370,7 @@ fn a_publish_of_qos_3_is_malformed() {
 }
 
 #[test]
-fn a_topic_as_long_as_can_be_said_passes() {
+fn a_topic_of_the_longest_length_is_forwarded() {
     let Some(case) = case_with!(Limits { max_topic_length: 65_535, ..Limits::default() }) else { return };
     let (topic, mut client) = ("t".repeat(65_535), case.five("both"));
     client.subscribe(&[(&topic, 1)]);
@@ -418,7 +418,7 @@ fn also_a_subscription_identifier_of_a_publisher_is_not_passed_on() {
 }
 
 #[test]
-fn an_answer_has_the_packet_identifier_of_what_it_answers() {
+fn an_acknowledgement_has_the_packet_identifier_of_its_packet() {
     let case = case!();
     let (topic, mut client) = (case.topic("t"), case.five("pub"));
     for id in [1, 2, 255, 256, 65_535] {
@@ -437,7 +437,7 @@ fn rounded(publish: &Publish) -> Option<u32> {
 }
 
 #[test]
-fn also_what_has_expired_gives_way_to_a_new_message_in_a_full_queue() {
+fn also_an_expired_message_makes_room_in_a_full_queue() {
     let Some(case) = case_with!(Limits { max_queued_messages: 3, ..Limits::default() }) else { return };
     let (topic, mut publisher) = (case.topic("t"), case.five("pub"));
     case.lasting("away", 0).leave_subscribed(&topic);

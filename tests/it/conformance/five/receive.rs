@@ -13,7 +13,7 @@ use crate::support::{
 };
 
 #[test]
-fn a_client_that_sends_more_than_twice_the_receive_maximum_is_told() {
+fn a_client_beyond_twice_the_receive_maximum_is_disconnected_with_a_reason() {
     let Some(case) = case_with!(Limits { receive_maximum: 2, ..Limits::default() }) else { return };
     let (topic, mut watcher) = (case.topic("t"), case.five("watcher"));
     watcher.subscribe(&[(&topic, 0)]);
@@ -44,7 +44,7 @@ fn a_client_that_sends_more_than_twice_the_receive_maximum_is_told() {
 }
 
 #[test]
-fn also_messages_that_wait_to_be_taken_keep_their_topic_and_their_properties() {
+fn also_waiting_messages_keep_topic_and_properties() {
     let Some(case) = case_with!(Limits { max_inflight_in: 1, ..Limits::default() }) else { return };
     let (topic, mut subscriber, mut client) = (case.topic("t"), case.five("sub"), case.five("pub"));
     subscriber.subscribe(&[(&topic, 1)]);
@@ -80,7 +80,7 @@ fn also_messages_that_wait_to_be_taken_keep_their_topic_and_their_properties() {
 }
 
 #[test]
-fn also_what_connack_said_holds_for_the_connection_though_the_limits_are_others_now() {
+fn also_the_receive_maximum_in_connack_stays_valid_after_a_reload() {
     let limits = Limits { receive_maximum: 4, topic_alias_maximum: 3, ..Limits::default() };
     let mut broker = Broker::limits(limits);
     let (mut client, connack) = Five::connect(broker.address(), &Connect::new("pub"));
@@ -114,7 +114,7 @@ fn also_an_identifier_that_is_released_with_an_error_is_free() {
 }
 
 #[test]
-fn also_topics_of_a_clients_aliases_count_with_what_waits_and_are_bounded_with_it() {
+fn also_topics_of_aliases_count_towards_the_bound_of_waiting_messages() {
     let limits =
         Limits { topic_alias_maximum: 100, max_queued_bytes_total: MemoryBound::Bytes(1 << 20), ..Limits::default() };
     // what the threads hold together is summed up twice in a second: here there is one
@@ -156,7 +156,7 @@ fn also_topics_of_a_clients_aliases_count_with_what_waits_and_are_bounded_with_i
 }
 
 #[test]
-fn also_the_place_of_a_message_that_is_refused_goes_to_the_next_that_waits() {
+fn also_a_refused_message_frees_its_place_for_the_next() {
     // as many as one turn is too short for, too
     for refused in [1, 20_000_u16] {
         let Some(case) = case_with!(Limits { max_inflight_in: 1, ..Limits::default() }) else { return };

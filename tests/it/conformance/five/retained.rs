@@ -42,7 +42,7 @@ fn kept(payload: &str) -> Vec<(String, bool)> {
 }
 
 #[test]
-fn a_retained_message_is_replaced_and_removed_by_retained_ones_alone() {
+fn only_retained_messages_replace_or_remove_a_retained_message() {
     let case = case!();
     let (topic, mut publisher, mut live) = (case.topic("t"), case.five("pub"), case.five("live"));
     live.subscribe(&[(&topic, 0)]);
@@ -62,7 +62,7 @@ fn a_retained_message_is_replaced_and_removed_by_retained_ones_alone() {
 }
 
 #[test]
-fn retain_handling_says_which_subscriptions_bring_retained_messages() {
+fn retain_handling_selects_the_subscriptions_with_retained_messages() {
     let case = case!();
     let (topic, mut publisher) = (case.topic("t"), case.five("pub"));
     publisher.publish(&Publish::new(&topic, "kept").retain());
@@ -91,7 +91,7 @@ fn retain_handling_says_which_subscriptions_bring_retained_messages() {
 }
 
 #[test]
-fn retain_is_passed_on_live_only_to_those_that_ask_for_it() {
+fn live_messages_keep_retain_only_with_retain_as_published() {
     let case = case!();
     let (topic, mut publisher, mut old_publisher) = (case.topic("t"), case.five("pub"), case.client("old pub"));
     let (mut plain, mut asks, mut old) = (case.five("plain"), case.five("asks"), case.client("old"));
@@ -122,7 +122,7 @@ fn retain_is_passed_on_live_only_to_those_that_ask_for_it() {
 }
 
 #[test]
-fn subscription_identifiers_come_with_retained_messages() {
+fn retained_messages_have_subscription_identifiers() {
     let case = case!();
     let (topic, mut publisher) = (case.topic("t"), case.five("pub"));
     publisher.publish(&Publish::new(&topic, "kept").qos(1).retain().with(Properties::new().user("a", "b")));
@@ -150,7 +150,7 @@ fn subscription_identifiers_come_with_retained_messages() {
 /// Whether a subscription is there is the session's to say, not the connection's, and nothing but the Topic Filter
 /// tells one from another.
 #[test]
-fn also_a_subscription_is_new_only_where_its_session_has_none_with_that_filter() {
+fn also_a_subscription_is_new_only_if_its_session_has_no_equal_filter() {
     let case = case!();
     let (topic, mut publisher) = (case.topic("t"), case.five("pub"));
     publisher.publish(&Publish::new(&topic, "kept").retain());
@@ -191,7 +191,7 @@ fn also_a_subscription_is_new_only_where_its_session_has_none_with_that_filter()
 }
 
 #[test]
-fn also_a_subscription_of_before_a_restart_is_not_new() {
+fn also_a_restored_subscription_is_not_new() {
     let directory = tempfile::tempdir().expect("a folder");
     let start = || Broker::new(Config { data_dir: Some(directory.path().into()), ..config() });
     let connect = Connect::new("sub").lasting(1_000);
@@ -210,7 +210,7 @@ fn also_a_subscription_of_before_a_restart_is_not_new() {
 }
 
 #[test]
-fn also_retain_is_as_published_while_one_of_the_subscriptions_that_match_asks_for_it() {
+fn also_one_matching_retain_as_published_is_enough() {
     let case = case!();
     let (topic, mut publisher, mut client) = (case.topic("t"), case.five("pub"), case.five("sub"));
     let all = case.topic("#");
@@ -260,7 +260,7 @@ fn also_retain_is_the_same_when_a_message_is_sent_again_and_in_a_will() {
 
 /// It says that it removes, and is no message that is retained.
 #[test]
-fn also_an_empty_retained_message_is_as_published_and_brings_nothing_later() {
+fn also_an_empty_retained_message_is_forwarded_and_clears_the_topic() {
     let case = case!();
     let (topic, mut publisher) = (case.topic("t"), case.five("pub"));
     let mut asks = case.five("asks");

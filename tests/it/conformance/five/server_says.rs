@@ -16,7 +16,7 @@ use crate::support::{
 const SECOND: Duration = Duration::from_secs(1);
 
 #[test]
-fn above_max_qos_nothing_is_published_and_nothing_is_granted() {
+fn max_qos_bounds_publications_and_granted_subscriptions() {
     for max_qos in [0, 1] {
         let broker = Broker::limits(Limits { max_qos, ..Limits::default() });
         let (mut client, connack) = Five::connect(broker.address(), &Connect::new("c"));
@@ -75,7 +75,7 @@ fn a_will_above_max_qos_or_that_would_be_retained_is_refused() {
 }
 
 #[test]
-fn without_retained_messages_none_is_taken() {
+fn retain_available_false_refuses_retained_messages() {
     let mut broker = Broker::limits(Limits::default());
     let mut early = client_of(&broker, "early");
     early.publish(&Publish::new("before", "kept").retain());
@@ -102,7 +102,7 @@ fn without_retained_messages_none_is_taken() {
 }
 
 #[test]
-fn also_a_keep_alive_that_is_too_long_is_another_one_or_is_refused() {
+fn also_a_keep_alive_that_is_too_long_is_shortened_or_refused() {
     let Some(case) = case_with!(Limits { max_keep_alive: Some(10 * SECOND), ..Limits::default() }) else { return };
     for asked in [0, 11, u16::MAX] {
         let connect = Connect::new(&case.id("c")).keep_alive(asked);
@@ -124,7 +124,7 @@ fn also_a_keep_alive_that_is_too_long_is_another_one_or_is_refused() {
 }
 
 #[test]
-fn also_response_information_is_for_those_that_ask_for_it_and_has_their_names() {
+fn also_response_information_is_sent_on_request_with_the_client_s_names() {
     let mut broker = Broker::new(Config { response_information: Some("answers/%c/100%".into()), ..config() });
     let asks = |id: &str| {
         let asks = Properties::new().byte(property::REQUEST_RESPONSE_INFORMATION, 1);
@@ -158,7 +158,7 @@ fn also_response_information_is_for_those_that_ask_for_it_and_has_their_names() 
 }
 
 #[test]
-fn also_another_server_is_named_to_clients_that_this_one_has_no_room_for_or_leaves() {
+fn also_refused_or_disconnected_clients_get_the_server_reference() {
     const OTHER: &str = "other.example.org:1883";
     let limits = Limits { max_sessions: 1, ..Limits::default() };
     let broker = Broker::new(Config { limits, server_reference: Some(OTHER.into()), ..config() });
@@ -196,7 +196,7 @@ fn also_another_server_is_named_to_clients_that_this_one_has_no_room_for_or_leav
 }
 
 #[test]
-fn also_a_packet_as_large_as_connack_allowed_is_taken_though_the_limit_is_lower_now() {
+fn also_the_packet_size_in_connack_stays_valid_after_a_reload() {
     let mut broker = Broker::limits(Limits { max_packet_size: 5_000, ..Limits::default() });
     let (mut client, connack) = Five::connect(broker.address(), &Connect::new("c"));
     assert_eq!(connack.properties.number(property::MAXIMUM_PACKET_SIZE), Some(5_000));
@@ -215,7 +215,7 @@ fn also_a_packet_as_large_as_connack_allowed_is_taken_though_the_limit_is_lower_
 }
 
 #[test]
-fn also_what_connack_said_of_qos_and_keep_alive_holds_though_the_limits_are_others_now() {
+fn also_qos_and_keep_alive_in_connack_stay_valid_after_a_reload() {
     let mut broker = Broker::limits(Limits::default());
     let mut early = Five::accepted(broker.address(), &Connect::new("early").keep_alive(100), 0);
     broker.reload(|config| {

@@ -49,7 +49,7 @@ fn lasting(broker: &Broker, id: &str, present: u8) -> Five {
 }
 
 #[test]
-fn malformed_shared_filters_are_refused_and_given_up_with_0x8f() {
+fn malformed_shared_filters_are_refused_with_0x8f() {
     let case = case!();
     let mut client = case.five("sub");
     let malformed = [
@@ -81,7 +81,7 @@ fn malformed_shared_filters_are_refused_and_given_up_with_0x8f() {
 }
 
 #[test]
-fn no_local_for_a_group_is_a_protocol_error_and_a_bridge_gets_its_own_messages_there() {
+fn no_local_for_a_group_is_a_protocol_error() {
     let case = case!();
     let mut client = case.five("sub");
     client.send(&subscribe(1, &Properties::new(), &[("$share/g/t", NO_LOCAL)]));
@@ -95,7 +95,7 @@ fn no_local_for_a_group_is_a_protocol_error_and_a_bridge_gets_its_own_messages_t
 }
 
 #[test]
-fn also_one_member_of_each_group_gets_a_message_and_others_get_it_beside_them() {
+fn also_one_member_of_each_group_and_all_other_subscribers_get_a_message() {
     let case = case!();
     let (topic, mut publisher) = (case.topic("t"), case.five("pub"));
     let filter = |group: &str| format!("$share/{group}/{topic}");
@@ -114,7 +114,7 @@ fn also_one_member_of_each_group_gets_a_message_and_others_get_it_beside_them() 
 }
 
 #[test]
-fn a_member_is_sent_no_more_than_the_qos_that_it_was_granted() {
+fn a_member_gets_messages_at_most_at_its_granted_qos() {
     let case = case!();
     let (topic, mut publisher) = (case.topic("t"), case.five("pub"));
     let mut members = [0, 1, 2].map(|granted| {
@@ -132,7 +132,7 @@ fn a_member_is_sent_no_more_than_the_qos_that_it_was_granted() {
 }
 
 #[test]
-fn a_qos_2_exchange_is_completed_with_the_member_that_comes_back() {
+fn a_qos_2_exchange_is_completed_with_the_returning_member() {
     let broker = Broker::new(config());
     let mut member = lasting(&broker, "member", 0);
     member.subscribe(&[("$share/g/t", 2)]);
@@ -161,7 +161,7 @@ fn a_qos_2_exchange_is_completed_with_the_member_that_comes_back() {
 }
 
 #[test]
-fn what_a_session_that_ends_was_not_sent_or_did_not_acknowledge_goes_to_another_but_for_qos_2_that_was_sent() {
+fn messages_of_an_ended_session_go_to_other_members_except_sent_qos_2() {
     let broker = Broker::new(config());
     for ends in ["connection", "clean start", "expiry"] {
         let connect = Connect::new("member").with(Properties::new().short(property::RECEIVE_MAXIMUM, 2));
@@ -202,7 +202,7 @@ fn what_a_session_that_ends_was_not_sent_or_did_not_acknowledge_goes_to_another_
 }
 
 #[test]
-fn what_a_member_refuses_no_other_member_gets() {
+fn a_refused_message_goes_to_no_other_member() {
     let case = case!();
     let (topic, mut publisher) = (case.topic("t"), case.five("pub"));
     let [mut one, mut two] = ["one", "two"].map(|role| {
@@ -249,7 +249,7 @@ fn also_retained_messages_are_not_sent_to_a_group() {
 }
 
 #[test]
-fn also_leaving_one_group_leaves_all_others_as_they_were() {
+fn also_leaving_a_group_does_not_change_other_groups() {
     let case = case!();
     let (topic, mut publisher) = (case.topic("t"), case.five("pub"));
     let filter = |group: &str| format!("$share/{group}/{topic}");
@@ -271,7 +271,7 @@ fn also_leaving_one_group_leaves_all_others_as_they_were() {
 }
 
 #[test]
-fn also_each_member_is_told_its_own_subscription_identifier_also_of_what_another_had() {
+fn also_a_moved_message_has_the_new_member_s_subscription_identifier() {
     let broker = Broker::new(config());
     let connect = Connect::new("one").with(Properties::new().short(property::RECEIVE_MAXIMUM, 1));
     let (mut one, mut two) = (Five::accepted(broker.address(), &connect, 0), client_of(&broker, "two"));
@@ -294,7 +294,7 @@ fn also_each_member_is_told_its_own_subscription_identifier_also_of_what_another
 }
 
 #[test]
-fn also_where_all_members_are_away_messages_wait_for_the_first_that_comes_back() {
+fn also_messages_of_an_away_group_wait_for_the_first_returning_member() {
     for queue_qos0 in [false, true] {
         let limits = Limits { queue_qos0, ..Limits::default() };
         let broker = Broker::new(Config { limits, ..config() });
@@ -323,7 +323,7 @@ fn also_where_all_members_are_away_messages_wait_for_the_first_that_comes_back()
 }
 
 #[test]
-fn also_members_that_are_away_or_have_no_room_get_nothing_while_another_has_room() {
+fn also_away_or_full_members_get_no_message_while_another_has_room() {
     let broker = Broker::new(config());
     let mut away = lasting(&broker, "away", 0);
     away.subscribe(&[("$share/g/t", 1)]);
@@ -348,7 +348,7 @@ fn also_members_that_are_away_or_have_no_room_get_nothing_while_another_has_room
 }
 
 #[test]
-fn also_what_waits_for_a_member_that_does_not_read_goes_to_the_others_after_a_while_and_what_was_sent_stays() {
+fn also_unsent_messages_of_a_stalled_member_move_to_others() {
     let broker = Broker::new(config());
     let connect = Connect::new("stalled").with(Properties::new().short(property::RECEIVE_MAXIMUM, 2));
     let mut stalled = Five::accepted(broker.address(), &connect, 0);
@@ -374,7 +374,7 @@ fn also_what_waits_for_a_member_that_does_not_read_goes_to_the_others_after_a_wh
 }
 
 #[test]
-fn also_a_message_that_is_too_large_for_one_member_goes_to_another() {
+fn also_a_message_too_large_for_a_member_goes_to_another() {
     let case = case!();
     let (topic, mut publisher) = (case.topic("t"), case.five("pub"));
     let mut small = case.says("small", Properties::new().int(property::MAXIMUM_PACKET_SIZE, 200));
@@ -390,7 +390,7 @@ fn also_a_message_that_is_too_large_for_one_member_goes_to_another() {
 }
 
 #[test]
-fn also_each_policy_chooses_as_it_says() {
+fn also_each_policy_chooses_its_members() {
     use SharedSubscriptions::*;
     for policy in [RoundRobin, Random, Sticky, HashClient, HashTopic] {
         let broker = with_policy(policy);
@@ -433,7 +433,7 @@ fn also_each_policy_chooses_as_it_says() {
 }
 
 #[test]
-fn also_off_refuses_new_groups_says_so_and_leaves_those_that_are_there() {
+fn also_off_refuses_new_groups_and_keeps_existing_ones() {
     let mut broker = with_policy(SharedSubscriptions::RoundRobin);
     let (mut member, connack) = Five::connect(broker.address(), &Connect::new("member"));
     assert_eq!(connack.properties.number(property::SHARED_AVAILABLE), None);
@@ -540,7 +540,7 @@ fn also_a_client_may_be_of_any_version_in_any_group() {
 }
 
 #[test]
-fn also_groups_and_what_waits_in_them_are_as_before_after_a_restart() {
+fn also_groups_and_their_messages_survive_a_restart() {
     let directory = tempfile::tempdir().expect("a folder");
     let start = || Broker::new(Config { data_dir: Some(directory.path().into()), ..config() });
     let broker = start();

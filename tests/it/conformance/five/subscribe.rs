@@ -11,7 +11,7 @@ use crate::support::{
 };
 
 #[test]
-fn a_client_does_not_get_its_own_messages_where_it_asks_for_no_local() {
+fn no_local_withholds_a_client_s_own_messages() {
     let case = case!();
     let topic = case.topic("t");
     let (mut client, mut other) = (case.lasting("client", 0), case.five("other"));
@@ -43,7 +43,7 @@ fn a_client_does_not_get_its_own_messages_where_it_asks_for_no_local() {
 }
 
 #[test]
-fn a_message_has_the_identifiers_of_all_subscriptions_that_match_once() {
+fn a_message_has_the_identifiers_of_all_matching_subscriptions() {
     let case = case!();
     let (topic, mut publisher) = (case.topic("a/b"), case.five("pub"));
     let mut client = case.lasting("sub", 0);
@@ -81,7 +81,7 @@ fn a_message_has_the_identifiers_of_all_subscriptions_that_match_once() {
 }
 
 #[test]
-fn a_subscription_that_is_made_again_is_replaced() {
+fn an_equal_subscription_is_replaced() {
     let case = case!();
     let (topic, mut publisher, mut client) = (case.topic("t"), case.five("pub"), case.five("sub"));
     let mut publish = |retain| {
@@ -132,7 +132,7 @@ fn no_message_is_lost_while_a_subscription_is_replaced() {
 }
 
 #[test]
-fn a_message_comes_with_the_lower_of_its_qos_and_that_granted() {
+fn a_message_arrives_at_the_lower_of_its_qos_and_the_granted_one() {
     let case = case!();
     let mut publisher = case.five("pub");
     for granted in 0..3 {
@@ -168,7 +168,7 @@ fn each_filter_is_answered_in_its_place() {
 }
 
 #[test]
-fn unsubscribe_takes_the_filter_that_is_the_same_and_is_always_answered() {
+fn unsubscribe_removes_the_equal_filter_and_is_always_answered() {
     let case = case!();
     let (mut publisher, mut client) = (case.five("pub"), case.five("sub"));
     client.subscribe(&[(&case.topic("a/b"), 1)]);
@@ -184,7 +184,7 @@ fn unsubscribe_takes_the_filter_that_is_the_same_and_is_always_answered() {
 }
 
 #[test]
-fn what_was_begun_before_unsubscribe_is_completed() {
+fn exchanges_begun_before_unsubscribe_are_completed() {
     let case = case!();
     let (topic, mut publisher) = (case.topic("t"), case.five("pub"));
     let mut client = case.lasting("sub", 0);
@@ -240,7 +240,7 @@ fn ill_formed_filters_are_malformed() {
 }
 
 #[test]
-fn filters_match_what_they_say_to_the_byte() {
+fn filters_match_byte_by_byte() {
     let case = case_apart!();
     let (mut publisher, mut client) = (case.five("pub"), case.five("sub"));
     client.subscribe(&[("#", 0)]);
@@ -269,7 +269,7 @@ fn filters_match_what_they_say_to_the_byte() {
 }
 
 #[test]
-fn also_subscription_identifiers_are_kept_for_a_client_that_takes_small_packets() {
+fn also_subscription_identifiers_survive_small_packet_limits() {
     let case = case!();
     let topic = case.topic("t");
     let with_identifier = Properties::new().variable(property::SUBSCRIPTION_IDENTIFIER, 300);

@@ -11,7 +11,7 @@ use crate::support::{
 };
 
 #[test]
-fn also_a_take_over_goes_on_with_what_was_in_flight() {
+fn also_a_take_over_resumes_messages_in_flight() {
     let case = case!();
     let (topic, mut publisher, mut old) = (case.topic("t"), case.five("pub"), case.lasting("sub", 0));
     old.subscribe(&[(&topic, 2)]);
@@ -42,7 +42,7 @@ fn also_a_take_over_goes_on_with_what_was_in_flight() {
 }
 
 #[test]
-fn also_a_message_of_qos_2_that_was_taken_before_a_take_over_is_not_published_twice() {
+fn also_a_qos_2_message_is_not_published_again_after_a_take_over() {
     let case = case!();
     let (topic, mut subscriber, mut old) = (case.topic("t"), case.five("sub"), case.lasting("pub", 0));
     subscriber.subscribe(&[(&topic, 2)]);
@@ -62,7 +62,7 @@ fn also_a_message_of_qos_2_that_was_taken_before_a_take_over_is_not_published_tw
 }
 
 #[test]
-fn also_a_session_lasts_as_its_last_connection_said() {
+fn also_a_session_has_the_expiry_of_its_last_connection() {
     let Some(case) = case_with!(Limits { session_expiry: None, ..Limits::default() }) else { return };
     let connect = |seconds| Connect::new(&case.id("c")).lasting(seconds);
     let away = |seconds| case.turn(Duration::from_secs(seconds));

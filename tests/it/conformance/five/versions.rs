@@ -6,7 +6,7 @@ use crate::support::{
 };
 
 #[test]
-fn also_a_session_goes_on_in_another_version() {
+fn also_a_session_resumes_in_another_version() {
     let case = case!();
     let (topic, mut publisher) = (case.topic("t"), case.five("pub"));
     let old = |present| case.connect(&OldConnect::new(&case.id("both")).persistent(), present);
@@ -72,7 +72,7 @@ fn also_answers_have_the_form_of_each_clients_version() {
 }
 
 #[test]
-fn also_acknowledgements_may_say_success_in_full() {
+fn also_acknowledgements_may_contain_success_explicitly() {
     let case = case!();
     let (topic, mut publisher) = (case.topic("t"), case.five("pub"));
     let mut subscriber = case.says("sub", Properties::new().short(property::RECEIVE_MAXIMUM, 1));

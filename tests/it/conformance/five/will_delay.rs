@@ -94,7 +94,7 @@ fn clean(connect: &Connect) -> Connect {
 }
 
 #[test]
-fn a_will_is_published_when_its_delay_is_over_and_once() {
+fn a_will_is_published_once_after_its_delay() {
     let mut scene = Scene::new();
     scene.lose(&delayed("later", 1_000, 60), 0);
     scene.quiet(40);
@@ -214,7 +214,7 @@ fn a_disconnect_with_will_starts_the_delay_and_a_normal_one_deletes_the_will() {
 }
 
 #[test]
-fn a_connection_that_takes_the_session_over_calls_the_will_off_unless_the_session_ends() {
+fn a_resumed_session_cancels_its_delayed_will() {
     let mut scene = Scene::new();
     let mut first = scene.connect(&delayed("first", 1_000, 60), 0);
     let mut second = scene.connect(&delayed("second", 1_000, 60), 1);
@@ -300,7 +300,7 @@ fn the_message_expiry_interval_of_a_will_counts_from_its_publication() {
 }
 
 #[test]
-fn also_a_delay_goes_on_over_a_restart() {
+fn also_a_will_delay_continues_over_a_restart() {
     let directory = tempfile::tempdir().expect("a folder");
     let start = || Scene::of(Broker::new(Config { data_dir: Some(directory.path().into()), ..config() }));
     let connect = |id: &str, will: &str, lasts, delay| {
@@ -346,7 +346,7 @@ fn also_a_delay_goes_on_over_a_restart() {
 }
 
 #[test]
-fn also_at_a_shutdown_only_wills_whose_sessions_are_kept_wait() {
+fn also_at_a_shutdown_only_wills_of_stored_sessions_wait() {
     for is_kept in [false, true] {
         let directory = tempfile::tempdir().expect("a folder");
         let start = || {

@@ -52,7 +52,7 @@ fn a_client_is_subscribed_and_unsubscribed_by_an_operator() {
 }
 
 #[test]
-fn what_an_operator_does_to_a_client_that_is_away_is_stored() {
+fn an_operator_s_changes_to_an_away_client_are_stored() {
     let dir = tempfile::tempdir().unwrap();
     let config = || Config { data_dir: Some(dir.path().join("data")), http: http(""), ..config() };
     let broker = Broker::new(config());

@@ -37,7 +37,7 @@ fn a_ban_refuses_and_disconnects_until_it_ends() {
 }
 
 #[test]
-fn pages_of_bans_tell_each_of_them_once() {
+fn pages_list_each_ban_once() {
     let broker = broker("");
     let at = address(&broker);
     for n in 0..7 {
@@ -80,7 +80,7 @@ fn what_is_no_ban_is_refused() {
 }
 
 #[test]
-fn a_ban_is_answered_when_it_is_on_disk_or_not_made() {
+fn a_ban_is_answered_once_it_is_on_disk() {
     let dir = tempfile::tempdir().unwrap();
     let data_dir = dir.path().join("data");
     let broker = Broker::new(Config { data_dir: Some(data_dir.clone()), http: http(""), ..config() });

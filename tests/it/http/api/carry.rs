@@ -78,7 +78,7 @@ impl Place {
 }
 
 #[test]
-fn sessions_retained_messages_and_users_come_to_another_broker_and_are_kept_there() {
+fn an_export_is_imported_and_stored_by_another_broker() {
     let from = Place::new("ann");
     let mut away = from.connect("away/1", "ann", 0);
     away.subscribe(&[("home/#", 2), ("$share/g/work", 1)]);
@@ -125,7 +125,7 @@ fn sessions_retained_messages_and_users_come_to_another_broker_and_are_kept_ther
 }
 
 #[test]
-fn lines_that_are_wrong_change_nothing() {
+fn an_import_with_invalid_lines_changes_nothing() {
     let place = Place::new("ann");
     let text = place.export();
     let message = r#"{"record":"message","message":1,"topic":"a","payload":"1","qos":0,"retained":true}"#;

@@ -9,7 +9,7 @@ use crate::support::{
 };
 
 #[test]
-fn clients_are_selected_sorted_and_told_in_pages() {
+fn clients_are_selected_sorted_and_listed_in_pages() {
     let broker = broker("");
     let at = address(&broker);
     let mut clients: Vec<_> = ["a1", "a2", "b"].iter().map(|id| client(&broker, id)).collect();
@@ -67,7 +67,7 @@ fn clients_are_selected_sorted_and_told_in_pages() {
 }
 
 #[test]
-fn subscriptions_and_who_gets_a_topic() {
+fn subscriptions_and_routes_are_listed() {
     let broker = broker("");
     let at = address(&broker);
     let mut many = client(&broker, "many");

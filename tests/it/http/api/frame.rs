@@ -14,7 +14,7 @@ use super::{address, api, ask, broker, client, get, http, send, status_and_code}
 use crate::support::{Broker, config};
 
 #[test]
-fn what_is_asked_wrongly_is_told_with_what_is_known() {
+fn an_invalid_request_gets_a_problem_with_the_known_names() {
     let broker = broker("");
     let at = address(&broker);
     for (method, path, expected, words) in [
@@ -80,7 +80,7 @@ fn identifiers_are_percent_encoded() {
 }
 
 #[test]
-fn the_document_has_the_shapes_of_what_is_answered() {
+fn answers_have_the_schemas_of_the_document() {
     let broker = broker("");
     let at = address(&broker);
     let _client = client(&broker, "lamp");
@@ -144,7 +144,7 @@ fn each_route_is_for_its_role_and_those_above() {
 }
 
 #[test]
-fn an_administrator_sees_the_configuration_without_secrets_and_has_others_checked() {
+fn an_administrator_reads_and_checks_configurations() {
     let (_dir, broker) = with_roles();
     let at = address(&broker);
     let login = format!("Authorization: Basic {}", BASE64.encode("ada:secret"));

@@ -6,7 +6,7 @@ use super::{address, api, broker, client, column, done, get, status_and_code};
 use crate::support::raw::Message;
 
 #[test]
-fn the_busiest_topics_are_counted_from_the_first_request_on() {
+fn the_busiest_topics_are_counted_after_the_first_request() {
     let broker = broker("");
     let at = address(&broker);
     let mut publisher = client(&broker, "publisher");
@@ -55,7 +55,7 @@ fn a_subscriber_that_acknowledges_late_is_slow() {
 }
 
 #[test]
-fn messages_are_published_one_or_many() {
+fn one_or_many_messages_are_published_over_http() {
     let broker = broker("");
     let at = address(&broker);
     let mut subscriber = client(&broker, "subscriber");

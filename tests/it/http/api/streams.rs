@@ -59,7 +59,7 @@ impl Stream {
 }
 
 #[test]
-fn events_are_told_as_they_happen() {
+fn events_are_streamed_as_they_happen() {
     let broker = broker("");
     let at = address(&broker);
     let mut all = Stream::open(at, "events");
@@ -85,7 +85,7 @@ fn events_are_told_as_they_happen() {
 }
 
 #[test]
-fn messages_are_told_and_a_slow_reader_is_told_what_it_lost() {
+fn messages_are_streamed_and_a_slow_reader_gets_the_number_of_lost_ones() {
     let broker = broker("");
     let at = address(&broker);
     let publish = |topic: &str, payload: Vec<u8>| {

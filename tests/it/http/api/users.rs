@@ -73,7 +73,7 @@ fn tag(answer: &Answer) -> String {
 }
 
 #[test]
-fn users_are_added_changed_and_deleted_and_are_in_force_at_once() {
+fn edits_of_users_over_http_are_in_force_at_once() {
     let place = Place::new();
     let list = place.done("GET", "users", None);
     assert_eq!(list["data"][0], json!({ "name": "ada", "stored": "argon2id", "role": "admin" }));
@@ -119,7 +119,7 @@ fn users_are_added_changed_and_deleted_and_are_in_force_at_once() {
 }
 
 #[test]
-fn rules_are_set_and_deleted_and_hold_for_who_is_connected() {
+fn edits_of_rules_over_http_apply_to_connected_clients() {
     let place = Place::new();
     let rules = place.done("GET", "rules", None);
     assert_eq!(rules["text"], RULES);
@@ -166,7 +166,7 @@ fn rules_are_set_and_deleted_and_hold_for_who_is_connected() {
 }
 
 #[test]
-fn of_two_writers_one_gets_409_with_the_new_version() {
+fn the_slower_of_two_writers_gets_409_with_the_new_version() {
     let place = Place::new();
     let read = place.ask("GET", "rules", &[], None);
     let version = tag(&read);
@@ -201,7 +201,7 @@ fn of_two_writers_one_gets_409_with_the_new_version() {
 }
 
 #[test]
-fn what_cannot_be_read_or_written_stays_and_is_told() {
+fn an_unreadable_or_read_only_file_is_reported_and_kept() {
     let place = Place::new();
     let version = format!("If-Match: {}", tag(&place.ask("GET", "rules", &[], None)));
     let wrong = place.ask("PUT", "rules", &[&version], Some(&json!({ "text": "topic a\ntopc b\n" })));
@@ -233,7 +233,7 @@ fn what_cannot_be_read_or_written_stays_and_is_told() {
 }
 
 #[test]
-fn without_files_there_is_nothing_to_edit() {
+fn without_configured_files_edits_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     let keys = dir.path().join("keys");
     let (key, _) = dunlin::auth::ApiKey::add(&keys, "root", dunlin::types::Role::Admin, None).unwrap();
