@@ -1,10 +1,11 @@
-//! What a disk costs, from the outside: dunlin with a `data_dir`, dunlin in memory and the raw log (append + fdatasync
-//! and nothing else), in one run: `cargo bench --bench persistence -- --rounds 5 --seconds 3 --dir D`.
+//! The cost of a disk: dunlin with a `data_dir`, dunlin in memory and the raw log (only append and fdatasync), in one
+//! run: `cargo bench --bench persistence -- --rounds 5 --seconds 3 --dir D`.
 //!
 //! Each round starts each broker anew for each scenario. `pairs W` is one publisher with W messages of QoS 1 in flight
-//! and one subscriber with a persistent session; the raw log beside it writes W messages a batch. Printed are medians,
-//! and what the disk reaches of memory and of the raw log. With `--sync-delay 1ms` each fsync of both takes so much
-//! longer, as on a slower disk; `--only retained` measures what has that in its name.
+//! and one subscriber with a persistent session; the raw log writes W messages a batch. The bench prints medians, and
+//! the rate with a disk relative to memory and to the raw log. `--sync-delay 1ms` makes each fsync of both 1 ms longer,
+//! as on a slower disk; `--only retained` runs the scenarios with that in their names. `--overlap` instead compares two
+//! brokers with a disk in turn: one whose batches overlap, and one that writes one batch at a time.
 
 #[path = "common/broker.rs"]
 mod broker;
@@ -42,10 +43,16 @@ struct Options {
     /// Added to each fsync, as a slower disk would: 1ms
     #[arg(long, default_value = "0s", value_parser = humantime::parse_duration)]
     sync_delay: Duration,
-    /// Only what has this in its name
+    /// Measures what overlapping batches gain, instead
+    #[arg(long)]
+    overlap: bool,
+    /// With `--serve`: batches do not overlap
+    #[arg(long, hide = true)]
+    one_sync_at_a_time: bool,
+    /// Only scenarios with this in their names
     #[arg(long, default_value = "")]
     only: String,
-    /// Be a broker with this configuration, and nothing else: what the bench starts for itself
+    /// Be a broker with this configuration; the bench starts itself like this
     #[arg(long, hide = true)]
     serve: Option<PathBuf>,
     /// Where data directories are made and removed; a real disk, a tmpfs measures nothing
@@ -56,29 +63,42 @@ struct Options {
     bench: bool,
 }
 
-/// What is measured, and which figures of it, higher ones better.
+/// A scenario and its figures, of which higher ones are better.
 struct Scenario {
     name: String,
     load: String,
     rates: &'static [&'static str],
-    /// Microseconds of CPU a message, if the load generator says so.
+    /// The figure of CPU microseconds a message, if the load generator has it.
     cpu: Option<&'static str>,
     /// Messages a batch of the raw log that it is compared with.
     raw: Option<u32>,
 }
 
+impl Scenario {
+    /// The name of one of its figures.
+    fn name_of(&self, key: &str) -> String {
+        match self.rates {
+            [_] => self.name.clone(),
+            _ => format!("{}, {}", self.name, key.trim_end_matches("_per_s")),
+        }
+    }
+}
+
 fn main() -> ExitCode {
     let options = Options::parse();
     if let Some(config) = &options.serve {
-        return serve(config, options.sync_delay);
+        return serve(config, &options);
     }
     let program = loadgen::program();
     let delay = humantime::format_duration(options.sync_delay);
     println!("{}, each fsync + {delay}, medians of {} rounds", options.dir.display(), options.rounds);
-    println!(
-        "{:24} {:>10} {:>10} {:>10} {:>8} {:>8} {:>10} {:>10}",
-        "", "raw log/s", "memory/s", "disk/s", "/raw", "/memory", "memory µs", "disk µs"
-    );
+    match options.overlap {
+        true => println!("{:24} {:>12} {:>12} {:>8}", "", "overlap/s", "one batch/s", "gain"),
+        false => println!(
+            "{:24} {:>10} {:>10} {:>10} {:>8} {:>8} {:>10} {:>10}",
+            "", "raw log/s", "memory/s", "disk/s", "/raw", "/memory", "memory µs", "disk µs"
+        ),
+    }
     let all = scenarios(options.seconds).into_iter();
     for scenario in all.filter(|scenario| scenario.name.contains(&options.only)) {
         let mut rows = Rows::default();
@@ -88,7 +108,10 @@ fn main() -> ExitCode {
                 return ExitCode::FAILURE;
             }
         }
-        rows.print(&scenario);
+        match options.overlap {
+            true => rows.print_overlap(&scenario),
+            false => rows.print(&scenario),
+        }
     }
     ExitCode::SUCCESS
 }
@@ -127,18 +150,27 @@ struct Rows {
     raw: Vec<f64>,
     memory: Vec<Value>,
     disk: Vec<Value>,
+    /// With `--overlap`: of a disk, one batch at a time.
+    one: Vec<Value>,
 }
 
 impl Rows {
     fn measure(&mut self, options: &Options, program: &Path, scenario: &Scenario) -> std::io::Result<()> {
+        if options.overlap {
+            for (rows, one_at_a_time) in [(&mut self.disk, false), (&mut self.one, true)] {
+                let data_dir = tempfile::tempdir_in(&options.dir)?;
+                rows.push(run(Some(data_dir.path()), options, one_at_a_time, program, scenario));
+            }
+            return Ok(());
+        }
         if let Some(batch) = scenario.raw {
             let seconds = Duration::from_secs(options.seconds);
             let settings = Settings { seconds, sync_delay: options.sync_delay, dir: options.dir.clone() };
             self.raw.push(raw_log::measure(&settings, Layout::Zeroed, batch)?.rate());
         }
-        self.memory.push(run(None, options.sync_delay, program, scenario));
+        self.memory.push(run(None, options, false, program, scenario));
         let data_dir = tempfile::tempdir_in(&options.dir)?;
-        self.disk.push(run(Some(data_dir.path()), options.sync_delay, program, scenario));
+        self.disk.push(run(Some(data_dir.path()), options, false, program, scenario));
         Ok(())
     }
 
@@ -147,10 +179,7 @@ impl Rows {
         let cpu = |rows| scenario.cpu.map(|key| format!("{:.2}", figure(rows, key))).unwrap_or_default();
         for &key in scenario.rates {
             let (memory, disk) = (figure(&self.memory, key), figure(&self.disk, key));
-            let name = match scenario.rates {
-                [_] => scenario.name.clone(),
-                _ => format!("{}, {}", scenario.name, key.trim_end_matches("_per_s")),
-            };
+            let name = scenario.name_of(key);
             println!(
                 "{name:24} {:>10} {memory:>10.0} {disk:>10.0} {:>8} {:>8.2} {:>10} {:>10}",
                 raw.map(|raw| format!("{raw:.0}")).unwrap_or_default(),
@@ -161,18 +190,27 @@ impl Rows {
             );
         }
     }
+
+    fn print_overlap(&self, scenario: &Scenario) {
+        for &key in scenario.rates {
+            let (overlap, one) = (figure(&self.disk, key), figure(&self.one, key));
+            let gain = 100.0 * (overlap / one - 1.0);
+            println!("{:24} {overlap:>12.0} {one:>12.0} {gain:>+7.0}%", scenario.name_of(key));
+        }
+    }
 }
 
 /// The figures of one run against a broker of its own.
-fn run(data_dir: Option<&Path>, sync_delay: Duration, program: &Path, scenario: &Scenario) -> Value {
+fn run(data_dir: Option<&Path>, options: &Options, one_at_a_time: bool, program: &Path, scenario: &Scenario) -> Value {
     let top = data_dir.map_or_else(String::new, |dir| format!("data_dir = '{}'", dir.display()));
     // windows to a client as large as the largest of the scenarios
     let config = loadgen::config_with(&top, "max_inflight_out = 65535");
-    let broker = if sync_delay.is_zero() {
+    let broker = if options.sync_delay.is_zero() && !one_at_a_time {
         Broker::start(&config)
     } else {
         let mut this = Command::new(env::current_exe().expect("the bench has a file"));
-        let delay = humantime::format_duration(sync_delay).to_string();
+        let delay = humantime::format_duration(options.sync_delay).to_string();
+        this.args(one_at_a_time.then_some("--one-sync-at-a-time"));
         Broker::run(this.args(["--sync-delay", &delay, "--serve"]).arg(&*config))
     };
     // as it is a moment after its first start ever
@@ -185,13 +223,15 @@ fn run(data_dir: Option<&Path>, sync_delay: Duration, program: &Path, scenario: 
     serde_json::from_str(&said).unwrap_or_else(|error| panic!("loadgen said {said:?}: {error}"))
 }
 
-/// A broker whose fsyncs take so much longer, until the process is killed.
-fn serve(config: &Path, sync_delay: Duration) -> ExitCode {
+/// A broker with fsyncs as `options` has them, until the process is killed.
+fn serve(config: &Path, options: &Options) -> ExitCode {
     let args = ["dunlin".as_ref(), "--listen=127.0.0.1:0".as_ref(), "--config".as_ref(), config.as_os_str()];
     let config = Cli::try_from_args(args).expect("what the bench says").resolve().expect("the bench's configuration");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
-        let server = Builder::new(config).sync_delay(sync_delay).start().await.expect("it starts");
+        let builder = Builder::new(config).sync_delay(options.sync_delay);
+        let builder = if options.one_sync_at_a_time { builder.one_sync_at_a_time() } else { builder };
+        let server = builder.start().await.expect("it starts");
         eprintln!("ready listeners={}", server.local_addrs()[0]);
         let failure = server.failed().await;
         eprintln!("persistence: {failure}");

@@ -190,7 +190,7 @@ pub enum ServerError {
 pub struct Builder {
     config: Config,
     ports: Ports,
-    sync_delay: Duration,
+    syncs: persistence::Syncs,
     passed: Vec<(String, OwnedFd)>,
     progress: Arc<AtomicU64>,
     clock: Clock,
@@ -232,7 +232,13 @@ impl Builder {
 
     /// Adds a delay to each fsync in `data_dir`, to simulate a slower disk: for tests.
     pub fn sync_delay(mut self, delay: Duration) -> Self {
-        self.sync_delay = delay;
+        self.syncs.delay = delay;
+        self
+    }
+
+    /// Writes one batch to `data_dir` at a time, on a slow disk too: to measure what overlapping batches gain.
+    pub fn one_sync_at_a_time(mut self) -> Self {
+        self.syncs.one_at_a_time = true;
         self
     }
 
@@ -286,7 +292,7 @@ impl Server {
     }
 
     fn run(builder: Builder) -> Result<Self, ServerError> {
-        let Builder { config, mut ports, sync_delay, passed, progress, clock, in_memory, http_by_another, tap, opened } =
+        let Builder { config, mut ports, syncs, passed, progress, clock, in_memory, http_by_another, tap, opened } =
             builder;
         let passed = PassedSockets::new(passed);
         config.ready_file.as_deref().map(remove_ready_file).transpose()?;
@@ -310,7 +316,7 @@ impl Server {
             persistence::check_place(&config)?;
             persistence::take_over(&config)?;
         }
-        let (store, restored) = persistence::plug(&config, &mut ports, opened, sync_delay, &progress, &clock)?.unzip();
+        let (store, restored) = persistence::plug(&config, &mut ports, opened, syncs, &progress, &clock)?.unzip();
         let in_memory = in_memory && store.is_none();
         let seed = RandomState::new().hash_one(std::process::id());
         let router = Arc::new(Router::new(router_limits(&config), ports, seed));

@@ -70,13 +70,21 @@ pub(super) fn take_over(_: &Config) -> Result<(), TakeOverError> {
     Ok(())
 }
 
+/// How the store calls fsync: for measurements and tests.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Syncs {
+    /// Added to each.
+    pub(super) delay: Duration,
+    pub(super) one_at_a_time: bool,
+}
+
 /// Opens the configured store and plugs it in, unless the embedding program plugged in one. `opened`: a store that is
-/// open and takes its place. `sync_delay`: added to each fsync. `progress`: counts the records that are read.
+/// open and takes its place. `progress`: counts the records that are read.
 pub(super) fn plug(
     config: &Config,
     ports: &mut Ports,
     opened: Option<(Arc<DiskStore>, Restored)>,
-    sync_delay: Duration,
+    syncs: Syncs,
     progress: &Arc<AtomicU64>,
     clock: &Clock,
 ) -> Result<Option<(Arc<DiskStore>, Restored)>, store::OpenError> {
@@ -90,7 +98,9 @@ pub(super) fn plug(
         SyncMode::Interval => store::Sync::Interval(config.sync_interval),
     };
     let (progress, clock) = (progress.clone(), clock.clone());
-    let options = store::Options { sync, sync_delay, progress, clock, ..store::Options::new(data_dir) };
+    let (sync_delay, one_sync_at_a_time) = (syncs.delay, syncs.one_at_a_time);
+    let defaults = store::Options::new(data_dir);
+    let options = store::Options { sync, sync_delay, one_sync_at_a_time, progress, clock, ..defaults };
     let (disk, restored) = store::open(&options)?;
     ports.store = Some(disk.clone());
     Ok(Some((disk, restored)))

@@ -1,5 +1,5 @@
-//! What is there in place of the store where it is left out (the feature `store`): no `data_dir` is opened. An
-//! embedding program may plug in a store of its own.
+//! The store of a build without the feature `store`: it refuses a `data_dir`. An embedding program may plug in its own
+//! store.
 
 #[path = "sync.rs"]
 mod sync;
@@ -19,51 +19,54 @@ use crate::{
 
 pub use sync::Sync;
 
-/// There is none.
+/// Has no values.
 pub enum DiskStore {}
 
-/// Why there is no store.
+/// The error of [`open`].
 #[derive(Debug, Error)]
 #[error("data_dir: this dunlin was built without a store (the feature `store`)")]
 pub struct OpenError;
 
-/// A store never fails that is not there.
+/// Has no values: without a store, nothing fails.
 #[derive(Debug, Error)]
 #[error("there is no store")]
 pub enum Failure {}
 
 impl DiskStore {
-    /// Never ends.
+    /// Never called.
     pub async fn failed(&self) -> Failure {
         match *self {}
     }
 
-    /// Nothing is open.
+    /// Never called.
     pub fn close(&self) -> Result<(), Failure> {
         match *self {}
     }
 }
 
-/// What would be opened.
+/// As with the feature.
 pub struct Options {
-    /// When what was handed over is durable.
+    /// When records are durable.
     pub sync: Sync,
-    /// What is added to each fsync.
+    /// Added to each fsync.
     pub sync_delay: Duration,
-    /// Counts records.
+    /// Batches do not overlap.
+    pub one_sync_at_a_time: bool,
+    /// Counts the records that are read.
     pub progress: Arc<AtomicU64>,
     /// The clock.
     pub clock: Clock,
-    /// Where.
+    /// The data directory.
     pub data_dir: PathBuf,
 }
 
 impl Options {
-    /// There.
+    /// The defaults.
     pub fn new(data_dir: impl Into<PathBuf>) -> Self {
         Self {
             sync: Sync::BeforeAck,
             sync_delay: Duration::ZERO,
+            one_sync_at_a_time: false,
             progress: Arc::default(),
             clock: Clock::default(),
             data_dir: data_dir.into(),
@@ -71,12 +74,12 @@ impl Options {
     }
 }
 
-/// Refuses.
+/// Always fails.
 pub fn open(_: &Options) -> Result<(Arc<DiskStore>, Restored), OpenError> {
     Err(OpenError)
 }
 
-/// Nobody looks.
+/// Always `false`: it does not read the directory.
 pub fn is_stored_in(_: &Path) -> bool {
     false
 }
@@ -111,7 +114,7 @@ pub mod tools {
         Line {
             /// Its number, from 1.
             number: u64,
-            /// What is wrong.
+            /// The fault.
             why: String,
         },
     }

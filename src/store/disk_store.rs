@@ -37,6 +37,8 @@ pub struct Options {
     pub max_pending_bytes: usize,
     /// Added to each fsync, as a slower disk would: for measurements.
     pub sync_delay: Duration,
+    /// Batches do not overlap: to measure what the overlap gains.
+    pub one_sync_at_a_time: bool,
     /// Counts the records that are read when the store is opened.
     pub progress: Arc<AtomicU64>,
     /// The clock of all its intervals.
@@ -55,6 +57,7 @@ impl Options {
             segment_bytes: SegmentBytes::default(),
             max_pending_bytes: 64 << 20,
             sync_delay: Duration::ZERO,
+            one_sync_at_a_time: false,
             progress: Arc::default(),
             clock: Clock::system(),
         }
@@ -124,7 +127,8 @@ fn open_files<F: Files>(
     let SegmentBytes { first, most } = options.segment_bytes;
     let first = first.max(MIN_SEGMENT_BYTES);
     let segment_bytes = SegmentBytes { first, most: most.max(first) };
-    let settings = Settings { segment_bytes, sync_delay: options.sync_delay, salt: random(), keep_freed: false };
+    let Options { sync_delay, one_sync_at_a_time, .. } = *options;
+    let settings = Settings { segment_bytes, sync_delay, one_sync_at_a_time, salt: random(), keep_freed: false };
     let writer = Writer::open(files, recovered, settings, statistics.clone())
         .map_err(|error| error.within(&options.data_dir))?;
     if let Some(has) = writer.disk().filter(|&has| has < segment_bytes.least_disk()) {

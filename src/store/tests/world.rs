@@ -1,4 +1,4 @@
-//! [`World`]: a log under random traffic, which knows what it may have kept.
+//! [`World`]: a log under random traffic, with a model of its possible contents.
 
 use std::{
     collections::HashMap,
@@ -28,15 +28,15 @@ use crate::{
     types::{ClientId, PacketId, QoS, SubscriptionOptions, UserName},
 };
 
-/// A log and what it may hold.
+/// A log and its possible contents.
 #[derive(Debug)]
 pub(super) struct World {
     pub(super) files: Simulated,
     pub(super) settings: Settings,
     pub(super) writer: Writer<Simulated>,
-    /// As it is with all that was handed over.
+    /// The content with all committed records.
     pub(super) model: Model,
-    /// What a power cut may leave: the first is what is known to be kept, the last is `model`.
+    /// The possible contents after a power cut: the first is certainly durable, the last is `model`.
     pub(super) possible: Vec<Model>,
     pub(super) rng: Rng,
     next_session: u64,
@@ -44,25 +44,25 @@ pub(super) struct World {
     next_sent: u64,
     next_will: u64,
     last_message: Option<Message>,
-    /// The last number that each session gave to a message.
+    /// The last message number of each session.
     last_numbers: HashMap<SessionNumber, u64>,
-    /// Copies that are still to be added to the record of the first, by whom it is.
+    /// Copies that are still to be added to the record of their first copy.
     waiting: Vec<(QueuedCopy, Vec<QueuedCopy>)>,
     pub(super) now: u64,
-    /// Bytes of a payload, at most.
+    /// Largest payload in bytes.
     pub(super) payload: usize,
-    /// Out of ten publishes, so many are completed.
+    /// Number of completions for ten publishes.
     pub(super) drains: usize,
-    /// Each commit is brought to the disk before the next.
+    /// Each commit is synced before the next.
     pub(super) syncs: bool,
 }
 
 pub(super) fn settings(segment_bytes: u64) -> Settings {
     let segment_bytes = SegmentBytes::all(segment_bytes);
-    Settings { segment_bytes, sync_delay: Duration::ZERO, salt: 0x5A17, keep_freed: false }
+    Settings { segment_bytes, sync_delay: Duration::ZERO, one_sync_at_a_time: false, salt: 0x5A17, keep_freed: false }
 }
 
-/// Reads the log and goes on with it.
+/// Reads the log and continues it.
 pub(super) fn open(
     files: &Simulated,
     settings: &Settings,
@@ -76,18 +76,18 @@ pub(super) fn open(
     (writer, torn)
 }
 
-/// When all logs of these tests began.
+/// The time at which all logs of these tests began.
 fn log_began() -> Instant {
     static BEGAN: OnceLock<Instant> = OnceLock::new();
     *BEGAN.get_or_init(Instant::now)
 }
 
-/// How old they are then, in milliseconds.
+/// Their age at that time, in milliseconds.
 pub(super) fn age_at(at: Instant) -> u64 {
     at.duration_since(log_began()).as_millis() as u64
 }
 
-/// When they are so old.
+/// The time at which they have this age.
 pub(super) fn when_old(age: u64) -> Instant {
     log_began() + Duration::from_millis(age)
 }
@@ -106,12 +106,12 @@ pub(in crate::store) fn session_number(number: u64) -> SessionNumber {
     SessionNumber(number.try_into().unwrap())
 }
 
-/// By both clocks.
+/// As time of both clocks.
 pub(in crate::store) fn time(now: u64) -> Time {
     Time { wall: now, age: now }
 }
 
-/// Of a message of QoS 1.
+/// A copy of a message of QoS 1.
 pub(in crate::store) fn copy(session: u64, number: u64) -> QueuedCopy {
     QueuedCopy {
         session: session_number(session),
@@ -148,7 +148,7 @@ impl World {
         }
     }
 
-    /// Hands over a random batch.
+    /// Commits a random batch.
     pub(super) fn commit_random(&mut self) -> Result<Progress, Failure> {
         let count = 1 + self.rng.below(8);
         let mut contents = Contents::default();
@@ -169,7 +169,7 @@ impl World {
         self.synced(progress)
     }
 
-    /// Tries again what is stuck.
+    /// Retries a stuck batch.
     pub(super) fn retry(&mut self) -> Result<Progress, Failure> {
         let progress = self.writer.retry()?;
         self.synced(progress)
@@ -183,17 +183,17 @@ impl World {
         Ok(progress)
     }
 
-    /// All that was handed over is on the disk.
+    /// All commits are durable.
     pub(super) fn is_kept(&mut self) {
         self.possible = vec![self.model.clone()];
     }
 
-    /// All commits but the last `later` are on the disk.
+    /// All commits but the last `later` are durable.
     pub(super) fn is_kept_but(&mut self, later: usize) {
         self.possible.drain(..self.possible.len() - 1 - later);
     }
 
-    /// The power goes and comes again. What is there then must be what may be there.
+    /// A power cut and a restart. The content must be a possible one.
     pub(super) fn power_cut(&mut self) {
         self.files.power_cut(&mut self.rng);
         self.restart();
@@ -211,21 +211,21 @@ impl World {
         assert!(writer.index().next_session > found.sessions.keys().max().map_or(0, |last| last.0.get()));
         (self.next_session, self.next_message) = (writer.index().next_session, writer.index().next_message);
         self.writer = writer;
-        // its number may be another's
+        // its number may be reused
         self.last_message = None;
-        // what nothing is left of may have had them
+        // a number may be reused if the log has nothing left of its session
         self.last_numbers.clear();
         self.model = found;
-        // it is on the disk, as it was read from there; what follows it is cut off
+        // it is durable, because it was read from the disk; everything after it is cut off
         self.is_kept();
     }
 
-    /// Bytes that the log may have at most, when cleaning has caught up.
+    /// The largest size of the log in bytes after cleaning.
     pub(super) fn bound(&self) -> u64 {
         3 * self.writer.index().live_bytes + 11 * self.settings.segment_bytes.most
     }
 
-    /// One thing that happens, with all that belongs to it.
+    /// A random event, with all its records.
     fn random(&mut self, contents: &mut Contents) {
         let before = contents.list.len();
         let sessions: Vec<SessionNumber> = self.model.sessions.keys().copied().collect();
@@ -265,7 +265,7 @@ impl World {
             3 => {
                 let mut options = SubscriptionOptions::from(QoS::from_bits(self.rng.below(3) as u8).unwrap());
                 if self.rng.one_in(2) {
-                    // as MQTT 5 asks for it
+                    // a subscription of MQTT 5
                     options.no_local = self.rng.one_in(2);
                     options.retain_as_published = self.rng.one_in(2);
                     options.identifier = NonZeroU32::new(self.rng.below(3) as u32 * 100_000_000);
@@ -293,7 +293,7 @@ impl World {
                 }
                 let nth = if self.rng.one_in(3) { self.rng.below(messages.len()) } else { 0 };
                 let (&number, entry) = messages.iter().nth(nth).unwrap();
-                // several at a time, some of which may be no more
+                // several at a time, some of which may be completed already
                 let count = if self.rng.one_in(2) { 1 } else { 1 + self.rng.below(4) as u32 };
                 match entry {
                     _ if self.rng.below(10) < self.drains => {
@@ -321,7 +321,7 @@ impl World {
     }
 
     fn publish(&mut self, sessions: &[SessionNumber], contents: &mut Contents) {
-        // two at once, as their publishers' threads have it; one of them may be there already
+        // two at once, as from two publishers' threads; one of them may exist already
         let old = self.last_message.take().filter(|_| self.rng.one_in(4));
         let messages = [self.new_message(), old.unwrap_or_else(|| self.new_message())];
         let mixes = self.rng.one_in(3);
@@ -337,7 +337,7 @@ impl World {
                 let (qos, retain, shared) = (QoS::AtLeastOnce, self.rng.one_in(3), session.0.get() % 2 == 0);
                 let sent = self.rng.one_in(3).then_some(self.next_sent);
                 self.next_sent += 1;
-                // as MQTT 5 has it: no Subscription Identifier, one, or several
+                // as in MQTT 5: no Subscription Identifier, one, or several
                 let ids = self.rng.below(4) as u32;
                 let identifier = NonZeroU32::new(300 * (ids % 3));
                 let several = (ids == 3).then(|| Box::new(Identifiers::from(&b"\x0B\x07\x0B\x80\x01"[..])));
@@ -345,7 +345,7 @@ impl World {
                 let is_alone = sent.is_some() || several.is_some();
                 let record = Record::Queued { message: message.clone(), copy, identifiers: several, sent };
                 self.model.apply(&record);
-                // others that wait come with the first that does
+                // waiting copies are added to the first one
                 if is_alone || waiting[which].is_empty() {
                     contents.list.push(record);
                 }
@@ -374,7 +374,7 @@ impl World {
         }
     }
 
-    /// The groups of those that publish end.
+    /// Ends the groups of waiting publishers.
     fn queue_too(&mut self, contents: &mut Contents) {
         self.waiting.drain(..).for_each(|(first, others)| assert!(contents.add_copies(&first, &others)));
     }
@@ -387,7 +387,7 @@ impl World {
         if self.rng.one_in(2) {
             return message(number, self.topic(), &payload);
         }
-        // as MQTT 5 has it: a User Property
+        // as in MQTT 5: a User Property
         let mut properties = PropertiesBuf::default();
         properties.push(PropertyId::UserProperty, PropertyValue::Pair("name", &"v".repeat(self.rng.below(200))));
         let extras = Extras { properties: properties.as_properties(), expires: None };
@@ -419,7 +419,7 @@ impl World {
         if self.rng.one_in(2) {
             return StoredWill::plain(Message::new(topic, b"gone", QoS::AtLeastOnce), retain);
         }
-        // as MQTT 5 has it
+        // as in MQTT 5
         let mut properties = PropertiesBuf::default();
         if self.rng.one_in(2) {
             properties.push(PropertyId::UserProperty, PropertyValue::Pair("name", &"v".repeat(self.rng.below(200))));

@@ -184,6 +184,7 @@ pub fn repair(data_dir: &Path, out: &mut impl Write) -> Result<(), ToolError> {
     let settings = Settings {
         segment_bytes: SegmentBytes::all((live / 4).clamp(1 << 20, 64 << 20)),
         sync_delay: Duration::ZERO,
+        one_sync_at_a_time: false,
         salt: random(),
         keep_freed: true,
     };

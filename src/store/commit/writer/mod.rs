@@ -30,6 +30,8 @@ pub(crate) struct Settings {
     pub(crate) segment_bytes: SegmentBytes,
     /// Is added to each fsync.
     pub(crate) sync_delay: Duration,
+    /// Batches do not overlap.
+    pub(crate) one_sync_at_a_time: bool,
     /// For a new log: a random number.
     pub(crate) salt: u64,
     /// For a repair: no segment is freed or reused.
@@ -283,9 +285,10 @@ impl<F: Files> Writer<F> {
         self.next_frame - 1
     }
 
-    /// See [`File::syncs_overlap`], for the current segment.
+    /// See [`File::syncs_overlap`], for the current segment and the settings.
     pub(crate) fn syncs_overlap(&self) -> bool {
-        self.current.as_ref().is_some_and(|current| current.file.syncs_overlap())
+        let current = self.current.as_ref().filter(|_| !self.settings.one_sync_at_a_time);
+        current.is_some_and(|current| current.file.syncs_overlap())
     }
 
     /// Writes an empty frame, which notes that all frames before it are durable, and the time.
