@@ -1,7 +1,7 @@
-//! A client that does nothing special, beside clients that do their worst: `cargo bench --bench bystander` prints how
-//! long its PINGREQ and its PUBLISH of QoS 1 take to be answered, beside each attack, beside none, and by the least
-//! that a broker can do (`loadgen null`, if `LOADGEN` names the load generator). Each is sent at a fixed time, and its
-//! wait counts from then. The goal is a p99 of 20 ms at most.
+//! The delay of one ordinary client during attacks by others: `cargo bench --bench bystander` prints how long its
+//! PINGREQ and its QoS 1 PUBLISH wait for their answers, during each attack, without attacks, and with a minimal broker
+//! (`loadgen null`, if `LOADGEN` names the load generator). Each is sent at a fixed time, and its wait counts from
+//! then. The goal is a p99 of 20 ms at most.
 //!
 //! `cargo bench --bench bystander -- --seconds 5 --only filters,match`; `DUNLIN_BROKER` names another `dunlin` to
 //! measure. The broker has one thread, so that all its clients are on it.
@@ -112,7 +112,7 @@ fn measure(name: &str, about: &str, attack: Attack, address: SocketAddr, seconds
     println!("{name:<12} {:>27} {:>33}   {about}", row(&mut pings), row(&mut publishes));
 }
 
-// ---- the attacks: each prepares what it needs, then goes on until the end ----
+// ---- the attacks: each prepares its clients, then runs until the end ----
 
 fn many_filters<'s>(scope: &'s Scope<'s, '_>, address: SocketAddr, ends: &'s AtomicBool) {
     retain(address, 100_000, |n| format!("a/{n}/b"));
@@ -338,7 +338,7 @@ fn publish(out: &mut Vec<u8>, first: u8, topic: &str, payload: &[u8]) {
 struct Running(Child);
 
 impl Running {
-    /// Where it listens, as its log says. The log is read on, so that it never waits for that.
+    /// The address in its log. The log is read further, so that the broker never waits for a reader.
     fn address(&mut self) -> SocketAddr {
         let mut lines = BufReader::new(self.0.stderr.take().expect("standard error is a pipe")).lines();
         let ready = lines.by_ref().map_while(Result::ok).find(|l| l.contains("listeners=")).expect("it gets ready");

@@ -1,8 +1,7 @@
 //! Clients that connect, subscribe, publish to themselves, receive and disconnect: `cargo bench --bench churn --
-//! --rounds 5 --seconds 3` runs the load generator's churn against dunlin, mosquitto where it is installed, and the
-//! least that a broker can do for it on one thread, which the load generator's `null` does not: the system calls that
-//! there have to be, and answers without a look at what was asked. Where the load generator's core is full, rates say
-//! how fast that is: CPU a cycle tells.
+//! --rounds 5 --seconds 3` runs the load generator's churn against dunlin, mosquitto if it is installed, and a minimal
+//! broker of one thread that only makes the necessary system calls and answers without decoding requests. If the load
+//! generator's core is busy, the rates measure the load generator; the CPU time of a cycle still measures the broker.
 
 #[path = "common/compare.rs"]
 mod compare;
@@ -41,7 +40,7 @@ fn main() -> ExitCode {
     compare::run(&program, arguments, least)
 }
 
-/// Serves all who come, until the process is killed.
+/// Serves all clients until the process is killed.
 fn serve(address: &str) -> io::Result<()> {
     let listener = TcpListener::bind(address)?;
     listener.set_nonblocking(true)?;

@@ -1,8 +1,9 @@
 //! Two cores against one: `cargo bench --bench cores -- --share 0.35 --rounds 5 --seconds 3`, as root.
 //!
-//! On two cores, a broker that has both leaves the load generator none: what is measured then is the load generator. So
-//! the broker gets a part of each core's time alone (a quota of a control group), with one core and one worker, or with
-//! two and two; the load generator has the rest. Printed are medians of messages a second, QoS 0, and two against one.
+//! On two cores, a broker that uses both leaves none for the load generator, and the bench would measure the load
+//! generator. So a control group limits the broker to a part of each core's time, with one core and one worker, or with
+//! two and two; the load generator has the rest. The bench prints medians of messages a second at QoS 0, and two cores
+//! against one.
 
 #[path = "common/broker.rs"]
 mod broker;
@@ -117,7 +118,7 @@ impl Quota {
 
 impl Drop for Quota {
     fn drop(&mut self) {
-        // one that has a process cannot be removed: whoever is left in it goes back
+        // a control group with a process cannot be removed: processes that are left in it move back
         let left = fs::read_to_string(self.group.join("cgroup.procs")).unwrap_or_default();
         for process in left.lines() {
             let _ = fs::write(self.parent.join("cgroup.procs"), process);

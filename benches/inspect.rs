@@ -1,8 +1,8 @@
-//! Looking into a router with a million sessions, of which 10,000 are of connected clients: `cargo bench --bench
-//! inspect` prints what a page of clients takes, what a walk over all sessions in steps takes, how much memory that
-//! needs, and how long a publish takes while another thread walks, beside how long it takes while nobody looks.
+//! Inspection of a router with a million sessions, of which 10,000 are connected: `cargo bench --bench inspect` prints
+//! the time of a page of clients, the time and the memory of a walk over all sessions in steps, and the time of a
+//! publish during a walk and without one.
 //!
-//! `-- --sessions 100000` for fewer. Each figure has a goal; one that misses it ends the bench with an error.
+//! `-- --sessions 100000` for fewer. Each figure has a goal; the bench fails if one is missed.
 
 #[allow(dead_code)]
 mod common;
@@ -164,7 +164,7 @@ fn walks(router: &Router, sessions: usize, goals: &mut Goals) {
     assert_eq!(router.retained(filter, Cursor::default(), usize::MAX, &mut |_| ControlFlow::Continue(())), None);
 }
 
-/// A publisher and a subscriber, while nobody looks and while another thread walks.
+/// A publisher and a subscriber, with and without a walk on another thread.
 fn publishes(router: &Router, local: &mut RouterThread, connected: &mut [Client], goals: &mut Goals) {
     let publish = common::publish("site/line/machine0", QoS::AtLeastOnce, false, 64);
     let (subscriber, others) = connected.split_first_mut().expect("some are connected");

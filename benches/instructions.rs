@@ -1,5 +1,5 @@
-//! Instructions that twelve fixed workloads take, counted by `valgrind --tool=callgrind`, against the counts in
-//! `benches/instructions.txt`: more than 5 % above one of them is a failure, so that nobody makes it slower unnoticed.
+//! Instructions of twelve fixed workloads, counted by `valgrind --tool=callgrind`, against the counts in
+//! `benches/instructions.txt`: the bench fails if one is more than 5 % higher.
 //!
 //! `cargo bench --bench instructions`; with `DUNLIN_BLESS=1` the counts become the stored ones. Counts depend on the
 //! compiler and the allocator of the machine: a new toolchain means new counts, in a commit that says so.

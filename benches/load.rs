@@ -1,6 +1,6 @@
-//! The broker against others, in one run: `cargo bench --bench load` builds what it needs, starts each broker anew for
-//! each scenario, and prints medians and ratios. The yardstick is `../shared/loadgen` (`null` is the least that a
-//! broker can do on one thread); mosquitto is measured where it is installed.
+//! The broker against others, in one run: `cargo bench --bench load` builds everything, starts each broker anew for
+//! each scenario, and prints medians and ratios. The reference is `../shared/loadgen` (`null` is a minimal broker of
+//! one thread); mosquitto is measured if it is installed.
 //!
 //! `cargo bench --bench load -- --rounds 5 --seconds 5 --only pairs-q0,idle --pin 0`: all arguments go to `compare.py`.
 

@@ -1,10 +1,10 @@
-//! What the disk gives a log that does nothing but append and fdatasync, the yardstick of the store:
+//! The speed of a log that only appends and calls fdatasync, the reference for the store:
 //! `cargo bench --bench raw_log -- --batches 1,16,256,4096 --seconds 2 --sync-delay 1ms --dir D`.
 //!
-//! Each batch holds the frames of as many new messages and of as many acknowledgements, one write and one fdatasync.
-//! There is no checksum, no index and no cleaning: what a real log adds to this is what is measured against it.
-//! `growing` appends to a file, which makes the file system allocate blocks and write their addresses at each sync.
-//! `zeroed` writes in place over a file filled with zeros, and begins again at its start when it is full.
+//! A batch has the frames of as many new messages as acknowledgements, one write and one fdatasync. There is no
+//! checksum, no index and no cleaning, which a real log needs in addition. `growing` appends to a file, so that the
+//! file system allocates blocks and writes their addresses at each sync. `zeroed` writes in place over a file of zeros,
+//! and starts again at its beginning when it is full.
 
 #[path = "common/raw_log.rs"]
 mod raw_log;

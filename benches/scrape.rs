@@ -1,5 +1,5 @@
-//! What a scrape of the metrics takes with 100,000 sessions, of which some are of connected clients: `cargo bench
-//! --bench scrape`. The goal is 5 ms at most, as a program on the same machine sees it.
+//! The time of a scrape of the metrics with 100,000 sessions, some of which are connected: `cargo bench --bench
+//! scrape`. The goal is 5 ms at most, measured by a client on the same machine.
 //!
 //! `-- --sessions 10000` for fewer.
 

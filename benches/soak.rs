@@ -1,6 +1,6 @@
-//! Mixed load for a long time, against memory that must not grow: `cargo bench --bench soak` (an hour;
-//! `DUNLIN_SOAK_SECONDS` says otherwise). Every round runs each scenario for a few seconds against the same broker:
-//! pairs at each QoS, fan-out, clients that come and go, retained messages replaced, sessions that queue and drain.
+//! Mixed load for a long time; memory must not grow: `cargo bench --bench soak` (an hour, or `DUNLIN_SOAK_SECONDS`).
+//! Every round runs each scenario for a few seconds against the same broker: pairs at each QoS, fan-out, reconnecting
+//! clients, replaced retained messages, sessions that queue and drain.
 
 #[path = "common/broker.rs"]
 mod broker;
@@ -25,7 +25,7 @@ const SCENARIOS: [&str; 9] = [
     "--qos 1 retained 20000",
     "--qos 1 --persistent --inflight 50 backlog 20 2000",
 ];
-/// Rounds until everything that may stay (retained messages, sessions, buffers) is there.
+/// Rounds until everything that may stay (retained messages, sessions, buffers) exists.
 const WARM_UP: usize = 2;
 /// What noise of the allocator may add.
 const MARGIN_KIB: u64 = 4096;

@@ -1,11 +1,11 @@
-//! The disk store beside a log that does nothing but append and fdatasync, in one run:
-//! `cargo bench --bench store -- --batches 1,16,256,4096 --seconds 2 --sync-delay 1ms --backlog 10000 --dir D`.
+//! The disk store against a log that only appends and calls fdatasync, in one run: `cargo bench --bench store --
+//! --batches 1,16,256,4096 --seconds 2 --sync-delay 1ms --backlog 10000 --dir D`.
 //!
-//! A batch holds so many new messages (40 bytes of topic, 256 of payload, for 20 sessions) and ends as many older ones;
-//! the next begins when it is durable, or with `--in-flight N` when the Nth before it is. `raw` writes the same as
-//! frames of a few bytes more than their content, in place over a file full of zeros, as `raw_log` does: all that are
-//! in flight at once. CPU is that of the whole process, whoever appends included. `--reopen N` also says how long a
-//! store with N messages takes to open.
+//! A batch has a number of new messages (40 bytes of topic, 256 of payload, for 20 sessions) and completes as many
+//! older ones. The next batch begins when it is durable, or with `--in-flight N` when the Nth batch before it is. `raw`
+//! writes the same batches as frames with a header of a few bytes, in place over a file of zeros, as `raw_log` does.
+//! CPU is that of the whole process, including the threads that append. `--reopen N` also prints how long it takes to
+//! open a store with N messages.
 
 use std::{
     collections::VecDeque,
@@ -76,7 +76,7 @@ fn main() -> anyhow::Result<()> {
         }
         let ratio = |(raw, store): &(Row, Row)| store.rate() / raw.rate();
         rounds.sort_by(|a, b| ratio(a).total_cmp(&ratio(b)));
-        // how far apart they are says how much the middle one is worth
+        // their distance shows how reliable the median is
         let (least, most) = (ratio(&rounds[0]), ratio(&rounds[rounds.len() - 1]));
         let (raw, store) = &rounds[rounds.len() / 2];
         println!(
@@ -221,7 +221,7 @@ fn reopen(dir: &Path, messages: u64) -> anyhow::Result<()> {
     Ok(fs::remove_dir_all(&dir)?)
 }
 
-/// Who appends, as the router does.
+/// A thread that appends, like one of the router.
 struct Load<'a> {
     store: &'a DiskStore,
     waker: Waker,

@@ -1,7 +1,6 @@
-//! Mixed load for a long time on a broker with a disk, against memory and disk use that must not grow:
-//! `cargo bench --bench store_soak` (an hour; `DUNLIN_SOAK_SECONDS` says otherwise). Every round connects clients of
-//! its own, which subscribe, queue, drain and are left to expire, while others and the retained messages are always the
-//! same.
+//! Mixed load for a long time on a broker with a disk; memory and disk use must not grow: `cargo bench --bench
+//! store_soak` (an hour, or `DUNLIN_SOAK_SECONDS`). Every round connects new clients, which subscribe, queue, drain and
+//! expire, while other clients and the retained messages stay the same.
 
 #[path = "common/broker.rs"]
 mod broker;

@@ -1,9 +1,9 @@
-//! What a TLS record for each MQTT packet costs (`tls_records = "packet"`, the default) beside as many packets as fit
-//! (`"batch"`): `cargo bench --bench tls -- --rounds 5 --seconds 3` runs the load generator over TLS against a broker
-//! of each kind in turn, and prints medians: messages delivered a second, and how many the broker would pass on with a
-//! core of its own (one over its CPU time for a message). The load generator decrypts each record too, for at least as
-//! much CPU time, so that the first says as much of it as of the broker. The bench fails if "packet" has less than 0.45
-//! of the broker's rate of "batch" for QoS 0 pairs.
+//! The cost of a TLS record for each MQTT packet (`tls_records = "packet"`, the default) against records filled with
+//! packets (`"batch"`): `cargo bench --bench tls -- --rounds 5 --seconds 3` runs the load generator over TLS against a
+//! broker of each kind in turn. It prints medians of the delivered messages a second, and of the rate that the broker
+//! would have with a core of its own (1 divided by its CPU time for a message). The load generator decrypts each record
+//! with at least as much CPU time, so the first figure depends on it as much as on the broker. The bench fails if
+//! "packet" has less than 0.45 of the broker's rate of "batch" for QoS 0 pairs.
 
 #[path = "common/broker.rs"]
 mod broker;

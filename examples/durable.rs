@@ -1,5 +1,5 @@
-//! A durable client within the process: what it has not acknowledged is there after a restart. Run it with
-//! `cargo run --example durable`.
+//! A durable client within the process: unacknowledged messages survive a restart. Run it with `cargo run --example
+//! durable`.
 
 use dunlin::{Bound, Client, Config, InsideClient, Publication, QoS, QueueFull, Server};
 

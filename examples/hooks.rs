@@ -1,5 +1,5 @@
-//! Hooks: who may connect, publish, subscribe and leave a Will, and what is seen of it. Run it with
-//! `cargo run --example hooks`.
+//! Hooks: decides who may connect, publish, subscribe and leave a Will, and prints events. Run it with `cargo run
+//! --example hooks`.
 
 use std::{sync::Arc, time::Duration};
 

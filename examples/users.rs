@@ -1,4 +1,4 @@
-//! Users and rules that the program decides on, without a file. Run it with `cargo run --example users`.
+//! Users and rules from the program instead of files. Run it with `cargo run --example users`.
 
 use dunlin::{Builder, Config};
 

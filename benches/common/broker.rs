@@ -21,7 +21,7 @@ impl Broker {
         Self::run(dunlin.args(["--listen=127.0.0.1:0", "--log-level=info", "--config"]).arg(config))
     }
 
-    /// A program that says on standard error, as dunlin does, where it listens.
+    /// A program that logs its address on standard error like dunlin.
     pub fn run(program: &mut Command) -> Self {
         let mut process = program.stderr(Stdio::piped()).spawn().expect("the broker runs");
         let address = address(&mut process);

@@ -1,4 +1,4 @@
-//! `compare.py` of the load generator, with dunlin and, where it is installed, mosquitto among the brokers.
+//! `compare.py` of the load generator, with dunlin and, if it is installed, mosquitto.
 
 use std::{
     io::Write,

@@ -1,4 +1,4 @@
-//! The load generator that stands beside the checkout (`../shared/loadgen`): built into this project's `target`.
+//! The load generator beside the checkout (`../shared/loadgen`), built into this project's `target`.
 
 use std::{
     env,

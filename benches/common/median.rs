@@ -1,4 +1,4 @@
-//! The median of what several rounds found.
+//! The median of several rounds.
 
 /// The middle one, of two the larger; there has to be one.
 pub fn median(mut values: Vec<f64>) -> f64 {

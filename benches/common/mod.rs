@@ -1,4 +1,4 @@
-//! A router without sockets, for the benches that measure it.
+//! A router without sockets, for benches.
 
 use std::task::Waker;
 
@@ -66,7 +66,7 @@ fn cut_as(version: ProtocolVersion, bytes: &[u8]) -> Frame<'_> {
     }
 }
 
-/// What the connections of the subscribers do: take the bytes, acknowledge QoS 1.
+/// Plays the connections of the subscribers: takes the bytes, acknowledges QoS 1.
 pub fn drain(router: &Router, local: &mut RouterThread, subscribers: &mut [Client], qos: QoS) {
     drain_as(VERSION, router, local, subscribers, qos);
 }

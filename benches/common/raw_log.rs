@@ -1,4 +1,4 @@
-//! Append + fdatasync and nothing else: the yardstick that `raw_log` prints and `persistence` measures beside brokers.
+//! Append and fdatasync only: the reference that `raw_log` prints and `persistence` compares brokers with.
 
 use std::{
     fs::{self, File},
@@ -121,7 +121,7 @@ impl Log {
                 log.file.write_all_at(&zeros, offset)?;
             }
         }
-        // The file's own metadata are not what the first batch is to pay for.
+        // the first batch should not include the time of the file's metadata
         log.file.sync_all()?;
         Ok(log)
     }

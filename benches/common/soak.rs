@@ -1,11 +1,11 @@
-//! What the soaks share: when they end, and what may not grow once everything that may stay is there.
+//! The common part of the soaks: their duration, and the check that memory does not grow after the warm-up.
 
 use std::{
     env,
     time::{Duration, Instant},
 };
 
-/// When to end: in an hour, or as `DUNLIN_SOAK_SECONDS` says.
+/// The end: in an hour, or after `DUNLIN_SOAK_SECONDS`.
 pub fn until() -> Instant {
     let seconds = env::var("DUNLIN_SOAK_SECONDS").ok().and_then(|s| s.parse().ok()).unwrap_or(3_600);
     Instant::now() + Duration::from_secs(seconds)

@@ -1,4 +1,4 @@
-//! How long the codec takes: `cargo bench -p dunlin-benches --bench codec`.
+//! The time of the codec: `cargo bench -p dunlin-benches --bench codec`.
 #![allow(missing_docs)]
 
 use std::hint::black_box;

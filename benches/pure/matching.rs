@@ -1,4 +1,4 @@
-//! How long the two indexes of the topic room take: matching, subscribing, retained messages.
+//! The time of the two indexes of the topic room: matching, subscribing, retained messages.
 //!
 //! `cargo bench -p dunlin-benches --bench matching -- exact` runs the benches whose name contains `exact`.
 

@@ -1,4 +1,4 @@
-//! What it does is in `targets::acl`.
+//! Calls `targets::acl`.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::acl(data));

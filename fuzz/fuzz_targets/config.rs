@@ -1,4 +1,4 @@
-//! What it does is in `targets::config`.
+//! Calls `targets::config`.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::config(data));

@@ -1,4 +1,4 @@
-//! What it does is in `targets::decode`.
+//! Calls `targets::decode`.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::decode(data));

@@ -1,4 +1,4 @@
-//! What it does is in `targets::session`.
+//! Calls `targets::session`.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::session(data));

@@ -1,4 +1,4 @@
-//! What it does is in `targets::topic_matching`.
+//! Calls `targets::topic_matching`.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::topic_matching(data));

@@ -1,6 +1,5 @@
-//! The bodies of the fuzz targets: plain functions over bytes that panic where a promise is broken. `fuzz_targets/`
-//! hands them to libFuzzer, `tests/it/fuzz_corpus.rs` of the broker drives them over the seed corpus with the stable
-//! toolchain.
+//! The bodies of the fuzz targets: functions over bytes that panic if a promise is broken. `fuzz_targets/` calls them
+//! from libFuzzer, `tests/it/fuzz_corpus.rs` of the broker from the seed corpus with the stable toolchain.
 
 use std::{collections::BTreeSet, io::IoSlice, time::Instant};
 
@@ -297,7 +296,7 @@ impl End {
         }));
     }
 
-    /// What the router does, as far as it concerns the session.
+    /// Plays the router, as far as the session needs it.
     fn handle(&mut self, packet: Packet<'_>) {
         if !self.session.is_connected() {
             return;
@@ -344,7 +343,7 @@ impl End {
         assert!(bytes <= self.limits.max_queued_bytes);
     }
 
-    /// Takes what goes out; keeps what the driver has said of the socket.
+    /// Takes output; keeps the driver's report about the socket.
     fn take(&mut self) -> Vec<Vec<u8>> {
         let writing = self.session.pending();
         let Some(out) = self.session.take_out() else { return Vec::new() };
@@ -414,7 +413,7 @@ pub fn config(data: &[u8]) {
 
 // ---- the files of users and rules ----
 
-/// Any bytes are answered, with users or with one line that says where.
+/// Any bytes have a result: users, or an error line with the place.
 pub fn passwords(data: &[u8]) {
     match auth::Users::parse(data, "file") {
         Ok(users) => assert!(users.len() <= data.split(|byte| *byte == b'\n').count()),
@@ -447,7 +446,7 @@ fn assert_located(error: &auth::AuthError) {
     assert!(matches!(number, Some(Ok(1..))) && !line.contains('\n'), "{line:?}");
 }
 
-/// What mosquitto's manual says about a file that is known to be good. A byte order mark before its first line is not
+/// A valid file is parsed as mosquitto's manual describes. A byte order mark before its first line is not
 /// part of it, as in the other files that people write.
 fn allows(file: &str, client: &str, user: Option<&str>, topic: &str, want: &str) -> bool {
     let (mut own, mut patterns, mut dangerous) = (Vec::new(), Vec::new(), false);

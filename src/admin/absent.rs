@@ -1,4 +1,4 @@
-//! What is there in place of HTTP where it is left out (the feature `http`): nothing is served.
+//! Replaces HTTP in a build without it (the feature `http`). The configuration may not serve anything then.
 
 #[path = "admission.rs"]
 mod admission;
@@ -35,33 +35,33 @@ pub use control::{
 };
 pub use secure::{Accepting, Duplex, Secure};
 
-/// Nothing.
+/// Serves nothing.
 pub struct Admin;
 
-/// A file in which nothing is noted.
+/// Is never written.
 pub struct AuditFile;
 
 impl AuditFile {
-    /// Nothing is opened.
+    /// Opens nothing, and succeeds.
     pub fn open(_: &Path) -> io::Result<Self> {
         Ok(Self)
     }
 }
 
-/// To nothing.
+/// Has no state.
 #[derive(Clone)]
 pub struct Handle;
 
 impl Handle {
-    /// Nobody is let in.
+    /// Does nothing.
     pub fn replace(&self, _: Rules) {}
 
-    /// Nobody is let in.
+    /// Does nothing.
     pub fn logins_changed(&self) {}
 }
 
 impl Admin {
-    /// Nothing is served; an error if something should be.
+    /// Serves nothing; an error if there is a socket to serve.
     pub fn start(bound: Vec<Bound>, _: Rules, _: Option<Arc<dyn Secure>>, _: Clock) -> io::Result<Self> {
         match bound.is_empty() {
             true => Ok(Self),
@@ -69,56 +69,56 @@ impl Admin {
         }
     }
 
-    /// There is nothing to serve.
+    /// Does nothing.
     pub(crate) fn serve_by_another(&mut self) {}
 
-    /// Nowhere.
+    /// Returns nothing.
     pub fn endpoints(&self) -> &[Endpoint] {
         &[]
     }
 
-    /// Nobody is told.
+    /// Does nothing.
     pub fn restored(&self, _: Arc<Router>, _: Arc<dyn Fn(Duration) -> bool + Send + Sync>) {}
 
-    /// Nobody looks.
+    /// Returns nothing.
     pub fn observers(&self) -> Vec<Arc<dyn Observe>> {
         Vec::new()
     }
 
-    /// Nobody acts.
+    /// Does nothing.
     pub fn serves(&self, _: Arc<Operator>, _: Arc<Inside>, _: Arc<EventStreams>, _: Arc<dyn Control>) {}
 
-    /// Nobody asks for it.
+    /// Does nothing.
     pub fn adopts(&self, _: TakeSocket) {}
 
-    /// Nobody is told.
+    /// Does nothing.
     pub fn listening(&self) {}
 
-    /// Nobody is told.
+    /// Does nothing.
     pub fn certificates(&self, _: Vec<(String, SystemTime)>) {}
 
-    /// Nothing is spoken.
+    /// Does nothing.
     pub fn secure(&self, _: Option<Arc<dyn Secure>>) {}
 
-    /// Nobody is told.
+    /// Does nothing.
     pub fn stopping(&self) {}
 
-    /// Nobody is let in.
+    /// Does nothing.
     pub fn replace(&self, _: Rules) -> Vec<String> {
         Vec::new()
     }
 
-    /// Nothing is noted.
+    /// Does nothing.
     pub fn audit_to(&self, _: Option<AuditFile>, _: bool) {}
 
-    /// Nothing is noted.
+    /// Does nothing.
     pub fn reopen_audit(&self) {}
 
-    /// To nothing.
+    /// Returns an empty handle.
     pub fn handle(&self) -> Handle {
         Handle
     }
 
-    /// Nobody is told.
+    /// Does nothing.
     pub fn reloaded(&self, _: bool) {}
 }

@@ -1,5 +1,4 @@
-//! Who is let in: a request is judged by where it comes from, by its headers and by its login. A health check is not
-//! judged at all.
+//! Admits requests: by the address of the caller, the headers and the login. Health checks are always answered.
 
 use std::net::SocketAddr;
 
@@ -15,7 +14,7 @@ use super::{
 };
 use crate::types::Role;
 
-/// Who sends a request, and with which role it is answered.
+/// Finds out the caller of a request and its role, or refuses the request.
 pub(super) async fn admit(
     state: &State,
     via: Via,
@@ -54,7 +53,7 @@ pub(super) async fn admit(
         false => Problem::new(
             StatusCode::FORBIDDEN,
             "no-users",
-            "a login is configured, and nobody may log in here: write users = [\"NAME:admin\"] or keys_file below [http]",
+            "logins are configured, but no user or key may log in here: write users = [\"NAME:admin\"] or keys_file below [http]",
         ),
         true => Problem::new(
             StatusCode::UNAUTHORIZED,
@@ -64,15 +63,15 @@ pub(super) async fn admit(
     })
 }
 
-/// The path at which a session begins and ends.
+/// The path of the session of a browser.
 pub(super) const SESSION: &str = "/api/v1/session";
 
-/// Is this the request that begins a session? It may show its login in its body.
+/// Does this request begin a session? Its login may be in its body.
 fn is_login(method: &Method, uri: &Uri) -> bool {
     *method == Method::POST && uri.path() == SESSION
 }
 
-/// What is asked of the headers of a request with a login.
+/// Checks the headers of a request that has a login.
 fn check_named(rules: &Rules, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
     if !rules.allowed_hosts.is_empty() {
         rules.check_host(uri, headers)?;
@@ -80,7 +79,7 @@ fn check_named(rules: &Rules, method: &Method, uri: &Uri, headers: &HeaderMap) -
     check_origin_of_write(method, headers)
 }
 
-/// The user who logs in with this request; `None`: nobody does.
+/// The user who logs in by a header of this request; `None`: there is no such header.
 async fn by_header(
     state: &State,
     rules: &Rules,
@@ -93,7 +92,7 @@ async fn by_header(
     Ok(Some(Caller { role, name: login.name(), standing: Standing::Login(login) }))
 }
 
-/// The session whose cookie the request has; `None`: it has none.
+/// The session of the request's cookie; `None`: it has none.
 fn by_cookie(state: &State, rules: &Rules, method: &Method, headers: &HeaderMap) -> Result<Option<Caller>, Problem> {
     let Some((id, session)) = state.sessions.find(headers, &state.cookie, state.clock.now()) else { return Ok(None) };
     let Some(role) = session.login.role(state.judge(rules)) else {
@@ -101,8 +100,7 @@ fn by_cookie(state: &State, rules: &Rules, method: &Method, headers: &HeaderMap)
         return Ok(None);
     };
     if !method.is_safe() && !session.is_sent_by_page(headers) {
-        let detail =
-            "a write with the cookie of a session needs the header X-Dunlin-CSRF: GET /api/v1/session tells it";
+        let detail = "a write with the cookie of a session needs the header X-Dunlin-CSRF: GET /api/v1/session returns its value";
         return Err(Problem::new(StatusCode::FORBIDDEN, "csrf", detail));
     }
     let standing = Standing::Session { id, login: session.login.clone(), csrf: session.csrf };
@@ -110,8 +108,8 @@ fn by_cookie(state: &State, rules: &Rules, method: &Method, headers: &HeaderMap)
 }
 
 impl Caller {
-    /// Ends when the caller would not be let in any more with this role: a reload took that away, its session ended,
-    /// or its key expired.
+    /// Ends when the caller would not be admitted with this role any more: after a reload, after the end of its
+    /// session, or when its key has expired.
     pub(super) async fn is_let_in_no_more(&self, state: &State) {
         let mut changes = state.changes.subscribe();
         loop {
@@ -137,7 +135,7 @@ impl Caller {
                 return;
             }
             tokio::select! {
-                // it is never closed while the state is there
+                // it is never closed while the state exists
                 _ = changes.changed() => {}
                 () = async {
                     match until {

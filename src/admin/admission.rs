@@ -1,4 +1,4 @@
-//! [`Rules`]: who may do what, as the configuration says.
+//! [`Rules`]: logins, roles and further settings of HTTP, as configured.
 
 use std::{
     fmt,
@@ -10,37 +10,37 @@ use std::{
 
 use crate::types::Role;
 
-/// Who may do what.
+/// Logins, roles and further settings of HTTP.
 #[derive(Clone, Debug, Default)]
 pub struct Rules {
-    /// No login is configured anywhere: programs on this machine are let in without one.
+    /// No login is configured anywhere: programs on this machine need none.
     pub open: bool,
-    /// Users who may log in, with their roles.
+    /// Users that may log in, with their roles.
     pub users: Vec<(String, Role)>,
-    /// Keys by which programs may log in; `None`: none are configured.
+    /// Keys of programs; `None`: `keys_file` is not configured.
     pub keys: Option<Vec<Key>>,
     /// How long a refusal is delayed.
     pub delay: Delay,
-    /// Are metrics read without a login?
+    /// Are metrics served without a login?
     pub metrics_open: bool,
-    /// Names of this server, in small letters, beside those of loopback.
+    /// Names of this server in lower case, besides those of loopback.
     pub allowed_hosts: Vec<String>,
-    /// Messages that take less time to their acknowledgement are not slow.
+    /// Messages that are acknowledged within this time are not slow.
     pub slow_threshold: Duration,
     /// Is the web console served?
     pub console: bool,
-    /// Are clients of MQTT served that ask for a WebSocket?
+    /// May WebSocket clients connect to MQTT here?
     pub mqtt: bool,
-    /// Where its files are, unless in the binary.
+    /// The folder of its files, unless they are in the binary.
     pub console_dir: Option<PathBuf>,
 }
 
-/// What is known of a key by which programs log in.
+/// A key of a program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Key {
-    /// The name of the key.
+    /// Name of the key.
     pub name: String,
-    /// What a program that has it may do.
+    /// Role of a program that has the key.
     pub role: Role,
     /// SHA-256 of the key.
     pub digest: [u8; 32],
@@ -48,7 +48,7 @@ pub struct Key {
     pub expires: Option<SystemTime>,
 }
 
-/// How long the refusal of a wrong key is delayed, by where it came from; `None`: too many are delayed already.
+/// How long the answer to a wrong key from an address is delayed; `None`: too many answers are delayed already.
 #[derive(Clone)]
 pub struct Delay(pub Arc<dyn Fn(IpAddr) -> Option<Duration> + Send + Sync>);
 

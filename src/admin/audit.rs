@@ -1,5 +1,5 @@
-//! [`Audit`]: who had what written, from where, and how it ended: the last of them in memory, all of them in a file if
-//! the configuration names one, and a line of the log for each.
+//! [`Audit`]: writing requests with caller, address and result: the last ones in memory, all of them in a file if
+//! configured, and a log line for each.
 
 use std::{
     fs::{File, OpenOptions},
@@ -17,47 +17,47 @@ use tokio::task::JoinHandle;
 
 use super::{last::Last, rules::Via};
 
-/// Writes that are remembered.
+/// Writing requests kept in memory.
 const MOST: usize = 1_000;
 
-/// The longest text of a path or a query that is remembered.
+/// Longest path or query that is kept, in bytes.
 const LONGEST: usize = 1_024;
 
-/// So much of the end of a file is read at a start.
+/// Bytes at the end of the file that a start reads.
 const TAIL: u64 = 1 << 20;
 
-/// The requests that were to write.
+/// The writing requests.
 pub(super) struct Audit {
     last: Mutex<Last<Write>>,
     file: Mutex<Option<Arc<AuditFile>>>,
 }
 
-/// A file that gets a line of JSON for each.
+/// A file with a line of JSON for each request.
 pub struct AuditFile {
     path: PathBuf,
     file: File,
 }
 
-/// A request that was to write.
+/// A writing request.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Write {
     pub at: SystemTime,
     pub by: String,
     pub from: String,
     pub method: Method,
-    /// Still encoded, with its query.
+    /// Encoded, with its query.
     pub what: String,
     pub status: StatusCode,
 }
 
-/// Notes a request that is being answered: also one that nobody waits for any more.
+/// Records a request when its answer is known, even if the client is gone.
 pub(super) struct UnderWay {
     audit: Arc<Audit>,
     write: Option<Write>,
 }
 
 impl Write {
-    /// By a caller, from somewhere.
+    /// A request of a caller.
     pub fn new(at: SystemTime, by: &str, via: Option<&Via>, method: &Method, what: &str) -> Self {
         let from = match via {
             Some(Via::Tcp(peer)) => peer.to_string(),
@@ -68,7 +68,7 @@ impl Write {
         Self { at, by: by.to_owned(), from, method: method.clone(), what, status: StatusCode::OK }
     }
 
-    /// As it is told, and in a file.
+    /// As shown in answers and in the file.
     pub fn shown(&self) -> Value {
         json!({
             "at": humantime::format_rfc3339_micros(self.at).to_string(),
@@ -95,10 +95,10 @@ impl Write {
 }
 
 impl AuditFile {
-    /// Opens it; one that is missing is made, for its owner alone.
+    /// Opens the file; creates a missing one, readable by its owner only.
     pub fn open(path: &Path) -> io::Result<Self> {
         let file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
-        // one that ends in the middle of a line, as after a full disk, gets a new line
+        // starts a new line if the file ends within one, as after a full disk
         let mut end = [b'\n'];
         if file.metadata()?.len() > 0 {
             (&file).seek(SeekFrom::End(-1))?;
@@ -111,13 +111,13 @@ impl AuditFile {
     }
 
     fn append(&self, line: &str) {
-        // in one call: the lines of several requests do not mix
+        // one call, so that lines of several requests do not mix
         if let Err(error) = (&self.file).write_all(line.as_bytes()) {
             tracing::error!(file = %self.path.display(), %error, "cannot write to http.audit_file");
         }
     }
 
-    /// The last lines.
+    /// The last lines of the file.
     fn tail(&self) -> io::Result<Vec<Write>> {
         let length = self.file.metadata()?.len();
         let from = length.saturating_sub(TAIL);
@@ -125,7 +125,7 @@ impl AuditFile {
         let mut bytes = Vec::new();
         (&self.file).take(TAIL).read_to_end(&mut bytes)?;
         let text = String::from_utf8_lossy(&bytes);
-        // the first one may have lost its beginning
+        // the first line may be incomplete
         let lines = text.lines().skip(usize::from(from > 0));
         Ok(lines.filter_map(Write::of_line).collect())
     }
@@ -138,12 +138,12 @@ impl Default for Audit {
 }
 
 impl Audit {
-    /// Lines go to this file from now on.
+    /// Replaces the file.
     pub fn write_to(&self, file: Option<AuditFile>) {
         *self.file.lock() = file.map(Arc::new);
     }
 
-    /// What the file has in its end is remembered: at a start.
+    /// Loads the last lines of the file at a start.
     pub fn remember(&self) {
         let Some(file) = self.file.lock().clone() else { return };
         match file.tail() {
@@ -155,7 +155,7 @@ impl Audit {
         }
     }
 
-    /// Opens the file again, which may have been renamed.
+    /// Reopens the file, which may have been renamed.
     pub fn reopen(&self) {
         let Some(old) = self.file.lock().clone() else { return };
         match AuditFile::open(&old.path) {
@@ -164,17 +164,17 @@ impl Audit {
         }
     }
 
-    /// A request is being answered.
+    /// Begins to record a request.
     pub fn begin(self: &Arc<Self>, write: Write) -> UnderWay {
         UnderWay { audit: self.clone(), write: Some(write) }
     }
 
-    /// Up to `limit` of those before the one of that number, the latest first, and where to go on.
+    /// At most `limit` requests before a number, the latest first, and the next number.
     pub fn before(&self, before: u64, limit: usize) -> (Vec<Write>, Option<u64>) {
         self.last.lock().before(before, limit)
     }
 
-    /// Gives the end of writing to the file, on a thread that may wait for a disk.
+    /// Adds a request. The handle ends when the file has its line, which a thread writes that may wait for the disk.
     fn add(&self, write: Write) -> Option<JoinHandle<()>> {
         let Write { by, from, method, what, status, .. } = &write;
         tracing::info!(by, from, %method, what, status = status.as_u16(), "HTTP write");
@@ -187,19 +187,19 @@ impl Audit {
 }
 
 impl UnderWay {
-    /// By this one, who was not known at the beginning.
+    /// Sets the caller, which was not known at the beginning.
     pub fn by(&mut self, name: &str) {
         if let Some(write) = &mut self.write {
             write.by = name.to_owned();
         }
     }
 
-    /// It is not noted.
+    /// Does not record the request.
     pub fn forget(mut self) {
         self.write = None;
     }
 
-    /// It ended so. When this returns, its line is in the file.
+    /// Records the result. When this returns, the file has the line.
     pub async fn ended(mut self, status: StatusCode) {
         let Some(write) = self.write.take() else { return };
         if let Some(written) = self.audit.add(Write { status, ..write }) {
@@ -216,7 +216,7 @@ impl Drop for UnderWay {
     }
 }
 
-/// The client went, or the time was over, before there was an answer.
+/// The status if the client disconnected, or the time limit passed, before the answer.
 fn gone() -> StatusCode {
     StatusCode::from_u16(499).unwrap_or(StatusCode::REQUEST_TIMEOUT)
 }
@@ -248,7 +248,7 @@ mod tests {
         audit.remember();
         let (last, _) = audit.before(u64::MAX, 10);
         assert_eq!(last, [write("d"), write("b\n\"c\""), write("a")]);
-        // of a long file, the end
+        // reads only the end of a long file
         fs::write(&path, format!("{}\n", write(&"x".repeat(1_000)).shown()).repeat(2_000)).unwrap();
         let tail = AuditFile::open(&path).unwrap().tail().unwrap();
         assert!((900..1_000).contains(&tail.len()), "{}", tail.len());

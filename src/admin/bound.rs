@@ -1,22 +1,22 @@
-//! [`Bound`]: a socket on which HTTP is served.
+//! [`Bound`]: a socket that serves HTTP.
 
 use std::{any::Any, net::TcpListener, os::unix::net::UnixListener};
 
 use crate::types::Endpoint;
 
-/// A socket that listens, without blocking.
+/// A listening socket in non-blocking mode.
 pub struct Bound {
     /// The socket.
     pub socket: Socket,
-    /// Where it listens.
+    /// Its address.
     pub endpoint: Endpoint,
-    /// What is kept for as long as it listens.
+    /// Dropped when the socket closes.
     pub kept: Option<Box<dyn Any + Send>>,
-    /// Are the health checks alone served on it?
+    /// Does it serve health checks only?
     pub checks_alone: bool,
 }
 
-/// What a [`Bound`] listens on.
+/// A socket of a [`Bound`].
 pub enum Socket {
     /// TCP.
     Tcp(TcpListener),

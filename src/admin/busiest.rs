@@ -1,28 +1,28 @@
-//! [`Busiest`]: the names that add up to most, in bounded memory: the algorithm "space-saving" (Metwally, Agrawal and
-//! El Abbadi, 2005). A name without a place takes that of the name with the least, and its count: each count is too
-//! high by no more than its error, and a name that has more than a thousandth of all is surely there.
+//! [`Busiest`]: the names with the largest sums, in bounded memory: the algorithm "space-saving" (Metwally, Agrawal and
+//! El Abbadi, 2005). A name without a place takes the place and the sum of the name with the least sum. Each sum is too
+//! high by at most its error, and a name with more than a thousandth of the total has a place.
 
 use std::collections::{BTreeSet, HashMap};
 
-/// Names that have a place.
+/// Number of places.
 pub(super) const PLACES: usize = 1_000;
 
-/// Names, and what they add up to.
+/// Names and their sums.
 #[derive(Debug, Default)]
 pub(super) struct Busiest {
     places: Vec<Place>,
     by_name: HashMap<Box<str>, usize>,
-    /// Count and place.
+    /// Sum and place.
     by_count: BTreeSet<(u64, usize)>,
 }
 
-/// A name and what it adds up to.
+/// A name and its sum.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Place {
     pub name: Box<str>,
-    /// At most.
+    /// Upper bound of the sum.
     pub count: u64,
-    /// So much of it may be another's.
+    /// How much of it may belong to other names.
     pub error: u64,
 }
 
@@ -38,7 +38,7 @@ impl Busiest {
         self.by_count.insert((count, place));
     }
 
-    /// A place for a new name, and its count so far.
+    /// Finds a place for a new name, and the sum that it inherits.
     fn place_for(&mut self, name: &str) -> (usize, u64) {
         let least = self.by_count.first().copied().filter(|_| self.places.len() >= PLACES);
         let (place, count) = match least {
@@ -56,7 +56,7 @@ impl Busiest {
         (place, count)
     }
 
-    /// The first `most`, the busiest first.
+    /// The `most` busiest, the busiest first.
     pub fn first(&self, most: usize) -> Vec<Place> {
         self.by_count.iter().rev().take(most).map(|&(_, place)| self.places[place].clone()).collect()
     }

@@ -1,4 +1,4 @@
-//! [`ClosedClients`]: the clients that went last, and why.
+//! [`ClosedClients`]: the last clients that disconnected, and why.
 
 use std::time::Instant;
 
@@ -11,16 +11,16 @@ use crate::{
     types::{ClientId, ProtocolVersion},
 };
 
-/// Clients that are remembered when they went.
+/// Number of clients kept.
 const MOST: usize = 10_000;
 
-/// The clients that went last.
+/// The last clients that disconnected.
 pub(super) struct ClosedClients {
     clock: Clock,
     last: Mutex<Last<ClosedClient>>,
 }
 
-/// A client that went.
+/// A client that disconnected.
 #[derive(Clone)]
 pub(super) struct ClosedClient {
     pub client: ClientId,
@@ -36,7 +36,7 @@ impl ClosedClients {
         Self { clock, last: Mutex::new(Last::new(MOST)) }
     }
 
-    /// Up to `limit` of those that went before the one of that number, the latest first, and where to go on.
+    /// At most `limit` clients before a number, the latest first, and the next number.
     pub fn before(&self, before: u64, limit: usize) -> (Vec<ClosedClient>, Option<u64>) {
         self.last.lock().before(before, limit)
     }

@@ -1,4 +1,4 @@
-//! [`Control`]: what the HTTP side asks the server to do, or to tell.
+//! [`Control`]: the server's operations for HTTP.
 
 use std::{
     io::Write,
@@ -18,110 +18,112 @@ use crate::{
     types::Role,
 };
 
-/// Serves MQTT on a socket from which nothing was read: with its peer, and whether it came on an address of loopback.
+/// Serves MQTT on a socket from which nothing was read. Arguments: the socket, the peer, and whether it connected to a
+/// loopback address.
 pub type TakeSocket = Box<dyn Fn(TcpStream, SocketAddr, bool) + Send + Sync>;
 
-/// What the server tells and does for the HTTP side.
+/// The server's operations for HTTP.
 pub trait Control: Send + Sync {
-    /// The listeners that are open: number, and address.
+    /// The open listeners: number and address.
     fn listeners(&self) -> Vec<(u16, String)>;
 
     /// The bridges to other brokers.
     fn bridges(&self) -> Vec<BridgeState>;
 
-    /// The services that are asked about logins.
+    /// The login services.
     fn login_services(&self) -> Vec<LoginServiceState>;
 
-    /// Pauses a bridge, or lets it go on. `false`: there is none of this name.
+    /// Pauses or resumes a bridge. `false`: no bridge has this name.
     fn pause_bridge(&self, name: &str, paused: bool) -> bool;
 
     /// The webhooks.
     fn webhooks(&self) -> Vec<WebhookState>;
 
-    /// The configuration in force, but for secrets.
+    /// The configuration in force, without secrets.
     fn settings(&self) -> Vec<Setting>;
 
-    /// Tells one configuration from another.
+    /// A digest of the configuration in force.
     fn digest(&self) -> String;
 
-    /// Is this text a configuration? What it would change, a line each; or what is wrong.
+    /// Checks a configuration. Returns what it would change, one line each, or what is wrong.
     fn check(&self, text: &str) -> Result<Vec<String>, String>;
 
-    /// May this client do this, by the rules in force, and why? `None`: there are none to look at.
+    /// Whether the rules in force allow an action, and why. `None`: there are no rules to look at.
     fn explain(&self, asked: &Asked<'_>) -> Option<(bool, String)>;
 
-    /// Has the configuration read again: what changed, a line each, or why it stays. `None`: nobody reads it.
+    /// Reloads the configuration. Returns what changed, one line each, or the error. `None`: the program does not
+    /// support it.
     fn reload(&self) -> Reloading;
 
-    /// Makes a key, and has it let programs in from now on.
+    /// Creates a key and accepts it from now on.
     fn add_key(&self, name: String, role: Role, expires: Option<SystemTime>) -> Doing<AddedKey>;
 
-    /// Deletes a key: it lets no program in any more.
+    /// Deletes a key and refuses it from now on.
     fn delete_key(&self, name: String) -> Doing<()>;
 
-    /// The users of the password file, and its version.
+    /// The users in the password file, and the file's version.
     fn users(&self) -> Doing<(Vec<UserShown>, String)>;
 
-    /// Gives a user a password: was the user added? The new version.
+    /// Sets a user's password. Returns whether the user is new, and the new version.
     fn set_user(&self, name: String, password: NewPassword, expected: Option<String>) -> Doing<(bool, String)>;
 
-    /// Deletes a user: the new version, and how many rules for the user are left in the ACL file.
+    /// Deletes a user. Returns the new version, and the number of its rules in the ACL file.
     fn delete_user(&self, name: String, expected: Option<String>) -> Doing<(String, usize)>;
 
-    /// The ACL file.
+    /// The content of the ACL file.
     fn rules(&self) -> Doing<RulesShown>;
 
-    /// Edits the ACL file: its new version.
+    /// Edits the ACL file. Returns its new version.
     fn edit_rules(&self, edit: RuleEdit, expected: Option<String>) -> Doing<String>;
 
-    /// Writes what is stored and the users to `out`, as lines of JSON, from one moment. The first line is written when
-    /// nothing is in the way of the others; the last one says that all are there.
+    /// Writes stored state and users at one moment to `out`, as lines of JSON. The first line is written when nothing
+    /// can fail before the others; the last line marks the export as complete.
     fn export(&self, out: Box<dyn Write + Send>) -> Doing<()>;
 
-    /// Reads such lines, and checks them.
+    /// Parses and checks the lines of an export.
     fn read_export(&self, text: Bytes, now: Instant) -> Doing<Imported>;
 
-    /// Adds users who are not there, by their lines: how many.
+    /// Adds users that do not exist, by lines of a password file. Returns their number.
     fn add_users(&self, lines: Vec<String>) -> Doing<usize>;
 
-    /// Bans, and closes the connections that it concerns: how many.
+    /// Adds a ban and closes the connections that it applies to. Returns their number.
     fn ban(&self, ban: Ban) -> Doing<usize>;
 
-    /// Ends a ban: was there one?
+    /// Ends a ban. `false`: there was none.
     fn unban(&self, target: BanTarget) -> Doing<bool>;
 }
 
-/// What an export has.
+/// A parsed export.
 pub struct Imported {
-    /// What is stored.
+    /// Stored state.
     pub state: Restored,
     /// Lines of a password file.
     pub users: Vec<String>,
 }
 
-/// A file is edited.
+/// The result of an operation that may edit a file.
 pub type Doing<T> = Pin<Box<dyn Future<Output = Result<T, FileProblem>> + Send>>;
 
-/// Why a file stays as it is.
+/// Why an operation failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FileProblem {
-    /// The configuration names none: the key that would.
+    /// No file is configured. Contains the configuration key.
     NotConfigured(&'static str),
-    /// It may not be written: its path, and what the system says.
+    /// The file cannot be written. Contains its path and the system's error.
     ReadOnly(String),
-    /// What is asked for is not possible.
+    /// The request is not possible.
     Invalid(String),
-    /// There is none of that name.
+    /// The name does not exist.
     Unknown(String),
-    /// There is one of that name.
+    /// The name exists already.
     Exists(String),
-    /// Another writer changed it: its version.
+    /// Another writer changed the file. Contains its version.
     Changed(String),
-    /// The embedding program decides, and not the file.
+    /// A plug-in of the embedding program decides instead of the file.
     PluggedIn,
-    /// There are as many as there may be.
+    /// The largest number is reached.
     Full(String),
-    /// What is configured cannot be read, or not be put in force.
+    /// The file cannot be read, or its content cannot be put in force.
     Broken(String),
 }
 
@@ -130,24 +132,24 @@ pub enum FileProblem {
 pub struct UserShown {
     /// The user name.
     pub name: String,
-    /// How its password is stored.
+    /// Form in which its password is stored.
     pub stored: &'static str,
 }
 
-/// A password that a user gets.
+/// A new password.
 pub struct NewPassword {
     /// The password.
     pub password: Vec<u8>,
-    /// As keys for SCRAM, made with so many iterations.
+    /// Store SCRAM keys, with this number of iterations.
     pub scram_iterations: Option<NonZeroU32>,
 }
 
-/// The ACL file.
+/// The content of the ACL file.
 #[derive(Clone, Debug)]
 pub struct RulesShown {
-    /// All of it.
+    /// Its text.
     pub text: String,
-    /// The rules in it.
+    /// Its rules.
     pub rules: Vec<RuleShown>,
     /// Its version.
     pub version: String,
@@ -156,101 +158,101 @@ pub struct RulesShown {
 /// One rule.
 #[derive(Clone, Debug)]
 pub struct RuleShown {
-    /// Where it is, counted from 1.
+    /// Number of its line, from 1.
     pub line: usize,
-    /// Whom it is for.
+    /// The clients that it applies to.
     pub of: Whom,
-    /// What is allowed.
+    /// The access that it allows.
     pub access: &'static str,
-    /// Where.
+    /// Its filter.
     pub filter: String,
 }
 
-/// Whom a rule is for.
+/// The clients that a rule applies to.
 #[derive(Clone, Debug)]
 pub enum Whom {
     /// Clients without a user name.
     Anonymous,
     /// A user.
     User(String),
-    /// Everybody.
+    /// All clients.
     Everybody,
 }
 
-/// What is to become of the ACL file.
+/// An edit of the ACL file.
 #[derive(Clone, Debug)]
 pub enum RuleEdit {
-    /// All of its text.
+    /// Replaces the whole text.
     Text(String),
-    /// A rule, in place of those for the same filter.
+    /// Sets a rule, which replaces those for the same clients and filter.
     Set {
-        /// Whom it is for.
+        /// The clients that it applies to.
         of: Whom,
-        /// What is allowed.
+        /// The access that it allows.
         access: String,
-        /// Where.
+        /// Its filter.
         filter: String,
     },
-    /// The rules for this filter are no more.
+    /// Deletes the rules for a filter.
     Delete {
-        /// Whom they are for.
+        /// The clients that they apply to.
         of: Whom,
-        /// The filter, as the file has it.
+        /// The filter, as written in the file.
         filter: String,
     },
 }
 
-/// A key that was made.
+/// A new key.
 #[derive(Clone, Debug)]
 pub struct AddedKey {
-    /// What lets a program in; it is in no file.
+    /// The secret; no file contains it.
     pub key: String,
-    /// When it expires, to the second.
+    /// Expiry in whole seconds.
     pub expires: Option<SystemTime>,
 }
 
-/// A configuration is read again.
+/// A reload in progress.
 pub type Reloading = Pin<Box<dyn Future<Output = Option<Result<Vec<String>, String>>> + Send>>;
 
-/// A service that is asked about logins.
+/// State of a login service.
 #[derive(Clone, Debug)]
 pub struct LoginServiceState {
     /// Its name.
     pub name: String,
-    /// Requests, by what was answered.
+    /// Number of requests by answer.
     pub requests: [(&'static str, u64); 4],
-    /// Logins that were decided without a request.
+    /// Logins that a cached answer decided.
     pub cache_hits: u64,
-    /// Those of them that were accepted by an old answer.
+    /// Logins that an expired answer accepted while the service was down.
     pub stale: u64,
-    /// Logins that wait.
+    /// Logins that wait for an answer.
     pub waiting: usize,
-    /// Its last request had an answer.
+    /// The last request was answered.
     pub up: bool,
 }
 
-/// A bridge to another broker.
+/// State of a bridge to another broker.
 #[derive(Clone, Debug)]
 pub struct BridgeState {
     /// Its name.
     pub name: String,
-    /// How it is, in a word.
+    /// Its state in a word.
     pub state: &'static str,
     /// It is connected.
     pub connected: bool,
-    /// The address that it is connected with, or tried last.
+    /// The address of the connection, or of the last attempt.
     pub address: Option<String>,
-    /// The version of MQTT that it speaks.
+    /// Its MQTT version.
     pub protocol: Option<String>,
-    /// Since when it is so.
+    /// Time of the last change of state.
     pub since: Option<SystemTime>,
     /// Why the last connection failed or was lost.
     pub error: Option<String>,
-    /// What it counted: name, meaning, number. The last is what waits now.
+    /// Counters: name, description, value. The last one is the number of queued messages.
     pub counts: Vec<(&'static str, &'static str, u64)>,
 }
 
-/// A webhook.
+/// State of a webhook.
 #[derive(Clone, Debug)]
 pub struct WebhookState {
     /// Its name.
@@ -259,31 +261,31 @@ pub struct WebhookState {
     pub url: String,
     /// The last request failed.
     pub fails: bool,
-    /// Why the last one that failed did so, and when.
+    /// The error and the time of the last failed request.
     pub error: Option<(String, SystemTime)>,
-    /// What it counted: name, meaning, number. The last is what waits now.
+    /// Counters: name, description, value. The last one is the number of queued events.
     pub counts: Vec<(&'static str, &'static str, u64)>,
 }
 
-/// One key of the configuration.
+/// A key of the configuration.
 #[derive(Clone, Debug)]
 pub struct Setting {
-    /// With its table.
+    /// Name with its table.
     pub key: String,
     /// As TOML.
     pub value: String,
-    /// The file, the variable or the flags; `None`: the default.
+    /// Its source: a file, a variable or flags; `None`: the default.
     pub from: Option<String>,
 }
 
-/// What is asked of rules.
+/// A question about rights.
 #[derive(Clone, Copy, Debug)]
 pub struct Asked<'a> {
     /// `None`: an anonymous client.
     pub user: Option<&'a str>,
     /// Client Identifier.
     pub client: &'a str,
-    /// Otherwise to subscribe.
+    /// To publish; otherwise to subscribe.
     pub publish: bool,
     /// Topic Name, or Topic Filter.
     pub topic: &'a str,

@@ -1,6 +1,6 @@
-//! [`Depths`]: how long the queues of sessions are, and how many messages are in flight. Only a walk over all sessions
-//! tells: a thread of its own takes one, at most every 15 seconds and only while somebody asks for metrics. What is
-//! shown is what the last walk found.
+//! [`Depths`]: the distribution of queue lengths, and the number of messages in flight. Only a walk over all sessions
+//! finds them; a thread does one at most every 15 seconds, and only while metrics are scraped. Metrics show the result
+//! of the last walk.
 
 use std::{
     ops::ControlFlow,
@@ -18,30 +18,30 @@ use crate::router::{
     inspect::{Cursor, SESSIONS_A_STEP, Wanted},
 };
 
-/// What the last walk found.
+/// The result of the last walk.
 #[derive(Default)]
 pub(super) struct Depths {
     is_walking: AtomicBool,
     found: ArcSwapOption<Found>,
 }
 
-/// What a walk found.
+/// The result of a walk.
 pub(super) struct Found {
     began: Instant,
-    /// Sessions by how many messages wait in them.
+    /// Sessions by the number of queued messages.
     pub queues: Distribution,
-    /// Messages that are sent and not completed.
+    /// Messages in flight in all sessions.
     pub in_flight: u64,
 }
 
-/// Messages that wait in a session.
+/// Bounds of the distribution.
 const BOUNDS: [u32; 8] = [0, 1, 10, 100, 1_000, 10_000, 100_000, 1_000_000];
 
-/// From the beginning of one walk to the next.
+/// Least time between the beginnings of two walks.
 const EVERY: Duration = Duration::from_secs(15);
 
 impl Depths {
-    /// As of the last walk; `None`: none is over yet. Begins another one if it is time.
+    /// The result of the last walk; `None`: no walk has ended yet. Starts another walk if it is due.
     pub fn get(self: &Arc<Self>, router: &Arc<Router>, now: Instant) -> Option<Arc<Found>> {
         let found = self.found.load_full();
         let is_time = found.as_ref().is_none_or(|found| now.saturating_duration_since(found.began) >= EVERY);

@@ -1,4 +1,4 @@
-//! The three health checks. They answer everybody, without a key, and outside of every bound of requests.
+//! The three health checks. They need no login and are outside the limits of requests.
 
 use std::sync::Arc;
 
@@ -11,9 +11,9 @@ use axum::{
 };
 use serde_json::json;
 
-/// `/healthz`: the threads answer.
+/// `/healthz`: the threads respond.
 pub(super) async fn alive(Shared(state): Shared<Arc<State>>) -> Response {
-    // until there are threads, the one that starts them would have to hang
+    // before the worker threads exist, only the starting thread could hang
     let Answered { serving, store } = match state.broker.get() {
         Some(broker) if !state.is_stopping() => state.ticks.answered(&broker.probe, &broker.router).await,
         _ => Answered::ALL,
@@ -22,7 +22,7 @@ pub(super) async fn alive(Shared(state): Shared<Arc<State>>) -> Response {
     answer(serving && store, checks)
 }
 
-/// `/readyz`: clients may come.
+/// `/readyz`: the broker accepts clients.
 pub(super) async fn ready(Shared(state): Shared<Arc<State>>) -> Response {
     let restored = state.broker.get().is_some();
     let (listening, stopping) = (state.is_listening(), state.is_stopping());
@@ -37,7 +37,7 @@ pub(super) async fn ready(Shared(state): Shared<Arc<State>>) -> Response {
     answer(restored && listening && !stopping && stored, checks)
 }
 
-/// `/startupz`: what was stored is restored.
+/// `/startupz`: the stored state is restored.
 pub(super) async fn started(Shared(state): Shared<Arc<State>>) -> Response {
     let restored = state.broker.get().is_some();
     answer(restored, json!({ "restored": word(restored, "yes", "no") }))

@@ -1,4 +1,4 @@
-//! [`History`]: rates and levels of the last quarter of an hour, one point a second.
+//! [`History`]: rates and levels of the last 15 minutes, one point a second.
 
 use std::{
     collections::VecDeque,
@@ -8,13 +8,13 @@ use std::{
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-/// Points that are kept: a quarter of an hour.
+/// Points that are kept: 15 minutes.
 pub(super) const MOST: usize = 900;
 
-/// From one point to the next.
+/// Time between two points.
 pub(super) const EVERY: Duration = Duration::from_secs(1);
 
-/// What happened within a second, and what there was at its end.
+/// Rates within a second, and levels at its end.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Point {
     pub messages_received: u32,
@@ -24,22 +24,22 @@ pub(super) struct Point {
     pub bytes_sent: u32,
     pub connected: u32,
     pub queued: u32,
-    /// 99 of 100 fsyncs of this second took no longer than this, in seconds; `NaN`: there was none.
+    /// 99th percentile of the fsyncs of this second, in seconds; `NaN`: there was none.
     pub fsync_p99: f32,
     pub queued_bytes: u64,
 }
 
-/// The points of the last quarter of an hour.
+/// The points of the last 15 minutes.
 pub(super) struct History {
     points: Mutex<Points>,
-    /// How many there were in all.
+    /// Number of points so far.
     count: watch::Sender<u64>,
 }
 
 #[derive(Default)]
 struct Points {
     last: VecDeque<Point>,
-    /// When the last one was taken.
+    /// Time of the last point.
     at: Option<SystemTime>,
 }
 
@@ -50,13 +50,13 @@ impl Default for History {
 }
 
 impl History {
-    /// All of them, the oldest first, and when the last one was taken.
+    /// All points, the oldest first, and the time of the last one.
     pub fn all(&self) -> (Vec<Point>, Option<SystemTime>) {
         let points = self.points.lock();
         (points.last.iter().copied().collect(), points.at)
     }
 
-    /// The last one and when it was taken, if there were others than this number before.
+    /// The last point and its time, if it is newer than number `seen`.
     pub fn after(&self, seen: &mut u64) -> Option<(Point, SystemTime)> {
         let count = *self.count.borrow();
         if std::mem::replace(seen, count) == count {
@@ -66,7 +66,7 @@ impl History {
         points.last.back().copied().zip(points.at)
     }
 
-    /// One more, taken at that time.
+    /// Adds a point.
     pub fn add(&self, point: Point, at: SystemTime) {
         let mut points = self.points.lock();
         if points.last.capacity() == 0 {

@@ -1,23 +1,23 @@
-//! [`Last`]: the last of many things, numbered, so that a list of them is read in pages.
+//! [`Last`]: the last entries of a numbered sequence, which are read in pages.
 
 use std::collections::VecDeque;
 
-/// The last of all that were added.
+/// The last entries of a sequence.
 pub(super) struct Last<T> {
     last: VecDeque<T>,
-    /// As many are kept.
+    /// Number of entries that are kept.
     most: usize,
-    /// How many were added in all.
+    /// Number of entries so far.
     count: u64,
 }
 
 impl<T: Clone> Last<T> {
-    /// None yet; `most` are kept.
+    /// Empty; keeps `most` entries.
     pub fn new(most: usize) -> Self {
         Self { last: VecDeque::new(), most, count: 0 }
     }
 
-    /// Adds one, in place of the oldest if there are as many as are kept.
+    /// Adds an entry; if there are `most`, the oldest one goes.
     pub fn add(&mut self, one: T) {
         if self.last.len() == self.most {
             self.last.pop_front();
@@ -26,7 +26,7 @@ impl<T: Clone> Last<T> {
         self.count += 1;
     }
 
-    /// Up to `limit` of those before the one of that number, the latest first, and where to go on.
+    /// At most `limit` entries before a number, the latest first, and the number at which the next page begins.
     pub fn before(&self, before: u64, limit: usize) -> (Vec<T>, Option<u64>) {
         let oldest = self.count - self.last.len() as u64;
         let to = before.min(self.count);
@@ -51,7 +51,7 @@ mod tests {
         assert_eq!(last.before(5, 3), (vec![4, 3], None));
         assert_eq!(last.before(5, 2), (vec![4, 3], None));
         last.add(8);
-        // the oldest is gone meanwhile
+        // the oldest entry was dropped meanwhile
         assert_eq!(last.before(5, 3), (vec![4], None));
         last.add(9);
         assert_eq!(last.before(5, 3), (vec![], None));

@@ -1,4 +1,4 @@
-//! [`Login`]: a user or a key that was let in, and whether it still would be; [`Shown`]: what a request shows for it.
+//! [`Login`]: a user or a key that was accepted, and whether it still would be; [`Shown`]: the login in a request.
 
 use std::{
     net::SocketAddr,
@@ -21,14 +21,14 @@ use crate::{
     types::{ProtocolVersion, Role},
 };
 
-/// What was let in.
+/// An accepted login.
 #[derive(Clone)]
 pub(super) enum Login {
     User { name: String, identity: Arc<Identity> },
     Key { name: String, digest: [u8; 32] },
 }
 
-/// By what it is judged who is let in.
+/// The rules and the router that decide about a login.
 #[derive(Clone, Copy)]
 pub(super) struct Judge<'a> {
     pub rules: &'a Rules,
@@ -37,7 +37,7 @@ pub(super) struct Judge<'a> {
     pub clock: &'a Clock,
 }
 
-/// What a request shows to be let in.
+/// The login in a request.
 #[derive(Debug, PartialEq)]
 pub(super) enum Shown {
     Password(String, Vec<u8>),
@@ -45,7 +45,7 @@ pub(super) enum Shown {
 }
 
 impl Shown {
-    /// In a header: `Basic …` (RFC 7617) or `Bearer …` (RFC 6750).
+    /// Reads the header `Authorization`: `Basic …` (RFC 7617) or `Bearer …` (RFC 6750).
     pub fn of_header(value: &HeaderValue) -> Option<Self> {
         let (scheme, rest) = std::str::from_utf8(value.as_bytes()).ok()?.split_once(' ')?;
         let rest = rest.trim();
@@ -58,7 +58,7 @@ impl Shown {
         Some(Self::Password(user, decoded[colon + 1..].to_vec()))
     }
 
-    /// Is this right, and may it log in here?
+    /// Checks the login and its role.
     pub async fn prove(&self, judge: Judge<'_>, peer: SocketAddr) -> Result<(Login, Role), Problem> {
         match self {
             Self::Password(user, password) => prove_user(judge, peer, user, password).await,
@@ -85,7 +85,7 @@ async fn prove_user(judge: Judge<'_>, peer: SocketAddr, user: &str, password: &[
     }
 }
 
-/// What is shown is not a login.
+/// The header is not a login.
 pub(super) fn wrong_login() -> Problem {
     Problem::new(StatusCode::UNAUTHORIZED, "login", "the user name or the password is wrong")
 }
@@ -98,7 +98,7 @@ async fn prove_key(judge: Judge<'_>, peer: SocketAddr, key: &[u8]) -> Result<(Lo
         let login = Login::Key { name: name.clone(), digest };
         return match login.role(judge) {
             Some(_) => Ok((login, *role)),
-            // the sender knows the key, so this is not counted as a guess
+            // the caller knows the key, so this is not counted as a guess
             None => Err(refused("the key has expired")),
         };
     }
@@ -113,7 +113,7 @@ async fn prove_key(judge: Judge<'_>, peer: SocketAddr, key: &[u8]) -> Result<(Lo
     Err(refused("the key is not known"))
 }
 
-/// Asks what clients of MQTT are asked, with the same delays.
+/// Authenticates like a client of MQTT, with the same delays.
 async fn prove(router: &Router, peer: SocketAddr, user: &str, password: &[u8]) -> Option<Identity> {
     let authenticate = router.plugged_authenticate()?;
     let peer = Peer {
@@ -136,11 +136,11 @@ async fn prove(router: &Router, peer: SocketAddr, user: &str, password: &[u8]) -
         verdict = match verdict {
             Verdict::Decided(decided) => break decided,
             Verdict::Later(pending) | Verdict::Queued(pending) => pending.await,
-            // no method was named that would need more
+            // no method of MQTT 5 was named, so there is no exchange
             Verdict::Continue { .. } => return None,
         };
     };
-    // a name that nobody had to prove is nobody's
+    // a user name that was not checked is not a login
     let is_user =
         |identity: &Identity| identity.user.as_deref() == Some(user) && authenticate.login(identity).is_some();
     admitted.ok().map(|Admitted { identity, .. }| identity).filter(is_user)
@@ -152,7 +152,7 @@ impl Login {
         Self::Key { name: name.to_owned(), digest }
     }
 
-    /// For people. No user name has a colon in it.
+    /// The name for log and console. User names contain no colon.
     pub fn name(&self) -> String {
         match self {
             Self::User { name, .. } => name.clone(),
@@ -168,7 +168,7 @@ impl Login {
         }
     }
 
-    /// What it may do; `None`: it would not be let in any more.
+    /// Its role; `None`: it would not be accepted any more.
     pub fn role(&self, judge: Judge<'_>) -> Option<Role> {
         if self.left(judge)?.is_zero() {
             return None;
@@ -183,7 +183,7 @@ impl Login {
         }
     }
 
-    /// How long it lasts by itself.
+    /// Time until it expires.
     fn left(&self, Judge { rules, clock, .. }: Judge<'_>) -> Option<Duration> {
         match self {
             Self::User { identity, .. } => {
@@ -196,7 +196,7 @@ impl Login {
         }
     }
 
-    /// When it ends by itself; `None`: it does not, or has.
+    /// Time of its expiry; `None`: it has none, or has expired.
     pub fn until(&self, judge: Judge<'_>) -> Option<Instant> {
         judge.clock.now().checked_add(self.left(judge)?)
     }

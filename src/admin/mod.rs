@@ -1,36 +1,35 @@
-//! HTTP: health checks, metrics and the admin API, on a thread of its own. It never runs on a thread that serves
-//! clients.
+//! HTTP: health checks, metrics and the admin API, on a thread of their own, which serves no clients of MQTT.
 //!
 //! | module | owns |
 //! |---|---|
-//! | `bound` | a socket on which HTTP is served |
-//! | `admission` | who may do what, as the configuration says |
-//! | `thread` | the thread, its listeners, what the server tells it while it runs |
-//! | `secure` | what speaks TLS |
-//! | `sniff` | which connections ask for MQTT over WebSocket |
-//! | `serving` | one connection: its bounds in time and bytes |
-//! | `access` | who is let in, with which role |
-//! | `login` | a user or a key: what is shown, and whether it holds |
-//! | `sessions` | logins of browsers, by their cookies |
+//! | `bound` | a socket that serves HTTP |
+//! | `admission` | logins, roles and further settings |
+//! | `thread` | the thread, its listeners, notifications from the server |
+//! | `secure` | the interface to TLS |
+//! | `sniff` | recognizes MQTT over WebSocket |
+//! | `serving` | one connection, with bounds in time and bytes |
+//! | `access` | finds out the caller of a request and its role |
+//! | `login` | the login of a user or a key |
+//! | `sessions` | sessions of browsers, by cookies |
 //! | `rules` | permissions of roles; checks of headers |
-//! | `routes` | which path is answered by what, for which role |
-//! | `ticks` | whether the threads that serve clients answer |
-//! | `requests` | how long requests took |
-//! | `depths` | how long queues are, as of the last walk over all sessions |
-//! | `state` | what all requests share |
+//! | `routes` | routes outside the API, with their roles and limits |
+//! | `ticks` | whether the worker threads and the store respond |
+//! | `requests` | durations of requests |
+//! | `depths` | queue lengths, as of the last walk over all sessions |
+//! | `state` | state that all requests share |
 //! | `health` | `/healthz`, `/readyz`, `/startupz` |
-//! | `history` | rates and levels of the last quarter of an hour |
-//! | `sampling` | takes its points |
-//! | `page` | the files of the web console; they are in `console/` |
+//! | `history` | rates and levels of the last 15 minutes |
+//! | `sampling` | adds the points of the history |
+//! | `page` | serves the files of the web console, which are in `console/` |
 //! | `metrics` | `/metrics` |
 //! | `api` | `/api/v1/` |
-//! | `control` | what it asks the server to do |
-//! | `closed` | the clients that went |
+//! | `control` | operations of the server for HTTP |
+//! | `closed` | the last clients that disconnected |
 //! | `topics`, `busiest` | the busiest topics |
 //! | `slow` | the slowest subscribers |
-//! | `audit` | who had what written |
-//! | `last` | the last of many, in pages |
-//! | `problem` | an answer that says what is wrong |
+//! | `audit` | a record of writing requests |
+//! | `last` | the last entries of a sequence, in pages |
+//! | `problem` | an answer that tells what is wrong |
 
 mod access;
 mod admission;

@@ -1,6 +1,5 @@
-//! The web console: the files of the page, from the binary or from a directory. They hold nothing that is secret, and
-//! are served to every client that the server is reached by; what the page shows comes from the API, which asks who
-//! wants it.
+//! Serves the files of the web console, from the binary or from a directory. They contain no secret and need no login;
+//! the data that they show comes from the API, which does.
 
 use std::{
     borrow::Cow,
@@ -20,25 +19,25 @@ use flate2::read::GzDecoder;
 
 use super::{problem::Problem, state::State};
 
-/// A file of the page.
+/// A file of the console.
 struct File {
-    /// Below `/`.
+    /// Name below `/`.
     name: &'static str,
-    /// Changes with its bytes.
+    /// Changes with the content.
     tag: &'static str,
-    /// gzip.
+    /// Compressed with gzip.
     packed: &'static [u8],
 }
 
-/// All of them, by name.
+/// All files, by name.
 static FILES: &[File] = &include!(concat!(env!("OUT_DIR"), "/console.rs"));
 
-/// What the page may do: run, show and ask what this server has, and nothing else.
+/// Content-Security-Policy: the page may load and run only files of this server.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
                       connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; \
                       frame-ancestors 'none'";
 
-/// `/`, `/index.html` and the folders that they refer to.
+/// Routes of `/`, `/index.html` and the folders.
 pub(super) fn routes(state: &Arc<State>) -> Router {
     let mut routes = Router::new().route("/", get(serve));
     let mut folders: Vec<_> = FILES.iter().filter_map(|file| Some(file.name.split_once('/')?.0)).collect();
@@ -70,7 +69,7 @@ async fn serve(Shared(state): Shared<Arc<State>>, request: Request) -> Response 
         (header::CONTENT_SECURITY_POLICY, POLICY),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::REFERRER_POLICY, "no-referrer"),
-        // what is kept is asked for again each time, by its tag
+        // browsers revalidate a cached file each time, by its tag
         (header::CACHE_CONTROL, "no-cache"),
         (header::VARY, "accept-encoding"),
     ] {
@@ -97,7 +96,7 @@ fn packed(name: &str, asked: &HeaderMap) -> Option<Response> {
     Some((head, plain).into_response())
 }
 
-/// Is one of a list with commas this? `gzip;q=0` refuses it.
+/// Does a comma-separated list contain this value? `gzip;q=0` does not count.
 fn accepts(list: &str, wanted: &str) -> bool {
     list.split(',').any(|one| {
         let (name, quality) = one.split_once(';').unwrap_or((one, ""));

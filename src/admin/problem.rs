@@ -1,4 +1,4 @@
-//! [`Problem`]: an answer that says what is wrong, as RFC 9457 has it, with a code that does not change.
+//! [`Problem`]: a refused request (RFC 9457), with a stable code.
 
 use axum::{
     http::{StatusCode, header},
@@ -7,15 +7,15 @@ use axum::{
 
 use crate::types::Role;
 
-/// What is wrong with a request.
+/// Why a request is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Problem {
     status: StatusCode,
-    /// For programs.
+    /// Code for programs.
     code: &'static str,
-    /// For people.
+    /// Text for people.
     detail: String,
-    /// Of a file that another writer changed.
+    /// Version of a file that another writer changed.
     version: Option<String>,
     /// Extension members (RFC 9457, section 3.2).
     more: Vec<(&'static str, serde_json::Value)>,
@@ -26,7 +26,7 @@ impl Problem {
         Self { status, code, detail: detail.into(), version: None, more: Vec::new() }
     }
 
-    /// This is for callers with another role. `caller`: its role, and its name if it logged in.
+    /// The request needs another role. `caller`: its role, and its name if it logged in.
     pub(super) fn role(least: Role, caller: Option<(Role, Option<&str>)>) -> Self {
         let may: Vec<_> = Role::ALL.into_iter().filter(|role| *role >= least).map(Role::name).collect();
         let (least, may) = (least.name(), may.join(" or "));
@@ -47,17 +47,17 @@ impl Problem {
         Self::new(StatusCode::FORBIDDEN, "role", detail)
     }
 
-    /// With the version of a file.
+    /// Adds the version of a file.
     pub fn with_version(self, version: String) -> Self {
         Self { version: Some(version), ..self }
     }
 
-    /// With more words in front.
+    /// Adds words in front.
     pub fn prefixed(self, words: &str) -> Self {
         Self { detail: format!("{words}{}", self.detail), ..self }
     }
 
-    /// With another member, for programs.
+    /// Adds a member for programs.
     pub fn with(mut self, name: &'static str, value: serde_json::Value) -> Self {
         self.more.push((name, value));
         self

@@ -1,10 +1,10 @@
-//! [`Requests`]: how long requests took.
+//! [`Requests`]: durations of requests.
 
 use std::time::Duration;
 
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 
-/// How long requests took.
+/// Durations of requests.
 pub(super) struct Requests(Histogram);
 
 impl Default for Requests {
@@ -18,7 +18,7 @@ impl Requests {
         self.0.observe(time.as_secs_f64());
     }
 
-    /// All of them, also those to come.
+    /// The distribution, which later requests change too.
     pub fn histogram(&self) -> Histogram {
         self.0.clone()
     }

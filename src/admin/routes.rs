@@ -1,4 +1,4 @@
-//! Which path is answered by what, and for which role; how many requests at a time, and for how long.
+//! The routes outside the API, with their roles; the number and the duration of concurrent requests.
 
 use std::{
     pin::pin,
@@ -29,13 +29,13 @@ use super::{
 };
 use crate::{clock::Stopwatch, types::Role};
 
-/// Requests that are answered at a time.
+/// Most concurrent requests.
 const MOST_REQUESTS: usize = 64;
 
-/// A request takes no longer.
+/// Time limit of a request.
 const LONGEST: Duration = Duration::from_secs(30);
 
-/// What is served where everything is.
+/// The routes of a full listener.
 pub(super) fn all(state: &Arc<State>) -> Router {
     let judged = Router::new()
         .route(METRICS, get(metrics).route_layer(middleware::from_fn_with_state(Role::Viewer, needs)))
@@ -55,7 +55,7 @@ pub(super) fn all(state: &Arc<State>) -> Router {
     judged.merge(page::routes(state)).merge(sniff::routes(state)).merge(checks(state))
 }
 
-/// What is served where the health checks alone are.
+/// The routes of a listener for health checks.
 pub(super) fn checks(state: &Arc<State>) -> Router {
     Router::new()
         .route("/healthz", get(health::alive))
@@ -64,11 +64,11 @@ pub(super) fn checks(state: &Arc<State>) -> Router {
         .with_state(state.clone())
 }
 
-/// Lets those in who may come in; what comes after finds who they are.
+/// Finds out the caller of a request, for the handlers behind.
 async fn judge(Shared(state): Shared<Arc<State>>, mut request: Request, next: Next) -> Response {
     let via = request.extensions().get::<Via>().copied();
     let Some(via) = via else { return StatusCode::INTERNAL_SERVER_ERROR.into_response() };
-    // the body of a request cannot be shared among threads, and is not needed
+    // the body cannot be shared among threads and is not needed here
     let (method, uri, headers) = (request.method().clone(), request.uri().clone(), request.headers().clone());
     let mut response = match access::admit(&state, via, &method, &uri, &headers).await {
         Ok(caller) => {
@@ -84,13 +84,13 @@ async fn judge(Shared(state): Shared<Arc<State>>, mut request: Request, next: Ne
     response
 }
 
-/// Does a page ask that has a form of its own for logins? A browser that is told of Basic would show another one.
+/// Does a page with its own login form ask? Basic would make the browser show a second form.
 fn has_own_form(uri: &Uri, headers: &HeaderMap) -> bool {
     let mode = headers.get("sec-fetch-mode").map(|mode| mode.as_bytes());
     uri.path() == access::SESSION || headers.contains_key(&CSRF) || mode.is_some_and(|mode| mode != b"navigate")
 }
 
-/// Answers those whose role may.
+/// Refuses callers whose role is too low.
 async fn needs(Shared(least): Shared<Role>, request: Request, next: Next) -> Response {
     match request.extensions().get::<Caller>() {
         Some(caller) if caller.role >= least => next.run(request).await,
@@ -98,7 +98,7 @@ async fn needs(Shared(least): Shared<Role>, request: Request, next: Next) -> Res
     }
 }
 
-/// The bounds of every request but a health check.
+/// The limits of all requests but health checks.
 async fn bound(Shared(state): Shared<Arc<State>>, request: Request, next: Next) -> Response {
     let length = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
     let most = api::largest_body(request.uri().path());
@@ -113,13 +113,13 @@ async fn bound(Shared(state): Shared<Arc<State>>, request: Request, next: Next) 
     };
     let response = match state.clock.timeout(LONGEST, pin!(next.run(request))).await {
         Ok(response) => response,
-        Err(_) => Problem::new(StatusCode::SERVICE_UNAVAILABLE, "timeout", "it took too long").into_response(),
+        Err(_) => Problem::new(StatusCode::SERVICE_UNAVAILABLE, "timeout", "the request took too long").into_response(),
     };
     state.requests.took(watch.took());
     response
 }
 
-/// A request that is being answered.
+/// Counts a request that is being answered.
 struct OneOfMany(Arc<State>);
 
 impl OneOfMany {

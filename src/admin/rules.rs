@@ -1,4 +1,4 @@
-//! What [`Rules`] ask of the headers of a request, and of roles.
+//! Checks headers and roles by [`Rules`].
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -15,21 +15,21 @@ use super::{
 /// The path of the metrics.
 pub(super) const METRICS: &str = "/metrics";
 
-/// Where a connection comes from.
+/// The transport of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Via {
     Tcp(SocketAddr),
-    /// A Unix socket: the mode of its file says who may open it.
+    /// A Unix socket; the file's mode limits who may open it.
     Unix,
 }
 
 impl Rules {
-    /// May anybody log in?
+    /// Is any login configured?
     pub(super) fn has_login(&self) -> bool {
         !self.users.is_empty() || self.keys.is_some()
     }
 
-    /// The keys that were added, changed or deleted since other rules, a line each.
+    /// Keys that were added, changed or deleted since other rules, one line each.
     pub(super) fn keys_since(&self, before: &Self) -> Vec<String> {
         let (new, old) = (self.keys.as_deref().unwrap_or_default(), before.keys.as_deref().unwrap_or_default());
         let of = |keys: &[Key], name: &str| keys.iter().find(|key| key.name == name).cloned();
@@ -43,8 +43,8 @@ impl Rules {
         gone.chain(others).collect()
     }
 
-    /// What is asked of a request without a login: it could come from a page in a browser on this machine (DNS
-    /// rebinding), or from anywhere through a proxy.
+    /// Checks a request without a login: it could come from a page in a browser on this machine (DNS rebinding), or
+    /// from anywhere through a proxy.
     pub(crate) fn check_open(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
         let forwarded = headers.keys().find(|name| is_forwarding(name));
         if let Some(name) = forwarded {
@@ -58,7 +58,7 @@ impl Rules {
         }
     }
 
-    /// Is the request for this server by one of its names?
+    /// Is the request for one of this server's names?
     pub(super) fn check_host(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
         let mut hosts = headers.get_all(HOST).iter().map(|value| value.to_str().unwrap_or_default());
         let (host, more) = (hosts.next(), hosts.next());
@@ -78,7 +78,7 @@ impl Rules {
     }
 }
 
-/// A page of another server may send what a browser knows of a login along with its own requests.
+/// A page of another server could send a write with the login that a browser keeps.
 pub(super) fn check_origin_of_write(method: &Method, headers: &HeaderMap) -> Result<(), Problem> {
     let reads = [Method::GET, Method::HEAD, Method::OPTIONS].contains(method);
     let foreign = headers.contains_key(ORIGIN) && !is_own_origin(headers);
@@ -89,7 +89,7 @@ fn foreign_origin() -> Problem {
     Problem::new(StatusCode::FORBIDDEN, "origin", "a page of another server sent this (Origin)")
 }
 
-/// Is the page that sent this one of the server that it is sent to?
+/// Is the page on the same server as the request's target?
 pub(super) fn is_own_origin(headers: &HeaderMap) -> bool {
     let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     let (Some(origin), Some(host)) = (text(ORIGIN), text(HOST)) else { return false };
@@ -126,7 +126,7 @@ mod tests {
         lines.iter().map(header).collect()
     }
 
-    /// Headers, and what becomes of a request that has them.
+    /// Headers, and the expected result.
     type Case<'a> = (&'a [(&'static str, &'static str)], Result<(), &'a str>);
 
     #[test]

@@ -1,5 +1,5 @@
-//! Takes the points of [`History`](super::history::History): a task of the HTTP thread reads once a second what the
-//! router and the store count anyway. Nothing here is on the path of a message.
+//! Adds points to [`History`](super::history::History): a task of the HTTP thread reads counters of router and store
+//! once a second. No code here runs on the path of a message.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use super::{
 };
 use crate::router::{Count, Distribution, Router};
 
-/// Takes a point each second.
+/// Adds a point each second.
 pub(super) async fn keep(state: Arc<State>) {
     let clock = &state.clock;
     let mut last: Option<Counted> = None;
@@ -59,8 +59,7 @@ impl Counted {
     }
 }
 
-/// The bound below which 99 of 100 are of those that came meanwhile. Of the last bucket, which has no end: its
-/// beginning.
+/// 99th percentile of the values between two moments. In the last bucket, which has no upper bound: its lower bound.
 fn p99(now: &Distribution, last: &Distribution) -> Option<f32> {
     let before = |at: usize| last.buckets.get(at).map_or(0, |(_, count)| *count);
     let came: Vec<_> =

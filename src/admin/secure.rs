@@ -1,4 +1,4 @@
-//! [`Secure`]: what speaks TLS with the clients of HTTP. It is the server's: this room knows only that there is one.
+//! [`Secure`]: the interface to TLS. The server implements it; this room does not know TLS.
 
 use std::{future::Future, io, pin::Pin};
 
@@ -9,14 +9,14 @@ use tokio::{
 
 /// Speaks TLS.
 pub trait Secure: Send + Sync {
-    /// The handshake, and what comes out of it.
+    /// Does the handshake.
     fn accept(&self, socket: TcpStream) -> Accepting;
 }
 
-/// A handshake on its way.
+/// A handshake in progress.
 pub type Accepting = Pin<Box<dyn Future<Output = io::Result<Box<dyn Duplex>>> + Send>>;
 
-/// What is read and written.
+/// An encrypted connection.
 pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Duplex for S {}

@@ -1,5 +1,5 @@
-//! One connection: HTTP/1.1 by hyper, with bounds of its head in bytes and in time. A client that is too slow is told
-//! so.
+//! One connection of HTTP/1.1 with hyper. The head of a request is bounded in bytes and in time; a client that is too
+//! slow gets 408.
 
 use std::{
     pin::{Pin, pin},
@@ -20,7 +20,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use super::rules::Via;
 use crate::clock::Clock;
 
-/// Serves a connection until its end; the head of its first request is there within a time.
+/// Serves a connection. The head of its first request must arrive within a time.
 pub(crate) async fn serve<S>(socket: S, via: Via, routes: Router, clock: Clock, within: Duration)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -44,17 +44,17 @@ where
     }
 }
 
-/// From the end of a request, or the beginning of the connection, until the head of the next one is there.
+/// Time limit from the end of a request, or the start of the connection, to the end of the next head.
 pub(crate) const LONGEST_HEAD: Duration = Duration::from_secs(30);
 
-/// Bytes of a request line with all headers; twice as many, at the latest, are answered with 431.
+/// Bound of a request line with all headers, in bytes; at the latest twice as many are answered with 431.
 const LARGEST_HEAD: usize = 32 << 10;
 
 const FAREWELL: Duration = Duration::from_secs(1);
 
 const TOO_SLOW: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 
-/// The clock of the broker, as hyper asks for it.
+/// The broker's clock as hyper's timer.
 struct Turning(Clock);
 
 impl Timer for Turning {
@@ -72,7 +72,7 @@ impl Timer for Turning {
     }
 }
 
-/// A wait for a moment.
+/// A timer of hyper.
 struct Sleeping(Pin<Box<dyn Future<Output = ()> + Send + Sync>>);
 
 impl Future for Sleeping {

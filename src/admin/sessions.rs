@@ -1,4 +1,4 @@
-//! [`Sessions`]: logins of browsers. A cookie stands for each, in memory alone: they end with the broker.
+//! [`Sessions`]: logins of browsers, identified by cookies. They are in memory only and end with the broker.
 
 use std::{collections::HashMap, time::Duration, time::Instant};
 
@@ -11,29 +11,29 @@ use subtle::ConstantTimeEq;
 
 use super::login::Login;
 
-/// A session lasts no longer.
+/// Longest duration of a session.
 pub(super) const LASTS: Duration = Duration::from_secs(12 * 60 * 60);
 
-/// Sessions of one user, or one key, at a time: the oldest ends for one more.
+/// Most sessions of one user or key; a further one ends the oldest.
 const MOST_OF_ONE: usize = 16;
 
-/// The header of a write that a page sends: a page of another server cannot know what belongs in it.
+/// Header of writing requests. A page of another server cannot know its value.
 pub(super) static CSRF: HeaderName = HeaderName::from_static("x-dunlin-csrf");
 
-/// By what a session is known here: SHA-256 of what its cookie has.
+/// SHA-256 of the value in the session's cookie.
 pub(super) type SessionId = [u8; 32];
 
-/// By what a caller is let in.
+/// How a caller was admitted.
 #[derive(Clone)]
 pub(super) enum Standing {
-    /// A Unix socket that it could open.
+    /// By a Unix socket, which the caller could open.
     Socket,
-    /// No login is configured, or metrics are open.
+    /// Without a login: none is configured, or metrics are open.
     Open,
-    /// It asks to be let in.
+    /// Not yet: the request logs in.
     Asking,
     Login(Login),
-    /// The cookie of a session, and what writes have in their header.
+    /// By the cookie of a session; contains the value that writes need in their header.
     Session {
         id: SessionId,
         login: Login,
@@ -41,7 +41,7 @@ pub(super) enum Standing {
     },
 }
 
-/// All of them.
+/// All sessions.
 #[derive(Default)]
 pub(super) struct Sessions(Mutex<HashMap<SessionId, Session>>);
 
@@ -49,27 +49,27 @@ pub(super) struct Sessions(Mutex<HashMap<SessionId, Session>>);
 #[derive(Clone)]
 pub(super) struct Session {
     pub login: Login,
-    /// What [`CSRF`] must have.
+    /// The value that the header [`CSRF`] must have.
     pub csrf: String,
     pub until: Instant,
 }
 
-/// A session that was begun.
+/// A new session.
 pub(super) struct Begun {
-    /// For the cookie.
+    /// Value of the cookie.
     pub token: String,
     pub csrf: String,
 }
 
 impl Session {
-    /// Has the request the header of a write?
+    /// Does the request have the header of a write?
     pub fn is_sent_by_page(&self, headers: &HeaderMap) -> bool {
         headers.get(&CSRF).is_some_and(|sent| bool::from(sent.as_bytes().ct_eq(self.csrf.as_bytes())))
     }
 }
 
 impl Sessions {
-    /// A session begins; `None`: the system gives no random bytes.
+    /// Begins a session; `None`: the system has no random bytes.
     pub fn begin(&self, login: Login, now: Instant) -> Option<Begun> {
         let (token, csrf) = (random()?, random()?);
         let mut all = self.0.lock();
@@ -86,27 +86,27 @@ impl Sessions {
         Some(Begun { token, csrf })
     }
 
-    /// The session of a cookie of that name, if there is one.
+    /// Finds the session of a cookie with this name.
     pub fn find(&self, headers: &HeaderMap, cookie: &str, now: Instant) -> Option<(SessionId, Session)> {
         let all = self.0.lock();
-        // a proxy may split what a browser sends; several cookies of one name are those of several paths
+        // a proxy may split the cookies of a browser; several cookies of one name belong to several paths
         let lines = headers.get_all(COOKIE).iter().filter_map(|line| line.to_str().ok());
         let pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
         let mut ids = pairs.filter(|(name, _)| *name == cookie).map(|(_, token)| id(token)).take(MOST_OF_ONE);
         ids.find_map(|id| Some((id, all.get(&id).filter(|session| session.until > now)?.clone())))
     }
 
-    /// When it ends, if it has not ended.
+    /// End of a session; `None`: it has ended.
     pub fn until(&self, id: &SessionId) -> Option<Instant> {
         self.0.lock().get(id).map(|session| session.until)
     }
 
-    /// A session ends.
+    /// Ends a session.
     pub fn end(&self, id: &SessionId) {
         self.0.lock().remove(id);
     }
 
-    /// Those end whose login is not one any more.
+    /// Ends the sessions whose logins are no longer valid.
     pub fn retain(&self, is_one: impl Fn(&Login) -> bool) {
         self.0.lock().retain(|_, session| is_one(&session.login));
     }

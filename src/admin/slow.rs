@@ -1,5 +1,5 @@
-//! [`Slow`]: the subscribers that took longest to acknowledge a message, and of which topic it was. Few messages are
-//! timed: see [`Event::Acknowledge`].
+//! [`Slow`]: the subscribers with the longest times to acknowledge a message, and the topics. Only a sample of messages
+//! is timed: see [`Event::Acknowledge`].
 
 use std::{
     collections::HashMap,
@@ -14,31 +14,31 @@ use crate::{
     types::{ClientId, QoS},
 };
 
-/// Pairs of a client and a topic that are remembered.
+/// Pairs of client and topic that are kept.
 pub(super) const MOST: usize = 100;
 
-/// A pair is forgotten after so long.
+/// A pair is removed after this time.
 const FORGOTTEN: Duration = Duration::from_secs(300);
 
-/// The slowest pairs of a client and a topic.
+/// The slowest pairs of client and topic.
 pub(super) struct Slow {
     clock: Clock,
     pairs: Mutex<HashMap<(ClientId, Box<str>), Took>>,
 }
 
-/// How long a message took.
+/// The times of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Took {
     pub qos: QoS,
     /// Until it was sent.
     pub queued: Duration,
-    /// From then on until it was acknowledged, or until now.
+    /// From then until it was acknowledged, or until now.
     pub unacknowledged: Duration,
-    /// When it was acknowledged; `None`: it is not.
+    /// Time of the acknowledgement; `None`: there is none yet.
     pub acknowledged: Option<Instant>,
 }
 
-/// A pair, and how long its slowest message took.
+/// A pair, and its slowest message.
 pub(super) type Pair = ((ClientId, Box<str>), Took);
 
 impl Took {
@@ -52,7 +52,7 @@ impl Slow {
         Self { clock, pairs: Mutex::default() }
     }
 
-    /// All that are remembered, in no order.
+    /// All pairs, unordered.
     pub fn all(&self) -> Vec<Pair> {
         let now = self.clock.now();
         let mut pairs = self.pairs.lock();

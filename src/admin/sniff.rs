@@ -1,5 +1,5 @@
-//! Which connections ask for MQTT over WebSocket: the head of their first request is looked at without being read, so
-//! that the thread that serves MQTT reads it. A browser opens a connection for each WebSocket.
+//! Recognizes MQTT over WebSocket: peeks at the head of a connection's first request, so that the worker thread of MQTT
+//! can read it. A browser opens a new connection for each WebSocket.
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
@@ -17,14 +17,14 @@ use super::{problem::Problem, rules::is_own_origin, serving::LONGEST_HEAD, state
 /// The path of MQTT over WebSocket.
 const PATH: &str = "/mqtt";
 
-/// The longest head that is looked at.
+/// Longest head in bytes.
 const LONGEST: usize = 8 << 10;
 
-/// From one look to the next at a head that comes in parts, and how often.
+/// Pause between two peeks at an incomplete head.
 const AGAIN: Duration = Duration::from_millis(20);
 const LOOKS: u32 = 50;
 
-/// Does this connection ask for MQTT, and may it?
+/// Does this connection ask for MQTT over WebSocket, and may it?
 pub(super) async fn asks_for_mqtt(socket: &TcpStream, state: &State) -> bool {
     let mut head = vec![0; LONGEST];
     for _ in 0..LOOKS {
@@ -42,7 +42,7 @@ pub(super) async fn asks_for_mqtt(socket: &TcpStream, state: &State) -> bool {
     false
 }
 
-/// Requests to its path that are not handed over are told why.
+/// Answers requests to the path that were not handed over.
 pub(super) fn routes(state: &Arc<State>) -> Router {
     Router::new().route(PATH, get(refuse)).with_state(state.clone())
 }
@@ -51,7 +51,7 @@ async fn refuse(Shared(state): Shared<Arc<State>>, request: Request) -> Response
     match check(request.uri(), request.headers(), &state) {
         Err(problem) => problem.into_response(),
         Ok(()) => {
-            let detail = "the request for a WebSocket has to be the first one of its connection";
+            let detail = "a WebSocket request must be the first one of its connection";
             Problem::new(StatusCode::CONFLICT, "websocket", detail).into_response()
         }
     }
@@ -66,7 +66,7 @@ fn check(uri: &Uri, headers: &HeaderMap, state: &State) -> Result<(), Problem> {
     }
     let upgrade = headers.get(header::UPGRADE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if !upgrade.eq_ignore_ascii_case("websocket") {
-        let detail = "this is the place of MQTT over WebSocket (subprotocol \"mqtt\")";
+        let detail = "this path serves MQTT over WebSocket (subprotocol \"mqtt\")";
         return Err(Problem::new(StatusCode::UPGRADE_REQUIRED, "websocket", detail));
     }
     if rules.open || !rules.allowed_hosts.is_empty() {
@@ -75,15 +75,15 @@ fn check(uri: &Uri, headers: &HeaderMap, state: &State) -> Result<(), Problem> {
     match headers.contains_key(header::ORIGIN) {
         true if is_own_origin(headers) => Ok(()),
         true => refused("origin", "a page of another server sent this (Origin)"),
-        false => refused("origin", "it has no Origin: only pages come here, programs have the listeners of MQTT"),
+        false => refused("origin", "Origin is missing: this path is for web pages; programs use the listeners of MQTT"),
     }
 }
 
-/// What is there of a request.
+/// The peeked part of a request.
 enum Head {
     /// It does not ask for MQTT.
     Other,
-    /// It may.
+    /// Incomplete; it may ask for MQTT.
     Part,
     Whole(Uri, HeaderMap),
 }

@@ -1,4 +1,4 @@
-//! [`State`]: what all requests share, and what the server tells while it starts, runs and ends.
+//! [`State`]: state that all requests share, and notifications from the server.
 
 use std::{
     collections::BTreeMap,
@@ -38,31 +38,30 @@ use crate::{
     types::{Endpoint, Role},
 };
 
-/// What all requests share.
+/// State that all requests share.
 pub(super) struct State {
     pub clock: Clock,
     pub rules: ArcSwap<Rules>,
-    /// What speaks TLS where everything is served over TCP; `None`: nothing does.
+    /// TLS for all TCP listeners; `None`: plain text.
     pub secure: ArcSwapOption<Arc<dyn Secure>>,
-    /// There from the moment on at which what was stored is restored.
+    /// Set once the stored state is restored.
     pub broker: OnceLock<Broker>,
-    /// There from the moment on at which the API may act.
+    /// Set once the API may change things.
     pub desk: OnceLock<Desk>,
     pub closed: Arc<ClosedClients>,
     pub topics: Arc<Topics>,
     pub slow: Arc<Slow>,
     pub audit: Arc<Audit>,
     pub sessions: Sessions,
-    /// The name of the cookie of a session. Browsers do not tell ports apart: servers side by side need names of their
-    /// own.
+    /// Name of the session cookie. Browsers send cookies to all ports of a host, so each server needs its own name.
     pub cookie: String,
-    /// Tells those that wait for it that somebody may not be let in any more.
+    /// Notifies streams that a login may have been revoked.
     pub changes: watch::Sender<()>,
-    /// Streams that are read.
+    /// Open streams.
     pub streams: AtomicUsize,
-    /// Numbers of the clients that read messages for them.
+    /// Numbers for the clients that read messages for streams.
     pub stream_ids: AtomicU64,
-    /// All listeners accept.
+    /// All listeners accept clients.
     pub listening: AtomicBool,
     /// A shutdown has begun.
     pub stopping: AtomicBool,
@@ -70,25 +69,25 @@ pub(super) struct State {
     pub requests: Requests,
     pub depths: Arc<Depths>,
     pub history: History,
-    /// Takes connections that ask for MQTT over WebSocket; there from the moment on at which clients are served.
+    /// Takes over connections that ask for MQTT over WebSocket; set once clients are served.
     pub mqtt: OnceLock<TakeSocket>,
     /// Requests that are being answered.
     pub under_way: AtomicUsize,
     pub started: SystemTime,
     pub reload: ArcSwap<Reload>,
-    /// Listeners with certificates, and when these end.
+    /// Listeners with certificates, and the certificates' expiry.
     pub certificates: ArcSwap<Vec<(String, SystemTime)>>,
-    /// The names of listeners by their numbers, as far as metrics asked for them.
+    /// Names of listeners by number, as far as scrapes saw them.
     pub listeners: Mutex<BTreeMap<u16, String>>,
 }
 
-/// The broker that is told about.
+/// The running broker.
 pub(super) struct Broker {
     pub router: Arc<Router>,
     pub probe: Probe,
 }
 
-/// By what the API acts.
+/// The interfaces that the API acts through.
 #[derive(Clone)]
 pub(super) struct Desk {
     pub operator: Arc<Operator>,
@@ -97,11 +96,11 @@ pub(super) struct Desk {
     pub control: Arc<dyn Control>,
 }
 
-/// Who sends a request.
+/// The caller of a request.
 #[derive(Clone)]
 pub(super) struct Caller {
     pub role: Role,
-    /// For the log.
+    /// Name for the log.
     pub name: String,
     pub standing: Standing,
 }
@@ -113,7 +112,7 @@ impl Caller {
     }
 }
 
-/// The last configuration that was put in force, or was not.
+/// Time and result of the last reload.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Reload {
     pub succeeded: bool,
@@ -154,12 +153,12 @@ impl State {
         }
     }
 
-    /// By what it is judged who is let in.
+    /// The rules and the router that decide about logins.
     pub fn judge<'a>(&'a self, rules: &'a Rules) -> Judge<'a> {
         Judge { rules, router: self.broker.get().map(|broker| &*broker.router), clock: &self.clock }
     }
 
-    /// Other rules are in force from now on: gives what became of keys, a line each.
+    /// Puts other rules in force. Returns what changed in keys, one line each.
     pub fn replace(&self, rules: Rules) -> Vec<String> {
         let lines = rules.keys_since(&self.rules.load());
         self.rules.store(Arc::new(rules));
@@ -167,7 +166,7 @@ impl State {
         lines
     }
 
-    /// Somebody may not be let in any more.
+    /// Notifies streams that a login may have been revoked.
     pub fn logins_changed(&self) {
         let rules = self.rules.load_full();
         self.sessions.retain(|login| login.role(self.judge(&rules)).is_some());

@@ -1,4 +1,4 @@
-//! [`Admin`]: the thread that serves HTTP, its listeners, and what the server tells it.
+//! [`Admin`]: the HTTP thread, its listeners, and notifications from the server.
 
 use std::{
     io,
@@ -38,10 +38,10 @@ use crate::{
     types::Endpoint,
 };
 
-/// The HTTP side of a server; it ends with this value.
+/// The HTTP side of a server; dropping it ends the thread.
 pub struct Admin {
     state: Arc<State>,
-    /// Where everything is served.
+    /// Addresses with all routes.
     endpoints: Vec<Endpoint>,
     thread: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
     /// Another server serves the [routes](Self::routes).
@@ -49,7 +49,7 @@ pub struct Admin {
 }
 
 impl Admin {
-    /// Serves what can be served before there is a broker: that it starts.
+    /// Starts to serve. Until [`restored`](Self::restored) is called, answers tell that the broker starts.
     pub fn start(bound: Vec<Bound>, rules: Rules, secure: Option<Arc<dyn Secure>>, clock: Clock) -> io::Result<Self> {
         let all = bound.iter().filter(|one| !one.checks_alone);
         let endpoints: Vec<Endpoint> = all.map(|one| one.endpoint.clone()).collect();
@@ -68,39 +68,39 @@ impl Admin {
                 tokio::spawn(listen(one, routes.clone(), shared.clone()));
             }
             tokio::spawn(sampling::keep(shared));
-            // all ends with the runtime
+            // the runtime ends all tasks
             let _ = stopped.await;
         };
         let thread = std::thread::Builder::new().name("dunlin-http".into());
         let thread = thread.spawn(move || {
             runtime.block_on(serving);
-            // a check of threads that hang is left behind
+            // a blocked health check is left behind
             runtime.shutdown_background();
         })?;
         Ok(Self { state, endpoints, thread: Some((stop, thread)), by_another: false })
     }
 
-    /// Everything that is served, for a server in front of this one; on its thread it may wait, and not block.
+    /// All routes, for a server in front of this one. Handlers run on its thread and never block it.
     pub(crate) fn routes(&self) -> Routes {
         routes::all(&self.state)
     }
 
-    /// Another server serves the [routes](Self::routes). To be said before [`observer`](Self::observer) is asked for.
+    /// Another server will serve the [routes](Self::routes). Call it before [`observers`](Self::observers).
     pub(crate) fn serve_by_another(&mut self) {
         self.by_another = true;
     }
 
-    /// Where everything is served.
+    /// Addresses with all routes.
     pub fn endpoints(&self) -> &[Endpoint] {
         &self.endpoints
     }
 
-    /// What was stored is restored, and this is the broker from now on. To be called once.
+    /// The stored state is restored. Call it once.
     pub fn restored(&self, router: Arc<Router>, probe: Probe) {
         let _ = self.state.broker.set(Broker { router, probe });
     }
 
-    /// The observers of events; none: no client could ask for them.
+    /// The observers that the API needs; none if no client could ask for them.
     pub fn observers(&self) -> Vec<Arc<dyn Observe>> {
         if !self.by_another && self.endpoints.is_empty() {
             return Vec::new();
@@ -108,7 +108,7 @@ impl Admin {
         vec![self.state.closed.clone(), self.state.topics.clone(), self.state.slow.clone()]
     }
 
-    /// By this the API acts from now on. To be called once.
+    /// Sets the interfaces that the API acts through. Call it once.
     pub fn serves(
         &self,
         operator: Arc<Operator>,
@@ -119,22 +119,22 @@ impl Admin {
         let _ = self.state.desk.set(Desk { operator, inside, events, control });
     }
 
-    /// Connections that ask for MQTT over WebSocket are handed over to this from now on. To be called once.
+    /// Sets the receiver of connections that ask for MQTT over WebSocket. Call it once.
     pub fn adopts(&self, take: TakeSocket) {
         let _ = self.state.mqtt.set(take);
     }
 
-    /// All listeners accept.
+    /// All listeners accept clients.
     pub fn listening(&self) {
         self.state.listening.store(true, Ordering::Release);
     }
 
-    /// These listeners have certificates, which end at these times.
+    /// Sets the listeners with certificates, and the certificates' expiry.
     pub fn certificates(&self, all: Vec<(String, SystemTime)>) {
         self.state.certificates.store(Arc::new(all));
     }
 
-    /// Connections that come from now on speak TLS by this, or do not.
+    /// Sets or removes TLS for future connections.
     pub fn secure(&self, secure: Option<Arc<dyn Secure>>) {
         self.state.secure.store(secure.map(Arc::new));
     }
@@ -144,13 +144,12 @@ impl Admin {
         self.state.stopping.store(true, Ordering::Release);
     }
 
-    /// Other rules are in force from now on.
-    /// Gives what became of keys, a line each.
+    /// Puts other rules in force. Returns what changed in keys, one line each.
     pub fn replace(&self, rules: Rules) -> Vec<String> {
         self.state.replace(rules)
     }
 
-    /// What is written is noted in this file from now on. `remembers`: what it has in its end is told, too.
+    /// Sets the file of the audit log. `remembers`: its last lines are loaded.
     pub fn audit_to(&self, file: Option<AuditFile>, remembers: bool) {
         self.state.audit.write_to(file);
         if remembers {
@@ -158,35 +157,35 @@ impl Admin {
         }
     }
 
-    /// Opens that file again.
+    /// Reopens the file of the audit log.
     pub fn reopen_audit(&self) {
         self.state.audit.reopen();
     }
 
-    /// By which another part of the server replaces rules.
+    /// A handle with which another part of the server replaces rules.
     pub fn handle(&self) -> Handle {
         Handle(Arc::downgrade(&self.state))
     }
 
-    /// Another configuration was put in force, or was not.
+    /// Records the result of a reload.
     pub fn reloaded(&self, succeeded: bool) {
         self.state.reload.store(Arc::new(Reload { succeeded, at: self.state.clock.wall() }));
     }
 }
 
-/// Replaces rules of an [`Admin`], if it is still there.
+/// Replaces the rules of an [`Admin`] that still runs.
 #[derive(Clone)]
 pub struct Handle(Weak<State>);
 
 impl Handle {
-    /// Other rules are in force from now on.
+    /// Puts other rules in force.
     pub fn replace(&self, rules: Rules) {
         if let Some(state) = self.0.upgrade() {
             state.replace(rules);
         }
     }
 
-    /// Users or their passwords may be others than before.
+    /// Users or passwords may have changed.
     pub fn logins_changed(&self) {
         if let Some(state) = self.0.upgrade() {
             state.logins_changed();
@@ -203,9 +202,9 @@ impl Drop for Admin {
     }
 }
 
-/// Accepts connections, as many as there is room for, and serves each in a task of its own.
+/// Accepts connections, up to a limit, and serves each in its own task.
 async fn listen(bound: Bound, routes: Routes, state: Arc<State>) {
-    // its file goes when this task does
+    // the socket's file is removed when this task ends
     let Bound { socket, endpoint, kept: _kept, checks_alone } = bound;
     let local = endpoint.is_loopback();
     let room = Arc::new(Semaphore::new(MOST_CONNECTIONS));
@@ -226,8 +225,8 @@ async fn listen(bound: Bound, routes: Routes, state: Arc<State>) {
                         None => meet(socket, (peer, local), routes, clock, state_of).await,
                         Some(secure) => match clock.timeout(LONGEST_HANDSHAKE, secure.accept(socket)).await {
                             Ok(Ok(stream)) => serve(stream, Via::Tcp(peer), routes, clock, LONGEST_HEAD).await,
-                            Ok(Err(error)) => tracing::debug!(%peer, %error, "no TLS with a client of HTTP"),
-                            Err(_) => tracing::debug!(%peer, "no TLS with a client of HTTP: it took too long"),
+                            Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake of an HTTP client failed"),
+                            Err(_) => tracing::debug!(%peer, "TLS handshake of an HTTP client timed out"),
                         },
                     }
                     drop(place);
@@ -247,7 +246,7 @@ async fn listen(bound: Bound, routes: Routes, state: Arc<State>) {
     }
 }
 
-/// Serves a connection of TCP: HTTP, unless it asks for MQTT first.
+/// Serves a TCP connection: HTTP, or MQTT over WebSocket if the first request asks for it.
 async fn meet(
     socket: TcpStream,
     (peer, local): (SocketAddr, bool),
@@ -270,7 +269,7 @@ async fn meet(
     serve(socket, Via::Tcp(peer), routes, clock, left).await;
 }
 
-/// For a head that was waited for already.
+/// Least time limit, if the wait for a head used it up.
 const LEAST: Duration = Duration::from_millis(1);
 
 enum Listener {
@@ -287,11 +286,11 @@ impl Listener {
     }
 }
 
-/// Connections of one listener at a time; further ones wait in the system's queue.
+/// Most concurrent connections of a listener; further ones wait in the system's queue.
 const MOST_CONNECTIONS: usize = 256;
 
-/// A client that has not come as far as HTTP by then is closed.
+/// Time limit of a TLS handshake.
 const LONGEST_HANDSHAKE: Duration = Duration::from_secs(10);
 
-/// After an error of accepting, such as that there are no more file descriptors.
+/// Pause after a failed accept, such as for want of file descriptors.
 const PAUSE: Duration = Duration::from_millis(100);

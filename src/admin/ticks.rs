@@ -1,4 +1,4 @@
-//! [`Ticks`]: whether the threads that serve clients, and the store's thread, answer.
+//! [`Ticks`]: whether the worker threads and the store's thread respond.
 
 use std::{
     sync::{
@@ -12,22 +12,22 @@ use tokio::sync::watch;
 
 use crate::router::Router;
 
-/// Do all threads that serve clients answer within that time? Blocks until they have, or it has passed.
+/// Do all worker threads respond within this time? Blocks until they have, or the time has passed.
 pub(super) type Probe = Arc<dyn Fn(Duration) -> bool + Send + Sync>;
 
-/// Asks threads whether they answer, once for all who want to know it meanwhile.
+/// Asks the threads; concurrent callers share one question.
 pub(super) struct Ticks {
     is_asking: AtomicBool,
-    /// How often they were asked, and what they answered the last time.
+    /// Number of questions, and the last answer.
     answered: watch::Sender<(u64, Answered)>,
 }
 
-/// Which threads answered.
+/// Which threads responded.
 #[derive(Clone, Copy)]
 pub(super) struct Answered {
-    /// Those that serve clients.
+    /// All worker threads.
     pub serving: bool,
-    /// The store's, if there is one.
+    /// The store's thread, or there is no store.
     pub store: bool,
 }
 
@@ -42,12 +42,12 @@ impl Default for Ticks {
 }
 
 impl Ticks {
-    /// Which threads answer within [`TICK`]? The answer may be that to a question which was asked before.
+    /// Asks which threads respond within [`TICK`], or waits for the answer to a question in progress.
     pub async fn answered(self: &Arc<Self>, probe: &Probe, router: &Arc<Router>) -> Answered {
         let mut answers = self.answered.subscribe();
         if !self.is_asking.swap(true, Ordering::AcqRel) {
             let (ticks, probe, router) = (self.clone(), probe.clone(), router.clone());
-            // it blocks
+            // the probe blocks
             tokio::task::spawn_blocking(move || {
                 let store = router.plugged_store().is_none_or(|store| store.answers(TICK));
                 let answered = Answered { serving: probe(TICK), store };
@@ -57,11 +57,11 @@ impl Ticks {
         }
         match answers.changed().await {
             Ok(()) => answers.borrow().1,
-            // the sender is this one's
+            // `self` has the sender
             Err(_) => Answered::ALL,
         }
     }
 }
 
-/// A thread that has not answered by then hangs.
+/// Time limit; a thread that has not responded by then hangs.
 const TICK: Duration = Duration::from_secs(5);

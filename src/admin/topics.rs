@@ -1,5 +1,5 @@
-//! [`Topics`]: the busiest topics, by messages and by bytes. They are counted from the first request for them on, and
-//! until nobody has asked for ten minutes: otherwise a message costs nothing.
+//! [`Topics`]: the busiest topics, by messages and by bytes. Counting begins with a request and stops ten minutes after
+//! the last one, so that otherwise a message costs nothing.
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},
@@ -27,19 +27,19 @@ struct Counted {
     bytes: Busiest,
     since: Option<Instant>,
     asked: Option<Instant>,
-    /// Messages until it is looked whether somebody still asks.
+    /// Number of messages until the next check for recent requests.
     look_in: u32,
 }
 
-/// By what topics are busy.
+/// What topics are sorted by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum By {
     Messages,
-    /// Of payloads.
+    /// Payload bytes.
     Bytes,
 }
 
-/// After so long without a request nothing is counted any more.
+/// Counting stops after this time without a request.
 const UNASKED: Duration = Duration::from_secs(600);
 
 const LOOK_EVERY: u32 = 1_024;
@@ -49,7 +49,7 @@ impl Topics {
         Self { clock, counts: AtomicBool::new(false), counted: Mutex::default() }
     }
 
-    /// All that have a place, the busiest first, and since when they are counted: since now if they were not.
+    /// The busiest topics and the time at which counting began; starts counting if it was off.
     pub fn first(&self, by: By) -> (Instant, Vec<Place>) {
         let now = self.clock.now();
         let mut counted = self.counted.lock();

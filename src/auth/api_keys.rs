@@ -14,12 +14,12 @@ use super::{
 };
 use crate::types::{Role, without_mark};
 
-/// What is stored of a key.
+/// A stored key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiKey {
     /// The name of the key.
     pub name: String,
-    /// What a program that has it may do.
+    /// The role of a program that has it.
     pub role: Role,
     /// SHA-256 of the key.
     pub digest: [u8; 32],
@@ -27,7 +27,7 @@ pub struct ApiKey {
     pub expires: Option<SystemTime>,
 }
 
-/// What a key begins with, so that a scanner of sources finds one that was published by mistake.
+/// Prefix of every key, by which scanners of sources find a key that was published by mistake.
 const PREFIX: &str = "dunlin_";
 
 const SETTING: &str = "http.keys_file";
@@ -55,7 +55,7 @@ impl ApiKey {
                 return Err(AuthError::Exists { file: file.into(), what: format!("key {name:?}") });
             }
             let new = with_line(text, name, Some(&line(name, role, &digest, expires)), NO_KEYS);
-            // what was written is what is read, down to the second
+            // whole seconds, because the file has no fractions
             let added = Self::parse(new.as_bytes(), file)?.into_iter().find(|known| known.name == name);
             let added = added.ok_or_else(|| of_name(name, "cannot be written"))?;
             Ok((new, (key, added)))

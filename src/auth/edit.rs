@@ -241,7 +241,7 @@ mod tests {
             |path: &Path| fs::metadata(path).map(|about| (about.uid(), about.gid(), about.mode() & 0o7777)).unwrap();
         let own = owner(dir.path());
         if std::os::unix::fs::chown(dir.path(), Some(1234), Some(5678)).is_err() {
-            // only root can give files away: what is shown is that nothing fails without that
+            // only root can change the owner; other users' tests show that an edit works without it
             edit(&path, "bob", PasswordChange::Set(b"x")).unwrap();
             return assert_eq!(owner(&path), (own.0, own.1, 0o600));
         }

@@ -14,7 +14,7 @@ use crate::types::without_mark;
 /// One rule of an ACL file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RuleLine {
-    /// Whom it is for.
+    /// The clients that it applies to.
     pub of: RuleOf,
     /// `read`, `write`, `readwrite` or `deny`.
     pub access: &'static str,
@@ -24,7 +24,7 @@ pub struct RuleLine {
     pub line: usize,
 }
 
-/// Whom a rule is for.
+/// The clients that a rule applies to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RuleOf {
     /// Clients without a user name.
@@ -35,23 +35,23 @@ pub enum RuleOf {
     Everybody,
 }
 
-/// What is to become of the rules.
+/// An edit of the rules.
 #[derive(Clone, Debug)]
 pub enum RulesChange {
     /// All of the text.
     Text(String),
-    /// A rule for this filter: it is there from now on, in place of those for the same filter.
+    /// Sets a rule, which replaces those for the same filter.
     Set {
-        /// Whom it is for.
+        /// The clients that it applies to.
         of: RuleOf,
         /// `read`, `write`, `readwrite` or `deny`.
         access: String,
         /// A Topic Filter.
         filter: String,
     },
-    /// The rules for this filter are no more.
+    /// Deletes the rules for this filter.
     Delete {
-        /// Whom they are for.
+        /// The clients that they apply to.
         of: RuleOf,
         /// The filter, as it is written.
         filter: String,
@@ -123,7 +123,7 @@ fn rules_of(text: &str) -> Vec<RuleLine> {
     rules
 }
 
-/// A line that says this and nothing else.
+/// Returns the line if it contains exactly this.
 fn rule_line(of: &RuleOf, access: Permission, filter: &str) -> Result<String, String> {
     let keyword = if *of == RuleOf::Everybody { "pattern" } else { "topic" };
     let line = format!("{keyword} {} {filter}", access.name());

@@ -58,12 +58,12 @@ pub enum AuthError {
         /// What is wrong with it.
         problem: &'static str,
     },
-    /// A file lacks what is to be changed or deleted.
+    /// A file does not contain the entry to be changed or deleted.
     #[error("{file}: {what} is not in the file")]
     Unknown {
         /// The file as it was named.
         file: String,
-        /// What is missing, such as `key "ci"`.
+        /// The missing entry, such as `key "ci"`.
         what: String,
     },
     /// What cannot be in an ACL file.
@@ -77,15 +77,15 @@ pub enum AuthError {
     Changed {
         /// The file as it was named.
         file: String,
-        /// What it has now.
+        /// The current version.
         version: String,
     },
-    /// A file has what is to be added.
+    /// A file contains the entry to be added already.
     #[error("{file}: {what} exists; delete it first, or take another name")]
     Exists {
         /// The file as it was named.
         file: String,
-        /// What is there, such as `key "ci"`.
+        /// The existing entry, such as `key "ci"`.
         what: String,
     },
 }

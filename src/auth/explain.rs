@@ -98,7 +98,7 @@ fn of_filter(rights: &ClientRights, filter: &TopicFilter, file: &str) -> Explana
     let mut rules: Vec<_> = rights.of_user().filter(|rule| of(rule)).collect();
     let user_reads = rules.iter().any(|rule| rule.access.allows(Want::Read));
     let patterns: Vec<_> = rights.of_patterns().filter(|rule| of(rule)).collect();
-    // no pattern denies what a rule of the user allows
+    // a rule of the user precedes deny patterns
     let of_pattern = || patterns.iter().find(denies_all).filter(|_| !user_reads);
     if let Some(rule) = rules.iter().find(denies_all).or_else(of_pattern) {
         return Explanation { allowed: false, because: format!("no message would be delivered: {}", said(rule, file)) };

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use super::throttle::{Throttle, Whose, group};
 use crate::clock::Clock;
 
-/// What was guessed.
+/// The user and address of failed logins.
 #[derive(Default)]
 pub struct Guesses {
     throttle: Mutex<Throttle>,

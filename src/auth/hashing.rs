@@ -49,7 +49,7 @@ pub(super) struct Ask {
 
 /// The given credentials.
 pub(super) enum Given {
-    /// A password or a token, its tag, and what it is looked at as.
+    /// A password or token, its tag, and its kind.
     Password { password: Vec<u8>, tag: Tag, way: LoginWay },
     /// A SCRAM proof, which is valid for one exchange.
     Proof(Box<Proof>),

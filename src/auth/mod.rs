@@ -117,7 +117,7 @@ impl Policy {
         Self::load_with(settings, None)
     }
 
-    /// The same, with `dynsec` in place of what is in `auth.dynsec_file`.
+    /// The same, with `dynsec` instead of the content of `auth.dynsec_file`.
     pub fn load_with(settings: &Settings, dynsec: Option<&[u8]>) -> Result<Self, AuthError> {
         const PASSWORDS: &str = "auth.password_file";
         const ACL: &str = "auth.acl_file";

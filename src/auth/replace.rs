@@ -81,7 +81,7 @@ pub(super) fn replace(target: &Path, like: Option<&Path>, bytes: &[u8]) -> io::R
     };
     let mut written = written;
     written().inspect_err(|_| {
-        // what is wrong is said by the error
+        // the error has the reason
         let _ = fs::remove_file(&unfinished);
     })
 }
@@ -99,10 +99,10 @@ fn is_given(file: &File, directory: &fs::Metadata) -> io::Result<bool> {
     Ok(given.is_ok())
 }
 
-/// A new file of nobody else's, in the same folder: only there can it be renamed to the old one's name.
+/// A new private file in the same folder, from which it can be renamed to the old one's name.
 fn create_beside(target: &Path) -> io::Result<(PathBuf, File)> {
     let mut name = target.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_owned();
-    // whatever one that was killed left there is in nobody's way: in a container all have the same process number
+    // an earlier killed process may have left such a file: in a container all processes have the same number
     let mut random = [0; 8];
     SystemRandom::new().fill(&mut random).map_err(|_| io::Error::other("the system gives no random bytes"))?;
     name.push(format!(".{:016x}.unfinished", u64::from_ne_bytes(random)));

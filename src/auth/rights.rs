@@ -265,7 +265,7 @@ mod tests {
             ("b/secret/+", Some("bob"), false),
             ("+/secret/x", Some("bob"), false),
             ("b/+", Some("bob"), true),
-            // what a rule of the user allows, no pattern denies
+            // a rule of the user precedes deny patterns
             ("b/open", Some("bob"), true),
             ("+/open", Some("bob"), true),
             ("c/+", Some("bob"), false),

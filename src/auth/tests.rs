@@ -1,4 +1,4 @@
-//! Who is let in, by the policy in force.
+//! Logins, by the policy in force.
 
 use std::{fs, time::Duration};
 
@@ -20,7 +20,7 @@ fn settings(dir: &tempfile::TempDir) -> Settings {
     Settings { password_file: Some(password_file), ..Settings::default() }
 }
 
-/// Of a client that says nothing of itself.
+/// A client without credentials.
 fn anonymous(peer: Peer) -> Credentials<'static> {
     Credentials {
         client_id: "c",
@@ -40,7 +40,7 @@ fn ask(auth: &Auth, username: Option<&str>, password: Option<&[u8]>, loopback_li
     decided(auth.authenticate(&Credentials { username, password, ..anonymous(peer) }))
 }
 
-/// What a verdict is in the end.
+/// The final verdict.
 fn decided(verdict: Verdict) -> Checked {
     match verdict {
         Verdict::Decided(verdict) => verdict.map(|admitted| admitted.identity),
@@ -307,7 +307,7 @@ fn a_token_ends_by_the_clock_that_is_set_meanwhile() {
     let identity = give().ok().unwrap();
     let left = |identity: &Identity| identity.until.unwrap().duration_since(clock.clock().now()).as_secs() as i64;
     assert!((2 * DAY + 3600..=2 * DAY + 3630).contains(&left(&identity)));
-    // the clock is set: it is known by now, and ends when it says
+    // the clock is set: the token is cached, and expires by the new time
     clock.set_wall(2 * DAY);
     let again = give().ok().unwrap();
     assert!((3600..=3630).contains(&left(&again)), "{} s", left(&again));
@@ -317,7 +317,7 @@ fn a_token_ends_by_the_clock_that_is_set_meanwhile() {
     assert!(!auth.knows(&identity));
     assert!(give().err().unwrap().why.contains("has ended"));
     clock.set_wall(-2 * DAY);
-    clock.turn(Duration::from_secs(11)); // what was wrong is remembered so long
+    clock.turn(Duration::from_secs(11)); // a wrong token is cached for this time
     assert!(give().is_ok());
     // without the time of the clock no token can be judged, and no client is refused permanently
     clock.set_wall(-(right as i64) + 100);
@@ -340,7 +340,7 @@ fn delays_and_cached_logins_do_not_depend_on_the_wall_clock() {
         let verdict = auth.authenticate(&bob);
         assert!(matches!(verdict, Verdict::Decided(Ok(_))), "after the clock was set by {by} s");
     }
-    // three wrong ones are free, the fourth waits an hour by the clock that nobody sets
+    // three failures are free; the fourth waits an hour by the monotonic clock
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let wrong: Vec<_> = (0..4).map(|n| format!("wrong {n}")).collect();
     for password in &wrong[..3] {

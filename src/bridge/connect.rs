@@ -16,7 +16,7 @@ use crate::{
 pub(super) struct Protocol {
     /// The version.
     pub(super) version: ProtocolVersion,
-    /// MQTT 3.1.1: bit 7 of the Protocol Level says that the client is a bridge.
+    /// MQTT 3.1.1: bit 7 of the Protocol Level marks the client as a bridge.
     pub(super) private: bool,
 }
 

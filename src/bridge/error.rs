@@ -8,7 +8,7 @@ use crate::{
     session::CloseReason,
 };
 
-/// Why there is no connection to the other broker, or no more.
+/// Why a connection to the other broker failed or ended.
 #[derive(Debug, Error)]
 pub(super) enum Lost {
     #[error(transparent)]

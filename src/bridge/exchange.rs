@@ -51,7 +51,7 @@ pub(super) struct Kept {
 }
 
 impl Kept {
-    /// What waits is counted, and what was lost on the way into the queue.
+    /// Updates the number of queued messages and of messages that the queue dropped.
     pub(super) fn count(&self) -> usize {
         let waiting = self.relay.turn(|turn| turn.session(|session| session.backlog()));
         let (waiting, missed) = (waiting.flatten().unwrap_or_default(), self.relay.missed());
@@ -148,7 +148,7 @@ impl<'k> Exchange<'k> {
 
     /// Subscribes, and lets messages pass until the connection ends: gives why.
     pub(super) async fn run(mut self, wishes: &mut watch::Receiver<Wish>) -> Lost {
-        // what came behind the CONNACK is there already
+        // bytes after the CONNACK were read already
         let why = match self.begin().and_then(|()| self.handle_read()) {
             Ok(()) => self.pass(wishes).await,
             Err(why) => why,
@@ -311,7 +311,7 @@ impl<'k> Exchange<'k> {
             self.kept.count();
             self.counts_at = now + COUNTS_EVERY;
         }
-        // nobody rings when the disk has caught up with others
+        // the store does not wake the task when the disk has caught up with other clients
         let mut next = now + if may_read { Duration::from_secs(3600) } else { LOOK_AGAIN };
         if self.accepted.keep_alive > 0 {
             let keep_alive = Duration::from_secs(self.accepted.keep_alive.into());
@@ -319,7 +319,7 @@ impl<'k> Exchange<'k> {
             if now >= dead {
                 return Err(Lost::Silent(self.accepted.keep_alive));
             }
-            // early enough that the answer is there in time
+            // early enough for the answer to arrive in time
             let quiet = self.last_sent.min(self.last_received) + keep_alive.mul_f64(0.75);
             if now >= quiet && !self.pinged {
                 self.pinged = true;
@@ -350,7 +350,7 @@ impl<'k> Exchange<'k> {
         Ok(())
     }
 
-    /// What is due is written and the connection closed, if the line takes it soon.
+    /// Writes pending bytes and closes the connection, within a short time.
     async fn say_goodbye(&mut self) {
         if self.kept.options.notify == Notify::Both {
             let _ = self.notify(DOWN);
@@ -378,11 +378,11 @@ impl<'k> Exchange<'k> {
 
 /// Filters of a SUBSCRIBE, at most: small brokers take no long ones.
 const MOST_FILTERS: usize = 50;
-/// When the store is looked at again that takes no more.
+/// Interval of checks of a busy store.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
-/// How often what was lost on the way into the queue is counted.
+/// Interval of updates of the drop counters.
 const COUNTS_EVERY: Duration = Duration::from_secs(1);
-/// How long a connection that ends is given to take what is due.
+/// Time limit for writing pending bytes at the end of a connection.
 const GOODBYE: Duration = Duration::from_secs(1);
 
 /// Writes what there is, or reads.

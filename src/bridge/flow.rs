@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::types::{PacketId, QoS};
 
-/// What is wished of a bridge.
+/// The wanted state of a bridge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wish {
     /// That it is connected.
@@ -14,7 +14,7 @@ pub(super) enum Wish {
     Pause,
     /// That it ends; its session stays.
     End,
-    /// That it ends, and what waits in its session is given up.
+    /// End, and discard the queue.
     EndWithSession,
 }
 
@@ -107,7 +107,7 @@ mod tests {
         assert!(rate.next().unwrap() - next < Duration::from_millis(2));
         assert!(rate.allows(next));
         rate.sent();
-        // what was not used is not kept for more than a tenth of a second
+        // unused allowance is kept for at most a tenth of a second
         let later = start + Duration::from_secs(10);
         assert!(rate.allows(later));
         rate.sent();

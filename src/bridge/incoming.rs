@@ -133,5 +133,5 @@ impl Exchange<'_> {
     }
 }
 
-/// Bytes of a packet that are accepted whatever the limits are.
+/// Bytes of a packet that are accepted despite smaller limits.
 const LEAST: usize = 1 << 10;

@@ -47,7 +47,7 @@ pub struct Options {
     pub notify: Notify,
     /// The topic of its connection state.
     pub notification_topic: String,
-    /// Message Expiry Interval of what it sends, in seconds, at most.
+    /// Largest Message Expiry Interval of sent messages in seconds.
     pub expiry: Option<u32>,
     /// The largest number of messages that it sends in a second.
     pub rate: Option<u32>,
@@ -55,7 +55,7 @@ pub struct Options {
     pub outgoing_retain: bool,
     /// Bytes of the largest packet that it sends.
     pub max_packet_size: Option<usize>,
-    /// MQTT 3.1.1: CONNECT says that the client is a bridge.
+    /// MQTT 3.1.1: CONNECT announces a bridge.
     pub try_private: bool,
 }
 

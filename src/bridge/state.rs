@@ -59,18 +59,18 @@ impl Phase {
 
 macro_rules! counts {
     ($($variant:ident, $name:ident, $help:literal;)+) => {
-        /// What is counted.
+        /// The counters.
         #[derive(Clone, Copy, Debug)]
         pub(super) enum Count { $(#[doc = $help] $variant,)+ }
 
-        /// What was counted since the start.
+        /// Counters since the start.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
         pub struct Counts { $(#[doc = $help] pub $name: u64,)+ }
 
         const COUNTS: usize = [$(Count::$variant),+].len();
 
         impl Counts {
-            /// Each with its name and what it means.
+            /// Each counter with its name and its description.
             pub fn all(&self) -> [(&'static str, &'static str, u64); COUNTS] {
                 [$((stringify!($name), $help, self.$name)),+]
             }

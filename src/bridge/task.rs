@@ -144,7 +144,7 @@ impl Task {
                 self.protocol.private = false;
                 return None;
             }
-            // some brokers close the connection instead of an answer; the other version may be what they speak
+            // some brokers close the connection without an answer, because they do not speak this version
             (Lost::NotAccepted(NotAccepted::Closed), version) if both => {
                 let is_5 = version == ProtocolVersion::V5;
                 self.protocol.version = if is_5 { ProtocolVersion::V311 } else { ProtocolVersion::V5 };
@@ -168,7 +168,7 @@ impl Task {
         Some(now + self.backoff.next())
     }
 
-    /// Waits until something else is wished. `false`: nobody is there to do so.
+    /// Waits for another wanted state. `false`: the senders are gone.
     async fn wished_otherwise(&mut self) -> bool {
         loop {
             self.kept.count();

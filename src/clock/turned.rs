@@ -113,7 +113,7 @@ pub(super) struct Turned {
 /// What pauses do to it.
 #[derive(Clone, Copy, Debug, Default)]
 struct Hand {
-    /// What the system's clock counts as showing while it is paused.
+    /// The time that the wall clock shows while it is paused.
     stands: Option<(Instant, SystemTime)>,
     /// For so long it was paused before.
     behind: Duration,

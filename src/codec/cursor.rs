@@ -56,7 +56,7 @@ impl<'a> Cursor<'a> {
         true
     }
 
-    /// A Variable Byte Integer (MQTT 5 section 1.5.5): at most four bytes, and no more than its value needs.
+    /// A Variable Byte Integer (MQTT 5 section 1.5.5): at most four bytes, in the shortest form.
     pub(super) fn variable(&mut self, field: Field) -> Result<u32, DecodeError> {
         let mut number = 0;
         for at in 0..4 {

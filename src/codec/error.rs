@@ -206,10 +206,10 @@ impl DecodeError {
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EncodeError {
-    /// More than the 65,535 bytes that a length of two bytes can say (section 1.5.3).
+    /// Longer than 65,535 bytes, the largest two-byte length (section 1.5.3).
     #[error("{0} is longer than 65,535 bytes")]
     FieldTooLong(Field),
-    /// More than the 268,435,455 bytes that a Remaining Length can say (section 2.2.3).
+    /// Longer than 268,435,455 bytes, the largest Remaining Length (section 2.2.3).
     #[error("packet has {0} bytes after its fixed header, more than 268,435,455")]
     PacketTooLarge(usize),
 }

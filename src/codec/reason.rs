@@ -75,7 +75,7 @@ pub enum ReasonCode {
     QuotaExceeded = 0x97,
     /// An operator, or a change of the configuration, closed the connection.
     AdministrativeAction = 0x98,
-    /// The payload is not what its Payload Format Indicator says.
+    /// The payload does not fit its Payload Format Indicator.
     PayloadFormatInvalid = 0x99,
     /// The server does not support retained messages.
     RetainNotSupported = 0x9A,

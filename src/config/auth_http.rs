@@ -1,5 +1,5 @@
-//! The `[[auth.http]]` tables: the services that are asked about logins ([`AuthHttpConfig`]), how their texts with
-//! variables of a login are written, and which settings go together ([`check`]).
+//! The `[[auth.http]]` tables: the login services ([`AuthHttpConfig`]), the forms of their texts with variables, and
+//! their consistency ([`check`]).
 
 use std::{path::PathBuf, time::Duration};
 
@@ -12,60 +12,60 @@ use super::{
 };
 use crate::types::{HttpUrl, LOGIN_VARIABLES, LoginWay, Secret};
 
-/// A service that is asked about logins over HTTP.
+/// A service that decides logins over HTTP.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AuthHttpConfig {
-    /// What it is called; no two have the same name.
+    /// Its name, which is unique.
     pub name: String,
-    /// What its answers look like.
+    /// Format of its answers.
     pub format: AuthHttpFormat,
-    /// With [`AuthHttpFormat::GoAuth`]: how it says yes.
+    /// With [`AuthHttpFormat::GoAuth`]: how it accepts a login.
     pub answers: GoAuthAnswers,
-    /// With [`AuthHttpFormat::GoAuth`]: where it is asked whether a user is a superuser; `None`: nobody is.
+    /// With [`AuthHttpFormat::GoAuth`]: the URL that is asked whether a user is a superuser; `None`: no user is.
     pub superuser_url: Option<String>,
-    /// Where it is; variables of the login may be in the path and in the query.
+    /// Its URL; path and query may contain variables of the login.
     pub url: String,
     /// The method of the requests.
     pub method: AuthHttpMethod,
-    /// Headers as `Name: value`; variables of the login may be in the values.
+    /// Headers as `Name: value`; the values may contain variables of the login.
     pub headers: Vec<Secret>,
     /// The body, with variables of the login; `None`: names, password and address in JSON, or nothing with GET.
     pub body: Option<String>,
-    /// How long an answer may take.
+    /// Time limit for an answer.
     pub timeout: Duration,
-    /// Requests at the same time, at most.
+    /// Largest number of concurrent requests.
     pub max_requests: usize,
-    /// How long an accepted login is known.
+    /// How long an accepted login is cached.
     pub cache_yes: Duration,
-    /// How long a refused one is.
+    /// How long a refused login is cached.
     pub cache_no: Duration,
-    /// How much longer an accepted login is known while the service is down.
+    /// How much longer an accepted login is cached while the service is down.
     pub stale_while_down: Duration,
     /// What happens to a login while the service is down.
     pub on_error: OnServiceError,
-    /// TLS: the authorities of its certificate, PEM.
+    /// TLS: the authorities that sign its certificate, PEM.
     pub ca_file: Option<PathBuf>,
 }
 
-/// What the answers of a service look like.
+/// Format of a service's answers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AuthHttpFormat {
-    /// As EMQX understands them.
+    /// EMQX.
     #[default]
     Emqx,
-    /// As mosquitto-go-auth understands them.
+    /// mosquitto-go-auth.
     GoAuth,
 }
 
-/// How a service for mosquitto-go-auth says yes.
+/// How a service for mosquitto-go-auth accepts a login.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum GoAuthAnswers {
-    /// By the status 2xx.
+    /// With a status 2xx.
     #[default]
     Status,
-    /// By `{"ok": true}`.
+    /// With `{"ok": true}`.
     Json,
-    /// By the text `ok`.
+    /// With the text `ok`.
     Text,
 }
 
@@ -85,7 +85,7 @@ pub enum OnServiceError {
     /// The client is told that the broker is unavailable.
     #[default]
     Refuse,
-    /// The next service or way is asked.
+    /// The next service or login method decides.
     Next,
 }
 
@@ -111,7 +111,7 @@ impl Default for AuthHttpConfig {
     }
 }
 
-/// `auth.order`: all three ways, each once.
+/// `auth.order`: all three login methods, each once.
 pub(super) struct Order;
 
 const WAYS: [(&str, LoginWay); 3] = [("token", LoginWay::Token), ("files", LoginWay::Files), ("http", LoginWay::Http)];
@@ -133,7 +133,7 @@ impl Form for Order {
         let ways = ways.collect::<Result<Vec<_>, _>>()?;
         let all = WAYS.iter().all(|(_, way)| ways.contains(way));
         let ways = ways.try_into().ok().filter(|_| all);
-        ways.ok_or_else(|| Misfit::Said(format!("it does not have each way once; write {}", self.expected())))
+        ways.ok_or_else(|| Misfit::Said(format!("it must contain each method once; write {}", self.expected())))
     }
 
     fn write(&self, value: &[LoginWay; 3]) -> String {
@@ -142,7 +142,8 @@ impl Form for Order {
     }
 }
 
-/// A text with variables of a login, such as `${username}`, which stay in it; the empty text is none.
+/// A text with variables of a login, such as `${username}`, which are filled in at each login; an empty text means
+/// none.
 pub(super) struct Template;
 
 impl Form for Template {
@@ -192,7 +193,7 @@ impl Form for ServiceUrl {
     }
 }
 
-/// The same, or the empty text for none.
+/// A URL with variables; an empty text means none.
 pub(super) struct OptionalServiceUrl;
 
 impl Form for OptionalServiceUrl {
@@ -213,7 +214,7 @@ impl Form for OptionalServiceUrl {
     }
 }
 
-/// A list of headers, which are not shown.
+/// A list of headers, which are never shown.
 pub(super) struct Headers;
 
 impl Form for Headers {
@@ -247,14 +248,14 @@ impl Form for Headers {
     }
 }
 
-/// Do these settings go together? The first key that does not is the error, and what to do.
+/// Checks the settings for conflicts. Returns the first key and what to do.
 pub(super) fn check(service: &AuthHttpConfig) -> Result<(), (&'static str, &'static str)> {
     let checks = [
         (service.name.is_empty(), "name", "a service needs a name; write one such as name = \"http\""),
         (
             service.url.is_empty(),
             "url",
-            "it is missing; write where the service is, such as url = \"https://login.example.org/mqtt\"",
+            "the URL of the service is missing; write url = \"https://login.example.org/mqtt\"",
         ),
         (
             service.method == AuthHttpMethod::Get && service.body.is_some(),
@@ -264,12 +265,12 @@ pub(super) fn check(service: &AuthHttpConfig) -> Result<(), (&'static str, &'sta
         (
             service.format == AuthHttpFormat::Emqx && service.superuser_url.is_some(),
             "superuser_url",
-            "it is for format = \"go-auth\"; with \"emqx\", the answer says who is a superuser",
+            "it is for format = \"go-auth\"; with \"emqx\", the answer contains is_superuser",
         ),
         (
             service.format == AuthHttpFormat::Emqx && service.answers != GoAuthAnswers::Status,
             "answers",
-            "it is for format = \"go-auth\"; take it away",
+            "it is for format = \"go-auth\"; remove it",
         ),
         (
             service.ca_file.is_some() && service.url.starts_with("http://"),
@@ -311,7 +312,7 @@ mod tests {
         let of = |keys: &str| error(&format!("[[auth.http]]\n{keys}\n"));
         let url = "url = \"http://a/\"\n";
         for (keys, expected) in [
-            (String::new(), "auth.http.url: it is missing"),
+            (String::new(), "auth.http.url: the URL of the service is missing"),
             (
                 "url = \"http://${username}/\"".into(),
                 "auth.http.url: \"http://${username}/\" has a variable in its host",
@@ -331,7 +332,7 @@ mod tests {
         }
         assert!(error("[auth.http]\nurl = \"http://a/\"").contains("with two brackets"));
         for order in ["[\"files\"]", "[\"files\", \"files\", \"http\"]"] {
-            assert!(error(&format!("[auth]\norder = {order}")).contains("each way once"), "{order}");
+            assert!(error(&format!("[auth]\norder = {order}")).contains("each method once"), "{order}");
         }
         assert!(error("[auth]\norder = [\"files\", \"ldap\", \"http\"]").contains("\"ldap\" is not a way"));
     }

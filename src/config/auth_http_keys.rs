@@ -18,20 +18,20 @@ pub(super) const AUTH_HTTP: Table<AuthHttpConfig> = Table {
     help: "A service that is asked about logins over HTTP; may be repeated. ${username}, ${clientid}, \
            ${password}, ${peerhost} and ${protocol_version} in url, headers and body are those of the login.",
     keys: keys! { AuthHttpConfig, service => service;
-        name: Name, "What the service is called, in the log and in metrics. No two services have the same name.";
+        name: Name, "The name of the service in the log and in metrics; it must be unique.";
         format: Choice(&[("emqx", AuthHttpFormat::Emqx), ("go-auth", AuthHttpFormat::GoAuth)]),
             "What answers look like: as EMQX's HTTP authentication or as mosquitto-go-auth's HTTP backend understands \
              them.";
         url: ServiceUrl,
             "Where the service is. Variables may be in the path and in the query; they are percent-encoded.";
         superuser_url: OptionalServiceUrl,
-            "go-auth: where the service is asked whether an accepted user is a superuser. \"\": nobody is one.";
+            "go-auth: the URL that is asked whether an accepted user is a superuser. \"\": no user is.";
         answers: Choice(&[
             ("status", GoAuthAnswers::Status),
             ("json", GoAuthAnswers::Json),
             ("text", GoAuthAnswers::Text),
         ]),
-            "go-auth: how the service says yes: by the status 2xx, by {\"ok\": true}, or by the text ok.";
+            "go-auth: how the service accepts a login: with a status 2xx, with {\"ok\": true}, or with the text ok.";
         method: Choice(&[("post", AuthHttpMethod::Post), ("get", AuthHttpMethod::Get)]), "The method of the requests.";
         headers: Headers,
             "Headers of the requests, each as \"Name: value\". ${NAME} of an environment variable is its value.";

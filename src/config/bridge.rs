@@ -1,5 +1,5 @@
-//! The `[[bridge]]` tables: what can be set for a bridge to another broker ([`BridgeConfig`]), how its addresses and
-//! topics are written, and which settings go together ([`check`]).
+//! The `[[bridge]]` tables: the settings of a bridge to another broker ([`BridgeConfig`]), the forms of its addresses
+//! and topics, and their consistency ([`check`]).
 
 use std::{fmt, marker::PhantomData, net::IpAddr, path::PathBuf, str::FromStr, time::Duration};
 
@@ -14,78 +14,78 @@ use crate::types::{QoS, QueueFull, Secret, Transport};
 /// A bridge to another broker.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BridgeConfig {
-    /// What it is called; no two have the same name.
+    /// Its name, which is unique.
     pub name: String,
-    /// Where the other broker is, in the order in which the addresses are tried.
+    /// Addresses of the other broker, in the order in which they are tried.
     pub addresses: Vec<RemoteAddress>,
-    /// What passes it.
+    /// The topics that it forwards.
     pub topics: Vec<BridgeTopic>,
-    /// Client Identifier at the other broker; `None`: the machine's name and that of the bridge.
+    /// Client Identifier at the other broker; `None`: made from the machine's name and the bridge's name.
     pub client_id: Option<String>,
     /// User Name at the other broker.
     pub username: Option<String>,
-    /// The password there.
+    /// Password at the other broker.
     pub password: Option<Secret>,
-    /// A file with that password, read at each connect.
+    /// A file with that password, which is read at each connect.
     pub password_file: Option<PathBuf>,
-    /// Which version of MQTT it speaks.
+    /// MQTT version.
     pub protocol: BridgeProtocol,
-    /// Does a connection begin without Session State?
+    /// Does each connection begin without Session State?
     pub clean_session: bool,
-    /// How long the other broker keeps the session of MQTT 5; `None`: for ever.
+    /// Session Expiry Interval at the other broker (MQTT 5); `None`: never.
     pub session_expiry: Option<Duration>,
-    /// TLS: the authorities of the other broker's certificate, PEM.
+    /// TLS: the authorities that sign the other broker's certificate, PEM.
     pub ca_file: Option<PathBuf>,
     /// TLS: the client's certificate, PEM.
     pub certificate_file: Option<PathBuf>,
     /// TLS: its private key, PEM.
     pub key_file: Option<PathBuf>,
-    /// TLS: the protocol by Application-Layer Protocol Negotiation.
+    /// TLS: the protocol that is offered by Application-Layer Protocol Negotiation.
     pub alpn: Option<String>,
-    /// TLS: is the host's name in the certificate not looked at?
+    /// TLS: is the host name not compared with the certificate?
     pub insecure: bool,
-    /// Seconds after which a silent connection is asked whether it lives.
+    /// Time without traffic after which PINGREQ is sent.
     pub keep_alive: Duration,
-    /// Messages that wait for the other broker.
+    /// Largest number of queued messages.
     pub queue_messages: usize,
-    /// Bytes of those.
+    /// Largest size of the queued messages in bytes.
     pub queue_bytes: usize,
-    /// Which message goes when there are as many.
+    /// The message that is dropped when the queue is full.
     pub queue_full: QueueFull,
     /// When it connects.
     pub start: BridgeStart,
-    /// With [`BridgeStart::Lazy`]: how many messages wait until it connects.
+    /// With [`BridgeStart::Lazy`]: the number of queued messages at which it connects.
     pub threshold: usize,
-    /// With [`BridgeStart::Lazy`]: how long nothing passes until it disconnects.
+    /// With [`BridgeStart::Lazy`]: the time without traffic after which it disconnects.
     pub idle_timeout: Duration,
-    /// The shortest wait before it connects again.
+    /// The shortest wait before a reconnect.
     pub reconnect_min: Duration,
-    /// The longest.
+    /// The longest wait before a reconnect.
     pub reconnect_max: Duration,
-    /// Does it stay with an address that works, in place of going back to the first?
+    /// Does it stay with an address that works, instead of returning to the first?
     pub round_robin: bool,
     /// Where the state of the connection is published.
     pub notifications: Notifications,
-    /// To which topic.
+    /// Topic of that message.
     pub notification_topic: Option<String>,
-    /// Message Expiry Interval of what it sends, at most.
+    /// Largest Message Expiry Interval of messages that it sends.
     pub expiry: Option<Duration>,
-    /// Messages that it sends in a second, at most.
+    /// Most messages that it sends in a second.
     pub rate: Option<u32>,
     /// Do messages that it sends keep RETAIN?
     pub outgoing_retain: bool,
-    /// Bytes of a packet that it sends, at most.
+    /// Largest packet that it sends, in bytes.
     pub max_packet_size: Option<usize>,
-    /// The address of this machine that it connects from.
+    /// The local address of its connections.
     pub bind_address: Option<IpAddr>,
-    /// Does it say to the other broker that it is a bridge (MQTT 3.1.1)?
+    /// Does it announce itself as a bridge (MQTT 3.1.1)?
     pub try_private: bool,
 }
 
-/// The version of MQTT that a bridge speaks.
+/// MQTT version of a bridge.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum BridgeProtocol {
-    /// 5, and where that is refused 3.1.1.
+    /// 5, or 3.1.1 if the other broker refuses 5.
     #[default]
     Auto,
     /// 5.
@@ -97,12 +97,12 @@ pub enum BridgeProtocol {
 /// When a bridge connects.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum BridgeStart {
-    /// At the start, and again whenever the connection is lost.
+    /// At the start, and after each lost connection.
     #[default]
     Automatic,
-    /// When messages wait.
+    /// When enough messages are queued.
     Lazy,
-    /// At the start, and not again once a connection was lost.
+    /// At the start, and not again after a lost connection.
     Once,
 }
 
@@ -112,42 +112,42 @@ pub enum Notifications {
     /// At both brokers.
     #[default]
     Both,
-    /// Here alone.
+    /// Only here.
     Local,
     /// Nowhere.
     Off,
 }
 
-/// Which way a topic passes.
+/// Direction of a topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
-    /// From here to the other broker.
+    /// To the other broker.
     Out,
-    /// From the other broker to here.
+    /// From the other broker.
     In,
-    /// Both ways.
+    /// In both directions.
     Both,
 }
 
-/// What passes a bridge, in mosquitto's syntax: `pattern [out|in|both [qos [local-prefix [remote-prefix]]]]`.
+/// A topic of a bridge in mosquitto's syntax: `pattern [out|in|both [qos [local-prefix [remote-prefix]]]]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BridgeTopic {
-    /// Behind the prefixes; empty: these are the topics themselves.
+    /// Follows the prefixes; if empty, the prefixes are the topics themselves.
     pub pattern: String,
-    /// Which way.
+    /// Direction.
     pub direction: Direction,
     /// The highest QoS.
     pub qos: QoS,
-    /// What is in front of it here.
+    /// The local prefix.
     pub local: String,
-    /// What is in front of it there.
+    /// The remote prefix.
     pub remote: String,
 }
 
-/// Where the other broker is.
+/// An address of the other broker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RemoteAddress {
-    /// What is spoken below MQTT.
+    /// The protocol below MQTT.
     pub transport: Transport,
     /// A name or an address.
     pub host: String,
@@ -198,7 +198,7 @@ impl Default for BridgeConfig {
 }
 
 impl BridgeTopic {
-    /// The filter of messages that go out, or where those that come in are published.
+    /// The filter of outgoing messages, or the topics of incoming ones.
     pub fn local_filter(&self) -> String {
         format!("{}{}", self.local, self.pattern)
     }
@@ -210,18 +210,18 @@ impl BridgeTopic {
 }
 
 impl Direction {
-    /// Does it go from here to the other broker?
+    /// Does it include messages to the other broker?
     pub fn is_out(self) -> bool {
         self != Self::In
     }
 
-    /// Does it come from the other broker?
+    /// Does it include messages from the other broker?
     pub fn is_in(self) -> bool {
         self != Self::Out
     }
 }
 
-/// As mosquitto has it, but that what follows the fifth word is an error.
+/// As mosquitto parses it, except that a sixth word is an error.
 impl FromStr for BridgeTopic {
     type Err = String;
 
@@ -261,13 +261,13 @@ impl FromStr for BridgeTopic {
     }
 }
 
-/// The words of a topic; one in quotation marks may have blanks in it.
+/// The words of a topic; a word in quotation marks may contain blanks.
 fn words(text: &str) -> Result<Vec<&str>, String> {
     let (mut words, mut rest) = (Vec::new(), text.trim());
     while !rest.is_empty() {
         let (word, after) = match rest.strip_prefix('"') {
             None => rest.split_once(' ').unwrap_or((rest, "")),
-            Some("") => return Err("its last quotation mark is alone; write another one".into()),
+            Some("") => return Err("a closing quotation mark is missing".into()),
             Some(quoted) if quoted.starts_with('"') => ("\"\"", &quoted[1..]),
             Some(quoted) => quoted.split_once('"').ok_or("a quotation mark is missing at the end of a word")?,
         };
@@ -278,8 +278,8 @@ fn words(text: &str) -> Result<Vec<&str>, String> {
 }
 
 impl BridgeTopic {
-    /// The eight cases of a pattern and two prefixes, of which three are none, and whether what becomes of them are
-    /// Topic Filters and, of prefixes, Topic Names.
+    /// Checks the eight combinations of a pattern and two prefixes, three of which are invalid, and whether the results
+    /// are Topic Filters, or Topic Names for prefixes.
     fn check(&self) -> Result<(), String> {
         let Self { pattern, local, remote, .. } = self;
         for (prefix, which) in [(local, "local"), (remote, "remote")] {
@@ -290,9 +290,11 @@ impl BridgeTopic {
         if pattern.is_empty() {
             return match (local.is_empty(), remote.is_empty()) {
                 (false, false) => Ok(()),
-                (true, true) => Err("an empty pattern needs both prefixes: write the topics in their places".into()),
-                (true, false) => Err("an empty pattern needs the local prefix too: write the topic here".into()),
-                (false, true) => Err("an empty pattern needs the remote prefix too: write the topic there".into()),
+                (true, true) => Err("an empty pattern needs both prefixes: write the topics as prefixes".into()),
+                (true, false) => Err("an empty pattern needs the local prefix: write the topic at this broker".into()),
+                (false, true) => {
+                    Err("an empty pattern needs the remote prefix: write the topic at the other broker".into())
+                }
             };
         }
         for filter in [self.local_filter(), self.remote_filter()] {
@@ -313,10 +315,10 @@ fn check_filter(filter: &str) -> Result<(), String> {
     let levels: Vec<_> = filter.split('/').collect();
     for (at, level) in levels.iter().enumerate() {
         if level.contains('#') && (*level != "#" || at + 1 < levels.len()) {
-            return wrong("has a # that is not the last level, alone; write it so");
+            return wrong("has a # that is not the whole last level");
         }
         if level.contains('+') && *level != "+" {
-            return wrong("has a + that is not a level alone; write it so");
+            return wrong("has a + that is not a whole level");
         }
     }
     Ok(())
@@ -412,14 +414,14 @@ impl fmt::Display for RemoteAddress {
     }
 }
 
-/// A list, each of which is read from one text.
+/// A list of values that are each parsed from a text.
 pub(super) struct Parsed<T> {
     example: &'static str,
     of: PhantomData<T>,
 }
 
 impl<T> Parsed<T> {
-    /// Told by this example.
+    /// With an example for messages.
     pub const fn of(example: &'static str) -> Self {
         Self { example, of: PhantomData }
     }
@@ -445,7 +447,7 @@ impl<T: FromStr<Err = String> + fmt::Display> Form for Parsed<T> {
     }
 }
 
-/// The name of a bridge: it is a level of topics, and a part of a Client Identifier.
+/// The name of a bridge: it becomes a level of topics and a part of a Client Identifier.
 pub(super) struct Name;
 
 impl Form for Name {
@@ -472,7 +474,7 @@ impl Form for Name {
     }
 }
 
-/// An address of this machine; the empty text is none.
+/// A local address; the empty text means none.
 pub(super) struct OwnAddress;
 
 impl Form for OwnAddress {
@@ -494,7 +496,7 @@ impl Form for OwnAddress {
     }
 }
 
-/// Do these settings go together? The first key that does not is the error, and what to do.
+/// Checks the settings for conflicts. Returns the first key and what to do.
 pub(super) fn check(bridge: &BridgeConfig) -> Result<(), (&'static str, &'static str)> {
     let tls = bridge.addresses.iter().any(|address| address.transport.has_tls());
     let of_tls = [
@@ -511,27 +513,23 @@ pub(super) fn check(bridge: &BridgeConfig) -> Result<(), (&'static str, &'static
         (
             bridge.addresses.is_empty(),
             "addresses",
-            "the other broker has an address; write one such as addresses = [\"broker.example.org:1883\"]",
+            "the address of the other broker is missing; write addresses = [\"broker.example.org:1883\"]",
         ),
-        (
-            bridge.topics.is_empty(),
-            "topics",
-            "nothing would pass; write a topic such as topics = [\"sensors/# out 1\"]",
-        ),
+        (bridge.topics.is_empty(), "topics", "no topic is forwarded; write topics = [\"sensors/# out 1\"]"),
         (
             bridge.certificate_file.is_some() && bridge.key_file.is_none(),
             "certificate_file",
-            "it needs its key; write key_file = \"FILE\" too",
+            "its key is missing; write key_file = \"FILE\" too",
         ),
         (
             bridge.key_file.is_some() && bridge.certificate_file.is_none(),
             "key_file",
-            "it needs its certificate; write certificate_file = \"FILE\" too",
+            "its certificate is missing; write certificate_file = \"FILE\" too",
         ),
         (
             bridge.password.is_some() && bridge.password_file.is_some(),
             "password",
-            "password_file says it too; take one away",
+            "password_file is set too; remove one",
         ),
         (
             (bridge.password.is_some() || bridge.password_file.is_some()) && bridge.username.is_none(),
@@ -563,7 +561,7 @@ mod tests {
         text.parse()
     }
 
-    /// The eight cases of the pattern and the prefixes, each there or not.
+    /// The eight combinations of pattern and prefixes.
     #[test]
     fn the_combinations_of_pattern_and_prefixes_of_a_bridge_topic() {
         let table = [
@@ -602,9 +600,9 @@ mod tests {
             ("a out 3", "write 0, 1 or 2"),
             ("a out 1 l/ r/ x", "one word too many"),
             ("a out 1 l/# r/", "has a wildcard in it"),
-            ("a/#/b", "that is not the last level"),
-            ("a+ in", "not a level alone"),
-            ("# out 1 a", "not the last level, alone"),
+            ("a/#/b", "that is not the whole last level"),
+            ("a+ in", "not a whole level"),
+            ("# out 1 a", "not the whole last level"),
             ("$share/g/a in", "shared subscription"),
             ("\"a out", "quotation mark is missing"),
         ];

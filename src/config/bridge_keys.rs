@@ -19,7 +19,7 @@ pub(super) const BRIDGE: Table<BridgeConfig> = Table {
     name: "bridge",
     help: "A bridge: a connection to another broker, over which messages pass; may be repeated.",
     keys: keys! { BridgeConfig, bridge => bridge;
-        name: Name, "What the bridge is called, in the log, in $SYS and in the API. No two bridges have the same name.";
+        name: Name, "The name of the bridge in the log, in $SYS and in the API; it must be unique.";
         addresses: Parsed::<RemoteAddress>::of("mqtts://broker.example.org:8883"),
             "Where the other broker is; of several addresses the next one is tried when one fails. In front of the host \
              name: nothing or mqtt:// for TCP, mqtts:// for TLS, ws:// or wss:// for WebSocket. Default ports: 1883, \
@@ -89,7 +89,7 @@ pub(super) const BRIDGE: Table<BridgeConfig> = Table {
             "Largest packet that is sent, in bytes. A larger message is dropped and counted.";
         bind_address: OwnAddress, "The address of this machine from which the bridge connects.";
         try_private: Switch,
-            "MQTT 3.1.1: whether the other broker is told that this is a bridge, as mosquitto and dunlin understand it. If \
+            "MQTT 3.1.1: whether CONNECT marks this client as a bridge, as mosquitto and dunlin understand it. If \
              it refuses that, the bridge connects without it.";
     },
 };

@@ -27,12 +27,12 @@ use super::{
 
 /// Dunlin, an MQTT broker.
 ///
-/// Without anything given it listens on port 1883 of the loopback interface, lets anybody there in, and keeps
-/// everything in memory.
+/// Without flags and files it listens on port 1883 of the loopback interface, accepts anonymous clients there, and
+/// keeps everything in memory.
 #[derive(Clone, Debug, PartialEq, Parser)]
 #[command(name = "dunlin", version, max_term_width = 100, after_help = AFTER_HELP)]
 pub struct Cli {
-    /// Listen there; may be repeated, and replaces the listeners of the file.
+    /// Listen on this address; may be repeated, and replaces the listeners of the file.
     ///
     /// An address or host name and a port (`127.0.0.1:1883`, `[::1]:1883`, `broker.lan:1883`); `localhost:1883` or
     /// `1883` alone for the loopback of IPv4 and IPv6; `:1883` or `*:1883` for every interface, in IPv4 and IPv6. Port
@@ -42,8 +42,8 @@ pub struct Cli {
     #[arg(long, env = "DUNLIN_LISTEN", value_name = "ADDRESS:PORT", value_delimiter = ',')]
     pub listen: Vec<ListenAddress>,
 
-    /// Listen on this port of the loopback interface; may be repeated, beside --listen, and replaces the listeners of
-    /// the file.
+    /// Listen on this port of the loopback interface; may be repeated, is combined with --listen, and replaces the
+    /// listeners of the file.
     #[arg(short = 'p', value_name = "PORT")]
     pub port: Vec<u16>,
 
@@ -58,7 +58,7 @@ pub struct Cli {
     /// Read the configuration from this file.
     ///
     /// The variable may name several, separated by `:`; the first that exists is read.
-    // the last one holds: that of a container's entry point stands before those of its user
+    // the last one wins: flags of a container's user follow those of its entry point
     #[arg(short = 'c', long, env = "DUNLIN_CONFIG", value_name = "FILE", overrides_with = "config")]
     pub config: Option<PathBuf>,
 
@@ -66,7 +66,7 @@ pub struct Cli {
     #[arg(long, env = "DUNLIN_READY_FILE", value_name = "PATH")]
     pub ready_file: Option<PathBuf>,
 
-    /// Keep sessions, their messages and retained messages in this directory.
+    /// Store sessions, their messages and retained messages in this directory.
     #[arg(long, env = "DUNLIN_DATA_DIR", value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
 
@@ -74,10 +74,10 @@ pub struct Cli {
     #[arg(long, env = "DUNLIN_CONSOLE_DIR", value_name = "DIR")]
     pub console_dir: Option<PathBuf>,
 
-    /// Let clients in that give no user name, on every listener.
+    /// Accept clients without a user name, on every listener.
     ///
-    /// Without it they are let in on loopback listeners alone; with =false, on none. What a listener of the file
-    /// says of its own goes over both.
+    /// By default only loopback listeners accept them; with =false, none does. A listener's own setting in the file
+    /// overrides both.
     #[arg(long, env = "DUNLIN_ALLOW_ANONYMOUS", value_name = "true|false", value_parser = plain(&ANONYMOUS),
           num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub allow_anonymous: Option<Anonymous>,
@@ -98,13 +98,13 @@ pub struct Cli {
     #[arg(long, env = "DUNLIN_LOG_FORMAT", value_name = "FORMAT", value_parser = one_of(LOG_FORMAT), ignore_case = true)]
     pub log_format: Option<LogFormat>,
 
-    /// Say what would run, or all that is wrong, and exit; nothing is started or written.
+    /// Check the configuration: print what would run, or all errors, and exit. Nothing is started or written.
     ///
-    /// A broker may run meanwhile. What is checked is what the user of this process may do.
+    /// A broker may run meanwhile. Files are checked with the permissions of the user of this process.
     #[arg(long, env = "DUNLIN_CHECK", action = ArgAction::SetTrue, value_parser = BoolishValueParser::new())]
     pub check: bool,
 
-    /// Print the default configuration, every key with what it does, and exit.
+    /// Print the default configuration, every key with its description, and exit.
     #[arg(long, env = "DUNLIN_PRINT_CONFIG", action = ArgAction::SetTrue, value_parser = BoolishValueParser::new())]
     pub print_config: bool,
 
@@ -112,7 +112,7 @@ pub struct Cli {
     #[command(subcommand)]
     pub command: Option<Command>,
 
-    /// The names of the environment variables that set values above.
+    /// The names of the environment variables that set flags.
     #[arg(skip)]
     pub(super) variables: Vec<String>,
 }
@@ -123,8 +123,8 @@ type Anonymous = Option<bool>;
 type WorkerThreads = Option<usize>;
 
 impl Cli {
-    /// How an error is written that ends a broker before its log begins: as the log would be. The file is read for it,
-    /// however wrong it is elsewhere. What else dunlin does has no log.
+    /// The log format for an error before the log starts. The file is read for it as far as possible. Other commands
+    /// have no log.
     pub fn error_format(&self) -> LogFormat {
         if self.command.is_some() {
             return LogFormat::Text;
@@ -132,13 +132,13 @@ impl Cli {
         self.log_format.or_else(|| file::log_format(self.config.as_deref()?)).unwrap_or_default()
     }
 
-    /// The same where the flags, `args`, are wrong: the log's format is looked for among them, and in its variable.
+    /// The same when the flags `args` are invalid: the format is read from them or from its variable.
     pub fn error_format_of(args: impl IntoIterator<Item = OsString>) -> LogFormat {
         let asked = asked(args, "--log-format", "DUNLIN_LOG_FORMAT");
         asked.and_then(|word| LOG_FORMAT.meaning(word.to_str()?)).unwrap_or_default()
     }
 
-    /// The ready file of a broker that is about to start. The file is read for it, however wrong it is elsewhere.
+    /// The ready file of a broker that is about to start. The file is read for it as far as possible.
     pub fn ready_file(&self) -> Option<PathBuf> {
         match self.command.is_some() || self.check || self.print_config {
             true => None,
@@ -146,7 +146,7 @@ impl Cli {
         }
     }
 
-    /// The same where the flags, `args`, are wrong; `None` too where they ask for something else than a broker.
+    /// The same when the flags `args` are invalid; `None` also if they do not start a broker.
     pub fn ready_file_of(args: impl IntoIterator<Item = OsString>) -> Option<PathBuf> {
         let (command, args) = (Self::command(), args.into_iter().collect::<Vec<_>>());
         let is_else = |arg: &OsString| {
@@ -157,8 +157,8 @@ impl Cli {
         (!none).then(|| asked(args, "--ready-file", "DUNLIN_READY_FILE")).flatten().map(Into::into)
     }
 
-    /// The flags `args`, the program's name first, over the environment of the process, where an empty variable counts
-    /// as unset.
+    /// Parses the flags `args`, with the program's name first, over the environment of the process. An empty variable
+    /// counts as unset.
     pub fn try_from_args<A: Into<OsString> + Clone>(args: impl IntoIterator<Item = A>) -> Result<Self, clap::Error> {
         let command = Self::command().mut_args(|arg| {
             let empty = arg.get_env().and_then(std::env::var_os).is_some_and(|value| value.is_empty());
@@ -181,7 +181,7 @@ impl Cli {
     }
 }
 
-/// The first file that exists of those that `DUNLIN_CONFIG` names, separated by `:`; the last one if none exists.
+/// The first existing file in the list of `DUNLIN_CONFIG`, separated by `:`; if none exists, the last one.
 fn first_of(list: &Path) -> PathBuf {
     let files: Vec<_> = std::env::split_paths(list).collect();
     let found = files.iter().find(|file| file.exists()).or(files.last());
@@ -218,12 +218,12 @@ fn asked(args: impl IntoIterator<Item = OsString>, flag: &str, variable: &str) -
     asked
 }
 
-/// The same values as in the file.
+/// Parses a value as in the file.
 fn plain<F: Form>(form: &'static F) -> impl Fn(&str) -> Result<F::Value, String> + Clone {
     move |text| read_plain(form, text)
 }
 
-/// The same words as in the file.
+/// Parses a word as in the file.
 fn one_of<T: Copy + PartialEq + Send + Sync>(choice: Choice<T>) -> impl TypedValueParser<Value = T> {
     let value = |word: &'static str| PossibleValue::new(word).aliases(choice.aliases(word));
     let values: Vec<_> = choice.words().map(value).collect();
@@ -238,13 +238,13 @@ for limits.max_packet_size; --print-config names each. DUNLIN_USER and DUNLIN_US
 file whose first line is the password) are a user beside those of auth.password_file.
 
   dunlin                                           for yourself, on this machine
-  dunlin --listen :1883 --allow-anonymous          for everybody who can reach this machine
+  dunlin --listen :1883 --allow-anonymous          for anyone who can reach this machine
   dunlin init house                                for a house: a configuration, a password, certificates
   dunlin --data-dir /var/lib/dunlin                what is acknowledged survives a power cut
   dunlin --listen tls://0.0.0.0 --certificate server.pem --key server.key --allow-anonymous
-  dunlin --listen 127.0.0.1:0 --ready-file ready   for a test: a free port, told when it is open
+  dunlin --listen 127.0.0.1:0 --ready-file ready   for a test: a free port, written to a file
   dunlin --print-config > dunlin.toml              a configuration to begin with
-  dunlin --config dunlin.toml --check              is it right, and what would run?
+  dunlin --config dunlin.toml --check              check a configuration
   dunlin passwd passwords alice                    a user, or a new password of one";
 
 #[cfg(test)]

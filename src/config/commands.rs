@@ -1,5 +1,5 @@
-//! The command lines of what dunlin does beside being a broker: `dunlin init`, `passwd`, `explain`, `certs`,
-//! `health`, `store`, `import`, `ctl`, `key`, `test`, `completions`, `man`. Doing it is the business of `server`.
+//! The command lines of the subcommands: `dunlin init`, `passwd`, `explain`, `certs`, `health`, `store`, `import`,
+//! `ctl`, `key`, `test`, `completions`, `man`. `server` runs them.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -8,44 +8,44 @@ use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 use super::{ctl::Ctl, listen::ListenAddress, testing::TestArgs};
 use crate::types::Role;
 
-/// Something else than to run.
+/// A subcommand.
 #[derive(Clone, Debug, PartialEq, Subcommand)]
 pub enum Command {
-    /// Set up a broker for a house: a configuration, a user with a password, certificates.
+    /// Set up a broker for a small site: a configuration, a user with a password, certificates.
     Init(Init),
     /// Set or delete a user's password in a password file.
     Passwd(Passwd),
-    /// Make, list or delete keys by which programs use the admin API.
+    /// Create, list or delete keys by which programs use the admin API.
     Key(KeyArgs),
-    /// Say whether a client may publish or subscribe, and which line of the ACL file says so.
+    /// Print whether a client may publish or subscribe, and which line of the ACL file decides.
     Explain(Explain),
-    /// Make certificates to try TLS with: an authority, a server and a client.
+    /// Create certificates to try TLS: an authority, a server and a client.
     Certs(CertsArgs),
-    /// Say whether a broker on this machine answers.
+    /// Check whether a broker on this machine responds.
     Health(Health),
-    /// Look at, repair, copy or convert a data directory.
+    /// Check, repair, copy or convert a data directory.
     Store(StoreArgs),
-    /// Take over what mosquitto has: its configuration, or its data.
+    /// Import the configuration or the data of mosquitto.
     Import(ImportArgs),
-    /// Ask a broker that runs: its clients, sessions, messages, events.
+    /// Inspect and control a running broker: clients, sessions, messages, events.
     Ctl(Ctl),
-    /// Run a broker to test clients against: in memory, with a clock to turn.
+    /// Run a broker to test clients against: in memory, with a clock that tests turn.
     Test(TestArgs),
-    /// Compare two recordings of "dunlin test --record": which packets each client sends and gets, not when.
+    /// Compare the packets of each client in two recordings of "dunlin test --record"; times are ignored.
     Diff {
         /// A recording.
         one: PathBuf,
         /// Another one.
         other: PathBuf,
     },
-    /// Print the script by which a shell completes command lines of dunlin.
+    /// Print a script with which a shell completes command lines of dunlin.
     Completions {
         /// The shell.
         shell: Shell,
     },
     /// Print the manual page of dunlin, or write it and those of all commands to a directory.
     Man {
-        /// Where the pages are written, such as /usr/share/man/man1; made if it is missing.
+        /// The directory of the pages, such as /usr/share/man/man1; created if it is missing.
         dir: Option<PathBuf>,
     },
 }
@@ -53,11 +53,11 @@ pub enum Command {
 /// `dunlin init [DIR]`
 ///
 /// Writes dunlin.toml, a password file and certificates, and prints the command lines of the broker and of a client.
-/// The broker serves this machine on port 1883 and others over TLS on port 8883, and asks all of them for the password.
-/// Files that are there are never replaced.
+/// The broker serves this machine on port 1883 and others over TLS on port 8883, and requires the password from all
+/// clients. Existing files are never replaced.
 #[derive(Args, Clone, Debug, PartialEq)]
 pub struct Init {
-    /// Where to put them; made if it is not there.
+    /// The directory of the files; created if it is missing.
     #[arg(value_name = "DIR", default_value = ".")]
     pub dir: PathBuf,
 
@@ -65,19 +65,19 @@ pub struct Init {
     #[arg(long, value_name = "NAME", default_value = "dunlin")]
     pub user: String,
 
-    /// A file whose first line is the password. Without one it is asked for on a terminal, or made.
+    /// A file whose first line is the password. Without it, the password is read from a terminal, or generated.
     #[arg(long, value_name = "FILE")]
     pub password_file: Option<PathBuf>,
 
-    /// A further name or address that clients connect to; may be repeated. Those that this machine knows of itself are
-    /// in the certificate anyway.
+    /// A further name or address that clients connect to; may be repeated. The certificate has the names and addresses
+    /// of this machine anyway.
     #[arg(long, value_name = "NAME")]
     pub host: Vec<String>,
 }
 
 /// `dunlin store check|dump|repair|backup|export|import --data-dir DIR`
 ///
-/// No broker may use the directory at the time, but for backup.
+/// No broker may use the directory at the time, except for backup.
 #[derive(Args, Clone, Debug, PartialEq)]
 pub struct StoreArgs {
     /// What to do.
@@ -85,51 +85,52 @@ pub struct StoreArgs {
     pub action: StoreAction,
 }
 
-/// What to do with a data directory.
+/// Operations on a data directory.
 #[derive(Clone, Debug, PartialEq, Subcommand)]
 pub enum StoreAction {
-    /// Read all of it: what each segment holds, what is kept, what is damaged. Exits with 1 where anything is.
+    /// Read the whole log: the content of each segment, the stored state, damage. Exits with 1 if anything is damaged.
     Check {
         /// The data directory.
         #[arg(long, env = "DUNLIN_DATA_DIR", value_name = "DIR")]
         data_dir: PathBuf,
     },
-    /// Print what is kept, a JSON object a line.
+    /// Print the stored state, a JSON object a line.
     Dump {
         /// The data directory.
         #[arg(long, env = "DUNLIN_DATA_DIR", value_name = "DIR")]
         data_dir: PathBuf,
-        /// Print every record of the log instead, in its order.
+        /// Print every record of the log in its order instead.
         #[arg(long)]
         all: bool,
     },
-    /// Copy it, also while a broker uses it: all that was acknowledged before, as a data directory.
+    /// Copy the directory, also while a broker uses it. The copy has everything that was acknowledged before.
     Backup {
         /// The data directory.
         #[arg(long, env = "DUNLIN_DATA_DIR", value_name = "DIR")]
         data_dir: PathBuf,
-        /// Where the copy is made: a directory that is not there, or empty.
+        /// The directory of the copy: missing or empty.
         dir: PathBuf,
     },
-    /// Print what is kept, a JSON object a line, for `import`; or write it as a data directory for an earlier dunlin.
+    /// Print the stored state, a JSON object a line, for `import`; or write it as a data directory of an earlier
+    /// dunlin.
     Export {
         /// The data directory.
         #[arg(long, env = "DUNLIN_DATA_DIR", value_name = "DIR")]
         data_dir: PathBuf,
-        /// Write a data directory of this format: 1, of dunlin 0.1. What it cannot have is said.
+        /// Write a data directory of this format: 1, of dunlin 0.1. Reports what that format cannot contain.
         #[arg(long, value_name = "FORMAT", value_parser = clap::value_parser!(u32).range(1..=1), requires = "dir")]
         format: Option<u32>,
-        /// Where that is made: a directory that is not there, or empty.
+        /// The directory to write: missing or empty.
         #[arg(requires = "format")]
         dir: Option<PathBuf>,
     },
-    /// Make a data directory of what `export` printed, on standard input.
+    /// Create a data directory from the output of `export` on standard input.
     Import {
-        /// The data directory, in which nothing is stored yet.
+        /// The data directory, which must not have a store yet.
         #[arg(long, env = "DUNLIN_DATA_DIR", value_name = "DIR")]
         data_dir: PathBuf,
     },
-    /// Put files that are damaged aside, keep what of them is readable, and say what is lost.
+    /// Move damaged files aside, keep their readable part, and report what is lost.
     Repair {
         /// The data directory.
         #[arg(long, env = "DUNLIN_DATA_DIR", value_name = "DIR")]
@@ -139,8 +140,8 @@ pub enum StoreAction {
 
 /// `dunlin passwd FILE USER`
 ///
-/// The password is asked for twice and not shown. The file is made where it is not there (mode 0600), otherwise
-/// replaced as one, with its mode and owner.
+/// The password is read twice from the terminal without echo. A missing file is created (mode 0600); an existing one is
+/// replaced atomically, with its mode and owner.
 #[derive(Args, Clone, Debug, PartialEq)]
 #[command(group = ArgGroup::new("how").args(["batch", "delete"]))]
 #[command(group = ArgGroup::new("what").args(["scram", "delete"]))]
@@ -151,17 +152,17 @@ pub struct Passwd {
     /// The user.
     pub user: String,
 
-    /// Take the password from standard input: its first line.
+    /// Read the password from the first line of standard input.
     #[arg(long)]
     pub batch: bool,
 
-    /// Write keys for SCRAM-SHA-256 and SCRAM-SHA-512, with which clients of MQTT 5 prove that they know the password
-    /// without sending it. Other clients log in by the password as before.
+    /// Store keys for SCRAM-SHA-256 and SCRAM-SHA-512, with which clients of MQTT 5 prove that they know the password
+    /// without sending it. Other clients log in with the password as before.
     #[arg(long)]
     pub scram: bool,
 
-    /// How often a client hashes the password at each login by SCRAM: more make guesses slower for who reads the file,
-    /// and logins for the client.
+    /// How often a client hashes the password at each login by SCRAM. A higher number makes guesses slower for a reader
+    /// of the file, and logins slower for the client.
     #[arg(long, value_name = "N", default_value = "4096", requires = "scram", value_parser = clap::value_parser!(u32).range(4096..=10_000_000))]
     pub iterations: u32,
 
@@ -172,10 +173,10 @@ pub struct Passwd {
 
 /// `dunlin explain --user U --client C publish TOPIC`
 ///
-/// Exits with 0 where it is allowed, with 1 where it is not.
+/// Exits with 0 if it is allowed, with 1 if it is not.
 #[derive(Args, Clone, Debug, PartialEq)]
 pub struct Explain {
-    /// The configuration of the broker that is meant.
+    /// The configuration of the broker.
     #[arg(short = 'c', long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 
@@ -187,7 +188,7 @@ pub struct Explain {
     #[arg(long)]
     pub client: String,
 
-    /// What it wants to do.
+    /// The action.
     pub action: Action,
 
     /// A topic; with subscribe, it may have wildcards.
@@ -196,7 +197,7 @@ pub struct Explain {
 
 /// `dunlin key add|list|delete`
 ///
-/// The keys are in the file that http.keys_file of the configuration names. A broker that runs reads it at SIGHUP.
+/// The keys are in the file that http.keys_file of the configuration names. A running broker reads it at SIGHUP.
 #[derive(Args, Clone, Debug, PartialEq)]
 #[command(after_help = KEY_EXAMPLES)]
 pub struct KeyArgs {
@@ -204,30 +205,30 @@ pub struct KeyArgs {
     #[command(subcommand)]
     pub action: KeyAction,
 
-    /// The configuration of the broker that is meant.
+    /// The configuration of the broker.
     #[arg(short = 'c', long, value_name = "FILE", global = true)]
     pub config: Option<PathBuf>,
 
-    /// The file of keys, whatever the configuration says.
+    /// The file of keys, instead of the one in the configuration.
     #[arg(long, value_name = "FILE", global = true)]
     pub file: Option<PathBuf>,
 }
 
-/// What to do with keys.
+/// Operations on keys.
 #[derive(Clone, Debug, PartialEq, Subcommand)]
 pub enum KeyAction {
-    /// Make a key and print it. It is stored nowhere: only its SHA-256 is.
+    /// Create a key and print it. Only its SHA-256 is stored.
     Add {
         /// The name of the key.
         name: String,
-        /// What a program that has it may do.
+        /// The role of a program that has the key.
         #[arg(long, value_name = "viewer|operator|admin", value_parser = role)]
         role: Role,
-        /// How long it lasts, such as 90d; without this, until it is deleted.
+        /// Time until it expires, such as 90d; by default it never does.
         #[arg(long, value_name = "DURATION", value_parser = lasting)]
         expires: Option<Duration>,
     },
-    /// List the names, roles and ends of keys.
+    /// List the names, roles and expiries of keys.
     List,
     /// Delete a key.
     Delete {
@@ -255,10 +256,10 @@ fn lasting(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// What `dunlin certs` is to make.
+/// What `dunlin certs` creates.
 #[derive(Args, Clone, Debug, PartialEq)]
 pub struct CertsArgs {
-    /// Where to put them; made if it is not there.
+    /// The directory of the files; created if it is missing.
     #[arg(long, value_name = "DIR", default_value = "certs")]
     pub dir: PathBuf,
 
@@ -270,28 +271,28 @@ pub struct CertsArgs {
     #[arg(long, value_name = "NAME", default_value = "client")]
     pub client: String,
 
-    /// Replace files that are there.
+    /// Replace existing files.
     #[arg(long)]
     pub force: bool,
 }
 
 /// `dunlin health`
 ///
-/// Connects as $health, without a user name, to the first listener of the broker's configuration that lets it: a Unix
-/// socket, TCP, TLS that asks for no certificate, WebSocket. Any CONNACK means that the broker is alive; of a broker
-/// that has no such listener, an accepted connection. A certificate is not verified. Exits with 0 or 1.
+/// Connects as $health, without a user name, to the first listener of the broker's configuration that allows it: a Unix
+/// socket, TCP, TLS without client certificates, WebSocket. Any CONNACK means that the broker is alive; if there is no
+/// such listener, an accepted connection does. Certificates are not verified. Exits with 0 or 1.
 #[derive(Args, Clone, Debug, PartialEq)]
 pub struct Health {
-    /// The configuration of the broker that is meant.
+    /// The configuration of the broker.
     #[arg(short = 'c', long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 
-    /// Ask there, whatever the configuration says.
+    /// Check this address instead of those in the configuration.
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub listen: Option<ListenAddress>,
 
-    /// Ask a health check of HTTP instead, at http.listen: healthz (the threads answer), readyz (clients may
-    /// come) or startupz.
+    /// Ask a health check of HTTP at http.listen instead: healthz (the threads respond), readyz (clients are accepted)
+    /// or startupz.
     #[arg(
         long,
         value_name = "CHECK",
@@ -302,26 +303,26 @@ pub struct Health {
     )]
     pub http: Option<String>,
 
-    /// Ask HTTP over TLS, and believe the authorities in this file (PEM) alone. Without it, what http.certificate_file
-    /// says decides, and any certificate is believed.
+    /// Use HTTPS, and trust only the authorities in this file (PEM). Without it, HTTPS is used if http.certificate_file
+    /// is set, and any certificate is trusted.
     #[arg(long, value_name = "FILE", requires = "http")]
     pub ca: Option<PathBuf>,
 
-    /// How long it may take altogether.
+    /// Time limit for the whole check.
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = humantime::parse_duration)]
     pub timeout: Duration,
 }
 
 /// `dunlin import mosquitto.conf`, `dunlin import --db mosquitto.db --data-dir DIR`, `dunlin import --dynsec FILE`
 ///
-/// Of a mosquitto.conf, prints a configuration of dunlin that does what mosquitto does with that file, and on standard
-/// error file, line, option and what became of it. Exits with 0; with 1 where a line is refused, and nothing is
-/// written; with 3 where lines have no effect here. "dunlin -c mosquitto.conf" runs with the file as it is.
+/// With a mosquitto.conf: prints an equivalent configuration of dunlin, and on standard error each option with file,
+/// line and result. Exits with 0; with 1 if a line is refused, and nothing is written; with 3 if lines have no effect
+/// in dunlin. "dunlin -c mosquitto.conf" reads the file directly.
 ///
-/// Of a mosquitto.db, makes a data directory of its sessions, subscriptions, retained and queued messages.
+/// With a mosquitto.db: creates a data directory with its sessions, subscriptions, retained and queued messages.
 ///
-/// Of a dynamic-security.json, makes a password file and an ACL file. What they cannot say is printed on standard
-/// error, and they allow less then: exit code 3. "auth.dynsec_file" reads it as it is.
+/// With a dynamic-security.json: creates a password file and an ACL file. What they cannot express is printed on
+/// standard error and is then not allowed: exit code 3. "auth.dynsec_file" reads the file directly.
 #[derive(Args, Clone, Debug, PartialEq)]
 #[command(group = ArgGroup::new("what").required(true).args(["config", "db", "dynsec"]))]
 pub struct ImportArgs {
@@ -329,45 +330,45 @@ pub struct ImportArgs {
     #[arg(value_name = "CONF")]
     pub config: Option<PathBuf>,
 
-    /// The data of mosquitto, as 2.0 and 2.1 write it. End mosquitto before.
+    /// The data of mosquitto 2.0 or 2.1. Stop mosquitto first.
     #[arg(long, value_name = "FILE", requires = "data_dir")]
     pub db: Option<PathBuf>,
 
-    /// The data directory that is made of it; nothing may be stored there yet.
+    /// The data directory to create, which must not have a store yet.
     #[arg(long, env = "DUNLIN_DATA_DIR", value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
 
-    /// The dynamic security of mosquitto.
+    /// The file of mosquitto's dynamic security.
     #[arg(long, value_name = "FILE", requires = "password_file", requires = "acl_file")]
     pub dynsec: Option<PathBuf>,
 
-    /// The password file that is made of it, which must not be there yet.
+    /// The password file to create, which must not exist.
     #[arg(long, value_name = "FILE", requires = "dynsec")]
     pub password_file: Option<PathBuf>,
 
-    /// The ACL file that is made of it, which must not be there yet.
+    /// The ACL file to create, which must not exist.
     #[arg(long, value_name = "FILE", requires = "dynsec")]
     pub acl_file: Option<PathBuf>,
 
-    /// Write the configuration to this file, which must not be there yet, and not to standard output.
+    /// Write the configuration to this file, which must not exist, instead of standard output.
     #[arg(short = 'o', long, value_name = "FILE", requires = "config")]
     pub output: Option<PathBuf>,
 
-    /// Write what became of each line, or what cannot be said, to this file, and not to standard error.
+    /// Write the report to this file instead of standard error.
     #[arg(long, value_name = "FILE", conflicts_with = "db")]
     pub report: Option<PathBuf>,
 }
 
-/// What a client wants to do.
+/// An action of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Action {
-    /// To send messages.
+    /// To publish.
     Publish,
-    /// To receive them.
+    /// To subscribe.
     Subscribe,
 }
 
-/// A shell that completes command lines.
+/// A shell with completion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Shell {
     /// GNU Bash.

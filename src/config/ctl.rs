@@ -1,4 +1,4 @@
-//! The command line of `dunlin ctl`: what it asks of a broker that runs. Asking is the business of `server`.
+//! The command line of `dunlin ctl`, which controls a running broker. `server` runs it.
 
 use std::path::PathBuf;
 
@@ -6,21 +6,21 @@ use clap::{Args, Subcommand};
 
 /// `dunlin ctl clients`, `dunlin ctl kick lamp`, …
 ///
-/// Asks a broker that runs, over HTTP: at --url, or else where http.listen of the configuration says, a Unix socket
-/// first. Exits with 0 where it is done, with 1 where it is not or the answer is no.
+/// Controls a running broker over HTTP: at --url, or at http.listen of the configuration, Unix sockets first. Exits
+/// with 0 on success, with 1 if the request fails or the answer is no.
 #[derive(Args, Clone, Debug, PartialEq)]
 #[command(after_help = EXAMPLES)]
 pub struct Ctl {
-    /// The configuration of the broker that is meant.
+    /// The configuration of the broker.
     #[arg(short = 'c', long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 
-    /// Ask there, whatever the configuration says: http://HOST:PORT, https://HOST:PORT or unix:PATH.
+    /// Connect to this URL instead: http://HOST:PORT, https://HOST:PORT or unix:PATH.
     #[arg(long, value_name = "URL")]
     pub url: Option<String>,
 
-    /// Authorities that sign the broker's certificate (PEM), for https. Without it, the certificate in
-    /// http.certificate_file of the configuration is believed, and no other.
+    /// Authorities that sign the broker's certificate (PEM), for https. Without it, only the certificate in
+    /// http.certificate_file of the configuration is trusted.
     #[arg(long, value_name = "FILE")]
     pub ca: Option<PathBuf>,
 
@@ -36,33 +36,33 @@ pub struct Ctl {
     #[arg(long, value_name = "FILE", conflicts_with = "user")]
     pub key_file: Option<PathBuf>,
 
-    /// Print what the broker answers, as JSON.
+    /// Print the broker's answer as JSON.
     #[arg(long, global = true)]
     pub json: bool,
 
-    /// What to do.
+    /// The operation.
     #[command(subcommand)]
     pub action: CtlAction,
 }
 
-/// What is asked of a broker. A parameter is one of the API, such as user=alice or limit=20.
+/// An operation on a broker. Parameters are those of the API, such as user=alice or limit=20.
 #[derive(Clone, Debug, PartialEq, Subcommand)]
 pub enum CtlAction {
-    /// Show what runs, and what it counted.
+    /// Show version, uptime and counters.
     Broker,
-    /// Show the bridges to other brokers, or pause one, or let it go on.
+    /// List the bridges to other brokers, or pause or resume one.
     Bridges {
-        /// The bridge that is paused.
+        /// Pause this bridge.
         #[arg(long, value_name = "NAME", conflicts_with = "resume")]
         pause: Option<String>,
-        /// The bridge that goes on.
+        /// Resume this bridge.
         #[arg(long, value_name = "NAME")]
         resume: Option<String>,
     },
     /// List clients and sessions.
     Clients {
         /// Filters such as user=alice, queued_min=100 or idle_min=10m, and sort=, limit=, fields=, cursor=. The table
-        /// has the columns that matter most; fields= or --json show the others.
+        /// has the most important columns; fields= or --json show the others.
         #[arg(value_name = "NAME=VALUE")]
         parameters: Vec<String>,
     },
@@ -71,33 +71,33 @@ pub enum CtlAction {
         /// Client Identifier.
         id: String,
     },
-    /// List the clients that went, the latest first.
+    /// List the clients that disconnected, the latest first.
     Closed {
         /// limit=, cursor=.
         #[arg(value_name = "NAME=VALUE")]
         parameters: Vec<String>,
     },
-    /// Disconnect a client, or all that filters select.
+    /// Disconnect a client, or all clients that filters select.
     Kick {
         /// Client Identifier.
         #[arg(required_unless_present = "filter")]
         id: Option<String>,
-        /// A filter, in place of an identifier; may be repeated.
+        /// A filter instead of an identifier; may be repeated.
         #[arg(long, value_name = "NAME=VALUE", conflicts_with = "id")]
         filter: Vec<String>,
         /// Why: for the log, and for a client of MQTT 5.
         #[arg(long, default_value = "")]
         reason: String,
-        /// Only count the clients that filters select.
+        /// Only count the selected clients.
         #[arg(long, conflicts_with = "id")]
         dry_run: bool,
     },
-    /// End sessions that filters select.
+    /// End the sessions that filters select.
     Sessions {
         /// Filters, such as state=away.
         #[arg(value_name = "NAME=VALUE", required = true)]
         filters: Vec<String>,
-        /// Only count them.
+        /// Only count the sessions.
         #[arg(long)]
         dry_run: bool,
     },
@@ -107,7 +107,7 @@ pub enum CtlAction {
         #[arg(value_name = "NAME=VALUE")]
         parameters: Vec<String>,
     },
-    /// Subscribe a client, which is not told.
+    /// Subscribe a client, without telling it.
     Subscribe {
         /// Client Identifier.
         id: String,
@@ -117,50 +117,50 @@ pub enum CtlAction {
         #[arg(short, long, default_value = "0", value_parser = clap::value_parser!(u8).range(0..=2))]
         qos: u8,
     },
-    /// End a subscription of a client, which is not told.
+    /// End a subscription of a client, without telling it.
     Unsubscribe {
         /// Client Identifier.
         id: String,
         /// Topic Filter.
         filter: String,
     },
-    /// List messages that wait for a client, or remove them.
+    /// List the queued messages of a client, or remove them.
     Queue {
         /// Client Identifier.
         id: String,
-        /// Remove them.
+        /// Remove the messages.
         #[arg(long)]
         remove: bool,
     },
-    /// List messages that were sent to a client and are not completed.
+    /// List the messages in flight to a client.
     Inflight {
         /// Client Identifier.
         id: String,
     },
-    /// Say who would get a message.
+    /// List the subscribers that would receive a message.
     Routes {
-        /// Its topic.
+        /// Topic of the message.
         topic: String,
     },
     /// List retained messages, or remove them.
     Retained {
-        /// Of the topics that this filter matches.
+        /// Messages whose topic this filter matches.
         #[arg(default_value = "#")]
         filter: String,
-        /// Remove them.
+        /// Remove the messages.
         #[arg(long)]
         remove: bool,
-        /// Only count those that would be removed.
+        /// Only count the messages that would be removed.
         #[arg(long, requires = "remove")]
         dry_run: bool,
     },
-    /// List the busiest topics. They are counted from the first request on, while somebody asks every ten minutes.
+    /// List the busiest topics. Counting starts with the first request and stops ten minutes after the last one.
     Topics {
-        /// by=messages or by=bytes, limit=, and sys=true to see those below $SYS, too.
+        /// by=messages or by=bytes, limit=, and sys=true to include those below $SYS.
         #[arg(value_name = "NAME=VALUE")]
         parameters: Vec<String>,
     },
-    /// List the subscribers that take longest to acknowledge messages, of which some are timed.
+    /// List the slowest subscribers, by a sample of timed messages.
     Slow {
         /// limit=.
         #[arg(value_name = "NAME=VALUE")]
@@ -170,13 +170,13 @@ pub enum CtlAction {
     Pub {
         /// Topic Name.
         topic: String,
-        /// The payload; without one it is empty.
+        /// The payload; empty by default.
         #[arg(default_value = "")]
         payload: String,
         /// QoS.
         #[arg(short, long, default_value = "0", value_parser = clap::value_parser!(u8).range(0..=2))]
         qos: u8,
-        /// Retain it.
+        /// Set RETAIN.
         #[arg(short, long)]
         retain: bool,
     },
@@ -184,28 +184,28 @@ pub enum CtlAction {
     Sub {
         /// Topic Filter.
         filter: String,
-        /// End after so many.
+        /// Exit after this number of messages.
         #[arg(short = 'n', long, value_name = "N")]
         count: Option<u64>,
     },
-    /// Print what happens, a line each.
+    /// Print events, a line each.
     Events {
         /// types=, client_id=, payload=.
         #[arg(value_name = "NAME=VALUE")]
         parameters: Vec<String>,
-        /// End after so many.
+        /// Exit after this number of events.
         #[arg(short = 'n', long, value_name = "N")]
         count: Option<u64>,
     },
     /// List users, or change them.
     Users {
-        /// What to do; without it, list them.
+        /// The operation; by default, list the users.
         #[command(subcommand)]
         action: Option<UsersAction>,
     },
     /// Show the rules, or change them.
     Rules {
-        /// What to do; without it, show them.
+        /// The operation; by default, show the rules.
         #[command(subcommand)]
         action: Option<RulesAction>,
     },
@@ -215,55 +215,55 @@ pub enum CtlAction {
         #[arg(value_name = "NAME=VALUE")]
         parameters: Vec<String>,
     },
-    /// Refuse a client, a user or a network, and disconnect the clients that it concerns.
+    /// Ban a client, a user or a network, and disconnect the clients to which the ban applies.
     Ban {
         #[command(flatten)]
         target: Target,
-        /// How long: 90 or 90s, 10m, 25h, 7d, 1h 30m; without it, until the ban is ended.
+        /// Duration: 90 or 90s, 10m, 25h, 7d, 1h 30m; by default the ban has no end.
         #[arg(long = "for", value_name = "DURATION")]
         lasts: Option<String>,
         /// Why: for the log, and for clients of MQTT 5.
         #[arg(long, default_value = "")]
         reason: String,
     },
-    /// End a ban: that of exactly this.
+    /// End a ban: the one with exactly these conditions.
     Unban {
         #[command(flatten)]
         target: Target,
     },
-    /// List requests that wrote, the latest first: when, who, from where, what, and how it ended.
+    /// List writing requests, the latest first: time, caller, address, request and result.
     Audit {
         /// limit=, cursor=.
         #[arg(value_name = "NAME=VALUE")]
         parameters: Vec<String>,
     },
-    /// Print what is stored and the users, as lines of JSON, from one moment.
+    /// Print stored state and users at one moment, as lines of JSON.
     Export,
-    /// Bring in what `export` printed and is not there. All of it is checked first.
+    /// Import what is missing from the output of `export`. All lines are checked first.
     Import {
-        /// A file; `-` is standard input.
+        /// The file; `-` is standard input.
         file: PathBuf,
-        /// These parts: retained, sessions, users; all of them without it.
+        /// Import only these parts: retained, sessions, users; by default all.
         #[arg(long, value_name = "PART", value_delimiter = ',')]
         only: Vec<String>,
     },
-    /// Have the broker read its configuration again.
+    /// Reload the configuration.
     Reload,
     /// Show the configuration in force.
     Config,
 }
 
-/// What to do with the users of auth.password_file.
+/// Operations on the users of auth.password_file.
 #[derive(Clone, Debug, PartialEq, Subcommand)]
 pub enum UsersAction {
     /// Add a user, or change the password of one.
     Set {
         /// The user name.
         name: String,
-        /// A file whose first line is the password; without it, it is asked for.
+        /// A file whose first line is the password; by default it is read from the terminal.
         #[arg(long, value_name = "FILE")]
         from: Option<PathBuf>,
-        /// Store keys for SCRAM, made with so many iterations.
+        /// Store SCRAM keys, with this number of iterations.
         #[arg(long, value_name = "ITERATIONS")]
         scram: Option<u32>,
     },
@@ -274,10 +274,10 @@ pub enum UsersAction {
     },
 }
 
-/// What to do with the rules of auth.acl_file.
+/// Operations on the rules of auth.acl_file.
 #[derive(Clone, Debug, PartialEq, Subcommand)]
 pub enum RulesAction {
-    /// Allow or deny something, in place of what a rule for the same filter says.
+    /// Allow or deny an action, replacing the rules for the same filter.
     Set {
         #[command(flatten)]
         of: RuleFor,
@@ -290,12 +290,12 @@ pub enum RulesAction {
     Delete {
         #[command(flatten)]
         of: RuleFor,
-        /// Topic Filter, as the file has it.
+        /// Topic Filter, as written in the file.
         filter: String,
     },
 }
 
-/// Whom a rule is for.
+/// The clients that a rule applies to.
 #[derive(Args, Clone, Debug, PartialEq)]
 #[group(required = true, multiple = false)]
 pub struct RuleFor {
@@ -305,12 +305,12 @@ pub struct RuleFor {
     /// Clients without a user name.
     #[arg(long)]
     pub anonymous: bool,
-    /// Everybody: a pattern.
+    /// All clients: a pattern.
     #[arg(long)]
     pub everybody: bool,
 }
 
-/// What a ban concerns: a client to whom all of it applies.
+/// The conditions of a ban, which applies to a client that meets all of them.
 #[derive(Args, Clone, Debug, PartialEq)]
 #[group(required = true, multiple = true)]
 pub struct Target {
@@ -327,12 +327,12 @@ pub struct Target {
 const EXAMPLES: &str = "\
 Durations are seconds, or a number with a unit: 90s, 10m, 25h, 7d, 1h 30m.
 
-  dunlin ctl clients sort=-queued limit=10        whose queues are the longest
-  dunlin ctl clients idle_min=1h                  who has been silent for an hour
+  dunlin ctl clients sort=-queued limit=10        the longest queues
+  dunlin ctl clients idle_min=1h                  clients without a packet for an hour
   dunlin ctl kick lamp --reason 'new firmware'    disconnect one client
-  dunlin ctl kick --filter user=alice --dry-run   how many clients has alice?
-  dunlin ctl sessions state=away queued_min=1000  end sessions of clients that are away
+  dunlin ctl kick --filter user=alice --dry-run   count the clients of alice
+  dunlin ctl sessions state=away queued_min=1000  end sessions of away clients
   dunlin ctl ban lamp --for 1h --reason noise     refuse a client for an hour
-  dunlin ctl rules set --user ann read 'home/#'   ann may read this from now on
-  dunlin ctl pub home/door open --qos 1           ends when it is kept
+  dunlin ctl rules set --user ann read 'home/#'   allow ann to read this
+  dunlin ctl pub home/door open --qos 1           exits when it is stored
   dunlin ctl --url unix:/run/dunlin/admin.sock broker";

@@ -1,5 +1,5 @@
-//! The environment variables of keys, which override the file, and a warning about variables that dunlin does not read.
-//! Variables that also have a flag are read with the flags.
+//! The environment variables of keys, which override the file; a warning about unknown variables. Variables that also
+//! have a flag are read with the flags.
 
 use std::{collections::BTreeSet, ffi::OsString};
 
@@ -45,9 +45,9 @@ fn user(look_up: impl Fn(&str) -> Option<OsString>) -> Result<Option<VariableUse
             Ok(Some(VariableUser { name, password_file: file.into() }))
         }
         (Some(_), None) => {
-            Err((USER, format!("it needs {USER_PASSWORD_FILE} too, a file whose first line is the password")))
+            Err((USER, format!("{USER_PASSWORD_FILE} is missing: a file whose first line is the password")))
         }
-        (None, Some(_)) => Err((USER_PASSWORD_FILE, format!("it needs {USER} too, the name of the user"))),
+        (None, Some(_)) => Err((USER_PASSWORD_FILE, format!("{USER} is missing: the name of the user"))),
     }
 }
 
@@ -82,7 +82,7 @@ fn of_flags() -> Vec<String> {
     Cli::command().get_arguments().filter_map(|arg| Some(arg.get_env()?.to_str()?.to_owned())).collect()
 }
 
-/// A line for each variable that begins with `DUNLIN_` and is not read. `used`: those that the configuration names.
+/// A line for each variable that begins with `DUNLIN_` and is not known. `used`: those that the configuration names.
 pub(super) fn warnings(used: &BTreeSet<String>) -> Vec<String> {
     let set = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
     let mut set: Vec<_> = set.filter(|name| !used.contains(name)).collect();
@@ -152,7 +152,7 @@ mod tests {
         assert_eq!(unknown(set.into_iter().chain(kubernetes)), expected);
     }
 
-    /// The default of each key, without the quotation marks of TOML, is a value that its variable takes.
+    /// The default of each key, without TOML's quotation marks, is a valid value of its variable.
     #[test]
     fn every_key_has_a_variable_that_accepts_its_default() {
         let defaults = Config::default();

@@ -35,8 +35,8 @@ use super::{
 };
 use crate::types::LOGIN_VARIABLES;
 
-/// Reads the configuration file at `path`. Keys that it does not set are as in [`Config::default`]. A secret in a file
-/// that other users may read is a warning.
+/// Reads the configuration file at `path`. Missing keys have their values of [`Config::default`]. A secret in a file
+/// that other users may read causes a warning.
 pub fn load(path: &Path) -> Result<Config, ConfigError> {
     let Loaded { config, errors, .. } = load_all(path);
     errors.into_iter().next().map_or(Ok(config), Err)
@@ -238,7 +238,7 @@ impl<'a> Source<'a> {
         self.relative.borrow().iter().for_each(|(key, written)| config.origins.set_relative(key, written));
     }
 
-    /// Adds an error.
+    /// Adds the error of a failed result.
     fn told<T>(&self, result: Result<T, ConfigError>) -> Option<T> {
         result.map_err(|error| self.errors.borrow_mut().push(error)).ok()
     }
@@ -286,16 +286,13 @@ impl<'a> Source<'a> {
         (known.read)(target, filled.as_ref().unwrap_or(value.get_ref())).map_err(wrong)
     }
 
-    /// All valid `[[listener]]` tables.
+    /// The valid `[[listener]]` tables.
     fn listeners(&self, value: &Value<'_>, before: Vec<ListenerConfig>) -> Result<Vec<ListenerConfig>, ConfigError> {
         let wrong = |at: &Value<'_>, problem: &str| self.value(at, LISTENER.name, problem.into());
         const BRACKETS: &str = "write each listener below a line [[listener]], with two brackets";
         let all = value.get_ref().as_array().ok_or_else(|| wrong(value, BRACKETS))?;
         if all.is_empty() {
-            return Err(wrong(
-                value,
-                "no listener, so no client could connect; leave the key out for the default ones",
-            ));
+            return Err(wrong(value, "without listeners no client could connect; remove the key for the default ones"));
         }
         let mut listeners = before;
         for one in all.iter() {
@@ -352,7 +349,7 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// All tables of such a list that are right, behind those of earlier files.
+    /// The valid tables of a list, after those of earlier files.
     fn tables<T>(
         &self,
         table: &Table<T>,
@@ -375,7 +372,7 @@ impl<'a> Source<'a> {
         Ok(all)
     }
 
-    /// One of them; none if one of its keys is wrong.
+    /// One table; `None`: one of its keys is invalid.
     fn webhook(
         &self,
         one: &Value<'_>,
@@ -396,7 +393,7 @@ impl<'a> Source<'a> {
         Ok(Some(webhook))
     }
 
-    /// One of them; none if one of its keys is wrong.
+    /// One table; `None`: one of its keys is invalid.
     fn bridge(
         &self,
         one: &Value<'_>,
@@ -417,7 +414,7 @@ impl<'a> Source<'a> {
         Ok(Some(bridge))
     }
 
-    /// All `[[auth.http]]` tables that are right.
+    /// The valid `[[auth.http]]` tables.
     fn services(&self, value: &Value<'_>, before: Vec<AuthHttpConfig>) -> Result<Vec<AuthHttpConfig>, ConfigError> {
         const BRACKETS: &str = "write each service below a line [[auth.http]], with two brackets";
         let wrong = |at: &Value<'_>| self.value(at, AUTH_HTTP.name, BRACKETS.into());
@@ -433,7 +430,7 @@ impl<'a> Source<'a> {
         Ok(services)
     }
 
-    /// One of them; none if one of its keys is wrong.
+    /// One table; `None`: one of its keys is invalid.
     fn service(
         &self,
         one: &Value<'_>,
@@ -505,8 +502,8 @@ fn in_order<'t, 'a>(table: &'t DeTable<'a>) -> Vec<(&'t Key<'a>, &'t Value<'a>)>
 const SERVICES: &str = "http";
 const AUTH: &str = "auth";
 
-/// The errors of a text in which every variable is empty.
-const EMPTY: &str = "its variables are empty, and so is it; set them, or write \"\" where nothing is meant";
+/// The error for a text that is empty because its variables are.
+const EMPTY: &str = "the text is empty, because its variables are; set them, or write \"\" to mean an empty text";
 
 #[cfg(test)]
 mod tests {
@@ -670,7 +667,7 @@ mod tests {
         addresses.iter().map(|address| ListenerConfig::tcp(address.parse().unwrap())).collect()
     }
 
-    /// `bad_files.txt`: one file after another, below each the one line that is said about it.
+    /// `bad_files.txt`: files, each followed by its error line.
     #[test]
     fn each_invalid_file_has_its_error_line() {
         let (mut text, mut cases) = (String::new(), 0);
@@ -712,7 +709,7 @@ mod tests {
         assert_answered(&(0..60).map(|n| format!("[{}x]\n", "a.".repeat(n))).collect::<String>());
     }
 
-    /// Lines made of words that mean something, so that most of them get past the TOML parser.
+    /// Lines of known words, most of which pass the TOML parser.
     fn lines() -> impl Strategy<Value = String> {
         let keys: Vec<_> = names().map(|(_, name)| name.to_owned()).chain(["x".into(), "'é'".into()]).collect();
         let values = prop_oneof![

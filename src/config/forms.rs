@@ -1,5 +1,5 @@
-//! How one value is written: a [`Form`] reads it from TOML, writes it back, and says what it allows. Which key has
-//! which form is the business of `keys`.
+//! How one value is written: a [`Form`] reads it from TOML, writes it back, and describes the allowed values. `keys`
+//! assigns a form to each key.
 
 use std::{
     fmt::Display,
@@ -14,46 +14,46 @@ use toml::de::DeValue;
 
 use crate::types::{Frequency, Secret};
 
-/// One way of writing values of one type.
+/// How values of one type are written.
 pub(super) trait Form {
-    /// What a written value becomes.
+    /// Type of the value.
     type Value;
 
-    /// Is the value nobody else's business?
+    /// Is the value never shown?
     const SECRET: bool = false;
 
     /// Is the value a path?
     const PATH: bool = false;
 
-    /// May the value have variables of a login in it, such as `${username}`?
+    /// May the value contain variables of a login, such as `${username}`?
     const TEMPLATE: bool = false;
 
-    /// What should stand there, as the end of "expected …".
+    /// What is expected, as the end of "expected …".
     fn expected(&self) -> String;
 
-    /// What may stand there, as the end of "allowed: …".
+    /// What is allowed, as the end of "allowed: …".
     fn allowed(&self) -> String {
         self.expected()
     }
 
-    /// The value that is written there.
+    /// Reads a value.
     fn read(&self, written: &DeValue<'_>) -> Result<Self::Value, Misfit>;
 
-    /// The value as TOML; [`read`](Form::read) takes it back.
+    /// The value as TOML; [`read`](Form::read) accepts it.
     fn write(&self, value: &Self::Value) -> String;
 }
 
-/// Why a written value does not fit its form.
+/// Why a value is invalid.
 pub(super) enum Misfit {
-    /// It is of another kind.
+    /// It is of another type.
     Kind,
-    /// It is of the right kind, and this much is too little or too much.
+    /// It is out of range; contains the value.
     Range(String),
-    /// Something better said in its own words.
+    /// Another reason.
     Said(String),
 }
 
-/// Reads a value; a misfit is told as half a line that says what to write.
+/// Reads a value. The error is half a line with the expected or allowed values.
 pub(super) fn read<F: Form>(form: &F, written: &DeValue<'_>) -> Result<F::Value, String> {
     form.read(written).map_err(|misfit| match misfit {
         Misfit::Kind => format!("expected {}, found {}", form.expected(), describe(written, F::SECRET)),
@@ -62,7 +62,7 @@ pub(super) fn read<F: Form>(form: &F, written: &DeValue<'_>) -> Result<F::Value,
     })
 }
 
-/// Are values of this form nobody else's business?
+/// Are values of this form never shown?
 pub(super) fn is_secret<F: Form>(_: &F) -> bool {
     F::SECRET
 }
@@ -72,7 +72,7 @@ pub(super) fn is_path<F: Form>(_: &F) -> bool {
     F::PATH
 }
 
-/// May values of this form have variables of a login in them?
+/// May values of this form contain variables of a login?
 pub(super) fn is_template<F: Form>(_: &F) -> bool {
     F::TEMPLATE
 }
@@ -98,14 +98,14 @@ impl Form for Switch {
 
 /// A whole number from `min` to `max`.
 pub(super) struct Whole<T> {
-    /// The least that is allowed.
+    /// The smallest allowed value.
     pub min: T,
-    /// The most that is allowed.
+    /// The largest allowed value.
     pub max: T,
 }
 
 impl<T: Copy + Display + PartialOrd + TryFrom<i128>> Whole<T> {
-    /// `number` if it is allowed.
+    /// Checks a number.
     pub fn check(&self, number: i128) -> Result<T, Misfit> {
         let fits = T::try_from(number).ok().filter(|n| (self.min..=self.max).contains(n));
         fits.ok_or_else(|| Misfit::Range(number.to_string()))
@@ -134,9 +134,9 @@ impl<T: Copy + Display + PartialOrd + TryFrom<i128>> Form for Whole<T> {
 
 /// A number of bytes: a whole number, or text with a unit.
 pub(super) struct Size {
-    /// The least that is allowed.
+    /// The smallest allowed value.
     pub min: usize,
-    /// The most that is allowed.
+    /// The largest allowed value.
     pub max: usize,
 }
 
@@ -172,11 +172,11 @@ impl Form for Size {
     }
 }
 
-/// A length of time with its unit; 0 needs none.
+/// A duration with a unit; 0 needs none.
 pub(super) struct Span {
-    /// The shortest that is allowed.
+    /// The shortest allowed value.
     pub min: Duration,
-    /// The longest that is allowed.
+    /// The longest allowed value.
     pub max: Duration,
 }
 
@@ -207,18 +207,18 @@ impl Form for Span {
     }
 }
 
-/// One of a few words, in capitals or not. A second word for one meaning is read too, but not told.
+/// One of a few words in any case. Aliases are accepted but not listed.
 #[derive(Clone)]
 pub(super) struct Choice<T: 'static>(pub &'static [(&'static str, T)]);
 
 impl<T: Copy + PartialEq> Choice<T> {
-    /// The words, in the order in which they are told.
+    /// The listed words.
     pub fn words(&self) -> impl Iterator<Item = &'static str> {
         let is_first = |at: usize| self.0[..at].iter().all(|(_, meaning)| *meaning != self.0[at].1);
         self.0.iter().enumerate().filter(move |(at, _)| is_first(*at)).map(|(_, (word, _))| *word)
     }
 
-    /// The words that mean the same as `word`, and are not told.
+    /// The aliases of `word`.
     pub fn aliases(&self, word: &str) -> impl Iterator<Item = &'static str> {
         let meaning = self.meaning(word);
         self.0
@@ -227,7 +227,7 @@ impl<T: Copy + PartialEq> Choice<T> {
             .map(|(known, _)| *known)
     }
 
-    /// What `word` stands for.
+    /// The value that `word` means.
     pub fn meaning(&self, word: &str) -> Option<T> {
         self.0.iter().find(|(known, _)| known.eq_ignore_ascii_case(word)).map(|(_, meaning)| *meaning)
     }
@@ -259,13 +259,13 @@ impl<T: Copy + PartialEq> Form for Choice<T> {
     }
 }
 
-/// Another form, or a word that says "none of these".
+/// Another form, or a word for `None`.
 pub(super) struct OrWord<F> {
     /// How a value is written.
     pub form: F,
     /// How `None` is written.
     pub word: &'static str,
-    /// Whether 0 (a whole number, or a duration) says the same as the word.
+    /// Does 0 (a whole number or a duration) mean the same as the word?
     pub zero: bool,
 }
 
@@ -296,14 +296,14 @@ impl<F: Form> Form for OrWord<F> {
     }
 }
 
-/// How often something may happen: a number, a stroke and a time.
+/// A frequency: a number, a slash and a duration.
 pub(super) struct Times;
 
 impl Form for Times {
     type Value = Frequency;
 
     fn expected(&self) -> String {
-        "a number of times in a time, such as \"20/1m\"".into()
+        "a frequency such as \"20/1m\" (20 times in 1 minute)".into()
     }
 
     fn read(&self, written: &DeValue<'_>) -> Result<Frequency, Misfit> {
@@ -326,7 +326,7 @@ impl Form for Times {
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// A path; the empty text is none.
+/// A path; an empty text means none.
 pub(super) struct OptionalPath;
 
 impl Form for OptionalPath {
@@ -351,7 +351,7 @@ impl Form for OptionalPath {
     }
 }
 
-/// A text; the empty one is none.
+/// A text; an empty one means none.
 pub(super) struct OptionalText;
 
 impl Form for OptionalText {
@@ -371,9 +371,9 @@ impl Form for OptionalText {
     }
 }
 
-/// A text that MQTT can carry as one string (MQTT 5 section 1.5.4), in one line; the empty one is none.
+/// A text of one line that is a valid UTF-8 string of MQTT (MQTT 5 section 1.5.4); an empty one means none.
 pub(super) struct OptionalString {
-    /// Bytes.
+    /// Largest length in bytes.
     pub most: usize,
 }
 
@@ -403,8 +403,8 @@ impl Form for OptionalString {
     }
 }
 
-/// A text that is never shown; an empty one means none. `write` gives a hash that tells secrets apart within this
-/// process; `Key::shown` hides that too.
+/// A text that is never shown; an empty one means none. `write` returns a hash that differs for different secrets
+/// within this process; `Key::shown` hides that too.
 pub(super) struct OptionalSecret;
 
 impl Form for OptionalSecret {
@@ -425,7 +425,7 @@ impl Form for OptionalSecret {
     }
 }
 
-/// A hash that tells secrets apart within this process.
+/// A hash that differs for different secrets within this process.
 pub(super) fn digest(secret: &impl Hash, is_none: bool) -> String {
     static SEED: LazyLock<RandomState> = LazyLock::new(RandomState::new);
     if is_none { "\"\"".into() } else { format!("\"{:016x}\"", SEED.hash_one(secret)) }
@@ -459,13 +459,13 @@ pub(super) fn shortened(text: &str) -> String {
     }
 }
 
-/// A TOML integer; one beyond 128 bits is out of every range.
+/// A TOML integer; one beyond 128 bits is out of range.
 fn integer(written: &DeValue<'_>) -> Result<i128, Misfit> {
     let number = written.as_integer().ok_or(Misfit::Kind)?;
     i128::from_str_radix(number.as_str(), number.radix()).map_err(|_| Misfit::Range(shortened(&number.to_string())))
 }
 
-/// `1 MiB` where the bytes are a whole number of one of the units.
+/// `1 MiB` if the number of bytes is a multiple of a unit.
 fn text_of_size(bytes: usize) -> Option<String> {
     let units = [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)];
     let bytes = bytes as u64;

@@ -1,4 +1,4 @@
-//! The `[http]` table: where HTTP is served and to whom, and how that is written.
+//! The `[http]` table: addresses, logins and features of HTTP, and the forms of its values.
 
 use std::{
     fmt,
@@ -15,10 +15,10 @@ use super::{
 };
 use crate::types::{Endpoint, Role, Transport};
 
-/// Health checks and metrics over HTTP.
+/// Health checks, metrics, the admin API and the console over HTTP.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HttpConfig {
-    /// Where it is served; [`Config::http_addresses`](super::Config::http_addresses) says where by default.
+    /// Addresses; for the default see [`Config::http_addresses`](super::Config::http_addresses).
     pub listen: HttpAddresses,
     /// The permission bits of the files of Unix sockets.
     pub mode: u32,
@@ -28,39 +28,39 @@ pub struct HttpConfig {
     pub key_file: Option<PathBuf>,
     /// Keys of programs.
     pub keys_file: Option<PathBuf>,
-    /// Who may log in.
+    /// Users that may log in.
     pub users: Vec<HttpUser>,
-    /// What is written over HTTP is noted here.
+    /// File of the audit log, which records writing requests.
     pub audit_file: Option<PathBuf>,
     /// Are metrics read without a login?
     pub metrics_open: bool,
-    /// Hosts of requests that are answered, beside those of loopback.
+    /// Hosts of requests that are answered, besides those of loopback.
     pub allowed_hosts: Vec<String>,
     /// Is the web console served?
     pub console: bool,
-    /// Are clients of MQTT served that ask for a WebSocket there? `None`: see
+    /// May WebSocket clients connect to MQTT there? `None`: see
     /// [`Config::http_takes_mqtt`](super::Config::http_takes_mqtt).
     pub mqtt: Option<bool>,
-    /// The console's files are read from there at each request, in place of those in the binary.
+    /// A directory from which the console's files are read at each request, instead of the binary.
     pub console_dir: Option<PathBuf>,
     /// Messages that take longer from publication to acknowledgement are slow.
     pub slow_threshold: Duration,
-    /// Where the health checks alone are served.
+    /// Addresses with health checks only.
     pub health: HttpAddresses,
-    /// From the moment at which the readiness check says no until listeners close.
+    /// Time between the first negative readiness check and the close of the listeners.
     pub drain_delay: Duration,
 }
 
-/// Addresses and Unix sockets; none: "off".
+/// Addresses and Unix sockets; none means "off".
 #[derive(Clone, Default, PartialEq)]
 pub struct HttpAddresses(pub Vec<ListenAddress>);
 
-/// A user of the password file, and what the user may do over HTTP.
+/// A user of the password file, with a role for HTTP.
 #[derive(Clone, PartialEq, Eq)]
 pub struct HttpUser {
     /// The user name.
     pub name: String,
-    /// What the user may do.
+    /// The role.
     pub role: Role,
 }
 
@@ -87,7 +87,7 @@ impl Default for HttpConfig {
 }
 
 impl HttpAddresses {
-    /// Relative paths of Unix sockets are in `directory` from now on.
+    /// Makes relative paths of Unix sockets relative to `directory`.
     pub(super) fn relative_to(&mut self, directory: &Path) {
         self.0.iter_mut().for_each(|address| address.relative_to(directory));
     }
@@ -166,7 +166,7 @@ impl Form for Users {
         let mut users = Vec::<HttpUser>::new();
         for text in texts(written)? {
             let role = |word: &str| Role::ALL.into_iter().find(|role| role.name() == word);
-            // a user name may have colons in it
+            // a user name may contain colons
             let user = text.rsplit_once(':').and_then(|(name, word)| Some((name, role(word)?)));
             let (name, role) = user.filter(|(name, _)| !name.is_empty()).ok_or_else(|| {
                 Misfit::Said(format!(

@@ -276,7 +276,7 @@ const AUTH: Table<Config> = Table {
            a literal ${.",
     keys: keys! { Config, config => config.auth;
         order: Order,
-            "The order in which logins are looked at. \"files\" decides about users that it knows, \"token\" about passwords \
+            "The order of the login methods. \"files\" decides about users that it knows, \"token\" about passwords \
              that are JSON Web Tokens, and \"http\" asks each [[auth.http]]. The first that knows the login decides; one that \
              none knows is refused.";
         password_file: OptionalPath,
@@ -354,7 +354,7 @@ const LOG: Table<Config> = Table {
 
 const LIMITS: Table<Config> = Table {
     name: "limits",
-    help: "Limits of everything that a client can make grow. 0 means \"unlimited\" only where a key says so.",
+    help: "Limits of everything that a client can make grow. 0 means \"unlimited\" only if the key's text says so.",
     keys: keys! { Config, config => config.limits;
         max_connections: count(1), "Connections of all listeners; an additional one is closed at once.";
         max_connecting: count(1),
@@ -527,7 +527,7 @@ const HTTP: Table<Config> = Table {
             "A file with keys of programs, which log in with Authorization: Bearer. dunlin key add makes it and its \
              keys; only the SHA-256 of each key is stored.";
         audit_file: OptionalPath,
-            "A file that gets a JSON line for each request that writes: when, who, from where, what, and how it ended. \
+            "A file that gets a JSON line for each writing request: time, caller, address, request and result. \
              A reload opens it again. Unset: the last 1,000 are in memory.";
         metrics_open: Switch, "Whether /metrics can be read without a login.";
         allowed_hosts: Hosts,
@@ -539,7 +539,7 @@ const HTTP: Table<Config> = Table {
              client page is one. \"auto\": while they are all on loopback and no listener demands client certificates. Not with TLS.";
         console_dir: OptionalPath,
             "Directory from which the files of the web console are read at each request, instead of those in the \
-             binary: for those who work on it.";
+             binary: for developers of the console.";
         slow_threshold: span(MILLISECOND, HOUR),
             "A subscriber that takes longer from the publication of a message to its acknowledgement is shown as slow.";
         health: Addresses,

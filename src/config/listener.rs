@@ -15,9 +15,9 @@ pub struct ListenerConfig {
     pub transport: Transport,
     /// Are clients without a user name served? `None`: see [`Config::allow_anonymous`](super::Config).
     pub allow_anonymous: Option<bool>,
-    /// Its users, in place of those of all listeners.
+    /// Its users, instead of those of all listeners.
     pub password_file: Option<PathBuf>,
-    /// Its rules, in place of those of all listeners.
+    /// Its rules, instead of those of all listeners.
     pub acl_file: Option<PathBuf>,
     /// TLS: the certificate chain, PEM, the broker's own first.
     pub certificate_file: Option<PathBuf>,
@@ -31,7 +31,7 @@ pub struct ListenerConfig {
     pub tls_min: TlsVersion,
     /// TLS: the revocation lists of client certificates, PEM.
     pub revocation_list_file: Option<PathBuf>,
-    /// TLS: are clients' certificates accepted that are not valid yet, or not any more?
+    /// TLS: are client certificates accepted that have expired or are not valid yet?
     pub ignore_certificate_dates: bool,
     /// The part of a client certificate that is the user name; see [`names_by_proxy`](Self::names_by_proxy).
     pub identity: Option<CertificateIdentity>,
@@ -43,21 +43,21 @@ pub struct ListenerConfig {
     pub allowed_origins: Vec<String>,
     /// WebSocket: the time without traffic after which a ping is sent; `None`: never.
     pub websocket_ping: Option<Duration>,
-    /// What identifiers begin with that its clients without one are given; `None`: as for all listeners.
+    /// Prefix of the Client Identifiers that its clients without one are assigned; `None`: as for all listeners.
     pub auto_id_prefix: Option<String>,
-    /// The versions that its clients may speak; none: all.
+    /// The allowed MQTT versions; empty: all.
     pub protocol_versions: Vec<ProtocolVersion>,
-    /// The most connections at a time; `None`: as many as all listeners together.
+    /// The most connections at a time; `None`: the limit for all listeners.
     pub max_connections: Option<usize>,
-    /// The highest QoS of its clients; `None`: as the limits say.
+    /// The highest QoS of its clients; `None`: `limits.max_qos`.
     pub max_qos: Option<u8>,
-    /// Messages that each of its clients may publish in a second; `None`: see the limits; `Some(None)`: unlimited.
+    /// Messages that each of its clients may publish in a second; `None`: as in the limits; `Some(None)`: unlimited.
     pub publish_rate: Option<Option<u32>>,
     /// The same in bytes of PUBLISH packets.
     pub publish_bytes_rate: Option<Option<usize>>,
     /// Unix socket: the permission bits of the file, which decide who may connect.
     pub mode: u32,
-    /// Linux: may the address be one that the machine does not have yet?
+    /// Linux: may the address be missing on this machine at the start?
     pub freebind: bool,
     /// Do connections begin with a header of the PROXY protocol?
     pub proxy_protocol: bool,
@@ -176,10 +176,10 @@ pub(super) fn check(listener: &ListenerConfig) -> Result<(), Conflict> {
     };
     let passed = matches!(listener.address, Endpoint::Passed(_));
     if passed && listener.transport == Transport::Unix {
-        return Err(("transport", "a Unix socket that systemd passes is recognised; take the key away"));
+        return Err(("transport", "a Unix socket that systemd passes is recognised; remove the key"));
     }
     if path_and_ip {
-        return Err(("transport", "only \"unix:/path\" is an address for \"unix\", and for nothing else; change one"));
+        return Err(("transport", "\"unix\" and an address \"unix:/path\" need each other; change one"));
     }
     let tls = [
         ("certificate_file", listener.certificate_file.is_some()),
@@ -201,7 +201,7 @@ pub(super) fn check(listener: &ListenerConfig) -> Result<(), Conflict> {
         "it is for TLS; write transport = \"tls\" (or \"wss\") too, or proxy_protocol = true for a proxy that speaks TLS",
     )?;
     if listener.names_by_proxy() && listener.identity != Some(CertificateIdentity::CommonName) {
-        return Err(("identity", "a proxy reports the common name alone; write identity = \"common-name\""));
+        return Err(("identity", "a proxy reports only the common name; write identity = \"common-name\""));
     }
     let websocket = [
         ("path", listener.path.is_some()),
@@ -215,15 +215,15 @@ pub(super) fn check(listener: &ListenerConfig) -> Result<(), Conflict> {
     )?;
     let unix = listener.transport == Transport::Unix;
     let mode = [("mode", listener.mode != unset.mode)];
-    only(!passed, &mode, "it is for Unix sockets that dunlin makes (SocketMode= of a socket unit); take it away")?;
-    only(unix, &mode, "it is for Unix sockets; take it away")?;
+    only(!passed, &mode, "it is for sockets that dunlin creates; write SocketMode= in the socket unit")?;
+    only(unix, &mode, "it is for Unix sockets; remove it")?;
     let proxies =
         [("proxy_protocol", listener.proxy_protocol), ("trusted_proxies", !listener.trusted_proxies.is_empty())];
-    only(!unix, &proxies, "it is not for Unix sockets; take it away")?;
+    only(!unix, &proxies, "it is not for Unix sockets; remove it")?;
     let freebind = [("freebind", listener.freebind)];
-    only(!passed, &freebind, "the socket unit binds the address; write FreeBind=yes there, and take this away")?;
-    only(!unix, &freebind, "a Unix socket has no address that could come later; take it away")?;
-    only(cfg!(target_os = "linux"), &freebind, "of the systems that dunlin runs on, only Linux has it; take it away")?;
+    only(!passed, &freebind, "the socket unit binds the address; remove this, and write FreeBind=yes there")?;
+    only(!unix, &freebind, "it is not for Unix sockets; remove it")?;
+    only(cfg!(target_os = "linux"), &freebind, "it needs Linux; remove it")?;
     if listener.path.as_ref().is_some_and(|path| !path.starts_with('/') || path.contains(['?', '#', ' '])) {
         return Err((
             "path",
@@ -250,7 +250,7 @@ fn check_tls(listener: &ListenerConfig) -> Result<(), Conflict> {
     if listener.certificate_file.is_none() {
         return Err((
             "certificate_file",
-            "TLS needs a certificate; write certificate_file = \"FILE\" (`dunlin certs` makes one to try things with)",
+            "TLS needs a certificate; write certificate_file = \"FILE\" (`dunlin certs` creates one for tests)",
         ));
     }
     if listener.key_file.is_none() {
@@ -269,7 +269,7 @@ fn check_tls(listener: &ListenerConfig) -> Result<(), Conflict> {
     match without.iter().find(|(_, set)| *set && !asked) {
         Some((key, _)) => Err((
             key,
-            "no client is asked for a certificate; write client_certificates = \"required\" (or \"optional\") too",
+            "client certificates are not requested; write client_certificates = \"required\" (or \"optional\") too",
         )),
         None => Ok(()),
     }

@@ -1,11 +1,11 @@
 //! The settings of a broker: as written (the TOML file, the command line) and as resolved ([`Config`]).
 //!
 //! ```text
-//! cli ──────────► Config          the flags and variables over the file over the defaults
-//!  ├► environment              the variables of keys, over the file; variables that nothing reads
+//! cli ──────────► Config          flags and variables override the file, which overrides the defaults
+//!  ├► environment              the variables of keys, which override the file; unknown variables
 //!  │   └► plain               a value outside TOML
-//!  └► file ─────► Config          the TOML, walked in the order of its lines; each error one line
-//!      └► keys                    the one table of keys: name, meaning, form, the setting that it is
+//!  └► file ─────► Config          reads TOML in the order of its lines; each error is one line
+//!      └► keys                    the table of keys: name, description, form, field of Config
 //!          ├► forms               how one value is written: a size, a duration, a choice, …
 //!          │   ├► lists           the forms of a listener's keys
 //!          │   └► words           the words that keys take
@@ -14,23 +14,23 @@
 //!          ├► auth_http_keys      the keys of [[auth.http]]
 //!          ├► webhook_keys        the keys of [[webhook]]
 //!          └► settings            Config itself and its defaults
-//!              ├► listener        one listener, and which of its settings go together
-//!              ├► auth_http       one service that is asked about logins
-//!              ├► bridge          one bridge, its topics and addresses, and which of its settings go together
-//!              ├► webhook         one webhook, and which of its settings go together
+//!              ├► listener        one listener, and the consistency of its settings
+//!              ├► auth_http       one login service
+//!              ├► bridge          one bridge, its topics and addresses, and their consistency
+//!              ├► webhook         one webhook, and the consistency of its settings
 //!              └► http            the [http] table and its forms
 //! reference ────► text            keys × defaults: config/dunlin.toml and the table in docs/configuration.md
-//! starter ──────► text            what dunlin init writes: the reference with a few keys set
-//! changes ──────► KeyChange          keys × two Configs: what differs, for the summary and a reload's log line
+//! starter ──────► text            the file of dunlin init: the reference with a few keys set
+//! changes ──────► KeyChange          keys × two Configs: the differences, for the summary and a reload's log line
 //! summary ──────► text            what would run, for --check
 //! variables ────► text            ${NAME} in a value
-//! hints                           the nearest name to a wrong one
+//! hints                           the known name that is nearest to an unknown one
 //! foreign                         configurations of other programs
-//! mosquitto ────► Import          a mosquitto.conf: the TOML that it becomes, and a report
-//! origins                         which file, variable or flag set which key
-//! commands                        the command lines of what dunlin does beside being a broker
+//! mosquitto ────► Import          a mosquitto.conf: its translation to TOML, and a report
+//! origins                         the file, variable or flag that set each key
+//! commands                        the command lines of the subcommands
 //! ctl, testing                    those of dunlin ctl and dunlin test
-//! error                           what can be wrong, one line each
+//! error                           the errors, one line each
 //! ```
 //!
 //! A new setting is a field with its default in `settings` and a line in `keys`; `tests/it/config_reference.rs` then

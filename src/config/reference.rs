@@ -1,5 +1,5 @@
-//! The keys told to people: the commented default configuration and the table in `docs/configuration.md`, both made
-//! from the table of keys (`keys`) and [`Config::default`], so that neither can say what the code does not do.
+//! The keys for people: the commented default configuration and the table in `docs/configuration.md`, both generated
+//! from the table of keys (`keys`) and [`Config::default`].
 
 use super::{
     auth_http::AuthHttpConfig,
@@ -12,7 +12,7 @@ use super::{
     webhook_keys::WEBHOOK,
 };
 
-/// `config/dunlin.toml`: every key with what it does, commented out with its default.
+/// `config/dunlin.toml`: every key with its description and its default, commented out.
 pub fn toml() -> String {
     let defaults = Config::default();
     let mut out = INTRODUCTION.to_owned();
@@ -37,12 +37,12 @@ pub fn toml() -> String {
     out
 }
 
-/// One of a list with the defaults. There is none by default, so that its lines stay comments when others are made
-/// keys.
+/// An entry of a list, with defaults. The default list is empty, so these lines stay comments when the others are
+/// uncommented.
 fn list<T>(out: &mut String, table: &Table<T>, needed: &str, default: &T) {
     *out += "\n";
     comment(out, table.help);
-    comment(out, &format!("There is none by default: take \"# \" away, and write {needed}."));
+    comment(out, &format!("The list is empty by default: remove \"# \" away, and write {needed}."));
     *out += &format!("# [[{}]]\n", table.name);
     for key in table.keys {
         *out += "#\n";
@@ -51,7 +51,7 @@ fn list<T>(out: &mut String, table: &Table<T>, needed: &str, default: &T) {
     }
 }
 
-/// The Markdown table in `docs/configuration.md`: key, default, meaning.
+/// The table in `docs/configuration.md`: key, default, description.
 pub fn markdown() -> String {
     let mut out = String::from("| key | default | meaning |\n|---|---|---|\n");
     let defaults = Config::default();
@@ -84,7 +84,7 @@ fn rows<T>(out: &mut String, table: &Table<T>, default: impl Fn(&Key<T>) -> Stri
     }
 }
 
-/// The default listeners; the table's own line is commented out too, as one of them replaces all of these.
+/// The default listeners. The line of the table is commented out too, because one listener replaces all default ones.
 fn listeners(out: &mut String, defaults: &Config) {
     *out += "\n";
     comment(out, LISTENER.help);
@@ -161,7 +161,7 @@ mod tests {
     fn each_key_of_the_reference_alone_is_the_default() {
         let text = toml();
         let lines: Vec<_> = text.lines().collect();
-        // those of a listener mean nothing without its own line
+        // the keys of a listener need the line of its table
         let mut of_listener = false;
         for at in (0..lines.len()).filter(|at| is_commented_key(lines[*at]) || lines[*at].starts_with('[')) {
             if lines[at].starts_with("#[") || lines[at].starts_with('[') {
@@ -188,7 +188,7 @@ mod tests {
                 !["LogConfig {", "Limits {", "SysConfig {", "AuthConfig {", "HttpConfig {"].contains(value)
             })
             .map(|(name, _)| name)
-            // what is said of the file, or beside it, not in it
+            // fields that are not keys of the file
             .filter(|name| {
                 !["warnings", "origins", "user", "mosquitto_db", "bridges", "services", "webhooks"].contains(name)
             })

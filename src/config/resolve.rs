@@ -16,8 +16,8 @@ use super::{
 };
 
 impl Cli {
-    /// The same with another configuration file, if `file` names one. A file behind the subcommand replaces the one
-    /// before it.
+    /// A copy with another configuration file, if `config` names one: a `--config` after the subcommand replaces the
+    /// one before it.
     pub fn with_config(&self, config: Option<&Path>) -> Self {
         let config = config.map(Into::into).or_else(|| self.config.clone());
         Self { config, ..self.clone() }
@@ -29,9 +29,8 @@ impl Cli {
         errors.into_iter().next().map_or(Ok(config), Err)
     }
 
-    /// The configuration of `dunlin test`: the flags before the subcommand, its file and the environment, with the
-    /// listeners of
-    /// `test`. The log has warnings and errors only, unless another level is set.
+    /// The configuration of `dunlin test`: the flags before the subcommand, the file and the environment, with the
+    /// listeners of `test`. Only warnings and errors are logged, unless another level is set.
     pub fn resolve_test(&self, args: &TestArgs) -> Result<Config, ConfigError> {
         let mut config = Self { listen: args.listen.clone(), port: Vec::new(), ..self.clone() }.resolve()?;
         if let Some(path) = config.data_dir {

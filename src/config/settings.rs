@@ -23,28 +23,28 @@ use crate::types::{ClientIdBinding, Frequency, LoginWay, QueueFull, Secret, Sess
 pub struct Config {
     /// The listeners, in the order in which their addresses are reported.
     pub listeners: Vec<ListenerConfig>,
-    /// `None`: anonymous clients are served on loopback listeners alone, and nowhere once a login is
-    /// [configured](Self::has_login).
+    /// `None`: only loopback listeners accept anonymous clients; if a login is [configured](Self::has_login), none
+    /// does.
     pub allow_anonymous: Option<bool>,
-    /// Threads that serve connections; `None`: one for each CPU that the process may use, less one.
+    /// Number of worker threads; `None`: one for each CPU that the process may use, less one.
     pub workers: Option<usize>,
-    /// How long a shutdown waits for what is queued to connected clients; a client that does nothing meanwhile is
-    /// waited for a tenth of it.
+    /// How long a shutdown waits until queued messages are sent to connected clients; for a client that reads nothing
+    /// it waits a tenth of that.
     pub shutdown_grace: Duration,
-    /// Written once all listeners accept, removed on exit.
+    /// File that is written once all listeners accept, and removed on exit.
     pub ready_file: Option<PathBuf>,
     /// The directory of the store; `None`: in memory only.
     pub data_dir: Option<PathBuf>,
-    /// Where mosquitto keeps its data, if this was read from its configuration.
+    /// mosquitto's database, if the configuration is a mosquitto.conf.
     pub mosquitto_db: Option<PathBuf>,
-    /// When a record is written to disk.
+    /// When records become durable.
     pub sync: SyncMode,
     /// With [`SyncMode::Interval`]: the time between two syncs.
     pub sync_interval: Duration,
-    /// Is a change of a file that is named here put in force without being asked? The binary's business: a server that
-    /// is embedded is told by [`Server::reload`](crate::Server::reload).
+    /// Does the program reload when a configured file changes? Only the binary uses it: embedding programs call
+    /// [`Server::reload`](crate::Server::reload).
     pub watch: bool,
-    /// The Server Reference that clients of MQTT 5 get when this server shuts down or has no room for them.
+    /// The Server Reference for clients of MQTT 5 when this server shuts down or refuses further clients.
     pub server_reference: Option<String>,
     /// The Response Information for clients of MQTT 5 that ask for it; `%c` is the Client Identifier, `%u` the user
     /// name.
@@ -59,37 +59,37 @@ pub struct Config {
     pub auth: AuthConfig,
     /// Health checks and metrics over HTTP.
     pub http: HttpConfig,
-    /// Connections to other brokers.
+    /// Bridges to other brokers.
     pub bridges: Vec<BridgeConfig>,
-    /// Services that are told what happens.
+    /// Webhooks.
     pub webhooks: Vec<WebhookConfig>,
-    /// Warnings about the file: what is allowed there and probably not intended.
+    /// Warnings about the file: settings that are allowed and probably mistakes.
     pub warnings: Vec<String>,
-    /// The file and the variables that set the values.
+    /// The file, the variables and the flags that set the values.
     pub origins: Origins,
 }
 
-/// When a record is on disk.
+/// When records become durable.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SyncMode {
     /// Before the acknowledgement is sent: a power cut loses nothing that was acknowledged.
     #[default]
     BeforeAck,
-    /// It is given to the operating system before the acknowledgement is sent, and synced at intervals: a power cut
-    /// loses what came after the last sync.
+    /// Records are handed to the operating system before the acknowledgement is sent, and synced at intervals: a power
+    /// cut loses what was written after the last sync.
     Interval,
 }
 
 /// The log.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LogConfig {
-    /// The least severe level that is written.
+    /// The least severe level that is logged.
     pub level: LogLevel,
     /// One line of text or one JSON object an event.
     pub format: LogFormat,
     /// Are connects and disconnects logged?
     pub connections: bool,
-    /// The file to which it is appended.
+    /// The file to which the log is appended.
     pub file: Option<PathBuf>,
     /// The size at which the file is rotated; `None`: never.
     pub rotate_size: Option<usize>,
@@ -97,23 +97,23 @@ pub struct LogConfig {
     pub rotate_keep: u32,
     /// The facility for syslog; `None`: syslog is not used.
     pub syslog: Option<SyslogFacility>,
-    /// Is it written to standard error? `None`: if it goes to neither a file nor syslog.
+    /// Is the log written to standard error? `None`: yes, unless it goes to a file or syslog.
     pub stderr: Option<bool>,
 }
 
 /// A facility of syslog(3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SyslogFacility {
-    /// Programs of users.
+    /// User-level messages.
     User,
-    /// Services.
+    /// System daemons.
     Daemon,
-    /// One of the eight that the machine's owner gives a meaning.
+    /// local0 to local7.
     Local(u8),
 }
 
 impl SyslogFacility {
-    /// Its number in the protocol.
+    /// Its number in the syslog protocol.
     pub fn number(self) -> u8 {
         match self {
             Self::User => 1,
@@ -124,7 +124,7 @@ impl SyslogFacility {
 }
 
 impl LogConfig {
-    /// Is it written to standard error?
+    /// Is the log written to standard error?
     pub fn to_stderr(&self) -> bool {
         self.stderr.unwrap_or(self.file.is_none() && self.syslog.is_none())
     }
@@ -140,20 +140,20 @@ impl Default for LogConfig {
 /// Severity of a log line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LogLevel {
-    /// What stops the broker or loses something.
+    /// The broker stops or loses something.
     Error,
-    /// What an operator should look at.
+    /// An operator should act.
     Warn,
-    /// Start, stop, every connection's begin and end.
+    /// Start and stop, connects and disconnects.
     #[default]
     Info,
-    /// Every subscription and drop.
+    /// Subscriptions and dropped messages.
     Debug,
-    /// Every packet.
+    /// Packets.
     Trace,
 }
 
-/// How a log line is written.
+/// Format of a log line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LogFormat {
     /// A readable line.
@@ -163,23 +163,24 @@ pub enum LogFormat {
     Json,
 }
 
-/// Limits. Each has a default and a counter of what it refused or dropped. 0 never means "unlimited".
+/// The limits. Each has a default, and a counter of refused or dropped things. 0 never means "unlimited".
 #[derive(Clone, Debug, PartialEq)]
 pub struct Limits {
-    /// Connections in all; one more is closed at once.
+    /// Connections; a further one is closed at once.
     pub max_connections: usize,
-    /// Connections that have not sent their CONNECT yet; one more is closed at once.
+    /// Connections without a CONNECT yet; a further one is closed at once.
     pub max_connecting: usize,
-    /// Bytes that all of those hold; then the one that holds most is closed, and further ones wait to be accepted.
+    /// Bytes held by those connections; above it, the one that holds most is closed, and further ones are not accepted
+    /// yet.
     pub max_connecting_bytes: usize,
     /// Time from accept to CONNECT.
     pub connect_timeout: Duration,
-    /// A whole packet, fixed header included, in bytes; a longer one closes the connection before it is buffered.
+    /// A packet with its fixed header, in bytes; a larger one closes the connection before it is buffered.
     pub max_packet_size: usize,
     /// The payload of a message, in bytes; a larger message is acknowledged and dropped. `None`: only the packet's size
     /// is limited.
     pub max_message_size: Option<usize>,
-    /// Bytes of a CONNECT, which comes from a client that is not authenticated yet; `max_packet_size` holds for it too.
+    /// A CONNECT in bytes, which arrives before login; `max_packet_size` applies too.
     pub max_connect_size: usize,
     /// Client Identifier, in bytes.
     pub max_client_id_length: usize,
@@ -187,57 +188,57 @@ pub struct Limits {
     pub max_topic_length: usize,
     /// Levels of a Topic Name or Topic Filter.
     pub max_topic_levels: usize,
-    /// QoS 1 and 2 messages sent to a client and not acknowledged by it.
+    /// QoS 1 and 2 messages in flight to a client.
     pub max_inflight_out: u16,
-    /// QoS 2 messages taken from a client and not released by it; further ones wait unacknowledged. (QoS 1 messages are
-    /// acknowledged as soon as they are kept.)
+    /// QoS 2 messages received from a client and not released; further ones wait unacknowledged. (QoS 1 messages are
+    /// acknowledged as soon as they are durable.)
     pub max_inflight_in: u16,
-    /// QoS 1 and 2 messages that a client of MQTT 5 may send and that are not acknowledged (Receive Maximum).
+    /// QoS 1 and 2 messages that a client of MQTT 5 may have in flight (Receive Maximum).
     pub receive_maximum: u16,
-    /// Topic Aliases that a client of MQTT 5 may use, and the broker towards each.
+    /// Topic Aliases for each direction of a client of MQTT 5.
     pub topic_alias_maximum: u16,
-    /// The greatest QoS at which clients may publish, and at which subscriptions are granted.
+    /// The highest QoS of messages that clients publish, and of subscriptions.
     pub max_qos: u8,
-    /// May clients publish messages that are retained?
+    /// May clients publish with RETAIN?
     pub retain_available: bool,
-    /// The longest Keep Alive, in whole seconds; `None`: as long as each client likes.
+    /// The longest Keep Alive, in whole seconds; `None`: unlimited.
     pub max_keep_alive: Option<Duration>,
-    /// Which member of a group of shared subscriptions gets a message.
+    /// How a group of shared subscriptions chooses the member for a message.
     pub shared_subscriptions: SharedSubscriptions,
-    /// What waits for a member of a group for so long goes to members that have room.
+    /// A message that waits for a member of a group for this time goes to members with room.
     pub shared_requeue_after: Duration,
     /// Messages queued for one session.
     pub max_queued_messages: usize,
     /// Bytes (topics and payloads) queued for one session, and of all Wills that wait for room on a full disk.
     pub max_queued_bytes: usize,
-    /// Bytes of memory for what waits and is in flight in all sessions; the default is a quarter of it.
+    /// Bytes of memory for queued and in-flight messages of all sessions; the default is a quarter of the memory.
     pub max_queued_bytes_total: MemoryBound,
-    /// Which message goes when a session's queue is full.
+    /// The message that is dropped when a session's queue is full.
     pub queue_full: QueueFull,
     /// Queue QoS 0 messages too for a session whose client is away.
     pub queue_qos0: bool,
-    /// Bytes written for a client that its socket has not taken; QoS 0 messages beyond are dropped, others wait in the
-    /// queue.
+    /// Bytes written for a client that its socket has not accepted; above it, QoS 0 messages are dropped and others
+    /// stay in the queue.
     pub max_outbound_bytes: usize,
-    /// A client whose socket takes nothing for this long, while there is something to send, is disconnected.
+    /// A client whose socket accepts nothing for this time, while output is pending, is disconnected.
     pub write_timeout: Duration,
-    /// Messages that one client may publish in a second, on average; `None`: as many as it likes.
+    /// Messages that one client may publish in a second on average; `None`: unlimited.
     pub publish_rate: Option<u32>,
     /// The same in bytes of PUBLISH packets.
     pub publish_bytes_rate: Option<usize>,
-    /// What of it may come at once: that of so long a time.
+    /// Size of a burst, as the time in which the average rate would allow as much.
     pub publish_burst: Duration,
-    /// What happens to a client that publishes more.
+    /// What happens to a client that publishes faster.
     pub publish_rate_action: PublishRateAction,
-    /// Connections that are accepted in a second, on all listeners together; `None`: as many as come.
+    /// Connections accepted in a second on all listeners; `None`: unlimited.
     pub connect_rate: Option<u32>,
-    /// A client that logs in more often is banned for a while; `None`: as often as it likes.
+    /// A client that logs in more often is banned for a while; `None`: unlimited.
     pub reconnects: Option<Frequency>,
-    /// How long a message is delivered and waits after it was published, at most; `None`: as its publisher says.
+    /// Longest time after publication in which a message is delivered; `None`: only the publisher limits it.
     pub message_expiry: Option<Duration>,
-    /// How long a message stays retained, at most; `None`: as long as its publisher says.
+    /// Longest time that a message stays retained; `None`: only the publisher limits it.
     pub retained_expiry: Option<Duration>,
-    /// Retained messages in all.
+    /// Number of retained messages.
     pub max_retained_messages: usize,
     /// Bytes of memory for all retained messages and their topics.
     pub max_retained_bytes: usize,
@@ -245,19 +246,18 @@ pub struct Limits {
     pub max_subscriptions: usize,
     /// Bytes of memory for the subscriptions of all clients.
     pub max_subscription_bytes: usize,
-    /// Sessions in all, those of clients that are away among them; a client that would need one more (clean session 0)
-    /// is refused.
+    /// Sessions, including those of away clients; a client that would need a further one (Clean Session 0) is refused.
     pub max_sessions: usize,
-    /// How long the session of a client that is away is kept (clean session 0); `None`: for ever.
+    /// How long the session of an away client is kept (Clean Session 0); `None`: for ever.
     pub session_expiry: Option<Duration>,
-    /// Bytes of memory that the process may have; the default is three quarters of it.
+    /// Bytes of memory of the process; the default is three quarters of the memory.
     pub max_memory: MemoryBound,
 }
 
-/// What happens to a client that publishes faster than it may.
+/// What happens to a client that publishes faster than allowed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PublishRateAction {
-    /// It is read from more slowly; nothing is lost.
+    /// Its packets are read more slowly; nothing is lost.
     #[default]
     Slow,
     /// The connection is closed.
@@ -267,7 +267,7 @@ pub enum PublishRateAction {
 /// `$SYS` topics.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SysConfig {
-    /// How often they are published; `None`: never.
+    /// Interval of publication; `None`: never.
     pub interval: Option<Duration>,
     /// What happens to a client's PUBLISH to `$SYS/…`.
     pub client_publish: SysPublish,
@@ -276,31 +276,31 @@ pub struct SysConfig {
 /// What happens to a client's PUBLISH to `$SYS/…`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SysPublish {
-    /// Acknowledged, dropped, and said in the log.
+    /// Acknowledged, dropped and logged.
     #[default]
     Drop,
     /// The connection is closed.
     Disconnect,
-    /// Delivered as any other.
+    /// Delivered like any other.
     Allow,
 }
 
 /// Users, rules and tokens.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AuthConfig {
-    /// In which order a login is looked at.
+    /// The order of the login methods.
     pub order: [LoginWay; 3],
-    /// Services that are asked about logins.
+    /// Login services.
     pub services: Vec<AuthHttpConfig>,
     /// Users and the hashes of their passwords, in mosquitto's format.
     pub password_file: Option<PathBuf>,
-    /// Its lines of `mosquitto_passwd` serve SCRAM-SHA-512, too.
+    /// May passwords in `mosquitto_passwd`'s format be used for SCRAM-SHA-512?
     pub scram_from_password_file: bool,
-    /// A user beside those of the password file, whom `DUNLIN_USER` and `DUNLIN_USER_PASSWORD_FILE` give.
+    /// A user in addition to those of the password file, from `DUNLIN_USER` and `DUNLIN_USER_PASSWORD_FILE`.
     pub user: Option<VariableUser>,
-    /// What users may do, in mosquitto's format.
+    /// Rules of users, in mosquitto's format.
     pub acl_file: Option<PathBuf>,
-    /// Clients, groups and roles, as mosquitto's dynamic security has them.
+    /// Clients, groups and roles, in the format of mosquitto's dynamic security.
     pub dynsec_file: Option<PathBuf>,
     /// Who may take over another user's session.
     pub session_owner: SessionOwnership,
@@ -314,15 +314,15 @@ pub struct AuthConfig {
     pub allow_zero_length_client_id: bool,
     /// What happens to a message that its client may not publish.
     pub denied_publish: DeniedPublish,
-    /// How long refusals are delayed, at least, once some from the same address failed; `None`: never.
+    /// Least delay of refusals after failed logins from the same address; `None`: none.
     pub failed_login_delay: Option<Duration>,
     /// The secret that tokens are signed with (HS256).
     pub token_secret: Option<Secret>,
-    /// A file with it.
+    /// A file with the secret.
     pub token_secret_file: Option<PathBuf>,
-    /// The public key that tokens are signed for, in PEM (RS256, ES256).
+    /// The public key that verifies tokens, in PEM (RS256, ES256).
     pub token_key_file: Option<PathBuf>,
-    /// Several keys, as a JSON Web Key Set.
+    /// A JSON Web Key Set with several keys.
     pub token_jwks_file: Option<PathBuf>,
     /// The issuer that a token must name; `None`: any.
     pub token_issuer: Option<String>,
@@ -334,7 +334,7 @@ pub struct AuthConfig {
     pub token_user_claim: Option<String>,
 }
 
-/// A user whom environment variables give.
+/// A user from environment variables.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VariableUser {
     /// The user name.
@@ -354,33 +354,33 @@ pub enum DeniedPublish {
 }
 
 impl Config {
-    /// Is a login configured: users, tokens, or a listener that asks for client certificates?
+    /// Is a login configured: users, services, tokens, or a listener that requests client certificates?
     pub fn has_login(&self) -> bool {
         self.auth.has_users() || self.asks_for_certificates()
     }
 
-    /// Listeners whose own `allow_anonymous` says something else than what is said for all, and what it says. One that
-    /// demands certificates serves nobody anonymously.
+    /// Listeners whose own `allow_anonymous` differs from the one for all, and its value. A listener that requires
+    /// certificates accepts no anonymous client.
     pub fn own_anonymous(&self) -> impl Iterator<Item = (&ListenerConfig, bool)> {
         let own = self.listeners.iter().filter(|listener| !listener.demands_certificates());
         own.filter_map(|listener| Some((listener, listener.allow_anonymous?)))
             .filter(|(_, served)| self.allow_anonymous != Some(*served))
     }
 
-    /// The variable of a login for which anonymous clients are refused, although the file says that they are served.
+    /// The variable of a login because of which anonymous clients are refused although the file accepts them.
     pub fn refuses_anonymous_for(&self) -> Option<&str> {
         let by = self.origins.of("allow_anonymous").filter(|_| self.allow_anonymous.is_none())?;
         (by.starts_with("DUNLIN_") && by != "DUNLIN_ALLOW_ANONYMOUS").then_some(by)
     }
 
-    /// Does a listener ask its clients for certificates?
+    /// Does a listener request client certificates?
     pub fn asks_for_certificates(&self) -> bool {
         self.listeners.iter().any(|listener| listener.client_certificates != ClientCertificates::Off)
     }
 }
 
 impl AuthConfig {
-    /// Are clients authenticated: are there users or services that are asked, or are tokens accepted?
+    /// Are clients authenticated by users, services or tokens?
     pub fn has_users(&self) -> bool {
         let Self {
             password_file,
@@ -460,13 +460,13 @@ impl Default for Config {
 }
 
 impl Config {
-    /// A broker on a free loopback port (127.0.0.1, port 0): what a test wants.
+    /// For tests: a broker on a free loopback port (127.0.0.1, port 0).
     pub fn ephemeral() -> Self {
         Self { listeners: vec![ListenerConfig::tcp(SocketAddr::from(([127, 0, 0, 1], 0)))], ..Self::default() }
     }
 
-    /// Where HTTP is served. Without a word of it in the configuration, nowhere if a listener has port 0: brokers that
-    /// run side by side would all want the same port.
+    /// Addresses of HTTP. If they are not configured: none if a listener has port 0, because brokers that run side by
+    /// side would all want the same port.
     pub fn http_addresses(&self) -> &[ListenAddress] {
         let free = |one: &ListenerConfig| one.address.socket_addr().is_some_and(|address| address.port() == 0);
         if self.has_default_http() && self.listeners.iter().any(free) { &[] } else { &self.http.listen.0 }
@@ -479,20 +479,19 @@ impl Config {
         self.http.certificate_file.is_none() && self.http.mqtt.unwrap_or_else(|| local() && !by_certificates())
     }
 
-    /// Is `http.listen` not set? Then HTTP is served at the default address, if that is free.
+    /// Is `http.listen` missing? Then HTTP is served at the default address, if that is free.
     pub fn has_default_http(&self) -> bool {
         self.origins.of("http.listen").is_none() && self.http.listen == HttpConfig::default().listen
     }
 
-    /// How many threads serve connections: as configured, or one for each CPU that the process may use, but for one
-    /// that is left to the kernel's side of the connections and whatever else runs: with clients on the same two cores,
-    /// two threads deliver less than one.
+    /// Number of worker threads: as configured, or one for each CPU that the process may use, less one for the kernel's
+    /// work and other programs. With clients on the same two cores, two threads deliver less than one.
     pub fn worker_threads(&self) -> usize {
         let auto = || std::thread::available_parallelism().map_or(1, |cpus| cpus.get().saturating_sub(1).max(1));
         self.workers.unwrap_or_else(auto)
     }
 
-    /// Every file that the configuration names and that a reload reads again: certificates, keys, users, rules.
+    /// Every configured file that a reload reads: certificates, keys, users, rules.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
         let of_listeners = self.listeners.iter().flat_map(|listener| {
             let ListenerConfig { certificate_file, key_file, client_ca_file, revocation_list_file, .. } = listener;
@@ -519,7 +518,7 @@ impl Default for Limits {
             connect_timeout: Duration::from_secs(10),
             max_packet_size: 2_000_000,
             max_message_size: None,
-            // one field of the greatest length, and what a CONNECT has beside it
+            // one field of the largest length, and the rest of a CONNECT
             max_connect_size: 72 << 10,
             max_client_id_length: 65_535,
             max_topic_length: 65_535,

@@ -9,7 +9,7 @@ pub const PASSWORDS: &str = "passwords";
 /// The directory of certificates.
 pub const CERTS: &str = "certs";
 
-/// Every key with its help; set are a store, users, and listeners for this machine and, over TLS, for others.
+/// Every key with its description; set are a store, users, and listeners for this machine and, over TLS, for others.
 pub fn starter() -> String {
     let listeners = format!(
         "# This machine.\n[[listener]]\naddress = \"localhost:1883\"\n\n# Everybody who reaches this machine and has a \

@@ -1,4 +1,4 @@
-//! What would run, in lines for people: the answer of `--check`.
+//! A summary of what would run, the output of `--check`.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use super::{
 };
 use crate::types::Endpoint;
 
-/// A few lines that say what a broker with `config` would do; `file` is where it was read from.
+/// A few lines that describe a broker with `config`; `file`: the file of the configuration.
 pub fn summary(config: &Config, file: Option<&Path>) -> String {
     let mut out = String::new();
     let mut line = |name: &str, text: &str| out += &format!("{:<15}{text}\n", format!("{name}:"));
@@ -41,7 +41,7 @@ pub fn summary(config: &Config, file: Option<&Path>) -> String {
     let is_told = |key: &str| key.starts_with("bridge.") || key.starts_with("webhook.");
     changed.retain(|change| !told_above.contains(&change.key.as_str()) && !is_told(&change.key));
     if !changed.iter().any(|change| change.key.starts_with("limits.")) {
-        line("limits", "all as by default");
+        line("limits", "all have their defaults");
     }
     changed.iter().for_each(|c| line("changed", &format!("{} = {} (by default {})", c.key, c.to, c.from)));
     out
@@ -77,7 +77,7 @@ fn listener_text(listener: &ListenerConfig, config: &Config) -> String {
     format!("{}{note}{whom}", listener.name())
 }
 
-/// Where and when what is acknowledged is kept.
+/// Where and when acknowledged state is stored.
 pub fn persistence_text(config: &Config) -> String {
     match (&config.data_dir, config.sync) {
         (None, _) => "none: sessions and messages are kept in memory and end with the process".into(),
@@ -104,7 +104,7 @@ fn anonymous_text(config: &Config) -> String {
     text
 }
 
-/// On listeners that say nothing of their own.
+/// On listeners without a setting of their own.
 fn anonymous_by_default(config: &Config) -> String {
     if let Some(variable) = config.refuses_anonymous_for() {
         return format!("refused on every listener, as {variable} is set; DUNLIN_ALLOW_ANONYMOUS=true changes that");
@@ -137,7 +137,7 @@ listen:        [::1]:1883
 anonymous:     served on loopback listeners alone; allow_anonymous = true or --allow-anonymous changes that
 persistence:   none: sessions and messages are kept in memory and end with the process
 workers:       {workers} (auto: one for each CPU, less one)
-limits:        all as by default
+limits:        all have their defaults
 "
         );
         assert_eq!(summary(&Config::default(), None), expected);

@@ -8,47 +8,47 @@ use super::listen::ListenAddress;
 
 /// `dunlin test`
 ///
-/// Runs a broker that keeps everything in memory, on a free port of 127.0.0.1 unless --listen says otherwise, with
-/// routes below /test/v1/ over HTTP by which a test turns the clock, waits for what happens, and more: docs/testing.md.
+/// Runs a broker that keeps everything in memory, on a free port of 127.0.0.1 unless --listen is given, with HTTP
+/// routes below /test/v1/ by which a test turns the clock, waits for events, and more: docs/testing.md.
 /// Flags of the broker, such as --config and --log-level, are written before "test".
 #[derive(Args, Clone, Debug, PartialEq)]
 pub struct TestArgs {
-    /// Listen there; may be repeated. Port 0 picks a free one.
+    /// Listen on this address; may be repeated. Port 0 picks a free port.
     #[arg(long, value_name = "ADDRESS:PORT", value_delimiter = ',', default_value = "127.0.0.1:0")]
     pub listen: Vec<ListenAddress>,
 
-    /// Serve HTTP there.
+    /// Serve HTTP on this address.
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:0")]
     pub http: SocketAddr,
 
-    /// Write this file once everything accepts: JSON with "listeners" and "http". It is removed on exit.
+    /// Write this file once all listeners accept: JSON with "listeners" and "http". It is removed on exit.
     #[arg(long, value_name = "PATH")]
     pub ready_file: Option<PathBuf>,
 
-    /// End when the process that started this one ends, or when standard input closes, if that is a pipe.
+    /// Exit when the process that started this one ends, or when standard input closes, if that is a pipe.
     #[arg(long)]
     pub exit_with_parent: bool,
 
-    /// Tell what clients do that no client may do, with the normative statement; with =fail, also end their
+    /// Report violations of the specification by clients, with the normative statement; with =fail, also close their
     /// connections, and exit with code 4.
     #[arg(long, value_name = "MODE", num_args = 0..=1, require_equals = true, default_missing_value = "report")]
     pub strict: Option<Strictness>,
 
-    /// Record all packets in this file, as JSON lines, for "dunlin diff". Passwords are never in it.
+    /// Record all packets in this file, as JSON lines, for "dunlin diff". Passwords are left out.
     #[arg(long, value_name = "FILE")]
     pub record: Option<PathBuf>,
 
-    /// Allow addresses that are not on loopback, as a container needs them. Everybody who reaches them controls the
+    /// Allow addresses that are not on loopback, as a container needs them. Anyone who reaches them controls the
     /// broker.
     #[arg(long)]
     pub any_address: bool,
 }
 
-/// What becomes of a client that breaks a normative statement.
+/// What happens to a client that violates a normative statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Strictness {
-    /// It is told.
+    /// It is reported.
     Report,
-    /// Its connection ends, too.
+    /// It is reported, and its connection closes.
     Fail,
 }

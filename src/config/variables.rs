@@ -3,13 +3,13 @@
 
 use crate::types::Secret;
 
-/// Replaces the variables of a text; `None` if it has none. The error is half a line that says what to do; for a secret
-/// it shows only the names of variables.
+/// Replaces the variables of a text; `None`: it has none. The error is half a line that says what to do; for a secret
+/// it contains only names of variables.
 pub(super) fn fill(text: &str, is_secret: bool) -> Result<Option<String>, String> {
     fill_around(text, is_secret, &[])
 }
 
-/// The same, but for variables of these names, which stay.
+/// The same, but keeps the variables with these names.
 pub(super) fn fill_around(text: &str, is_secret: bool, stay: &[&str]) -> Result<Option<String>, String> {
     fill_from(text, is_secret, |name| match stay.contains(&name) {
         true => Some(Ok(format!("${{{name}}}"))),
@@ -35,7 +35,7 @@ fn fill_from(text: &str, is_secret: bool, look_up: impl Fn(&str) -> Found) -> Re
         } else {
             out += &rest[..at];
             let inner = &rest[at + 2..];
-            let end = inner.find('}').ok_or("\"${\" without \"}\"; write \"$${\" where no variable is meant")?;
+            let end = inner.find('}').ok_or("\"${\" without \"}\"; write \"$${\" for a literal \"${\"")?;
             out += &value(&inner[..end], is_secret, &look_up)?;
             rest = &inner[end + 1..];
         }

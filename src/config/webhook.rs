@@ -1,38 +1,37 @@
-//! The `[[webhook]]` tables: what can be set for a webhook ([`WebhookConfig`]), and which settings go
-//! together ([`check`]).
+//! The `[[webhook]]` tables: the settings of a webhook ([`WebhookConfig`]), and their consistency ([`check`]).
 
 use std::{path::PathBuf, time::Duration};
 
 use crate::types::{HttpUrl, PayloadForm, Told};
 
-/// A service that is told by HTTP what happens.
+/// A service to which events are reported over HTTP.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WebhookConfig {
-    /// What it is called; no two have the same name.
+    /// Its name, which is unique.
     pub name: String,
-    /// Where it is told; it is there in each that is checked.
+    /// Its URL; present in every checked webhook.
     pub url: Option<HttpUrl>,
-    /// What it is told.
+    /// The reported events.
     pub events: Vec<Told>,
-    /// Of messages: those whose topic one of these matches.
+    /// Topic Filters: only messages whose topic matches one are reported.
     pub filter: Vec<String>,
-    /// Of clients: those whose Client Identifier this matches, where `*` stands for anything.
+    /// A pattern of Client Identifiers: only clients that match are reported; `*` means any characters.
     pub clients: String,
-    /// How a payload is written.
+    /// Encoding of payloads.
     pub payload: PayloadForm,
-    /// Events in a request, at most.
+    /// Largest number of events in a request.
     pub batch: usize,
-    /// How long an event waits for others.
+    /// How long the first event of a request waits for more.
     pub linger: Duration,
-    /// A file with the secrets that requests are signed with.
+    /// A file with the secrets that sign requests.
     pub secret_file: Option<PathBuf>,
-    /// Events that wait.
+    /// Largest number of queued events.
     pub queue: usize,
-    /// Bytes of those.
+    /// Their largest size in bytes.
     pub queue_bytes: usize,
-    /// How long a request may take.
+    /// Time limit for a request.
     pub timeout: Duration,
-    /// TLS: the authorities of the service's certificate, PEM.
+    /// TLS: the authorities that sign the service's certificate, PEM.
     pub ca_file: Option<PathBuf>,
 }
 
@@ -56,17 +55,17 @@ impl Default for WebhookConfig {
     }
 }
 
-/// Do these settings go together? The first key that does not is the error, and what to do.
+/// Checks the settings for conflicts. Returns the first key and what to do.
 pub(super) fn check(webhook: &WebhookConfig) -> Result<(), (&'static str, &'static str)> {
     let of_messages = webhook.events.iter().any(|told| told.is_of_message());
     let checks = [
         (webhook.name.is_empty(), "name", "a webhook needs a name; write one such as name = \"orders\""),
         (webhook.url.is_none(), "url", "a webhook needs its address; write url = \"https://example.org/hook\""),
-        (webhook.events.is_empty(), "events", "nothing would be sent; write events = [\"client.connected\"]"),
+        (webhook.events.is_empty(), "events", "no event is selected; write events = [\"client.connected\"]"),
         (
             webhook.filter.is_empty() && of_messages,
             "filter",
-            "no message would be sent; write Topic Filters such as \"#\", or take the key away",
+            "no message is selected; write Topic Filters such as \"#\", or remove the key",
         ),
         (
             webhook.ca_file.is_some() && webhook.url.as_ref().is_some_and(|url| !url.https),

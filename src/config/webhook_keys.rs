@@ -16,11 +16,11 @@ use crate::types::{HttpUrl, PayloadForm, Told};
 /// `[[webhook]]`
 pub(super) const WEBHOOK: Table<WebhookConfig> = Table {
     name: "webhook",
-    help: "A webhook: a service that is told by HTTP what happens; may be repeated.",
+    help: "A webhook: sends events to a service over HTTP; may be repeated.",
     keys: keys! { WebhookConfig, webhook => webhook;
-        name: Name, "What the webhook is called, in the log, in metrics and in the API. No two webhooks have the same name.";
+        name: Name, "The name of the webhook in the log, in metrics and in the API; it must be unique.";
         url: Url, "Where events are sent, by POST. A redirect is not followed, and no proxy is used.";
-        events: List(Choice(&Told::WORDS)), "What is sent.";
+        events: List(Choice(&Told::WORDS)), "The events to send.";
         filter: Texts(Text("sensors/#")),
             "Of events about messages: those whose topic one of these Topic Filters matches. Messages to topics that begin \
              with $ are never sent.";
@@ -40,7 +40,7 @@ pub(super) const WEBHOOK: Table<WebhookConfig> = Table {
         secret_file: OptionalPath,
             "A file with a secret on each line, such as \"whsec_\" and base64: requests are signed with each of them, as \
              Standard Webhooks has it. It is read for each request. Unset: requests are not signed.";
-        queue: count(1), "Events that wait for the service. Further ones are lost, and the next request says how many.";
+        queue: count(1), "Queued events. Further ones are lost, and the next request has their number.";
         queue_bytes: Size { min: 1, max: MOST_BYTES }, "Bytes of those events, as JSON.";
         timeout: span(MILLISECOND, DAY), "How long a request and its answer may take.";
         ca_file: OptionalPath, "TLS: the authorities of the service's certificate, in PEM. Unset: those of this machine.";

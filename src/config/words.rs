@@ -1,4 +1,4 @@
-//! The words that keys take as values, and what each means.
+//! The words that are values of keys, and their meanings.
 
 use super::{
     forms::Choice,

@@ -1,4 +1,4 @@
-//! What is there in place of webhooks where HTTP is left out (the feature `http`): none is configured.
+//! Replaces webhooks in a build without HTTP (the feature `http`). The configuration refuses `[[webhook]]` then.
 
 #[path = "options.rs"]
 mod options;
@@ -9,13 +9,13 @@ pub use options::Options;
 
 use crate::{clock::Clock, router::inspect::EventStreams, types::Told};
 
-/// None.
+/// Has no webhooks.
 pub struct Hooks;
 
-/// There are none.
+/// Has no secrets.
 pub struct Secrets;
 
-/// What is told of a webhook.
+/// State of a webhook.
 #[derive(Clone, Debug)]
 pub struct View {
     /// Its name.
@@ -24,53 +24,53 @@ pub struct View {
     pub url: String,
     /// The last request failed.
     pub fails: bool,
-    /// Why the last one that failed did so, and when.
+    /// The error and the time of the last failed request.
     pub error: Option<(String, SystemTime)>,
-    /// What was counted.
+    /// Counters since the start.
     pub counts: Counts,
 }
 
-/// Nothing is counted.
+/// Has no counters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts;
 
 impl Counts {
-    /// Nothing.
+    /// Returns no counters.
     pub fn all(&self) -> [(&'static str, &'static str, u64); 0] {
         []
     }
 }
 
-/// No webhook starts.
+/// Has no values: nothing can fail.
 #[derive(Debug, thiserror::Error)]
 pub enum HookError {}
 
 impl Secrets {
-    /// Nothing is read.
+    /// Reads nothing, and succeeds.
     pub fn read(_: &Path) -> io::Result<Self> {
         Ok(Self)
     }
 }
 
 impl Hooks {
-    /// None.
+    /// Without webhooks.
     pub fn new(_: Arc<EventStreams>, _: Clock, _: &str) -> Self {
         Self
     }
 
-    /// There are none: a configuration with some is refused before.
+    /// Does nothing: a configuration with webhooks was refused before.
     pub fn replace(&self, _: Vec<Options>) -> Result<(), HookError> {
         Ok(())
     }
 
-    /// Nobody is told.
+    /// Does nothing.
     pub fn tell(&self, _: Told) {}
 
-    /// None.
+    /// Returns nothing.
     pub fn views(&self) -> Vec<View> {
         Vec::new()
     }
 
-    /// Nothing has to end.
+    /// Does nothing.
     pub fn stop(&self) {}
 }

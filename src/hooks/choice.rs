@@ -1,4 +1,4 @@
-//! [`Choice`]: which events a webhook is told.
+//! [`Choice`]: selects the events that a webhook sends.
 
 use super::options::Options;
 use crate::{
@@ -10,7 +10,7 @@ use crate::{
     types::{PayloadForm, Told},
 };
 
-/// Which events a webhook is told.
+/// Selects the events that a webhook sends.
 pub(super) struct Choice {
     events: Vec<Told>,
     filter: Vec<String>,
@@ -36,7 +36,7 @@ impl Choice {
         Self { events: events.clone(), filter: filter.clone(), clients: clients.clone() }
     }
 
-    /// The kinds of events that it needs.
+    /// The kinds of events that the selected events are made of.
     pub(super) fn kinds(&self, payload: PayloadForm) -> EventKinds {
         let wanted = KINDS.iter().filter(|(told, _)| self.events.contains(told));
         let kinds = wanted.fold(EventKinds::NONE, |all, (_, kind)| all | *kind);
@@ -44,11 +44,11 @@ impl Choice {
         if has_payload { kinds | EventKinds::PAYLOADS } else { kinds }
     }
 
-    /// What is told of it, if anything is.
+    /// The name under which this event is sent; `None`: it is not sent.
     pub(super) fn told(&self, happened: &Happened) -> Option<Told> {
         let (told, _) = KINDS.iter().find(|(told, kind)| *kind == happened.kind && self.events.contains(told))?;
         let client = happened.client.as_ref().map(|client| client.as_str());
-        // clients within the process are no business of others, but what they publish is
+        // clients within the process are not reported, but messages that they publish are
         let is_own = client.is_some_and(|client| client.starts_with('$')) && *told != Told::MessagePublished;
         let is_of_client = match client {
             Some(client) => is_match(&self.clients, client),
@@ -69,7 +69,7 @@ impl Choice {
     }
 }
 
-/// Does the pattern, with `*` for any characters, match all of the text?
+/// Does the pattern, in which `*` means any characters, match the whole text?
 fn is_match(pattern: &str, text: &str) -> bool {
     let mut parts = pattern.split('*');
     let first = parts.next().unwrap_or_default();

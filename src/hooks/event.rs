@@ -1,4 +1,4 @@
-//! [`Teller`]: an event as CloudEvents 1.0 have it, in JSON.
+//! [`Teller`]: encodes events as JSON in the form of CloudEvents 1.0.
 
 use std::time::SystemTime;
 
@@ -11,9 +11,9 @@ use crate::{
     types::{PayloadForm, Told, percent_encode},
 };
 
-/// Writes events of this broker.
+/// Encodes the events of this broker.
 pub(super) struct Teller {
-    /// The source of its own events.
+    /// The source of events that concern the broker itself.
     source: String,
     boot: String,
     payload: PayloadForm,
@@ -24,7 +24,7 @@ impl Teller {
         Self { source: format!("dunlin://{}", encoded(broker)), boot: boot.into(), payload }
     }
 
-    /// The begin of identifiers of this run of the broker.
+    /// Prefix of all event identifiers of this run of the broker.
     pub(super) fn boot(&self) -> &str {
         &self.boot
     }
@@ -52,7 +52,7 @@ impl Teller {
         event.to_string()
     }
 
-    /// An event of the broker itself, which happens once in a run.
+    /// An event that concerns the broker itself, which happens once in a run.
     pub(super) fn of_broker(&self, told: Told, at: SystemTime) -> String {
         json!({
             "specversion": "1.0",
@@ -66,7 +66,7 @@ impl Teller {
         .to_string()
     }
 
-    /// The first event of a request: so many others were lost before.
+    /// The first event of a request: the number of events that were lost before it.
     pub(super) fn lost(&self, lost: u64, request: &str, at: SystemTime) -> String {
         json!({
             "specversion": "1.0",
@@ -123,7 +123,7 @@ impl Teller {
                 put("reason", reason.why().into());
             }
             What::SessionExpired(after) => put("away_seconds", after.as_secs().into()),
-            // of few messages, to measure: no event of a webhook
+            // sampled messages are for measurements and never reach a webhook
             What::Acknowledge { .. } | What::Ping => {}
         }
         data.into()
@@ -151,7 +151,7 @@ fn time(at: SystemTime) -> String {
     humantime::format_rfc3339_micros(at).to_string()
 }
 
-/// What a publisher says of its message.
+/// The properties that the publisher set.
 fn properties_of(properties: Properties<'_>, put: &mut impl FnMut(&str, Value)) {
     for (id, value) in properties.iter() {
         match (id, value) {

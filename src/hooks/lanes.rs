@@ -1,4 +1,4 @@
-//! [`Lanes`]: the events that wait for a service. Those of one client are in one lane, in their order.
+//! [`Lanes`]: the bounded queues of events for a service. All events of one client are in one lane, in their order.
 
 use std::{
     collections::VecDeque,
@@ -12,20 +12,20 @@ use tokio::sync::Notify;
 
 use crate::types::ClientId;
 
-/// Requests that are on their way to a service, at most.
+/// Largest number of concurrent requests to one service.
 pub(super) const LANES: usize = 4;
-/// Bytes of a request in which there is more than one event.
+/// Largest size of a request that has more than one event.
 const MOST_BYTES: usize = 1 << 20;
 
-/// The events that wait for a service.
+/// The bounded queues of events for a service.
 pub(super) struct Lanes {
     lanes: [Lane; LANES],
-    /// Events, and their bytes, that wait or are on their way.
+    /// Number and bytes of the events that are queued or sent and not yet accepted.
     events: AtomicUsize,
     bytes: AtomicUsize,
     most_events: usize,
     most_bytes: usize,
-    /// Events that were lost: that no request has told yet, and altogether.
+    /// Lost events: those that no request has reported yet, and all of them.
     untold: AtomicU64,
     lost: AtomicU64,
 }
@@ -36,7 +36,7 @@ struct Lane {
     bell: Notify,
 }
 
-/// An event that waits.
+/// A queued event.
 pub(super) struct Waiting {
     pub text: String,
     pub since: Instant,
@@ -48,10 +48,10 @@ impl Lanes {
         Self { lanes, events, bytes, most_events, most_bytes, untold, lost }
     }
 
-    /// Puts an event behind the others of its client. It is lost if there is no room.
+    /// Appends an event to its client's lane. If the lanes are full, the event is lost and counted.
     pub(super) fn push(&self, client: Option<&ClientId>, text: String, since: Instant) {
         let bytes = text.len();
-        // by one thread at a time, but for what is told of the broker itself
+        // only one thread appends, except for events of the broker itself
         if self.events.load(Ordering::Relaxed) >= self.most_events
             || self.bytes.load(Ordering::Relaxed) + bytes > self.most_bytes
         {
@@ -64,34 +64,34 @@ impl Lanes {
         lane.bell.notify_one();
     }
 
-    /// So many events were lost.
+    /// Counts lost events.
     pub(super) fn lose(&self, lost: u64) {
         self.untold.fetch_add(lost, Ordering::Relaxed);
         self.lost.fetch_add(lost, Ordering::Relaxed);
     }
 
-    /// What was lost, to be told now.
+    /// Takes the number of lost events that the next request reports.
     pub(super) fn take_untold(&self) -> u64 {
         self.untold.swap(0, Ordering::Relaxed)
     }
 
-    /// It was not told after all.
+    /// Returns it after a request that was refused.
     pub(super) fn put_back_untold(&self, untold: u64) {
         self.untold.fetch_add(untold, Ordering::Relaxed);
     }
 
-    /// When the oldest event of a lane came, and how many there are; `None`: none.
+    /// The age and the number of the events in a lane; `None`: it is empty.
     pub(super) fn oldest(&self, lane: usize) -> Option<(Instant, usize)> {
         let waiting = self.lanes[lane].waiting.lock();
         Some((waiting.front()?.since, waiting.len()))
     }
 
-    /// Ends when there is an event more in the lane, perhaps.
+    /// Waits until an event may have been added to the lane.
     pub(super) async fn rings(&self, lane: usize) {
         self.lanes[lane].bell.notified().await;
     }
 
-    /// The oldest events of a lane, for one request.
+    /// Takes the oldest events of a lane, for one request.
     pub(super) fn take(&self, lane: usize, most: usize) -> Vec<Waiting> {
         let mut waiting = self.lanes[lane].waiting.lock();
         let mut bytes = 0;
@@ -104,13 +104,13 @@ impl Lanes {
         waiting.drain(..taken).collect()
     }
 
-    /// A request has ended that had these.
+    /// Releases the room of a request's events.
     pub(super) fn done(&self, events: usize, bytes: usize) {
         self.events.fetch_sub(events, Ordering::Relaxed);
         self.bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 
-    /// Events that wait or are on their way, and those that were lost.
+    /// Number of events that are queued or being sent, and of lost events.
     pub(super) fn counts(&self) -> (u64, u64) {
         (self.events.load(Ordering::Relaxed) as u64, self.lost.load(Ordering::Relaxed))
     }

@@ -1,18 +1,18 @@
-//! Webhooks: services that are told by HTTP what happens. Events are those of
-//! [`EventStream`](crate::router::inspect::EventStream): each webhook has a stream of its own, whose rings are bounded,
-//! so that no client waits for a service.
+//! Webhooks: HTTP requests that report events to other services. Each webhook reads its own
+//! [`EventStream`](crate::router::inspect::EventStream). The stream's rings are bounded, so that no client waits for a
+//! service.
 //!
 //! | module | owns |
 //! |---|---|
-//! | this one | all webhooks, and the thread that they run on |
-//! | `options` | what a webhook is asked to do |
-//! | `choice` | which events it is told |
-//! | `event` | an event as CloudEvents have it |
-//! | `lanes` | the events that wait |
-//! | `state` | what is told of a webhook: its counters and its last error |
-//! | `signature` | the signatures of Standard Webhooks |
-//! | `sending` | the requests of one lane, one at a time |
-//! | `task` | one webhook: from its events to its lanes |
+//! | this one | all webhooks, and their thread |
+//! | `options` | the options of a webhook |
+//! | `choice` | selects its events |
+//! | `event` | encodes an event as JSON (CloudEvents) |
+//! | `lanes` | the queues of events |
+//! | `state` | the counters and the last error of a webhook |
+//! | `signature` | signs requests (Standard Webhooks) |
+//! | `sending` | sends the requests of one lane, one at a time |
+//! | `task` | moves a webhook's events from its stream to its lanes |
 
 mod choice;
 mod event;
@@ -45,15 +45,15 @@ use task::{Task, Wish};
 pub struct Hooks {
     events: Arc<EventStreams>,
     clock: Clock,
-    /// Names this broker in the source of events.
+    /// The name of this broker in the source of its events.
     broker: Arc<str>,
-    /// Tells this run of the broker from others.
+    /// Identifies this run of the broker.
     boot: Arc<str>,
     running: Mutex<Vec<Running>>,
     thread: TaskThread,
 }
 
-/// One of them.
+/// A running webhook.
 struct Running {
     options: Options,
     shared: Arc<Shared>,
@@ -62,15 +62,15 @@ struct Running {
     ended: mpsc::Receiver<()>,
 }
 
-/// Why a webhook does not start.
+/// Why a webhook cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum HookError {
-    /// Its files of TLS.
+    /// Its TLS files are not usable.
     #[error("webhook {name}: {why}")]
     Tls {
-        /// Which.
+        /// Name of the webhook.
         name: String,
-        /// Why.
+        /// The reason.
         why: String,
     },
     /// The thread cannot be started.
@@ -79,7 +79,7 @@ pub enum HookError {
 }
 
 impl Hooks {
-    /// None yet. `broker` names this broker among others.
+    /// Without webhooks. `broker`: the name of this broker.
     pub fn new(events: Arc<EventStreams>, clock: Clock, broker: &str) -> Self {
         let random = RandomState::new();
         let boot = format!("{:016x}", random.hash_one(std::process::id()));
@@ -87,14 +87,14 @@ impl Hooks {
         Self { events, clock, broker: broker.into(), boot: boot.into(), running: Mutex::default(), thread }
     }
 
-    /// These webhooks from now on: those that differ end and begin anew, others stay as they are. Those that end send
-    /// what waits, if their service takes it soon. Blocks until then.
+    /// Replaces all webhooks. Webhooks with unchanged options continue; the others end and start again. A webhook that
+    /// ends sends its queue first, for a bounded time; the call blocks until then.
     pub fn replace(&self, all: Vec<Options>) -> Result<(), HookError> {
         let mut running = self.running.lock();
         let (stay, go): (Vec<_>, Vec<_>) = running.drain(..).partition(|one| all.contains(&one.options));
         *running = stay;
         end(go);
-        // one that fails does not keep others from beginning
+        // a webhook that cannot start does not prevent others from starting
         let mut failed = None;
         for options in all {
             if running.iter().all(|one| one.options != options) {
@@ -127,7 +127,7 @@ impl Hooks {
         Ok(Running { options, shared, teller, wish, ended })
     }
 
-    /// Tells those that ask for it something of the broker itself.
+    /// Reports an event of the broker itself to the webhooks that selected it.
     pub fn tell(&self, told: Told) {
         let at = self.clock.wall();
         for one in self.running.lock().iter().filter(|one| one.options.events.contains(&told)) {
@@ -135,12 +135,12 @@ impl Hooks {
         }
     }
 
-    /// What is told of each of them, in their order.
+    /// The state of each webhook, in the order of the configuration.
     pub fn views(&self) -> Vec<View> {
         self.running.lock().iter().map(|one| one.shared.view(&one.options)).collect()
     }
 
-    /// All end: they send what waits, if their services take it soon. Blocks until then.
+    /// Ends all webhooks. Each sends its queue first, for a bounded time; the call blocks until then.
     pub fn stop(&self) {
         end(std::mem::take(&mut *self.running.lock()));
         self.thread.stop();
@@ -153,9 +153,9 @@ impl Drop for Hooks {
     }
 }
 
-/// Ends them, and waits until they have ended.
+/// Ends these webhooks and waits for them.
 fn end(all: Vec<Running>) {
     all.iter().for_each(|one| _ = one.wish.send_replace(Wish::End));
-    // an error: it ended with a panic
+    // an error means that it panicked
     all.into_iter().for_each(|one| _ = one.ended.recv());
 }

@@ -1,4 +1,4 @@
-//! [`Options`]: what a webhook is asked to do, as the server makes it of the configuration.
+//! [`Options`]: the options of a webhook. The server makes them from the configuration.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -7,33 +7,33 @@ use crate::{
     types::{HttpUrl, PayloadForm, Told},
 };
 
-/// What a webhook is asked to do.
+/// The options of a webhook.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Options {
     /// Its name.
     pub name: String,
     /// Where events are sent.
     pub url: HttpUrl,
-    /// How TLS is spoken there.
+    /// TLS settings for that server.
     pub tls: TlsOptions,
-    /// What is sent.
+    /// The selected events.
     pub events: Vec<Told>,
-    /// Topic Filters of messages.
+    /// Topic Filters; only messages whose topic matches one are sent.
     pub filter: Vec<String>,
-    /// Client Identifiers, with `*` for any characters.
+    /// Pattern of Client Identifiers, in which `*` means any characters.
     pub clients: String,
-    /// How payloads are written.
+    /// Encoding of payloads.
     pub payload: PayloadForm,
-    /// Events in a request, at most.
+    /// Largest number of events in a request.
     pub batch: usize,
-    /// How long an event waits for others.
+    /// How long the first event of a request waits for more.
     pub linger: Duration,
-    /// The secrets that requests are signed with.
+    /// File with the secrets that sign requests.
     pub secret_file: Option<PathBuf>,
-    /// Events that wait, at most.
+    /// Largest number of queued events.
     pub queue: usize,
-    /// Bytes of those, as JSON.
+    /// Largest size of the queued events, in bytes of JSON.
     pub queue_bytes: usize,
-    /// How long a request and its answer may take.
+    /// Time limit for a request and its answer.
     pub timeout: Duration,
 }

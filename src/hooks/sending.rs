@@ -1,5 +1,5 @@
-//! [`Sending`]: the requests of one lane, one at a time. A request that fails is sent again, with the same identifier
-//! and body, until the service takes or refuses it.
+//! [`Sending`]: sends the requests of one lane, one at a time. A failed request is sent again with the same identifier
+//! and body until the service accepts or refuses it.
 
 use std::{
     path::PathBuf,
@@ -20,7 +20,7 @@ use crate::{
     outbound::{Backoff, HttpAnswer, HttpClient, HttpRequest},
 };
 
-/// What sends the events of one lane.
+/// Sends the events of one lane.
 pub(super) struct Sending {
     pub name: Arc<str>,
     pub lane: usize,
@@ -31,7 +31,7 @@ pub(super) struct Sending {
     pub batch: usize,
     pub linger: Duration,
     pub secret_file: Option<PathBuf>,
-    /// It sends what waits, and ends.
+    /// Set when the webhook ends: send the queue, then end.
     pub closing: watch::Receiver<bool>,
 }
 
@@ -41,27 +41,27 @@ struct Batch {
     body: Bytes,
     events: usize,
     bytes: usize,
-    /// Events that were lost, which it tells.
+    /// Number of lost events that this request reports.
     lost: u64,
 }
 
-/// What became of it.
+/// Outcome of a request.
 enum Outcome {
     Taken,
     Refused(String),
-    /// To be sent again, not before so long.
+    /// Retry, not earlier than after this time.
     Again(String, Duration),
 }
 
-/// The waits before a request is sent again.
+/// Bounds of the wait before a retry.
 const SHORTEST_WAIT: Duration = Duration::from_millis(500);
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
-/// What a service may ask for, at most.
+/// Longest Retry-After that is honoured.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3_600);
 const BATCH: HeaderValue = HeaderValue::from_static("application/cloudevents-batch+json; charset=UTF-8");
 
 impl Sending {
-    /// Until it is closing and nothing waits, or a request fails then.
+    /// Runs until the webhook ends and the queue is empty, or until a request fails after the webhook was told to end.
     pub(super) async fn run(mut self) {
         let mut backoff = Backoff::new(SHORTEST_WAIT, LONGEST_WAIT);
         let mut number = 0_u64;
@@ -81,7 +81,7 @@ impl Sending {
                         break;
                     }
                     Outcome::Again(why, after) => {
-                        self.failed(&why, "it is tried again");
+                        self.failed(&why, "the request will be retried");
                         let was_closing = *self.closing.borrow();
                         if was_closing {
                             return;
@@ -98,7 +98,7 @@ impl Sending {
         }
     }
 
-    /// The next request, when it has as many events as it may or its first one has waited long enough.
+    /// Waits for the next request: it has as many events as allowed, or its first event has waited long enough.
     async fn next(&mut self, number: u64) -> Option<Batch> {
         loop {
             let is_closing = *self.closing.borrow_and_update();
@@ -116,7 +116,7 @@ impl Sending {
             tokio::select! {
                 () = self.shared.lanes.rings(self.lane) => {}
                 () = wait(&self.clock, due) => {}
-                // an error: nobody is there to say more
+                // an error means that the webhook is gone
                 changed = self.closing.changed() => if changed.is_err() { return None },
             }
         }
@@ -189,12 +189,12 @@ fn outcome(answer: &HttpAnswer) -> Outcome {
         status if status.is_success() => Outcome::Taken,
         StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => Outcome::Again(why(), after(seconds)),
         status if status.is_client_error() => Outcome::Refused(why()),
-        // also a redirect, which is not followed
+        // also redirects, which are not followed
         _ => Outcome::Again(why(), after(seconds)),
     }
 }
 
-/// What the service says of it, if that is short.
+/// The start of the answer's text, if it is short.
 fn said(answer: &HttpAnswer) -> String {
     match std::str::from_utf8(&answer.body).map(str::trim) {
         Ok(text) if answer.is_whole && !text.is_empty() && text.len() <= 200 && !text.contains(char::is_control) => {

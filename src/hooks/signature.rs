@@ -1,4 +1,4 @@
-//! [`Secrets`]: the signatures of Standard Webhooks, HMAC with SHA-256 of identifier, time and body.
+//! [`Secrets`]: signs requests as Standard Webhooks specify: HMAC-SHA-256 of identifier, time and body.
 
 use std::{fs, io, path::Path};
 
@@ -9,13 +9,13 @@ use thiserror::Error;
 /// The secrets of a webhook.
 pub struct Secrets(Vec<hmac::Key>);
 
-/// Why there are none.
+/// Why a file of secrets is refused.
 #[derive(Debug, Error)]
 pub enum SecretError {
     /// The file cannot be read.
     #[error("{0}")]
     Unreadable(#[from] io::Error),
-    /// It has no line.
+    /// It has no lines.
     #[error("it is empty; write whsec_$(openssl rand -base64 32) into it")]
     Empty,
     /// A line of it is not a secret.
@@ -23,11 +23,11 @@ pub enum SecretError {
     Line(usize),
 }
 
-/// Bytes of a secret, at least.
+/// Least length of a secret in bytes.
 const SHORTEST: usize = 16;
 
 impl Secrets {
-    /// Those in a file, one on each line.
+    /// Reads a file with one secret in each line.
     pub fn read(file: &Path) -> Result<Self, SecretError> {
         let text = fs::read_to_string(file)?;
         let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
@@ -63,7 +63,7 @@ mod tests {
         Secrets::read(file.path())
     }
 
-    /// The vector of the specification's libraries.
+    /// The test vector of the specification's libraries.
     #[test]
     fn signatures_match_the_vector_of_standard_webhooks() {
         let expected = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=";

@@ -1,4 +1,4 @@
-//! [`Shared`]: what is told of a webhook while it runs: its counters and its last error.
+//! [`Shared`]: the counters and the last error of a webhook.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 
 use super::{lanes::Lanes, options::Options};
 
-/// What a webhook shares with its requests, and what is told of it.
+/// State that a webhook shares with its requests and with readers of its state.
 pub(super) struct Shared {
     pub lanes: Lanes,
     told: Mutex<Told>,
@@ -21,50 +21,50 @@ pub(super) struct Shared {
 #[derive(Clone, Default)]
 struct Told {
     error: Option<(String, SystemTime)>,
-    /// The error is in the log, and no request was taken since.
+    /// The last request failed, and the failure was logged.
     fails: bool,
 }
 
-/// What was counted since the start.
+/// Counters since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Events that the service took.
+    /// Events that the service accepted.
     pub sent: u64,
     /// Requests that failed.
     pub failed: u64,
     /// Events that the service refused.
     pub dropped: u64,
-    /// Events that there was no room for.
+    /// Events that were lost because the queue was full.
     pub lost: u64,
-    /// Events that wait or are on their way.
+    /// Events that are queued or being sent.
     pub queued: u64,
 }
 
 impl Counts {
-    /// Each with its name and what it means.
+    /// Each counter with its name and its description.
     pub fn all(&self) -> [(&'static str, &'static str, u64); 5] {
         [
-            ("sent", "Events that the service took.", self.sent),
+            ("sent", "Events that the service accepted.", self.sent),
             ("failed", "Requests that failed.", self.failed),
             ("dropped", "Events that the service refused.", self.dropped),
-            ("lost", "Events that there was no room for.", self.lost),
-            ("queued", "Events that wait or are on their way.", self.queued),
+            ("lost", "Events that were lost because the queue was full.", self.lost),
+            ("queued", "Events that are queued or being sent.", self.queued),
         ]
     }
 }
 
-/// What is told of a webhook.
+/// State of a webhook.
 #[derive(Clone, Debug)]
 pub struct View {
     /// Its name.
     pub name: String,
-    /// Where events are sent, without the query, which may have a key in it.
+    /// Where events are sent, without the query, which may contain a key.
     pub url: String,
     /// The last request failed.
     pub fails: bool,
-    /// Why the last one that failed did so, and when.
+    /// The error and the time of the last failed request.
     pub error: Option<(String, SystemTime)>,
-    /// What was counted.
+    /// Counters since the start.
     pub counts: Counts,
 }
 
@@ -74,7 +74,8 @@ impl Shared {
         Self { lanes: Lanes::new(options.queue, options.queue_bytes), told, sent, failed, dropped }
     }
 
-    /// A request failed. `true`: the one before was taken, or failed for another reason.
+    /// Records a failed request. `true`: this failure is to be logged, because the request before succeeded or failed
+    /// for another reason.
     pub(super) fn fails(&self, why: &str, now: SystemTime) -> bool {
         let mut told = self.told.lock();
         let is_same = told.error.as_ref().is_some_and(|(before, _)| before == why) && told.fails;
@@ -82,7 +83,7 @@ impl Shared {
         !is_same
     }
 
-    /// A request was taken. `true`: the one before failed.
+    /// Records an accepted request. `true`: the request before failed.
     pub(super) fn works(&self) -> bool {
         std::mem::take(&mut self.told.lock().fails)
     }

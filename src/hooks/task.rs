@@ -1,4 +1,4 @@
-//! [`Task`]: one webhook. It takes its events from all threads, and puts those that are chosen into the lanes.
+//! [`Task`]: one webhook. It reads its events from all threads' rings and puts the selected ones into the lanes.
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
@@ -19,33 +19,33 @@ pub(super) struct Task {
     clock: Clock,
     choice: Choice,
     events: EventStream,
-    /// Events that did not fit into the rings, and were told so.
+    /// Events that did not fit into the rings and were already counted as lost.
     lost: u64,
     client: Arc<HttpClient>,
     wishes: watch::Receiver<Wish>,
 }
 
-/// What is wished of a webhook.
+/// What a webhook is asked to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wish {
-    /// It runs.
+    /// Run.
     Run,
-    /// It sends what waits, and ends.
+    /// Send the queue, then end.
     End,
 }
 
-/// What a webhook is made of beside its events.
+/// The parts of a webhook other than its events.
 type Parts = (Options, Arc<Shared>, Arc<Teller>, Clock);
 
-/// How long it may take to send what waits when it ends.
+/// Time limit for sending the queue when the webhook ends.
 const LAST: Duration = Duration::from_secs(2);
-/// Events that are taken until others of this thread have a turn.
+/// Largest number of events before other tasks of the thread have a turn.
 const TURN: usize = 64;
-/// Bytes of an answer that are read, so that its connection can be used again.
+/// Bytes of an answer that are read, so that its connection can be reused.
 const ANSWER: usize = 64 << 10;
 
 impl Task {
-    /// It misses no event from when this returns. The error is about files of TLS.
+    /// Starts a webhook. It misses no event that happens after the call. Errors concern TLS files.
     pub(super) fn begin(
         events: &Arc<EventStreams>,
         (options, shared, teller, clock): Parts,
@@ -59,7 +59,7 @@ impl Task {
         Ok(Self { options, shared, teller, clock, choice, events, lost: 0, client, wishes })
     }
 
-    /// Until it is wished that it ends.
+    /// Runs until the webhook is told to end.
     pub(super) async fn run(mut self) {
         let (close, closing) = watch::channel(false);
         let mut lanes = JoinSet::new();
@@ -70,7 +70,7 @@ impl Task {
                 happened = self.events.recv() => happened,
                 changed = self.wishes.changed() => match changed {
                     Ok(()) => continue,
-                    // nobody is there to wish anything
+                    // an error means that all senders are gone
                     Err(_) => break,
                 },
             };
@@ -80,7 +80,7 @@ impl Task {
                 tokio::task::yield_now().await;
             }
         }
-        // what goes on happening meanwhile is not waited for
+        // does not wait for events that happen meanwhile
         let until = self.clock.unpaused().now() + LAST;
         while let Some(happened) = self.events.try_recv()
             && self.clock.unpaused().now() < until
@@ -89,12 +89,12 @@ impl Task {
         }
         close.send_replace(true);
         let ended = async { while lanes.join_next().await.is_some() {} };
-        // also of a broker whose clock a test has stopped
+        // real time: a test may have stopped the broker's clock
         let _ = self.clock.unpaused().timeout(LAST, pin!(ended)).await;
         let left = self.shared.lanes.counts().0;
         if left > 0 {
             let webhook = &self.options.name;
-            tracing::warn!(target: "dunlin::hooks", webhook, events = left, "the webhook ends, and these are lost");
+            tracing::warn!(target: "dunlin::hooks", webhook, events = left, "webhook ended before its queue was sent: events are lost");
         }
     }
 

@@ -75,7 +75,7 @@ pub enum ClientError {
 }
 
 impl Inside {
-    /// Of this router, which does by this clock what it does at a time.
+    /// `clock`: the clock of the router.
     pub fn new(router: Arc<Router>, clock: Clock) -> Self {
         Self { threads: Arc::new(Threads::new(router, clock)), open: Mutex::default() }
     }

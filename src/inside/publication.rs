@@ -66,7 +66,7 @@ impl Publication {
         Self { topic: topic.into(), payload: payload.into(), ..Self::default() }
     }
 
-    /// Sets the QoS. (From within the process, exactly once costs no more than at least once.)
+    /// Sets the QoS. (From within the process, QoS 2 costs as much as QoS 1.)
     pub fn qos(self, qos: QoS) -> Self {
         Self { qos, ..self }
     }

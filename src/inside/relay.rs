@@ -44,7 +44,7 @@ pub struct Incoming<'a> {
     pub retain: bool,
     /// Its Packet Identifier, if it is of QoS 2.
     pub once: Option<PacketId>,
-    /// What it has beside these, Message Expiry Interval too.
+    /// Its other properties, including the Message Expiry Interval.
     pub properties: Properties<'a>,
 }
 
@@ -82,12 +82,12 @@ impl Relay {
         self.shared().waker()
     }
 
-    /// What was lost on the way into its queue, since it came.
+    /// Number of messages that its queue dropped since the start.
     pub fn missed(&self) -> Missed {
         self.client.missed()
     }
 
-    /// The client ends, and its session with what waits in it.
+    /// Ends the client and its session, and discards the queue.
     pub fn end_session(self) {
         self.client.end_session();
     }
@@ -100,10 +100,10 @@ impl RelayTurn<'_> {
         router.relay(thread, client, steps)
     }
 
-    /// Everything up to this commit is durable. An error: what waits will not be.
+    /// The last durable commit. An error: pending commits will not become durable.
     pub fn done(&self) -> Result<CommitSeq, CloseReason> {
         let Some(store) = self.open.router.plugged_store() else { return Ok(CommitSeq(u64::MAX)) };
-        // in this order: what is not done after the store said that it is stuck is stuck
+        // in this order: a commit that is not done after the store reported that it is stuck, is stuck
         let condition = store.condition();
         let done = store.done();
         match condition {

@@ -58,7 +58,7 @@ impl Line {
         reader.into_iter().for_each(Waker::wake);
     }
 
-    /// The client takes what has arrived, and accepts `room` more bytes.
+    /// The client reads everything that has arrived, and accepts `room` more bytes.
     pub(crate) fn take(&self, room: usize) -> Vec<u8> {
         let mut inner = self.0.borrow_mut();
         inner.room = room;
@@ -69,7 +69,7 @@ impl Line {
         bytes
     }
 
-    /// The client closes; what it sent arrives.
+    /// The client closes; the bytes that it sent arrive.
     pub(crate) fn hang_up(&self) {
         let mut inner = self.0.borrow_mut();
         inner.client_is_gone = true;

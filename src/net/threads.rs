@@ -50,7 +50,7 @@ enum Command {
     /// A test turns the clock: tells that no connection has its turn, and waits until it is turned. For so long the
     /// deadlines of connections are as they were.
     Turn(std::sync::mpsc::Sender<()>, std::sync::mpsc::Receiver<Duration>),
-    /// Does what is due, then drops the sender.
+    /// Runs due jobs, then drops the sender.
     Due(std::sync::mpsc::Sender<()>),
     /// Stop accepting, write output for at most this long, then end.
     Stop(Duration),

@@ -1,12 +1,12 @@
-//! [`Backoff`]: how long to wait before the next try, with decorrelated jitter: each wait is anything from the shortest
-//! to three times the one before, so that many clients of a server that is back do not come at once.
+//! [`Backoff`]: the wait before the next try, with decorrelated jitter: each wait is a random time between the shortest
+//! wait and three times the last one, so that many clients do not reconnect at the same moment.
 
 use std::{
     hash::{BuildHasher, RandomState},
     time::Duration,
 };
 
-/// How long to wait before the next try.
+/// The wait before the next try.
 #[derive(Debug)]
 pub(crate) struct Backoff {
     shortest: Duration,
@@ -17,13 +17,13 @@ pub(crate) struct Backoff {
 }
 
 impl Backoff {
-    /// Between these.
+    /// With the shortest and the longest wait.
     pub(crate) fn new(shortest: Duration, longest: Duration) -> Self {
         let longest = longest.max(shortest);
         Self { shortest, longest, last: shortest, tries: 0, random: RandomState::new() }
     }
 
-    /// How long to wait now.
+    /// Returns the next wait.
     pub(crate) fn next(&mut self) -> Duration {
         self.tries += 1;
         let draw = self.random.hash_one(self.tries);
@@ -31,13 +31,13 @@ impl Backoff {
         self.last
     }
 
-    /// It worked: the next wait is short again.
+    /// A try succeeded: the next wait is short again.
     pub(crate) fn reset(&mut self) {
         self.last = self.shortest;
     }
 }
 
-/// A time between these two, by a random number.
+/// A time between `low` and `high`, chosen by a random number.
 fn between(low: Duration, high: Duration, draw: u64) -> Duration {
     let span = high.saturating_sub(low);
     low + span.mul_f64(draw as f64 / u64::MAX as f64)

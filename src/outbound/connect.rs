@@ -1,5 +1,5 @@
-//! From a [`Target`] to a [`Line`]: the name is looked up, its addresses are tried one after the other, then TLS and
-//! WebSocket begin.
+//! Connects to a [`Target`]: looks up the name, tries its addresses one after the other, then does the TLS handshake
+//! and the WebSocket upgrade.
 
 use std::{
     io,
@@ -17,7 +17,7 @@ use super::{
 };
 use crate::clock::Clock;
 
-/// Connects, within this time at most.
+/// Connects within this time.
 pub(crate) async fn connect(
     target: &Target,
     tls: Option<&ClientTls>,
@@ -56,7 +56,7 @@ async fn begin_tls(_: &Target, tls: Option<&ClientTls>, _: TcpStream) -> Result<
     }
 }
 
-/// The first of the target's addresses that answers.
+/// Connects to the first of the target's addresses that answers.
 async fn dial(target: &Target) -> Result<TcpStream, ConnectError> {
     let Target { host, port, from, .. } = target;
     let unknown = |error| ConnectError::Unknown { name: host.clone(), error };

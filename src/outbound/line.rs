@@ -1,4 +1,4 @@
-//! [`Line`], an open connection, and [`ConnectError`], why there is none.
+//! [`Line`], an open connection, and [`ConnectError`], the reason for a failed one.
 
 use std::{io, net::SocketAddr, time::Duration};
 
@@ -10,7 +10,7 @@ pub(crate) trait Line: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Line for T {}
 
-/// Why there is no connection.
+/// Why a connection failed.
 #[derive(Debug, Error)]
 pub(crate) enum ConnectError {
     #[error("the host name {name:?} cannot be looked up: {error}")]

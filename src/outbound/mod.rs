@@ -1,17 +1,17 @@
-//! Connections to other servers, as bridges make them: TCP, TLS, WebSocket, and how long to wait before the next try.
-//! The rooms that connect handle what is spoken on them, but for CONNECT and CONNACK.
+//! Connections to other servers: TCP, TLS, WebSocket and HTTP as a client, and the wait before the next try. The rooms
+//! that connect (`bridge`, `hooks`, `auth`) own the protocols above, except the first packets of MQTT (`mqtt`).
 //!
 //! | module | owns |
 //! |---|---|
-//! | `target` | a server: its address, what is spoken below, from where |
-//! | `line` | an open connection, and why there is none |
-//! | `connect` | from a target to a line |
-//! | `tls`, `no_tls` | TLS as a client: its files and its settings; what stands in its place |
+//! | `target` | a server: its address, its transport, the local address |
+//! | `line` | an open connection, and why one failed |
+//! | `connect` | connects to a target |
+//! | `tls`, `no_tls` | TLS as a client: its files and settings; the replacement in a build without TLS |
 //! | `websocket` | WebSocket as a client |
 //! | `mqtt` | CONNECT and CONNACK as a client |
 //! | `http` | HTTP as a client |
-//! | `backoff` | how long to wait before the next try |
-//! | `thread` | a thread for their tasks |
+//! | `backoff` | the wait before the next try |
+//! | `thread` | a thread for the tasks of connections |
 
 mod backoff;
 mod connect;

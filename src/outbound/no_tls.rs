@@ -1,5 +1,5 @@
-//! What is there in place of TLS where it is left out (the feature `tls`): there are no settings for it.
+//! Replaces [`ClientTls`] in a build without TLS (the feature `tls`).
 
-/// There are none.
+/// Has no values.
 #[derive(Clone, Copy)]
 pub enum ClientTls {}

@@ -7,7 +7,7 @@ use crate::types::Transport;
 /// A server to connect to.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Target {
-    /// What is spoken.
+    /// TCP, TLS or WebSocket.
     pub transport: Transport,
     /// A name or an address.
     pub host: String,
@@ -15,21 +15,21 @@ pub struct Target {
     pub port: u16,
     /// WebSocket: the path.
     pub path: String,
-    /// The address of this machine that it is connected from; `None`: any.
+    /// The local address; `None`: any.
     pub from: Option<IpAddr>,
-    /// How long data may be unacknowledged by the other machine's TCP until the connection is lost.
+    /// TCP user timeout: the connection is lost if the peer's TCP has not acknowledged sent data after this time.
     pub user_timeout: Duration,
 }
 
-/// How TLS is spoken with it.
+/// The TLS settings for a server.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TlsOptions {
-    /// The authorities of its certificate, PEM; `None`: those of this machine.
+    /// The authorities that sign the server's certificate, PEM; `None`: those of this machine.
     pub authorities: Option<PathBuf>,
-    /// This side's certificate and its key, PEM.
+    /// The client's certificate and its key, PEM.
     pub own: Option<(PathBuf, PathBuf)>,
-    /// The protocol by ALPN; `None`: none is offered.
+    /// The protocol that is offered by ALPN; `None`: none.
     pub alpn: Option<String>,
-    /// The host's name is not compared with that in the certificate.
+    /// The host name is not compared with the certificate.
     pub any_name: bool,
 }

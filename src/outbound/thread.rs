@@ -1,4 +1,4 @@
-//! [`TaskThread`]: a thread for the tasks of outbound connections, while there are some.
+//! [`TaskThread`]: a thread for the tasks of outbound connections. It runs only while there are tasks.
 
 use std::{io, thread::JoinHandle};
 
@@ -8,7 +8,7 @@ use tokio::{
     sync::oneshot,
 };
 
-/// A thread with a runtime, which begins when the first task needs it.
+/// A thread with a tokio runtime. It starts with the first task.
 pub(crate) struct TaskThread {
     name: &'static str,
     running: Mutex<Option<Running>>,
@@ -21,12 +21,12 @@ struct Running {
 }
 
 impl TaskThread {
-    /// It does not run yet. `name`: of the thread, for the system.
+    /// Does not start the thread. `name`: the thread's name in the system.
     pub(crate) fn new(name: &'static str) -> Self {
         Self { name, running: Mutex::default() }
     }
 
-    /// Begins it, unless it runs. Tasks are spawned by the handle.
+    /// Starts the thread unless it runs. Spawn tasks through the handle.
     pub(crate) fn handle(&self) -> io::Result<Handle> {
         let mut running = self.running.lock();
         if let Some(running) = &*running {
@@ -42,7 +42,7 @@ impl TaskThread {
         Ok(handle)
     }
 
-    /// Ends it, and waits until it has ended. Its tasks end with it.
+    /// Ends the thread and its tasks, and waits for it.
     pub(crate) fn stop(&self) {
         if let Some(Running { stop, thread, .. }) = self.running.lock().take() {
             let _ = stop.send(());

@@ -22,14 +22,15 @@ use crate::{
     types::Contents,
 };
 
-/// TLS as it is to be spoken with a server: everything is read and fits together.
+/// Verified TLS settings for one server.
 #[derive(Clone)]
 pub struct ClientTls {
     config: Arc<ClientConfig>,
 }
 
 impl ClientTls {
-    /// Reads all files. What works and is hardly meant is given as warnings. `http`: WebSocket is spoken within.
+    /// Reads all files. Returns warnings about settings that work but are probably mistakes. `http`: WebSocket or HTTP
+    /// is spoken above TLS.
     pub fn load(options: &TlsOptions, http: bool) -> Result<(Self, Vec<String>), TlsError> {
         let TlsOptions { authorities, own, alpn, any_name } = options;
         let (mut contents, mut warnings) = (Contents::default(), Vec::new());
@@ -39,7 +40,7 @@ impl ClientTls {
         };
         let mut roots = RootCertStore::empty();
         let all = certificates(file, "CA", &mut contents)?;
-        // those of a machine may have some among them that nobody can use
+        // a machine's list may contain unusable certificates
         match authorities {
             Some(_) => all.into_iter().try_for_each(|one| roots.add(one)).map_err(|error| unusable(file, &error))?,
             None => _ = roots.add_parsable_certificates(all),
@@ -75,14 +76,14 @@ impl ClientTls {
         Ok((Self { config: Arc::new(config) }, warnings))
     }
 
-    /// The handshake.
+    /// Does the handshake.
     pub(super) async fn connect(&self, host: &str, tcp: TcpStream) -> Result<TlsStream<TcpStream>, ConnectError> {
         let name = ServerName::try_from(host.to_owned()).map_err(|_| ConnectError::Name(host.into()))?;
         TlsConnector::from(self.config.clone()).connect(name, tcp).await.map_err(ConnectError::Tls)
     }
 }
 
-/// Where systems keep the authorities that they trust.
+/// Places where systems keep the authorities that they trust.
 const BUNDLES: [&str; 5] = [
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
@@ -98,7 +99,7 @@ fn of_this_machine() -> Result<&'static Path, TlsError> {
     })
 }
 
-/// Verifies all of a certificate but whose it is.
+/// Verifies everything but the host name.
 #[derive(Debug)]
 struct AnyName(Arc<WebPkiServerVerifier>);
 
@@ -111,7 +112,7 @@ impl ServerCertVerifier for AnyName {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        // the name is looked at last
+        // the name is verified last
         match self.0.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
             Err(rustls::Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },

@@ -1,5 +1,5 @@
-//! WebSocket (RFC 6455) as a client, below MQTT (MQTT 3.1.1 section 6): the request, and the stream of bytes that
-//! binary frames carry. What it sends is masked, what it receives is not.
+//! WebSocket (RFC 6455) as a client, below MQTT (MQTT 3.1.1 section 6): the upgrade request, and the stream of bytes in
+//! binary frames. Sent frames are masked, received frames are not.
 
 use std::{
     hash::{BuildHasher, RandomState},
@@ -16,18 +16,18 @@ use super::{
     line::{ConnectError, Line},
 };
 
-/// A connection that is upgraded.
+/// An upgraded connection.
 pub(super) struct WebSocket {
     line: Box<dyn Line>,
-    /// Read, and not taken yet.
+    /// Bytes that were read and not taken yet.
     read: Vec<u8>,
-    /// Where what is not taken begins.
+    /// Position of the first byte that was not taken.
     at: usize,
-    /// Bytes of the frame's payload that are to come.
+    /// Payload bytes of the current frame that are still to be read.
     left: u64,
-    /// The frame is a control frame: what it is.
+    /// Opcode of the current frame if it is a control frame.
     control: Option<u8>,
-    /// Frames that the line has not taken.
+    /// Frames that are still to be written.
     out: Vec<u8>,
     masks: RandomState,
     sent: u64,
@@ -39,14 +39,14 @@ const BINARY: u8 = 0x2;
 const CLOSE: u8 = 0x8;
 const PING: u8 = 0x9;
 const PONG: u8 = 0xA;
-/// Bytes of payload in a frame that is sent, at most, and bytes that are read at once.
+/// Largest payload of a sent frame, and largest read, in bytes.
 const FRAME: usize = 64 << 10;
-/// Bytes of an answer to a request, at most.
+/// Largest answer to the upgrade request in bytes.
 const LONGEST_ANSWER: usize = 16 << 10;
 /// RFC 6455 section 1.3.
 const MAGIC: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
-/// Asks for the upgrade, and reads the answer.
+/// Sends the upgrade request and reads the answer.
 pub(super) async fn upgrade(mut line: Box<dyn Line>, target: &Target) -> Result<WebSocket, ConnectError> {
     let lost = |error: io::Error| ConnectError::WebSocket(error.to_string());
     let masks = RandomState::new();
@@ -69,7 +69,7 @@ pub(super) async fn upgrade(mut line: Box<dyn Line>, target: &Target) -> Result<
             return Err(ConnectError::WebSocket("the answer is too long".into()));
         }
         if line.read_buf(&mut answer).await.map_err(lost)? == 0 {
-            return Err(ConnectError::WebSocket("the other side closed the connection instead of an answer".into()));
+            return Err(ConnectError::WebSocket("the server closed the connection without an answer".into()));
         }
     };
     check_answer(&String::from_utf8_lossy(&answer[..end]), &key).map_err(ConnectError::WebSocket)?;
@@ -93,16 +93,16 @@ fn check_answer(answer: &str, key: &str) -> Result<(), String> {
     }
     match header("Sec-WebSocket-Protocol") {
         Some("mqtt") => Ok(()),
-        _ => Err("the other side does not speak MQTT over WebSocket at this path (Sec-WebSocket-Protocol)".into()),
+        _ => Err("the server does not speak MQTT over WebSocket at this path (Sec-WebSocket-Protocol)".into()),
     }
 }
 
-/// The header of a frame: its opcode, the length of its payload, and its own.
+/// Decodes a frame's header: opcode, length of the payload, length of the header.
 fn header(bytes: &[u8]) -> Result<Option<(u8, u64, usize)>, io::Error> {
     let wrong = |what| Err(io::Error::new(io::ErrorKind::InvalidData, what));
     let [first, second, rest @ ..] = bytes else { return Ok(None) };
     if second & 0x80 != 0 {
-        return wrong("a WebSocket frame of a server that is masked");
+        return wrong("a masked WebSocket frame from a server");
     }
     if first & 0x70 != 0 {
         return wrong("a WebSocket frame with reserved bits");
@@ -118,7 +118,7 @@ fn header(bytes: &[u8]) -> Result<Option<(u8, u64, usize)>, io::Error> {
         CONTINUATION | BINARY => {}
         CLOSE | PING | PONG if length <= 125 && first & 0x80 != 0 => {}
         CLOSE | PING | PONG => return wrong("a WebSocket control frame that is too long or fragmented"),
-        _ => return wrong("a WebSocket frame of text, or of a kind that there is not; MQTT is in binary ones"),
+        _ => return wrong("a WebSocket frame that is not binary"),
     }
     Ok(Some((opcode, length, taken)))
 }
@@ -144,7 +144,7 @@ impl WebSocket {
         self.out.extend(payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask));
     }
 
-    /// Hands what is left of frames to the line.
+    /// Writes the rest of the frames.
     fn poll_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.out.is_empty() {
             let taken = ready!(Pin::new(&mut self.line).poll_write(cx, &self.out))?;
@@ -156,7 +156,7 @@ impl WebSocket {
         Poll::Ready(Ok(()))
     }
 
-    /// Takes payload out of what was read. `false`: more has to be read.
+    /// Takes payload from what was read. `false`: more must be read.
     fn take(&mut self, buf: &mut ReadBuf<'_>) -> io::Result<bool> {
         loop {
             let rest = &self.read[self.at..];
@@ -208,7 +208,7 @@ impl AsyncRead for WebSocket {
                 return Poll::Ready(Ok(()));
             }
             let taken = this.take(buf)?;
-            // the answer to a ping
+            // writes the answer to a ping
             if let Poll::Ready(Err(error)) = this.poll_out(cx) {
                 return Poll::Ready(Err(error));
             }
@@ -237,7 +237,7 @@ impl AsyncWrite for WebSocket {
         ready!(this.poll_out(cx))?;
         let taken = bytes.len().min(FRAME);
         this.frame(BINARY, &bytes[..taken]);
-        // what the line does not take now is handed to it later
+        // the rest is written by a later call
         if let Poll::Ready(Err(error)) = this.poll_out(cx) {
             return Poll::Ready(Err(error));
         }

@@ -260,19 +260,19 @@ pub struct Ports {
     pub forward: Option<Arc<dyn Forward>>,
     /// Takes what clients publish to topics of [`COMMANDS`].
     pub command: Option<Arc<dyn Command>>,
-    /// What listeners say of their own.
+    /// Settings of listeners for their clients.
     pub listeners: LimitsOfListeners,
 }
 
-/// What each listener says of its own, by [`Peer::listener`].
+/// The settings of each listener, by [`Peer::listener`].
 pub type LimitsOfListeners = Arc<ArcSwap<Vec<ListenerLimits>>>;
 
-/// What a listener says of its own.
+/// Settings of a listener for its clients.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ListenerLimits {
-    /// The highest QoS of its clients; `None`: as the limits say.
+    /// The highest QoS of its clients; `None`: that of the limits.
     pub max_qos: Option<QoS>,
-    /// What identifiers begin with that clients without one are given; `None`: as the limits say.
+    /// Prefix of the Client Identifiers that it assigns; `None`: that of the limits.
     pub auto_prefix: Option<Box<str>>,
     /// The versions that are spoken; none: all.
     pub versions: Box<[ProtocolVersion]>,

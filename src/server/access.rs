@@ -45,7 +45,7 @@ pub(super) fn load_with(config: &Config, plugged_in: bool, in_memory: InMemory) 
     Policy::load(&whole_settings(config, plugged_in, in_memory))
 }
 
-/// The same, with `dynsec` in place of what is in `auth.dynsec_file`.
+/// The same, with `dynsec` instead of the content of `auth.dynsec_file`.
 pub(super) fn load_dynsec(
     config: &Config,
     plugged_in: bool,
@@ -154,7 +154,7 @@ fn own_files(config: &Config) -> Vec<OwnFiles> {
     all
 }
 
-/// A line of the log about which clients may connect, and what they may do.
+/// The log line about access: which clients may connect, and their rights.
 #[derive(Debug, PartialEq)]
 pub(super) enum Line {
     /// A warning about a file.

@@ -40,12 +40,12 @@ pub enum BanError {
     Unwritable {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         error: io::Error,
     },
 }
 
-/// At a start: `bans.json` cannot be read, and somebody would be let in who is banned.
+/// At the start: `bans.json` cannot be read, so banned clients would be accepted.
 #[derive(Debug, Error)]
 #[error("{}: {problem}; mend the file, or move it away to start without bans", .path.display())]
 pub struct BansFileError {
@@ -90,7 +90,7 @@ struct WrittenBan {
 }
 
 impl BanDesk {
-    /// Bans whom the file in this directory says, before clients come.
+    /// Loads the bans of `bans.json` before clients are accepted.
     pub(super) fn open(router: Arc<Router>, clock: Clock, data_dir: Option<&Path>) -> Result<Arc<Self>, BansFileError> {
         let path = data_dir.map(|directory| directory.join(FILE));
         let desk = Arc::new(Self { router, clock, path, turn: Mutex::new(()) });
@@ -249,7 +249,7 @@ impl Server {
     }
 }
 
-/// Does what may wait for a disk on a thread of its own.
+/// Runs a function that may wait for the disk on a thread of its own.
 async fn apart<T: Send + 'static>(act: impl FnOnce() -> T + Send + 'static) -> T {
     let (done, result) = tokio::sync::oneshot::channel();
     std::thread::spawn(move || {

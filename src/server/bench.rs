@@ -1,4 +1,4 @@
-//! What a test bench needs of a server, and nobody else: see [`testing`](crate::testing).
+//! The parts of a server that only a test bench needs: see [`testing`](crate::testing).
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,7 +16,7 @@ impl Builder {
         self
     }
 
-    /// The store, which is open, and what it had.
+    /// The open store, and the state that it restored.
     pub(crate) fn opened(mut self, store: Arc<DiskStore>, restored: Restored) -> Self {
         self.opened = Some((store, restored));
         self
@@ -38,7 +38,7 @@ impl ServerError {
 }
 
 impl Server {
-    /// What is served over HTTP, for a server in front of this one.
+    /// The HTTP routes, for a server in front of this one.
     pub(crate) fn http_routes(&self) -> axum::Router {
         self.http.routes()
     }

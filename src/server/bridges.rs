@@ -1,4 +1,4 @@
-//! Bridges as the configuration has them → what the room of bridges is asked to do.
+//! Converts configured bridges to the options of the room `bridge`.
 
 use std::{
     fs,
@@ -62,7 +62,7 @@ pub enum BridgeConfigError {
     },
 }
 
-/// What a start would find wrong with the bridges of a configuration, and what works and is hardly meant.
+/// Checks the bridges of a configuration: errors of a start, and warnings.
 pub(super) fn check(config: &Config) -> Result<Vec<String>, BridgeConfigError> {
     let mut warnings = Vec::new();
     for bridge in &config.bridges {
@@ -179,7 +179,7 @@ fn of(bridge: &BridgeConfig) -> Options {
     }
 }
 
-/// As MQTT 5 says it: the most is for ever.
+/// In MQTT 5 the largest value means "never".
 fn seconds(time: Option<Duration>) -> u32 {
     time.map_or(u32::MAX, |time| u32::try_from(time.as_secs()).unwrap_or(u32::MAX))
 }
@@ -205,5 +205,5 @@ fn topic_of(topic: &crate::config::BridgeTopic) -> Topic {
     }
 }
 
-/// How long what is sent may be unacknowledged by the other machine's TCP.
+/// TCP user timeout: the connection is lost if the peer's TCP has not acknowledged sent data after this time.
 const USER_TIMEOUT: Duration = Duration::from_secs(30);

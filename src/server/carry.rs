@@ -1,5 +1,5 @@
-//! Export and import of a broker that runs: what is stored, and the users of the password file, as lines of JSON. An
-//! export is read from a copy of the data directory, an import is checked in a directory of its own.
+//! Export and import of a running broker: stored state and the users of the password file, as lines of JSON. An export
+//! is read from a copy of the data directory, an import is checked in a temporary store.
 
 use std::{
     fs,
@@ -46,7 +46,7 @@ pub(super) fn export(running: &Arc<tokio::sync::Mutex<Config>>, out: Box<dyn Wri
     })
 }
 
-/// What such lines have, all of it checked.
+/// Parses and checks such lines.
 pub(super) fn read(running: &Arc<tokio::sync::Mutex<Config>>, text: Bytes, now: Instant) -> Doing<Imported> {
     let running = running.clone();
     edits::apart(move || {
@@ -57,7 +57,7 @@ pub(super) fn read(running: &Arc<tokio::sync::Mutex<Config>>, text: Bytes, now: 
     })
 }
 
-/// The lines of users; the number in the last line, if it is there, is that of the lines before it.
+/// The lines of users; the number in the last line, if present, is the number of lines before it.
 fn users_of(text: &[u8]) -> Result<Vec<String>, EditError> {
     let mut users = Vec::new();
     for (number, line) in (0_u64..).zip(text.lines()) {

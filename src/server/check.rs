@@ -82,7 +82,7 @@ pub fn check_files(config: &Config) -> Result<String, ServerError> {
 struct Found {
     errors: Vec<String>,
     warnings: Vec<String>,
-    /// The user for whom permissions were checked.
+    /// The user whose permissions were checked.
     user: String,
 }
 

@@ -45,7 +45,7 @@ pub(super) struct Control {
     waiting: Arc<AtomicUsize>,
 }
 
-/// What the thread has of the server.
+/// The thread's view of the server.
 #[derive(Clone)]
 pub(super) struct Serving {
     pub config: Arc<tokio::sync::Mutex<Config>>,
@@ -93,7 +93,7 @@ impl Command for Control {
         if !self.auth.policy().has_dynsec() {
             return false;
         }
-        // mosquitto too keeps what nobody handles from subscribers
+        // mosquitto too withholds unhandled commands from subscribers
         if message.topic.as_str() != TOPIC {
             return true;
         }
@@ -115,7 +115,7 @@ fn serve(server: &Serving, asked: &Receiver<Asked>, waiting: &AtomicUsize) {
         waiting.fetch_sub(asked.message.len(), Ordering::Relaxed);
         let (Some(router), Some(inside)) = (server.router.upgrade(), server.inside.upgrade()) else { return };
         if let Some(reply) = server.perform(&router, &asked) {
-            // it is published when it is polled; nobody waits for an answer of QoS 0 to be kept
+            // polling publishes it; an answer at QoS 0 does not wait for the store
             let publishing = pin!(inside.publish(Publication::new(ANSWERS, reply)));
             let _ = publishing.poll(&mut Context::from_waker(Waker::noop()));
         }
@@ -123,9 +123,9 @@ fn serve(server: &Serving, asked: &Receiver<Asked>, waiting: &AtomicUsize) {
 }
 
 impl Serving {
-    /// Does what was asked; gives the answer. `None`: there is no file any more.
+    /// Applies the commands and returns the answer. `None`: the file is no longer configured.
     fn perform(&self, router: &Router, asked: &Asked) -> Option<Vec<u8>> {
-        // no reload meanwhile, which would put in force what the file was before
+        // no reload meanwhile, which would restore the file's earlier content
         let config = self.config.blocking_lock();
         let mut edit = DynsecEdit::of(config.auth.dynsec_file.as_deref()?, &asked.message);
         if let Some(text) = edit.text() {

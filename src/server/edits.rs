@@ -31,7 +31,7 @@ pub(super) enum EditError {
     },
     /// The embedding program decides.
     PluggedIn,
-    /// It was edited, and what is configured cannot be put in force.
+    /// The file was edited, but the configuration cannot be put in force.
     InForce(AuthError),
 }
 
@@ -59,8 +59,8 @@ impl From<HttpError> for EditError {
     }
 }
 
-/// Does something with the file that a key of the configuration in force names. No reload and no other edit happens
-/// meanwhile. It is done also if nobody waits for the end of it.
+/// Edits the file that a key of the configuration in force names. No reload and no other edit happens meanwhile. The
+/// edit is completed even if the caller goes away.
 pub(super) fn with_file<T: Send + 'static>(
     running: &Arc<tokio::sync::Mutex<Config>>,
     key: &'static str,
@@ -75,7 +75,7 @@ pub(super) fn with_file<T: Send + 'static>(
     })
 }
 
-/// Does something on a thread that may wait for a disk, also if nobody waits for the end of it.
+/// Runs a function on a thread that may wait for the disk, even if the caller goes away.
 pub(super) fn apart<T: Send + 'static>(edit: impl FnOnce() -> Result<T, EditError> + Send + 'static) -> Doing<T> {
     let done = tokio::task::spawn_blocking(move || edit().map_err(|error| problem(&error)));
     Box::pin(async move {

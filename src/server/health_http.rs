@@ -56,7 +56,7 @@ pub(super) fn ask(cli: &Cli, health: &Health, check: &str) -> Result<Passed, Hea
     }
 }
 
-/// Where everything is served, or else the health checks alone, and what is believed if that is over TLS.
+/// The address of all routes or else of the health checks, and the trusted certificates if it uses TLS.
 fn place(cli: &Cli, health: &Health) -> Result<(Endpoint, Option<Trust>), HealthError> {
     let believed = |speaks_tls: bool| match &health.ca {
         Some(file) => Some(Trust::Authorities(file.clone())),

@@ -69,7 +69,7 @@ pub enum HttpError {
     Audit {
         /// The file as it was named.
         file: String,
-        /// What the system says, and part of the text.
+        /// The system's error, which the text contains.
         error: io::Error,
     },
     /// The thread cannot be started.
@@ -85,14 +85,14 @@ pub(super) struct Http {
     https: ArcSwap<Https>,
 }
 
-/// What a configuration needs to be put in force.
+/// The parts of a configuration that must be valid before it is put in force.
 pub(super) struct Prepared {
     rules: Rules,
     audit: Option<AuditFile>,
     https: Https,
 }
 
-/// From a configuration to who is let in.
+/// Makes the rules of HTTP from a configuration.
 #[derive(Clone)]
 pub(super) struct Admits {
     /// The embedding program authenticates clients.
@@ -201,7 +201,7 @@ impl Http {
         self.admin.stopping();
     }
 
-    /// Can this configuration be put in force? Gives what is needed for it.
+    /// Can this configuration be put in force? Returns its parts.
     pub(super) fn prepare(&self, config: &Config) -> Result<Prepared, HttpError> {
         check(config, self.admits.plugged_in)?;
         let (rules, audit) = (self.admits.rules(config)?, audit_file(config)?);
@@ -216,7 +216,7 @@ impl Http {
         let is_new = |warning: &&String| !before.warnings.contains(warning);
         https.warnings.iter().filter(is_new).for_each(|reason| tracing::warn!(reason, "certificate warning"));
         let changed = https.contents.changed_since(&before.contents);
-        // what has not changed keeps the keys of its tickets
+        // an unchanged certificate keeps its session ticket keys
         if https.contents != before.contents {
             self.admin.secure(https.secure.clone());
             self.https.store(Arc::new(https));
@@ -225,7 +225,7 @@ impl Http {
         lines
     }
 
-    /// By which another part of the server says who is let in.
+    /// A handle with which another part of the server replaces the rules.
     pub(super) fn admits(&self) -> Admits {
         self.admits.clone()
     }
@@ -288,7 +288,7 @@ impl Admits {
         !self.plugged_in && !config.has_login() && http.users.is_empty() && http.keys_file.is_none()
     }
 
-    /// Who is let in by this configuration; an error is that of the file of keys.
+    /// The rules of this configuration. An error concerns the file of keys.
     fn rules(&self, config: &Config) -> Result<Rules, HttpError> {
         let http = &config.http;
         let keys = http.keys_file.as_deref().map(ApiKey::read).transpose()?;
@@ -318,7 +318,7 @@ impl Admits {
         }
     }
 
-    /// Who is let in by this configuration is let in from now on.
+    /// Puts the rules of this configuration in force.
     pub(super) fn replace(&self, config: &Config) -> Result<(), HttpError> {
         let rules = self.rules(config)?;
         if let Some(handle) = &self.handle {

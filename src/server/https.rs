@@ -21,7 +21,7 @@ pub enum HttpsError {
     /// A certificate without a key, or the reverse.
     #[error("http.{there} is there without http.{missing}: TLS needs both; write the other one below [http], too")]
     OnlyOneFile {
-        /// The key that is there.
+        /// The current key.
         there: &'static str,
         /// The key that is not.
         missing: &'static str,

@@ -41,7 +41,7 @@ fn dynsec(file: &Path, passwords: &Path, rules: &Path, report: Option<&Path>) ->
     let problem = |problem| AuthError::Setting { key: "--dynsec", problem: format!("{}: {problem}", file.display()) };
     let converted = convert_dynsec(&text.map_err(unreadable)?).map_err(problem)?;
     let Converted { passwords: users, rules: lines, notes } = converted;
-    // a file without a byte is one that somebody is just writing
+    // an empty file is being written by another process
     let head = format!("# of {}\n", file.display());
     write_secret(passwords, &(head.clone() + &users))?;
     write_secret(rules, &(head + &lines))?;
@@ -53,7 +53,7 @@ fn dynsec(file: &Path, passwords: &Path, rules: &Path, report: Option<&Path>) ->
     Ok(if notes.is_empty() { 0 } else { LOSSES })
 }
 
-/// A new file that nobody else may read.
+/// Creates a private file.
 fn write_secret(file: &Path, text: &str) -> Result<(), CommandError> {
     let opened = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file);
     let written = opened.and_then(|mut file| file.write_all(text.as_bytes()));

@@ -9,7 +9,7 @@ use crate::{
     config::{Cli, KeyAction, KeyArgs},
 };
 
-/// Does what `args`, a part of `cli`, says. Gives what is to be printed.
+/// Runs the command in `args`, a part of `cli`. Returns its output.
 pub(super) fn edit(cli: &Cli, args: &KeyArgs) -> Result<Vec<String>, CommandError> {
     let file = file(cli, args)?;
     match &args.action {

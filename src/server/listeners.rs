@@ -31,7 +31,7 @@ use crate::{
 pub struct Listening {
     /// Its number, as in [`Peer::listener`](crate::router::Peer): its place in the configuration, or a unique one.
     pub number: u16,
-    /// What is spoken.
+    /// Transport.
     pub transport: Transport,
     /// Its address; if port 0 was requested, with the port that the system chose.
     pub endpoint: Endpoint,
@@ -126,7 +126,7 @@ fn hint(error: &io::Error, address: &Endpoint) -> String {
     }
 }
 
-/// What each listener says of its own about its clients, by number: to the login, and to the router.
+/// The settings of each listener for its clients, by number: for the login, and for the router.
 #[derive(Clone, Default)]
 pub(super) struct OfListeners {
     pub(super) auth: auth::Listeners,
@@ -139,7 +139,7 @@ impl OfListeners {
         self.auth.load().len()
     }
 
-    /// From now on these listeners say what is in their configurations.
+    /// Applies the settings of other configurations to these listeners.
     pub(super) fn put<'a>(&self, listeners: impl IntoIterator<Item = (u16, &'a ListenerConfig)>) {
         let (mut auth, mut router) = (self.auth.load().to_vec(), self.router.load().to_vec());
         for (number, config) in listeners {

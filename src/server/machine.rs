@@ -60,7 +60,7 @@ mod tests {
     const MACHINE: u64 = 16_384_256 << 10;
     const V1: &str = "12:cpu,cpuacct:/\n5:memory:/docker/4f\n1:name=systemd:/docker/4f\n";
 
-    /// Files by name, and what follows from them.
+    /// Files by name, and the expected result.
     type Case<'a> = (&'a [(&'a str, &'a str)], Option<u64>);
 
     fn with(files: &[(&str, &str)]) -> Option<u64> {

@@ -14,7 +14,7 @@ pub(super) struct Outward {
 }
 
 impl Outward {
-    /// What a start would find wrong with it.
+    /// Checks it: errors of a start.
     pub(super) fn check(config: &Config) -> Result<(), ServerError> {
         bridges::check(config)?;
         webhooks::check(config)?;
@@ -43,7 +43,7 @@ impl Outward {
         }
     }
 
-    /// Ends when no client is connected any more: what happened while connections were closed is told, too.
+    /// Waits until no client is connected, so that events of the last connections are sent too.
     pub(super) fn stop(&self) {
         self.bridges.stop();
         self.hooks.stop();

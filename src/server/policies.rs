@@ -12,7 +12,7 @@ use crate::{
 /// Puts users, rules and tokens in force.
 #[derive(Clone)]
 pub(super) struct Policies {
-    /// `None`: the embedding program decides who comes in and what they may do.
+    /// `None`: the embedding program decides logins and rights.
     pub auth: Option<Arc<Auth>>,
     pub router: Arc<Router>,
     pub admits: Admits,

@@ -75,7 +75,7 @@ struct Verifier {
 #[derive(Debug)]
 enum Believed {
     Any,
-    /// Whatever it says of its name and time.
+    /// Accepts any name and any dates.
     This(CertificateDer<'static>),
     Signed(Arc<WebPkiServerVerifier>),
 }
@@ -101,7 +101,7 @@ impl ServerCertVerifier for Verifier {
                 let is_this_machine =
                     matches!(name, ServerName::IpAddress(ip) if IpAddr::from(*ip).to_canonical().is_loopback());
                 match (verify(name), ServerName::try_from("localhost")) {
-                    // what has an address by the configuration may have another name in its certificate
+                    // the configured address may differ from the names in the certificate
                     (Err(_), Ok(localhost)) if is_this_machine => verify(&localhost),
                     (verified, _) => verified,
                 }

@@ -1,4 +1,4 @@
-//! Webhooks as the configuration has them → what the room of hooks is asked to do.
+//! Converts configured webhooks to the options of the room `hooks`.
 
 use std::sync::Arc;
 
@@ -38,7 +38,7 @@ pub struct WebhookConfigError {
     why: String,
 }
 
-/// What a start would find wrong with the webhooks of a configuration, and what works and is hardly meant.
+/// Checks the webhooks of a configuration: errors of a start, and warnings.
 pub(super) fn check(config: &Config) -> Result<Vec<String>, WebhookConfigError> {
     let mut warnings = Vec::new();
     for webhook in &config.webhooks {

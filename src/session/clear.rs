@@ -1,4 +1,4 @@
-//! Forgetting what waits for a client, as an operator asks for it.
+//! Removes the queued messages of a client for an operator.
 
 use super::{Journal, Session, SessionChange};
 use crate::types::QoS;

@@ -17,7 +17,7 @@ use crate::{
     types::{ClientId, PacketId, QoS},
 };
 
-/// What a session did with a message.
+/// Result of a delivery to a session.
 #[derive(Debug)]
 #[must_use]
 pub enum Delivery {

@@ -38,7 +38,7 @@ struct Receipt {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ReceiptState {
-    /// It is being published, and no record says so yet.
+    /// It is being published, and the store has no record of it yet.
     Publishing,
     /// It was published. `kept`: a store has a record of the receipt.
     Published { kept: bool },

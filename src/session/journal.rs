@@ -130,7 +130,7 @@ pub enum Way {
 
 /// The observer of a session's messages.
 pub trait Journal {
-    /// A message that waited is on its way: to whom, at which QoS, and how.
+    /// A queued message was sent: to which client, at which QoS, and how.
     fn sent(&mut self, client: &ClientId, message: &Message, qos: QoS, by: Way);
 
     /// A PUBLISH or PUBREL that the client was sent before is on its way again.
@@ -157,7 +157,7 @@ pub trait Journal {
     /// The last commit that is durable.
     fn done(&self) -> CommitSeq;
 
-    /// What time it is, in the router's count of moments; `None`: nobody counts.
+    /// The time in the router's count of moments; `None`: no observer needs it.
     fn moment(&self) -> Option<u32> {
         None
     }

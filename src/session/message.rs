@@ -245,7 +245,7 @@ impl Message {
         self.0.header.header.store_place.store(place, Ordering::Relaxed);
     }
 
-    /// When it came, in the router's count of moments; `None`: before this process, or nobody noted it.
+    /// Its arrival, in the router's count of moments; `None`: before this process, or not recorded.
     pub fn came_at(&self) -> Option<u32> {
         self.0.header.header.came_at.load(Ordering::Relaxed).checked_sub(1)
     }

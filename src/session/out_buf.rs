@@ -220,7 +220,7 @@ mod tests {
     use super::*;
     use crate::{topic::TopicName, types::QoS};
 
-    /// What a socket that takes `step` bytes at a time would have received.
+    /// The bytes that a socket receives that accepts `step` bytes at a time.
     fn drain(buf: &mut OutBuf, step: usize) -> Vec<u8> {
         let mut got = Vec::new();
         while !buf.is_empty() {

@@ -5,7 +5,7 @@
 use super::{Journal, Session, SessionChange, Stored, Taken, Turn, inbound::Seen, inside::Again, packet_ids};
 use crate::types::PacketId;
 
-/// What is to be sent next to the other broker.
+/// The next packet to the other broker.
 #[derive(Debug)]
 pub enum ToRelay {
     /// A PUBLISH, with this Packet Identifier unless it is one of QoS 0, once this is durable: its receiver must not be
@@ -17,7 +17,7 @@ pub enum ToRelay {
 }
 
 impl Session {
-    /// The next thing to be sent: what was in flight on the connection before, then what waits.
+    /// The next packet: first messages in flight on the last connection, then queued ones.
     pub fn next_to_relay(&mut self, turn: &mut Turn<'_, impl Journal>) -> Option<ToRelay> {
         let outbound = self.outbound.as_mut().filter(|outbound| outbound.is_inside())?;
         let next = match outbound.take_again() {

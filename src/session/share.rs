@@ -37,7 +37,7 @@ impl Share {
         if shared { Self::SOME } else { Self::NONE }
     }
 
-    /// Is there one?
+    /// Does it exist?
     #[inline]
     pub fn is_some(self) -> bool {
         self != Self::NONE

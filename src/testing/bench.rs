@@ -1,4 +1,4 @@
-//! [`Bench`]: the server that runs, its clock, and what happened. Tests in Rust and requests over HTTP act by it.
+//! [`Bench`]: the running server, its clock and its journal. Tests in Rust and HTTP requests act on it.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -20,16 +20,16 @@ use crate::{
     store::{self, MemoryDisk, SegmentBytes},
 };
 
-/// What a test acts on.
+/// The running server and everything that a test acts on.
 pub(super) struct Bench {
-    /// `None` after the end, and while it restarts.
+    /// `None` after the end and during a restart.
     server: RwLock<Option<Server>>,
-    /// With the ports that the system picked.
+    /// With the ports that the system chose.
     config: Config,
-    /// What the server has over HTTP.
+    /// The routes of the server.
     pub(super) routes: ArcSwap<axum::Router>,
     pub(super) clock: TestClock,
-    /// One clock is turned at a time, and the broker is not restarted meanwhile.
+    /// Held while the clock is turned or the broker restarts.
     pub(super) turning: tokio::sync::Mutex<()>,
     pub(super) journal: Arc<Journal>,
     pub(super) faults: Arc<Faults>,
@@ -39,7 +39,7 @@ pub(super) struct Bench {
     pub(super) any_address: bool,
 }
 
-/// Segments are small: all of it is in memory.
+/// Segments are small, because the whole log is in memory.
 const SEGMENTS: SegmentBytes = SegmentBytes { first: 64 << 10, most: 4 << 20 };
 
 impl Bench {
@@ -79,7 +79,7 @@ impl Bench {
         Ok(bench)
     }
 
-    /// A server with what is on this disk.
+    /// A server with the content of this disk.
     pub(super) async fn serve(&self, disk: &MemoryDisk) -> Result<Server, TestError> {
         let clock = self.clock.clock();
         let options = store::Options { segment_bytes: SEGMENTS, clock: clock.clone(), ..store::Options::new("memory") };
@@ -89,27 +89,27 @@ impl Bench {
         Ok(builder.start().await?)
     }
 
-    /// The server, which does not end meanwhile. `None`: it has ended.
+    /// The server, which cannot end while the guard is held. `None`: it has ended.
     pub(super) async fn server(&self) -> Option<RwLockReadGuard<'_, Server>> {
         RwLockReadGuard::try_map(self.server.read().await, Option::as_ref).ok()
     }
 
-    /// The place of the server, for who replaces it.
+    /// The place of the server, to replace it.
     pub(super) async fn place(&self) -> RwLockWriteGuard<'_, Option<Server>> {
         self.server.write().await
     }
 
-    /// Where clients connect to.
+    /// Addresses of the listeners.
     pub(super) async fn listening(&self) -> Vec<Listening> {
         self.server().await.map(|server| server.listeners()).unwrap_or_default()
     }
 
-    /// What the server has over HTTP.
+    /// The routes of the server.
     pub(super) fn routes(&self) -> axum::Router {
         (**self.routes.load()).clone()
     }
 
-    /// The clock of the machine: a test waits by that for what the broker does.
+    /// The real clock, by which a test waits for the broker.
     pub(super) fn machine() -> Clock {
         Clock::system()
     }

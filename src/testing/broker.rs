@@ -1,4 +1,4 @@
-//! [`Broker`]: what a test in Rust calls.
+//! [`Broker`]: the interface for tests in Rust.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -15,7 +15,7 @@ use super::{
 };
 use crate::server::{Listening, ReadyFile, remove_ready_file};
 
-/// A broker for tests. It ends with this value.
+/// A broker for tests. Dropping it ends the broker.
 ///
 /// ```
 /// # async fn example() -> Result<(), dunlin::testing::TestError> {
@@ -55,13 +55,13 @@ impl Broker {
             None => None,
         };
         if options.any_address {
-            tracing::warn!("everybody who reaches these addresses controls this broker (--any-address)");
+            tracing::warn!("anyone who can reach these addresses controls this broker (--any-address)");
         }
         tracing::info!(http = front.url(), "test bench");
         Ok(Self { bench, front, addresses, _ready_file: ready_file })
     }
 
-    /// Where clients connect to: the first listener that is not a Unix socket.
+    /// Address of the first listener that is not a Unix socket.
     ///
     /// # Panics
     ///
@@ -76,62 +76,62 @@ impl Broker {
         &self.addresses
     }
 
-    /// Where HTTP is served: `http://127.0.0.1:40123`.
+    /// URL of HTTP: `http://127.0.0.1:40123`.
     pub fn http_url(&self) -> String {
         self.front.url()
     }
 
-    /// Turns the clock forward. All that became due has happened when this returns. Keep Alive goes by real time.
+    /// Advances the clock and waits until everything that is due has happened. Keep Alive follows real time.
     pub async fn advance(&self, by: Duration) {
         self.turn(Turn { advance: by, ..Turn::default() }).await;
     }
 
-    /// Turns, pauses or resumes the clock.
+    /// Advances, pauses or resumes the clock.
     pub async fn turn(&self, turn: Turn) {
         let _: Turned = self.bench.turn(turn).await;
     }
 
-    /// Disconnects clients, ends their sessions, and removes retained messages: of all, or of those with a prefix.
+    /// Disconnects clients, ends their sessions and removes retained messages: all of them, or those with a prefix.
     pub async fn reset(&self, reset: &Reset) {
         let _ = self.bench.reset(reset).await;
     }
 
-    /// Waits until the broker has nothing to do, for this long at most. `false`: it still has.
+    /// Waits until the broker is idle. `false`: it is still busy after this time.
     pub async fn idle(&self, within: Duration) -> bool {
         self.bench.is_quiet(within).await
     }
 
-    /// Waits until it is true, or its time is over.
+    /// Waits until the expectation is met or its time is over.
     pub async fn expect(&self, expect: &Expect) -> Result<Met, Missed> {
         self.bench.expect(expect).await
     }
 
-    /// Ends the broker and starts it again on the same ports, by default as by `kill -9`.
+    /// Ends the broker and starts it again on the same ports, by default as after `kill -9`.
     pub async fn restart(&self, restart: &Restart) -> Result<(), TestError> {
         self.bench.restart(restart).await
     }
 
-    /// What clients have done that no client may do, and what is legal and breaks elsewhere, in strict mode.
+    /// Violations of the specification by clients, and legal behaviour that other brokers reject, in strict mode.
     pub fn violations(&self) -> Vec<Violation> {
         self.bench.strict.all()
     }
 
-    /// Sets a fault; its number.
+    /// Sets a fault; returns its number.
     pub fn fault(&self, fault: Fault) -> Result<u64, String> {
         self.bench.faults.set(fault)
     }
 
-    /// The faults that are set, with how often they hit.
+    /// The faults that are set, and how often each hit.
     pub fn faults(&self) -> Vec<Shown> {
         self.bench.faults.all()
     }
 
-    /// Removes a fault, or all.
+    /// Removes a fault, or all faults.
     pub fn remove_fault(&self, id: Option<u64>) {
         let _ = self.bench.faults.remove(id);
     }
 
-    /// Ends it.
+    /// Ends the broker.
     pub async fn stop(self) {
         let server = self.bench.place().await.take();
         if let Some(server) = server {

@@ -1,38 +1,38 @@
-//! Turning the clock of the broker.
+//! Turns the clock of the broker.
 
 use std::time::Duration;
 
 use super::{bench::Bench, quiet::SETTLES_WITHIN};
 
-/// What becomes of the clock, in this order.
+/// Changes of the clock, in this order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Turn {
-    /// It stands still from now on, or goes on.
+    /// Pauses or resumes the clock.
     pub paused: Option<bool>,
-    /// It goes forward by this much.
+    /// Advances the clock.
     pub advance: Duration,
-    /// Keep Alive, and other deadlines of sockets, count the time that it goes forward.
+    /// Keep Alive and other deadlines of sockets advance too.
     pub keep_alive: bool,
 }
 
-/// Where the clock is.
+/// State of the clock.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Turned {
     pub(super) wall: std::time::SystemTime,
-    /// In all, since the start.
+    /// The sum of all advances.
     pub(super) by: Duration,
     pub(super) paused: bool,
-    /// All that became due has happened.
+    /// Everything that was due has happened.
     pub(super) settled: bool,
 }
 
-/// It goes forward in so many steps: what happens later depends on what happened before.
+/// Number of steps of an advance: what happens later depends on what happened before.
 const STEPS: u32 = 100;
-/// A step is no shorter.
+/// Shortest step.
 const SHORTEST: Duration = Duration::from_millis(100);
 
 impl Bench {
-    /// Turns the clock; returns when all that became due has happened.
+    /// Turns the clock, and waits until everything that is due has happened.
     pub(super) async fn turn(&self, turn: Turn) -> Turned {
         let _one = self.turning.lock().await;
         match turn.paused {
@@ -50,7 +50,7 @@ impl Bench {
                 let by = step.min(left);
                 left -= by;
                 let skipped = if turn.keep_alive { Duration::ZERO } else { by };
-                // waits for threads that answer at once
+                // blocks until all threads have responded
                 server.turn_clock(skipped, || self.clock.turn(by));
             }
             drop(server);
@@ -59,7 +59,7 @@ impl Bench {
         self.turned(settled)
     }
 
-    /// Where the clock is.
+    /// State of the clock.
     pub(super) fn turned(&self, settled: bool) -> Turned {
         let (wall, by, paused) = (self.clock.clock().wall(), self.clock.turned(), self.clock.is_paused());
         Turned { wall, by, paused, settled }

@@ -1,4 +1,4 @@
-//! [`Journal`]: what happened since the start or the last reset, in its order, as far back as there is room for.
+//! [`Journal`]: events since the start or the last reset, in their order, as many as fit.
 
 use std::{
     collections::VecDeque,
@@ -25,12 +25,12 @@ use crate::{
     types::{ClientId, QoS},
 };
 
-/// One thing that happened.
+/// An event.
 #[derive(Debug)]
 pub struct Entry {
-    /// They rise.
+    /// Rising numbers.
     pub(super) number: u64,
-    /// By the machine's clock.
+    /// By the real clock.
     pub(super) at: SystemTime,
     /// `None`: the broker itself.
     pub(super) client: Option<Box<str>>,
@@ -38,10 +38,10 @@ pub struct Entry {
     pub(super) what: What,
 }
 
-/// What happened.
+/// Kind of an event.
 #[derive(Debug)]
 pub(super) enum What {
-    /// A message was accepted.
+    /// The broker accepted a message.
     Message(Noted),
     Connected {
         session_present: bool,
@@ -58,7 +58,7 @@ pub(super) enum What {
         filter: Box<str>,
     },
     SessionExpired,
-    /// A packet was on its way; the name of what a fault did to it.
+    /// A packet passed, with the name of the fault that changed it.
     Packet {
         packet: Box<Seen>,
         fault: Option<&'static str>,
@@ -70,7 +70,7 @@ pub(super) enum What {
         packet: Option<Box<Seen>>,
     },
     Restarted,
-    /// A client has done what no client may do; without a statement, what is legal and breaks elsewhere.
+    /// A client violated a statement; without a statement: a legal behaviour that other brokers reject.
     Violation {
         statement: Option<Box<str>>,
         text: Box<str>,
@@ -81,7 +81,7 @@ pub(super) enum What {
     },
 }
 
-/// A message that was accepted.
+/// An accepted message.
 #[derive(Debug)]
 pub(super) struct Noted {
     pub(super) topic: Box<str>,
@@ -91,31 +91,31 @@ pub(super) struct Noted {
     pub(super) properties: PropertiesBuf,
 }
 
-/// What happened.
+/// The events.
 pub(super) struct Journal {
     inner: Mutex<Entries>,
     news: watch::Sender<u64>,
-    /// What a broker does that is killed does not happen.
+    /// Events of a broker that is being killed are ignored.
     is_mute: AtomicBool,
     strict: Arc<Strict>,
-    /// Is told everything.
+    /// Receives every event.
     sink: Option<Sink>,
 }
 
-/// Is told what happens, in its order.
+/// Receives every event, in their order.
 pub(super) type Sink = Box<dyn Fn(&Entry) + Send + Sync>;
 
 #[derive(Default)]
 struct Entries {
     all: VecDeque<Arc<Entry>>,
-    /// Bytes of payloads among them.
+    /// Sum of the payloads.
     bytes: usize,
     last: u64,
-    /// How many there was no room for.
+    /// Number of events that were removed for want of room.
     lost: u64,
 }
 
-/// Most things that are kept, and most bytes of their payloads. The oldest go first.
+/// Most events, and most bytes of their payloads. The oldest are removed first.
 const MOST: usize = 100_000;
 const MOST_BYTES: usize = 64 << 20;
 
@@ -124,7 +124,7 @@ impl Journal {
         Self { inner: Mutex::default(), news: watch::Sender::new(0), is_mute: AtomicBool::new(false), strict, sink }
     }
 
-    /// Notes something, and wakes those who wait for it.
+    /// Adds an event and wakes the waiting tests.
     pub(super) fn note(&self, client: Option<&str>, user: Option<&str>, what: What) {
         if self.is_mute.load(Ordering::Acquire) {
             return;
@@ -145,40 +145,40 @@ impl Journal {
         }
     }
 
-    /// Notes what a client has done.
+    /// Adds a violation.
     pub(super) fn violated(&self, violation: &Violation) {
         let (statement, text) = (violation.statement.clone(), violation.text.as_str().into());
         self.note(violation.client.as_deref(), None, What::Violation { statement, text });
     }
 
-    /// Notes nothing from now on, or does so again.
+    /// Ignores events from now on, or ends this.
     pub(super) fn mute(&self, mute: bool) {
         self.is_mute.store(mute, Ordering::Release);
     }
 
-    /// The number of what happened last.
+    /// Number of the last event.
     pub(super) fn last(&self) -> u64 {
         self.inner.lock().last
     }
 
-    /// What happened after this number.
+    /// The events after this number.
     pub(super) fn after(&self, number: u64) -> Vec<Arc<Entry>> {
         let entries = self.inner.lock();
         let from = entries.all.partition_point(|entry| entry.number <= number);
         entries.all.range(from..).cloned().collect()
     }
 
-    /// How many there was no room for.
+    /// Number of events that were removed for want of room.
     pub(super) fn lost(&self) -> u64 {
         self.inner.lock().lost
     }
 
-    /// Is told when something happens.
+    /// Notifies of new events.
     pub(super) fn news(&self) -> watch::Receiver<u64> {
         self.news.subscribe()
     }
 
-    /// Forgets what is noted of some clients and topics, or everything.
+    /// Removes events of some clients and topics, or all.
     pub(super) fn forget(&self, reset: &Reset) {
         let mut entries = self.inner.lock();
         let entries = &mut *entries;
@@ -193,14 +193,14 @@ impl Journal {
         entries.bytes = entries.all.iter().map(|entry| entry.held()).sum();
     }
 
-    /// Wakes those who wait for what was noted.
+    /// Wakes the waiting tests.
     pub(super) fn tell(&self) {
         let last = self.last();
         self.news.send_if_modified(|told| std::mem::replace(told, last) != last);
     }
 }
 
-/// Does the client break a normative statement?
+/// Does the reason of a close mean that the client broke a statement?
 fn is_violation(reason: &CloseReason) -> bool {
     use CloseReason::{BadAuthenticationMethod, KeepAliveTimeout, Malformed, PacketTooSlow, Protocol};
     match reason {
@@ -219,7 +219,7 @@ impl Entry {
         }
     }
 
-    /// Its number: those of later ones are higher.
+    /// Its number, which is higher than those of earlier events.
     pub fn number(&self) -> u64 {
         self.number
     }
@@ -229,7 +229,7 @@ impl Entry {
         self.client.as_deref()
     }
 
-    /// The payload of its message.
+    /// Payload of its message.
     pub fn payload(&self) -> Option<&[u8]> {
         match &self.what {
             What::Message(message) => Some(&message.payload),
@@ -238,7 +238,7 @@ impl Entry {
         }
     }
 
-    /// The topic of its message.
+    /// Topic of its message.
     pub fn topic(&self) -> Option<&str> {
         match &self.what {
             What::Message(Noted { topic, .. }) | What::Dropped { topic, .. } => Some(topic),
@@ -254,7 +254,7 @@ impl Observe for Journal {
             self.note(Some(client.as_str()), info.user, what);
         };
         match event {
-            // what the broker tells of itself is nobody's message
+            // messages of the broker itself have no publisher
             Event::Publish { client: None, topic, .. } if topic.is_dollar() => {}
             Event::Publish { client, user, topic, qos, retain, content, properties, .. } => {
                 let (topic, payload) = (topic.as_str().into(), (*content).into());

@@ -1,23 +1,23 @@
-//! The broker that clients are tested against: `dunlin test`, and [`Broker`] for tests in Rust. It is the broker as it
-//! is, with a clock that is turned, and with routes below `/test/v1/` by which a test waits for what happens.
+//! A broker to test clients against: `dunlin test`, and [`Broker`] for tests in Rust. It is the production broker with
+//! a clock that tests turn, faults, and routes below `/test/v1/`.
 //!
 //! | module | owns |
 //! |---|---|
-//! | `broker` | [`Broker`]: what a test in Rust calls |
-//! | `bench` | the server that runs, its clock, and what a test may do with both |
-//! | `options` | how it starts |
-//! | `journal` | what happened |
-//! | `clock` | turning the clock |
-//! | `quiet` | when nothing is under way |
+//! | `broker` | [`Broker`]: the interface for tests in Rust |
+//! | `bench` | the running server, its clock and its journal |
+//! | `options` | options of a start |
+//! | `journal` | events |
+//! | `clock` | turns the clock |
+//! | `quiet` | detects that the broker is idle |
 //! | `faults` | faults between clients and the broker |
-//! | `expect` | waiting until something is true |
-//! | `forget`, `reset` | what is forgotten; forgetting it |
-//! | `packets` | packets on their way |
-//! | `restart` | ending the broker and starting it again |
-//! | `strict` | what clients do that no client may do |
-//! | `recording` | recordings of packets, and what two of them differ in |
-//! | `span`, `shown` | durations as JSON has them; what happened, as JSON |
-//! | `parent` | the end of the process that started this one |
+//! | `expect` | waits until an expectation is met |
+//! | `forget`, `reset` | selects what a reset removes; removes it |
+//! | `packets` | decodes packets for faults and journal |
+//! | `restart` | ends the broker and starts it again |
+//! | `strict` | finds violations by clients |
+//! | `recording` | records packets, and compares recordings |
+//! | `span`, `shown` | durations and events as JSON |
+//! | `parent` | detects the end of the parent process |
 //! | `http` | `/test/v1/` |
 
 mod bench;

@@ -1,4 +1,4 @@
-//! [`Options`]: how the bench starts.
+//! [`Options`]: options of the bench.
 
 use std::{io, net::SocketAddr, path::PathBuf};
 
@@ -11,20 +11,20 @@ use crate::{
     types::{Endpoint, Transport},
 };
 
-/// How it starts.
+/// Options of the bench.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// The configuration of the broker. Its `data_dir`, `ready_file` and `http.listen` have no effect.
     pub config: Config,
-    /// Where HTTP is served.
+    /// Address of HTTP.
     pub http: SocketAddr,
-    /// Written once everything accepts.
+    /// File that is written once all listeners accept.
     pub ready_file: Option<PathBuf>,
-    /// May it be reached from other machines? Everybody who reaches it controls it.
+    /// May the listeners be reached from other machines? Anyone who reaches them controls the broker.
     pub any_address: bool,
-    /// Is it told what clients do that no client may do? `None`: nobody looks.
+    /// Strict mode; `None`: off.
     pub strict: Option<Mode>,
-    /// The packets are recorded in this file.
+    /// File in which the packets are recorded.
     pub record: Option<PathBuf>,
 }
 
@@ -41,12 +41,12 @@ impl Default for Options {
     }
 }
 
-/// Why the bench did not start.
+/// Why the bench cannot start.
 #[derive(Debug, Error)]
 pub enum TestError {
-    /// An address from which everybody could control the broker.
+    /// Any machine that reaches this address could control the broker.
     #[error(
-        "{0} is not on loopback, and everybody who reaches it would control this broker: listen on 127.0.0.1, or give \
+        "{0} is not on loopback, and anyone who reaches it would control this broker: listen on 127.0.0.1, or give \
          --any-address (in a container)"
     )]
     NotLoopback(String),
@@ -58,19 +58,19 @@ pub enum TestError {
     Record {
         /// The file.
         path: PathBuf,
-        /// What the system says, and part of the text.
+        /// The system's error, which the text contains.
         error: io::Error,
     },
     /// The broker did not start.
     #[error(transparent)]
     Server(#[from] ServerError),
-    /// Nobody can be told where it listens.
+    /// The ready file cannot be written.
     #[error(transparent)]
     ReadyFile(#[from] ReadyFileError),
 }
 
 impl Options {
-    /// The configuration of a broker that keeps nothing on a disk, and whose HTTP is served in front of it.
+    /// The configuration without a disk and without HTTP, which is served in front of the broker.
     pub(super) fn resolved(&self) -> Result<Config, TestError> {
         let mut config = self.config.clone();
         if !self.any_address {
@@ -82,7 +82,7 @@ impl Options {
                 return Err(TestError::NotLoopback(Endpoint::Ip(self.http).with(Transport::Tcp).to_string()));
             }
         } else if config.allow_anonymous.is_none() && !config.has_login() {
-            // it is said that everybody may
+            // `any_address` allows it explicitly
             config.allow_anonymous = Some(true);
         }
         config.http.listen = HttpAddresses::default();

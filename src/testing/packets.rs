@@ -1,4 +1,4 @@
-//! [`Seen`]: what a packet on its way is, for faults and for the journal; [`Who`]: whose it is.
+//! [`Seen`]: a decoded packet, for faults and the journal; [`Who`]: its connection.
 
 use std::collections::HashMap;
 
@@ -10,7 +10,7 @@ use crate::{
     types::{PacketId, ProtocolVersion, QoS},
 };
 
-/// Which way a packet goes.
+/// Direction of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Direction {
@@ -20,13 +20,13 @@ pub enum Direction {
     ToServer,
 }
 
-/// A packet on its way.
+/// A decoded packet.
 #[derive(Clone, Debug)]
 pub(super) struct Seen {
     pub(super) packet: PacketType,
     pub(super) direction: Direction,
     pub(super) packet_id: Option<u16>,
-    /// Of a PUBLISH.
+    /// Topic of a PUBLISH.
     pub(super) topic: Option<Box<str>>,
     pub(super) qos: Option<QoS>,
     pub(super) dup: bool,
@@ -34,32 +34,32 @@ pub(super) struct Seen {
     pub(super) payload: Box<[u8]>,
     /// Reason Codes.
     pub(super) codes: Vec<u8>,
-    /// Of a SUBSCRIBE or an UNSUBSCRIBE.
+    /// Number of filters of a SUBSCRIBE or UNSUBSCRIBE.
     pub(super) filters: usize,
-    /// Of a CONNECT.
+    /// Client Identifier of a CONNECT.
     pub(super) client_id: Box<str>,
     pub(super) keep_alive: u16,
     pub(super) is_clean: bool,
     /// Of a CONNACK.
     pub(super) session_present: bool,
     pub(super) receive_maximum: Option<u16>,
-    /// Bytes.
+    /// Size in bytes.
     pub(super) size: usize,
 }
 
-/// Whose packets they are.
+/// The connection of packets.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Who {
     pub(super) client: Option<Box<str>>,
     pub(super) user: Option<Box<str>>,
     pub(super) version: ProtocolVersion,
-    /// Topic Aliases of both directions.
+    /// Topic Aliases of each direction.
     to_client: HashMap<u16, Box<str>>,
     to_server: HashMap<u16, Box<str>>,
 }
 
 impl Who {
-    /// What a whole packet is; `None`: it has no known type. What its sender says of itself is noted.
+    /// Decodes a complete packet; `None`: its type is unknown. Remembers the client's names and Topic Aliases.
     pub(super) fn see(&mut self, bytes: &[u8], direction: Direction) -> Option<Seen> {
         let packet = TYPES.into_iter().find(|packet| *packet as u8 == bytes[0] >> 4)?;
         let (qos, dup, retain) = match packet {
@@ -84,7 +84,7 @@ impl Who {
             receive_maximum: None,
             size: bytes.len(),
         };
-        // one that is malformed is whatever its first byte says
+        // of a malformed packet only the type is known
         if let Ok(Cut::Frame(frame)) = codec::frame(self.version, bytes, usize::MAX)
             && let Ok(decoded) = codec::decode(self.version, frame)
         {
@@ -160,7 +160,7 @@ impl Who {
 }
 
 impl Seen {
-    /// As JSON, without its payload.
+    /// As JSON, without the payload.
     pub(super) fn shown(&self) -> Value {
         let mut shown = json!({ "packet": self.packet.to_string(), "direction": self.direction, "size": self.size });
         if let Some(id) = self.packet_id {
@@ -181,7 +181,7 @@ impl Seen {
     }
 }
 
-/// All types, by the names of the specification.
+/// All types with their names in the specification.
 const TYPES: [PacketType; 15] = [
     PacketType::Connect,
     PacketType::Connack,
@@ -200,7 +200,7 @@ const TYPES: [PacketType; 15] = [
     PacketType::Auth,
 ];
 
-/// The type of this name.
+/// The type with this name.
 pub(super) fn packet_type(name: &str) -> Option<PacketType> {
     TYPES.into_iter().find(|packet| packet.to_string().eq_ignore_ascii_case(name))
 }

@@ -1,4 +1,4 @@
-//! The end of the process that started this one: by its pid, or by standard input if that is a pipe.
+//! Detects the end of the parent process: by its pid, or by standard input if that is a pipe.
 
 use std::{
     io,
@@ -11,19 +11,19 @@ use rustix::{
 };
 use tokio::io::{Interest, unix::AsyncFd};
 
-/// The process that started this one.
+/// The parent process.
 pub struct Parent {
-    /// Becomes readable at its end.
+    /// Readable when the process has ended.
     process: AsyncFd<OwnedFd>,
-    /// A pipe that closes at its end.
+    /// A pipe that closes when the process ends.
     pipe: Option<AsyncFd<OwnedFd>>,
 }
 
-/// The process that started this one. `None`: it has ended already. Needs the runtime of tokio.
+/// The parent process. `None`: it has ended already. Needs a tokio runtime.
 pub fn parent() -> io::Result<Option<Parent>> {
     let Some(parent) = getppid() else { return Ok(None) };
     let process = pidfd_open(parent, PidfdFlags::empty())?;
-    // its number may have been another's by then
+    // if the parent ended, its pid may have been reused
     if getppid() != Some(parent) {
         return Ok(None);
     }
@@ -40,7 +40,7 @@ fn watch(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
 }
 
 impl Parent {
-    /// Waits until it has ended, or standard input has closed.
+    /// Waits until the process has ended or standard input has closed.
     pub async fn ended(&self) {
         let Some(pipe) = &self.pipe else {
             let _ = self.process.readable().await;
@@ -53,12 +53,12 @@ impl Parent {
     }
 }
 
-/// Waits until a pipe has closed. What is written to it is read and left out.
+/// Waits until a pipe has closed. Reads and discards its content.
 async fn closed(pipe: &AsyncFd<OwnedFd>) {
     let mut buffer = [0; 1024];
     loop {
         let Ok(mut ready) = pipe.readable().await else { return };
-        // other processes may read from it too: it is not made non-blocking, and read only when there is something
+        // other processes may read from it too: it stays in blocking mode and is read only when readable
         match ready.try_io(|fd| Ok(rustix::io::read(fd.get_ref(), &mut buffer)?)) {
             Ok(Ok(0) | Err(_)) => return,
             Ok(Ok(_)) => ready.clear_ready(),

@@ -1,27 +1,27 @@
-//! When the broker has nothing to do: its threads have answered several times, nothing was read, written or noted
-//! in between, and the store has nothing left to write.
+//! Detects that the broker is idle: its threads have responded several times, nothing was read, written or recorded in
+//! between, and the store has nothing left to write.
 
 use std::time::Duration;
 
 use super::bench::Bench;
 use crate::clock::Stopwatch;
 
-/// How long the clock waits for what became due.
+/// Time limit for everything that became due.
 pub(super) const SETTLES_WITHIN: Duration = Duration::from_secs(10);
 
-/// So many times in a row there was nothing.
+/// Number of consecutive checks without activity.
 const ROUNDS: u32 = 3;
-/// Between two of them: other threads, such as the store's, have their turn.
+/// Pause between two checks, in which other threads such as the store's run.
 const PAUSE: Duration = Duration::from_millis(1);
 
 impl Bench {
-    /// Waits until the broker has nothing to do, for this long at most. `false`: it still has. While the clock is
-    /// paused, packets that come later are not waited for.
+    /// Waits until the broker is idle. `false`: it is still busy after this time. While the clock is paused, delayed
+    /// packets do not count.
     pub(super) async fn is_quiet(&self, within: Duration) -> bool {
         self.quiet(within, true).await
     }
 
-    /// The same, but for packets that come later.
+    /// The same, but delayed packets never count.
     pub(super) async fn has_settled(&self, within: Duration) -> bool {
         self.quiet(within, false).await
     }

@@ -1,4 +1,4 @@
-//! Recordings: packets as JSON lines, with a first line that says what they are; and what two of them differ in.
+//! Recordings: packets as JSON lines after a first line that describes them; and differences between two recordings.
 
 use std::{
     collections::BTreeMap,
@@ -18,7 +18,7 @@ use super::{
 };
 use crate::clock::{Clock, Stopwatch};
 
-/// A recording that is written, by a thread of its own. Passwords and Authentication Data are never in it.
+/// Writes a recording on a thread of its own. Passwords and Authentication Data are left out.
 pub(super) struct Recorder {
     lines: Option<mpsc::Sender<String>>,
     writer: Option<thread::JoinHandle<()>>,
@@ -26,7 +26,7 @@ pub(super) struct Recorder {
 }
 
 impl Recorder {
-    /// Makes the file, or replaces the one of an earlier run.
+    /// Creates the file, or replaces that of an earlier run.
     pub(super) fn create(path: &Path) -> io::Result<Self> {
         let mut out = LineWriter::new(fs::File::create(path)?);
         let started = humantime::format_rfc3339_micros(Clock::system().wall()).to_string();
@@ -42,12 +42,12 @@ impl Recorder {
         Ok(Self { lines: Some(lines), writer: Some(writer), begun: Stopwatch::start() })
     }
 
-    /// Writes a packet; what else happens is not in a recording.
+    /// Records a packet; other events are ignored.
     pub(super) fn note(&self, noted: &Entry) {
         let Some(lines) = self.lines.as_ref().filter(|_| matches!(noted.what, What::Packet { .. })) else { return };
         let mut line = entry(noted);
         line["mono_us"] = json!(u64::try_from(self.begun.took().as_micros()).unwrap_or(u64::MAX));
-        // a thread that could not write has said so
+        // the thread has logged its error
         let _ = lines.send(line.to_string());
     }
 }
@@ -69,27 +69,27 @@ pub enum RecordingError {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system says, and part of the text.
+        /// The system's error, which the text contains.
         error: io::Error,
     },
-    /// A file that is not a recording.
+    /// A file is not a recording.
     #[error("{}:{line}: {problem}", .path.display())]
     Line {
         /// The file.
         path: PathBuf,
-        /// From 1.
+        /// Number of the line, from 1.
         line: usize,
         /// What is wrong.
         problem: String,
     },
 }
 
-/// What the flows of two recordings differ in, for each client.
+/// Differences between the flows of two recordings, for each client.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Differences(Vec<String>);
 
 impl Differences {
-    /// Is there none?
+    /// Are there no differences?
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -101,11 +101,11 @@ impl fmt::Display for Differences {
     }
 }
 
-/// The packets of each client, in their order, without times and identifiers.
+/// The packets of each client in their order, without times and identifiers.
 type Flows = BTreeMap<String, Vec<String>>;
 
-/// Compares the flows of two recordings: which packets each client sends and gets, in which order. Times, Packet
-/// Identifiers and pings do not matter.
+/// Compares two recordings: the packets that each client sends and receives, in their order. Times, Packet Identifiers
+/// and pings are ignored.
 pub fn diff(one: &Path, other: &Path) -> Result<Differences, RecordingError> {
     let (one, other) = (flows(one)?, flows(other)?);
     let clients: std::collections::BTreeSet<_> = one.keys().chain(other.keys()).collect();
@@ -144,7 +144,7 @@ fn flows(path: &Path) -> Result<Flows, RecordingError> {
     Ok(flows)
 }
 
-/// A packet, without times and identifiers.
+/// A packet as text, without times and identifiers.
 fn told(packet: &str, value: &Value) -> String {
     const MATTERS: [&str; 9] =
         ["topic", "qos", "dup", "retain", "payload", "payload_base64", "reason_code", "reason_codes", "fault"];

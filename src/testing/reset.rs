@@ -1,4 +1,4 @@
-//! Forgetting what earlier tests left: all of it, or what has a prefix, so that tests that run side by side can share a
+//! Removes what earlier tests left: everything, or what has a prefix, so that tests running side by side can share a
 //! broker.
 
 use std::ops::ControlFlow;
@@ -11,20 +11,20 @@ use crate::{
     types::ClientId,
 };
 
-/// How much was forgotten.
+/// What was removed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Forgotten {
     pub(super) sessions: usize,
     pub(super) retained: usize,
-    /// Everything that this set off has happened.
+    /// All consequences have happened.
     pub(super) settled: bool,
 }
 
 impl Bench {
-    /// Disconnects clients, ends their sessions, and removes retained messages and what is noted of them. If everything
-    /// is forgotten, the clock goes on if it was paused; it is not turned back.
+    /// Disconnects clients, ends their sessions, and removes their retained messages and events. If everything is
+    /// removed, a paused clock resumes; it is not turned back.
     pub(super) async fn reset(&self, reset: &Reset) -> Forgotten {
-        // those that are set would hit what follows
+        // faults that are set would hit later packets
         self.faults.forget(reset);
         self.strict.forget(reset);
         let mut forgotten = Forgotten::default();
@@ -53,7 +53,7 @@ fn end_sessions(server: &Server, reset: &Reset) -> usize {
     }
     let why = ByAdministrator { publishes_will: false, ..ByAdministrator::new("test", "the broker was reset") };
     names.retain(|name| {
-        // one that is away may have come back meanwhile
+        // an away client may have reconnected meanwhile
         let ended = server.end_session(name, &why) != Ended::Unknown;
         ended || server.close(name, &why) == Closed::Closing
     });
@@ -75,7 +75,7 @@ async fn remove_retained(server: &Server, reset: &Reset) -> usize {
     let mut removed = 0;
     for topic in &topics {
         if let Ok(filter) = TopicFilter::new(topic) {
-            // in memory, nothing has to become durable
+            // in memory, nothing needs to become durable
             let done = server.remove_retained(filter, Cursor::default(), A_STEP).await;
             removed += done.map_or(0, |done| done.messages);
         }

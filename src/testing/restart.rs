@@ -1,28 +1,28 @@
-//! Ending the broker and starting it again, on the same ports.
+//! Ends the broker and starts it again on the same ports.
 
 use std::{sync::Arc, time::Duration};
 
 use super::{bench::Bench, journal::What, options::TestError};
 use crate::{clock::Stopwatch, store::MemoryDisk};
 
-/// How the broker ends and begins again.
+/// How the broker ends and starts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Restart {
     /// As by SIGTERM: clients are told, Wills are published, everything is written. Otherwise as by `kill -9`: nothing
-    /// is said, and exactly what was synced is there afterwards.
+    /// is sent, and the new broker has exactly what was synced.
     pub gently: bool,
-    /// For so long connections are refused.
+    /// Connections are refused for this time.
     pub down: Duration,
-    /// Nothing of before is there afterwards.
+    /// The new broker starts with an empty store.
     pub empty: bool,
 }
 
-/// How long another program may have a port that was free a moment ago.
+/// Time limit for another program to release a port.
 const PORT_WITHIN: Duration = Duration::from_secs(5);
 const TRY_AGAIN: Duration = Duration::from_millis(10);
 
 impl Bench {
-    /// Ends the broker and starts it again. All listeners accept when this returns.
+    /// Ends the broker and starts it again. All listeners accept when it returns.
     pub(super) async fn restart(&self, restart: &Restart) -> Result<(), TestError> {
         let from = |disk: &MemoryDisk| match restart.empty {
             true => MemoryDisk::default(),
@@ -31,12 +31,11 @@ impl Bench {
         self.replace(restart.gently, restart.down, from).await
     }
 
-    /// Notes what a power cut would leave now, once the broker has nothing to do. It is [restored](Self::restore) by
-    /// this name.
+    /// Saves what a power cut would leave, once the broker is idle, under this name for [`restore`](Self::restore).
     pub(super) async fn snapshot(&self, name: &str, within: Duration) -> Result<(), String> {
         const MOST: usize = 64;
         if !self.is_quiet(within).await {
-            return Err("the broker still has something to do".into());
+            return Err("the broker is still busy".into());
         }
         let disk = self.disk.lock().after_power_cut();
         let mut snapshots = self.snapshots.lock();
@@ -47,7 +46,7 @@ impl Bench {
         Ok(())
     }
 
-    /// Ends the broker as by `kill -9`, and starts it with what was noted. `None`: there is no such snapshot.
+    /// Ends the broker as by `kill -9`, and starts it with a snapshot. `None`: there is no such snapshot.
     pub(super) async fn restore(&self, name: &str) -> Option<Result<(), TestError>> {
         let noted = self.snapshots.lock().get(name).cloned()?;
         Some(self.replace(false, Duration::ZERO, |_| noted.after_power_cut()).await)
@@ -60,7 +59,7 @@ impl Bench {
         disk: impl FnOnce(&MemoryDisk) -> MemoryDisk,
     ) -> Result<(), TestError> {
         let _one = self.turning.lock().await;
-        // waits for those who look at it
+        // waits for tasks that use the server
         let mut place = self.place().await;
         if let Some(server) = place.take() {
             if gently {
@@ -68,7 +67,7 @@ impl Bench {
             } else {
                 self.faults.cut(true);
                 self.journal.mute(true);
-                // the disk is as it is now; what the threads still write is lost
+                // the disk is copied now; later writes of the old threads are lost
                 let left = self.disk.lock().after_power_cut();
                 *self.disk.lock() = left;
                 let ended = tokio::task::spawn_blocking(move || drop(server)).await;
@@ -84,7 +83,7 @@ impl Bench {
         if !down.is_zero() {
             Self::machine().sleep(down).await;
         }
-        // what it does as it starts, such as publishing the Wills of clients that were connected, comes after that
+        // actions of the start, such as Wills of clients that were connected, come after that
         self.journal.note(None, None, What::Restarted);
         let watch = Stopwatch::start();
         let server = loop {

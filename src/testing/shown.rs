@@ -1,11 +1,11 @@
-//! What happened, as JSON.
+//! Events as JSON.
 
 use serde_json::{Value, json};
 
 use super::journal::{Entry, Noted, What};
 use crate::admin::{put_payload, shown_properties};
 
-/// One thing that happened.
+/// An event as JSON.
 pub(super) fn entry(entry: &Entry) -> Value {
     let mut shown = json!({
         "n": entry.number,

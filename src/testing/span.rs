@@ -1,4 +1,4 @@
-//! [`Span`]: a duration as JSON has it: `"25h"`, or a number of seconds.
+//! [`Span`]: a duration in JSON: `"25h"`, or a number of seconds.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ impl<'de> Deserialize<'de> for Span {
     }
 }
 
-/// As it is shown: `25h`.
+/// As text: `25h`.
 pub(super) fn shown(duration: Duration) -> String {
     humantime::format_duration(duration).to_string()
 }

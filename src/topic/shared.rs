@@ -60,7 +60,7 @@ impl TopicFilter {
 mod tests {
     use super::*;
 
-    /// Each text with the group and the filter that it names, or what is wrong with it.
+    /// Each text with its group and filter, or its fault.
     #[test]
     fn each_fault_of_a_shared_filter_is_named() {
         use ShareError::*;
@@ -104,7 +104,7 @@ mod tests {
             assert_eq!(filter.behind_share().as_str(), behind);
             assert!(TopicFilter::new(behind).is_ok(), "{text}");
         }
-        // what is behind the name is a filter, or the whole is none
+        // the part after the name is a filter, or the whole is invalid
         for text in ["$share/g/a+", "$share/g/#/a", "$share/g/a#", "$share/g+/a#", "$share/#/#/a"] {
             assert!(TopicFilter::new(text).is_err(), "{text}");
         }

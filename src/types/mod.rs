@@ -266,7 +266,7 @@ pub enum RetainHandling {
 }
 
 impl RetainHandling {
-    /// What the two bits on the wire say; `None` for the reserved value 3.
+    /// The value of the two bits on the wire; `None`: the reserved value 3.
     pub const fn from_bits(bits: u8) -> Option<Self> {
         match bits {
             0 => Some(Self::Send),

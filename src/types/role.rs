@@ -1,9 +1,9 @@
-//! [`Role`]: what a user of the HTTP side may do.
+//! [`Role`]: the rights of a user of HTTP.
 
-/// What a user of the HTTP side may do; a later one may do all that an earlier one may.
+/// The rights of a user of HTTP; a later role includes all earlier ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
-    /// Read what has no payloads in it.
+    /// Reads state without payloads.
     Viewer,
     /// Read payloads, publish, disconnect clients, remove retained messages.
     Operator,

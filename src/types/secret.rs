@@ -7,7 +7,7 @@ use std::fmt;
 pub struct Secret(pub String);
 
 impl Secret {
-    /// What is shown in its place.
+    /// The text that is shown instead.
     pub const HIDDEN: &'static str = "(hidden)";
 }
 

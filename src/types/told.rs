@@ -1,4 +1,4 @@
-//! [`Told`]: what is told of the broker to other services, by name; [`PayloadForm`]: how payloads are written for them.
+//! [`Told`]: events that are reported to other services, by name; [`PayloadForm`]: the encoding of their payloads.
 
 /// Something that happens, by its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

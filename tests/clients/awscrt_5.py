@@ -89,7 +89,7 @@ def a_group_shares_its_messages(_):
         for number in range(6):
             equal(publisher.publish(topic, str(number)), 0)
         got = [[int(member.next().payload) for _ in range(3)] for member in (one, two)]
-        # in turn, whoever is first, each in order
+        # in turn, in either order, each in order
         equal(sorted(got), [[0, 2, 4], [1, 3, 5]])
         equal(one.unsubscribe(filter), [0])
         for number in range(2):

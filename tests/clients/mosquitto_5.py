@@ -152,7 +152,7 @@ def a_group_shares_its_messages(version):
     with Subscriber(version, "-t", filter, "-q", 1, *identifier, form=form) as one, Subscriber("3.1.1", "-t", filter, "-q", 1) as two:
         for number in range(6):
             publish(version, topic, "-m", number, qos=1)
-        # in turn, whoever is first; what is retained is for neither
+        # in turn, in either order; what is retained is for neither
         one.read_until("MESSAGE ")
         first = int(one.messages[0][-1].split(" ")[-1])
         one.expect(*(("9", topic, 1, f"0 {number}") for number in range(first, 6, 2)))

@@ -15,7 +15,7 @@ const TOPICS: usize = 4;
 /// The subscriptions of a session, a bit for each topic; `None`: there is no session.
 type Session = Option<u8>;
 
-/// Clients that come and go faster than what they do is written.
+/// Clients that connect and disconnect faster than their changes are written.
 pub struct Bursts {
     /// What each may have: one thing, unless something was not answered.
     possible: [Vec<Session>; CLIENTS],
@@ -154,7 +154,7 @@ impl Bursts {
         }
     }
 
-    /// CONNACK came, after which the session is what it was `before`, or new, or none.
+    /// CONNACK arrived. After it, the session is the one `before`, a new one, or none.
     fn accepted(&mut self, n: usize, before: Vec<Session>, is_clean: bool, present: bool) {
         let expected = if is_clean { !present } else { before.iter().any(|session| session.is_some() == present) };
         assert!(expected, "burst-{n}: Session Present is {present}, and {before:?} was possible");
@@ -167,7 +167,7 @@ impl Bursts {
     }
 }
 
-/// What may be after connections in any order, `kept` (without Clean Session) and `clean` among them.
+/// The possible results of connections in any order, `kept` (without Clean Session) and `clean` among them.
 fn after(before: &[Session], kept: bool, clean: bool) -> impl Iterator<Item = Session> {
     let before = if clean { Vec::new() } else { before.to_vec() };
     let gone = clean.then_some(None);

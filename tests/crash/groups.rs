@@ -13,11 +13,11 @@ use crate::{
     wire::{Broker, Connection},
 };
 
-/// The filters of the groups, at the QoS of what is published to them.
+/// The filters of the groups, at the QoS of the published messages.
 const FILTERS: [(&str, u8); 2] = [("$share/crash/g/+/1", 1), ("$share/crash/g/+/2", 2)];
 /// The message to this topic is the last of those that waited in a member.
 const LAST: &str = "g/last";
-/// What begins the payload of a message that shows who is in the group of QoS 1.
+/// Prefix of the payloads of messages that show the members of the group of QoS 1.
 const PROBE: &str = "probe";
 const PROBE_TOPIC: &str = "g/probe/1";
 /// Each member gets as many of them, be there two or three.
@@ -48,7 +48,7 @@ struct Member {
     id: String,
     is_loyal: bool,
     inbox: Inbox,
-    /// What it may have: one thing, unless something was not answered.
+    /// Its possible states: one, unless a request was not answered.
     possible: Vec<Session>,
     received: BTreeSet<(Stream, u64)>,
     repeated: u64,
@@ -75,7 +75,7 @@ impl Groups {
         }
     }
 
-    /// All finish what they began; then nothing is lost, and the groups are as acknowledged.
+    /// All clients complete their requests; then nothing is lost, and the groups are as acknowledged.
     pub fn settle(&mut self, broker: &Broker, end: &str) {
         self.publisher.finish(broker);
         let mut connections = self.members.each_mut().map(|member| member.ready(broker));
@@ -170,7 +170,7 @@ impl Member {
                 self.possible.push(Some(joins));
                 connection.send(&if joins { subscribe(1, &FILTERS[..1]) } else { unsubscribe(1, &[FILTERS[0].0]) });
             }
-            // what it did not answer comes again, to it or to another
+            // unacknowledged messages arrive again, at this member or another
             let comes_back = connection.hear(&mut random, |frame| match frame.first {
                 0x90 | 0xB0 => {
                     self.acknowledged(frame, joins);
@@ -252,7 +252,7 @@ impl Member {
         }
     }
 
-    /// Judges what it receives, and gives the answer.
+    /// Checks a received message, and returns the answer.
     fn handle(&mut self, frame: &Frame) -> Vec<u8> {
         let (message, answer) = self.inbox.handle(frame);
         match message {

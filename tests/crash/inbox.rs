@@ -1,5 +1,5 @@
-//! [`Inbox`]: the receiver's side of QoS 1 and 2 as a client with a persistent session has it (MQTT 3.1.1 section 4.3):
-//! the Packet Identifiers of QoS 2 messages are kept, over reconnects too, until PUBREL comes for them.
+//! [`Inbox`]: the receiver of QoS 1 and 2 in a client with a persistent session (MQTT 3.1.1 section 4.3): it keeps the
+//! Packet Identifiers of QoS 2 messages, over reconnects too, until PUBREL arrives.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::{
 /// The topic of the message that is the last of a queue.
 pub const END: &str = "end";
 
-/// What was received at QoS 2 and is not released.
+/// Messages received at QoS 2 and not released.
 #[derive(Default)]
 pub struct Inbox {
     unreleased: BTreeMap<u16, Message>,

@@ -61,7 +61,7 @@ fn nothing_acknowledged_is_lost_to_a_durable_client_within_the_process_by_kill_9
     settle(Broker::new(start(place.path(), 1)), place.path(), &mut publishers, rounds);
 }
 
-/// Its clients are there when this returns.
+/// Its clients exist when this returns.
 fn start(place: &Path, patience: usize) -> Running {
     let mut command = Command::new(env::current_exe().expect("this test binary"));
     command.args(["--exact", "inside::broker", "--nocapture"]).stdout(Stdio::null());
@@ -72,7 +72,7 @@ fn start(place: &Path, patience: usize) -> Running {
     process
 }
 
-/// Publishers finish what they began; then the client must have had all of it.
+/// Publishers complete their messages; then the client must have received all of them.
 fn settle(broker: Broker, place: &Path, publishers: &mut [Publisher], round: usize) {
     publishers.iter_mut().for_each(|publisher| publisher.finish(&broker));
     let mut process = broker.into_process();
@@ -99,7 +99,7 @@ fn key(stream: Stream) -> String {
     format!("{}-{}", stream.publisher, stream.qos)
 }
 
-/// What comes from within the process.
+/// Messages from within the process.
 const WITHIN: &str = "within";
 
 /// The last number of each stream in a file: none is left out in front of it.
@@ -115,7 +115,7 @@ fn read(path: &Path) -> BTreeMap<String, u64> {
     last
 }
 
-/// What the broker's process runs; nothing where it is run as a test.
+/// The main function of the broker's process; does nothing if it runs as a test.
 #[test]
 fn broker() {
     let Some(place) = env::var_os(PLACE).map(PathBuf::from) else { return };
@@ -147,7 +147,7 @@ fn broker() {
     });
 }
 
-/// Writes down what it is given before it acknowledges it, some at a time.
+/// Writes received messages to the file before it acknowledges them, several at a time.
 async fn receive(sink: &Client, path: &Path, patience: usize) {
     let (mut file, mut owed) = (append(path), Vec::new());
     while let Some(received) = sink.recv().await {
@@ -184,7 +184,7 @@ fn append(path: &Path) -> File {
     OpenOptions::new().create(true).append(true).open(path).expect("the file can be written")
 }
 
-/// In one call: it is there, all of it or nothing, when the process is killed.
+/// Writes in one call, so that a kill leaves all of it or nothing.
 fn write(file: &mut File, stream: &str, number: u64) {
     file.write_all(format!("{stream} {number}\n").as_bytes()).expect("the file can be written");
 }

@@ -2,18 +2,18 @@
 //! acknowledged message is lost; QoS 2 arrives once; order is kept; subscriptions, sessions and retained messages are
 //! as acknowledged last. Unacknowledged requests may be done or not.
 //!
-//! `DUNLIN_CRASH_ROUNDS` says how often it is killed (30), `DUNLIN_CRASH_SEED` what is random; the seed of a run that
-//! fails is printed. It decides what clients do and when the broker is killed by what they heard, not how their threads
-//! take turns.
+//! `DUNLIN_CRASH_ROUNDS` is the number of kills (30), `DUNLIN_CRASH_SEED` the random seed; a failing run prints its
+//! seed. The seed decides the actions of clients and the received packet at which the broker is killed, but not the
+//! scheduling of threads.
 //!
 //! | file | has |
 //! |---|---|
 //! | `wire` | the broker and its end; connections |
-//! | `outbox`, `inbox` | QoS 1 and 2 as a client with a persistent session has them, the sender's and the receiver's side |
-//! | `publisher`, `subscriber` | numbered messages, and who judges them |
-//! | `groups` | groups of shared subscriptions: who gets what, and who is in them |
-//! | `retained`, `subscriptions`, `sessions`, `bursts` | what else must be as acknowledged |
-//! | `wills` | Wills, and what must become of each |
+//! | `outbox`, `inbox` | sender and receiver of QoS 1 and 2 in a client with a persistent session |
+//! | `publisher`, `subscriber` | numbered messages, and the check of them |
+//! | `groups` | groups of shared subscriptions: their members and messages |
+//! | `retained`, `subscriptions`, `sessions`, `bursts` | other state that must be as acknowledged |
+//! | `wills` | Wills, and the check of each |
 //! | `inside` | clients within the process, in rounds of their own |
 //! | `published` | messages that are published over HTTP |
 //! | `slow_disk` | the broker with fsyncs that take longer |
@@ -79,7 +79,7 @@ fn nothing_acknowledged_is_lost_by_kill_9() {
             place.start_and_kill();
         }
         let broker = place.start_somehow(&mut random);
-        // what an earlier crash left unfinished is there at the next one too, half of the time
+        // half of the time, the state after an earlier crash is kept for the next one
         if random.once_in(2) {
             clients.settle(&broker, round);
         }
@@ -145,7 +145,7 @@ impl Place {
         Broker::new(Running::start(&[&config, &path, "--workers", &workers.to_string()]))
     }
 
-    /// A kill while it looks at what it kept.
+    /// A kill while the broker restores its state.
     fn start_and_kill(&self) {
         let flags = self.flags();
         let mut process = Running::spawn(&["127.0.0.1:0"], &[&flags[0], &flags[1]]);
@@ -241,7 +241,7 @@ impl Clients {
         self.willers.iter_mut().for_each(|willer| willer.killed(broker.killed_at()));
     }
 
-    /// All finish what they began; then all must be as acknowledged.
+    /// All clients complete their requests; then the state must be as acknowledged.
     fn settle(&mut self, broker: &Broker, round: u64) {
         self.retainer.check(broker);
         thread::scope(|scope| {

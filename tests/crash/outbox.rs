@@ -1,5 +1,5 @@
-//! [`Outbox`]: the sender's side of QoS 1 and 2 as a client with a persistent session has it (MQTT 3.1.1 sections 4.3,
-//! 4.4): what is not acknowledged is sent again after a reconnect, with DUP and under the same Packet Identifier.
+//! [`Outbox`]: the sender of QoS 1 and 2 in a client with a persistent session (MQTT 3.1.1 sections 4.3, 4.4): it sends
+//! unacknowledged messages again after a reconnect, with DUP and the same Packet Identifier.
 
 use crate::{
     support::raw::{Frame, Message, pubrel},
@@ -14,9 +14,9 @@ pub struct Outbox {
 
 struct Flying {
     message: Message,
-    /// What the sender knows it by.
+    /// Number of the message.
     tag: u64,
-    /// PUBREC came: what is to be sent again is PUBREL.
+    /// PUBREC arrived: PUBREL will be sent again.
     released: bool,
 }
 

@@ -24,7 +24,7 @@ impl Stream {
         format!("{above}/{}/{}", self.publisher, self.qos)
     }
 
-    /// Message `number` of the stream: its payload says what it is, and has a length that follows from it.
+    /// Message `number` of the stream: its payload contains the number, and has a length that follows from it.
     pub fn message(self, number: u64) -> Message {
         let Self { publisher, qos } = self;
         let scattered =

@@ -11,14 +11,14 @@ use crate::{
 
 const TOPICS: usize = 8;
 
-/// A client that changes what is retained.
+/// A client that changes retained messages.
 pub struct Retainer {
     outbox: Outbox,
     topics: [Topic; TOPICS],
     has_session: bool,
 }
 
-/// What was said of one topic.
+/// The changes of one topic.
 #[derive(Default)]
 struct Topic {
     /// Every payload that may be retained: the last that was acknowledged, and those sent after it. Empty: none.
@@ -53,7 +53,7 @@ impl Retainer {
         }
     }
 
-    /// Has all acknowledged that was sent: what is retained is certain then.
+    /// Completes all changes, after which the retained messages are certain.
     pub fn finish(&mut self, broker: &Broker) {
         let mut connection = self.connect(broker).expect("nobody kills it");
         while self.outbox.len() > 0 {
@@ -66,7 +66,7 @@ impl Retainer {
         }
     }
 
-    /// What is retained is what was acknowledged, or what was sent after it.
+    /// The retained message must be the last acknowledged one, or a later one.
     pub fn check(&self, broker: &Broker) {
         let found = look(broker);
         for (n, topic) in self.topics.iter().enumerate() {
@@ -95,7 +95,7 @@ impl Retainer {
             _ => format!("{} {}", topic.last, "r".repeat(length)),
         };
         topic.possible.push((topic.last, payload.clone()));
-        // a topic has one QoS: between two, the order of what is sent again is not promised
+        // a topic has one QoS: the order of resent messages of different QoS is not guaranteed
         let qos = 1 + (n % 2) as u8;
         let tag = topic.last << 8 | n as u64;
         self.outbox.send(Message::new(&name_of(n), &payload).qos(qos).retain(), tag)
@@ -113,7 +113,7 @@ fn name_of(topic: usize) -> String {
     format!("r/{topic}")
 }
 
-/// All that is retained there: topics and payloads. What is published after the subscription comes after it.
+/// All retained messages there: topics and payloads. Messages published after the subscription follow them.
 pub fn look(broker: &Broker) -> Vec<(String, String)> {
     let mut client = Client::open(broker.address());
     client.send(&Connect::new("looks-at-retained").frame());

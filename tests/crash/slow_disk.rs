@@ -16,7 +16,7 @@ use dunlin::{
 
 use super::{DATA, PASSWORDS};
 
-/// What the broker's process runs; nothing where it is run as a test.
+/// The main function of the broker's process; does nothing if it runs as a test.
 #[test]
 fn broker() {
     let Some(place) = env::var_os(PLACE).map(PathBuf::from) else { return };

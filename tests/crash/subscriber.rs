@@ -54,7 +54,8 @@ impl Subscriber {
         }
     }
 
-    /// Receives all that waits, up to the message to [`END`] that says `end`, and has had all of these streams then.
+    /// Receives all queued messages up to the one to [`END`] with payload `end`; all of these streams must be complete
+    /// then.
     pub fn drain(&mut self, broker: &Broker, end: &str, sent: &BTreeMap<Stream, u64>) {
         let mut connection = self.connect(broker).expect("nobody kills it");
         for message in self.inbox.drain(&mut connection, end) {
@@ -66,7 +67,7 @@ impl Subscriber {
         connection.disconnect();
     }
 
-    /// Nothing waits but the message to [`END`] that says `end`.
+    /// No message is queued but the one to [`END`] with payload `end`.
     pub fn expect_drained(&mut self, broker: &Broker, end: &str) {
         let mut connection = self.connect(broker).expect("nobody kills it");
         let first = connection.read().expect("nobody kills it").message().expect("a PUBLISH");

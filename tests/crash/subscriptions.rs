@@ -22,12 +22,12 @@ type Subscribed = Option<u8>;
 pub struct Chooser {
     inbox: Inbox,
     filters: [Filter; FILTERS],
-    /// Filters and what was asked for them, by the Packet Identifier of the request.
+    /// Requested filters by the Packet Identifier of the request.
     asked: BTreeMap<u16, Vec<(usize, Subscribed)>>,
     last_id: u16,
 }
 
-/// What may be in force for one filter: one thing, unless requests were not answered.
+/// The possible subscriptions of one filter: one, unless requests were not answered.
 struct Filter {
     possible: Vec<Subscribed>,
     is_asked: bool,
@@ -60,16 +60,16 @@ impl Chooser {
                 _ => connection.send(&self.inbox.handle(&frame).1),
             }
         }
-        // what was not answered may be or not
+        // an unanswered request may be in force or not
         for (n, asked) in std::mem::take(&mut self.asked).into_values().flatten() {
             self.filters[n].is_asked = false;
             self.filters[n].possible.push(asked);
         }
     }
 
-    /// Messages to all filters show which subscriptions are in force; one to [`END`] says `end`.
+    /// Messages to all filters show which subscriptions are in force; the last one, to [`END`], has payload `end`.
     pub fn check(&mut self, broker: &Broker, end: &str) {
-        // a message of QoS 0 finds nobody but who is there
+        // a QoS 0 message reaches only connected subscribers
         let mut connection = connect(broker).expect("nobody kills it");
         let mut prober = Client::open(broker.address());
         prober.send(&Connect::new("prober").frame());
@@ -103,7 +103,7 @@ impl Chooser {
         let id = self.last_id;
         let asked: Vec<(usize, Subscribed)> = match random.once_in(3) {
             true => chosen.into_iter().map(|n| (n, None)).collect(),
-            // QoS 0 is not what is promised for messages, but the subscription is
+            // QoS 0 messages may be lost, but the subscription may not
             false => chosen.into_iter().map(|n| (n, Some(random.below(3) as u8))).collect(),
         };
         let names: Vec<String> = asked.iter().map(|&(n, _)| name_of(n)).collect();

@@ -66,7 +66,7 @@ impl Willer {
             assert!(present == self.has_session || present && !is_clean(self.number), "willer {}", self.number);
             if !is_clean(self.number) {
                 self.has_session = true;
-                // that it is back is not waited for; what comes behind it is
+                // does not wait for the CONNACK, and sends the next packets at once
                 connection.send(&unsubscribe(1, &["any"]));
                 let Some(frame) = connection.read() else { return };
                 assert_eq!(frame.bytes(), ack(0xB0, 1));
@@ -82,7 +82,7 @@ impl Willer {
                     if random.once_in(2) {
                         continue;
                     }
-                    // what is acknowledged is kept, and what the broker did before
+                    // an acknowledged packet and everything before it is durable
                     if self.acknowledged(broker).is_none() {
                         return;
                     }
@@ -116,7 +116,7 @@ impl Willer {
             let fate = if present { Fate::Discarded } else { Fate::Published };
             before.into_iter().for_each(|nth| self.fates[nth] = fate);
             self.has_session = true;
-            // that it is back is not waited for; what comes behind it is
+            // does not wait for the CONNACK, and sends the next packets at once
             connection.send(&five::unsubscribe(1, &["any"]));
             let Some(frame) = connection.read() else { return };
             assert_eq!(frame.bytes(), five::unsuback(1, &[0x11]));
@@ -257,7 +257,7 @@ impl Watcher {
         }
     }
 
-    /// Nothing waits but the message to [`END`] that says `end`.
+    /// No message is queued but the one to [`END`] with payload `end`.
     pub fn expect_settled(&mut self, broker: &Broker, end: &str) {
         let mut connection = connect(broker).expect("nobody kills it");
         let first = connection.read().expect("nobody kills it").message().expect("a PUBLISH");
@@ -313,7 +313,7 @@ fn is_clean(willer: usize) -> bool {
 }
 
 fn topic_of(willer: usize) -> String {
-    // what is retained is looked at with the rest of it
+    // retained messages are checked with the others
     format!("{}/will-{willer}", if is_retained(willer) { "r" } else { "w" })
 }
 

@@ -30,7 +30,7 @@ pub struct Broker {
 }
 
 impl Broker {
-    /// One that is not killed before [`kill_after`](Self::kill_after) says so.
+    /// A broker that is killed only after [`kill_after`](Self::kill_after).
     pub fn new(process: Running) -> Self {
         let address = process.addresses[0];
         let (process, left, killed) = (Mutex::new(process), AtomicI64::new(0), AtomicBool::new(false));
@@ -46,7 +46,7 @@ impl Broker {
         self.left.store(heard as i64, Ordering::SeqCst);
     }
 
-    /// A client heard something of the broker. Whoever hears the last of it kills.
+    /// A client received a packet of the broker. The client that receives the last one kills the broker.
     pub fn heard(&self) {
         if self.left.fetch_sub(1, Ordering::SeqCst) == 1 {
             self.killed.store(true, Ordering::SeqCst);
@@ -69,7 +69,7 @@ impl Broker {
     }
 }
 
-/// A client's connection. Once the broker is killed nothing comes of it, and what is sent is lost.
+/// A client's connection. After the kill nothing arrives, and sent packets are lost.
 pub struct Connection<'b> {
     broker: &'b Broker,
     stream: BufReader<TcpStream>,
@@ -211,7 +211,7 @@ impl<'b> Connection<'b> {
         self.disconnect_with(DISCONNECT);
     }
 
-    /// The same with a DISCONNECT that says more.
+    /// The same with further fields in DISCONNECT.
     pub fn disconnect_with(mut self, bytes: &[u8]) {
         self.send(bytes);
         let mut rest = Vec::new();

@@ -100,7 +100,7 @@ fn passwd_accepts_any_bytes_and_replaces_only_regular_files() {
         Stdio::from(fs::File::open(dir.path().join("line")).unwrap())
     };
     assert_eq!(passwd("users", line()), (Some(0), String::new()));
-    // nobody writes to it: a process that opens it to read waits
+    // a pipe without a writer: a process that opens it for reading waits
     assert!(Command::new("mkfifo").arg(dir.path().join("fifo")).status().unwrap().success());
     let (code, err) = passwd("fifo", line());
     assert!(code == Some(1) && err.contains("fifo: cannot be read: it is not a regular file"), "{err}");
@@ -183,7 +183,10 @@ fn check_reads_the_files_too() {
         assert!(err.starts_with(said) && !err.contains(secret), "{err}");
     };
     wrong("dunlin: d.toml:4: auth.token_secret: environment variable TOKEN_SECRET is not set\n", &[]);
-    wrong("dunlin: d.toml:4: auth.token_secret: its variables are empty, and so is it;", &[("TOKEN_SECRET", "")]);
+    wrong(
+        "dunlin: d.toml:4: auth.token_secret: the text is empty, because its variables are;",
+        &[("TOKEN_SECRET", "")],
+    );
     wrong("dunlin: auth.password_file = users: cannot be read: No such file", &good);
     write(&dir, "users", "bob:$6$AAAA\n");
     wrong("dunlin: users:1: user \"bob\": the hash ends where its hash should be\n", &good);

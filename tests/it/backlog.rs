@@ -1,4 +1,4 @@
-//! Queued messages leave without a packet from the client: none stays behind because it did not fit into one write.
+//! Queued messages are sent without a packet from the client, even if they do not fit into one write.
 
 use dunlin::config::Limits;
 

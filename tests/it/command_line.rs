@@ -1,5 +1,5 @@
-//! The binary from outside: what it prints, its exit codes, and that `--check` and `--print-config` touch nothing. Each
-//! process is waited for; its environment is empty but for what the test says.
+//! The binary from outside: its output, its exit codes, and `--check` and `--print-config`, which change nothing. Each
+//! process is waited for; its environment is empty but for variables of the test.
 
 use std::{
     fs,
@@ -22,7 +22,7 @@ fn dir_with(file: &str, text: &str) -> TempDir {
 fn check_of_the_defaults() {
     let dir = tempfile::tempdir().unwrap();
     let summary = told(dir.path(), &[], &["--check"]);
-    for line in ["configuration: no file", "listen:        [::1]:1883", "limits:        all as by default"] {
+    for line in ["configuration: no file", "listen:        [::1]:1883", "limits:        all have their defaults"] {
         assert!(summary.lines().any(|l| l == line), "{line} is not in\n{summary}");
     }
 }
@@ -263,7 +263,7 @@ fn a_flag_overrides_its_variable_which_overrides_the_file() {
     assert!(told(dir.path(), &variables, &flag).contains("workers:       4\n"));
 }
 
-/// What a listener says of its own goes over what is said for all, and what is told says so.
+/// A listener's own setting overrides the global one, and the output says so.
 #[test]
 fn check_names_listeners_with_their_own_allow_anonymous() {
     let text = "allow_anonymous = true\n[[listener]]\naddress = '127.0.0.1:0'\nallow_anonymous = true\n\

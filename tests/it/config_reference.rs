@@ -1,6 +1,6 @@
-//! What is written for people about the configuration is what the code does: `config/dunlin.toml` and the tables in
-//! `docs/configuration.md` and `docs/from-mosquitto.md` are those that `dunlin::config` and the command line make.
-//! `DUNLIN_BLESS=1 cargo test --test it config_reference` writes them.
+//! The generated reference: `config/dunlin.toml` and the tables in `docs/configuration.md` and `docs/from-mosquitto.md`
+//! must equal the output of `dunlin::config` and the command line. `DUNLIN_BLESS=1 cargo test --test it
+//! config_reference` writes them.
 
 use std::{fmt::Write, fs, path::PathBuf};
 
@@ -98,7 +98,7 @@ fn flags() -> String {
     table
 }
 
-/// What is written behind a flag.
+/// The value name of a flag.
 fn value(arg: &Arg) -> String {
     if matches!(arg.get_action(), ArgAction::SetTrue) {
         return String::new();

@@ -179,8 +179,8 @@ fn invalid_variables_of_a_user_are_reported() {
     let path = secret(&dir, "\nsecond line");
     let (file, none) = (path.to_str().unwrap(), dir.path().join("none"));
     for (variables, said) in [
-        (&[("DUNLIN_USER", "alice")][..], "DUNLIN_USER: it needs DUNLIN_USER_PASSWORD_FILE too, a file whose first"),
-        (&[("DUNLIN_USER_PASSWORD_FILE", file)], "DUNLIN_USER_PASSWORD_FILE: it needs DUNLIN_USER too"),
+        (&[("DUNLIN_USER", "alice")][..], "DUNLIN_USER: DUNLIN_USER_PASSWORD_FILE is missing: a file whose first"),
+        (&[("DUNLIN_USER_PASSWORD_FILE", file)], "DUNLIN_USER_PASSWORD_FILE: DUNLIN_USER is missing"),
         (&[("DUNLIN_USER", "a"), ("DUNLIN_USER_PASSWORD_FILE", file)], "is empty; write the password there"),
         (
             &[("DUNLIN_USER", "a:b"), ("DUNLIN_USER_PASSWORD_FILE", file)],
@@ -231,7 +231,7 @@ impl Image {
         serde_json::from_str(&format!("[{list}")).unwrap()
     }
 
-    /// COPY, of what the first stage builds or of the repository.
+    /// COPY from the first stage or from the repository.
     fn copy(&self, copy: &str) {
         let (flags, paths): (Vec<_>, Vec<_>) = copy.split_whitespace().partition(|word| word.starts_with("--"));
         let flag = |name: &str| flags.iter().find_map(|flag| flag.strip_prefix(name));
@@ -461,7 +461,7 @@ fn a_volume_of_another_user_is_reported_with_the_chown_command() {
             assert_eq!(running.exit_code(), Some(1));
             assert!(running.read.len() == 1 && running.read[0].contains(said), "{:?}", running.read);
         }
-        // and so is what is in it
+        // and its content too
         let running = {
             image.chown("1883:1883", &data);
             image.started(&[], &[])

@@ -126,7 +126,7 @@ fn ctl_reload_prints_the_changes_or_the_error() {
 fn ctl_prints_messages_and_events_as_they_happen() {
     let place = Place::new();
     place.broker.client("keeper").publish(Message::new("home/door", "open").qos(1).retain());
-    // what is retained comes at once
+    // the retained message arrives at once
     assert_eq!(place.ctl(&["sub", "home/#", "-n", "1"]), "home/door open\n");
     let json: Value = serde_json::from_str(&place.ctl(&["sub", "home/+", "--count", "1", "--json"])).unwrap();
     assert_eq!((&json["topic"], &json["qos"], &json["retain"]), (&json!("home/door"), &json!(1), &json!(true)));

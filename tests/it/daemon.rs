@@ -176,7 +176,7 @@ fn a_port_in_use_is_one_line_and_exit_code_1() {
     assert_eq!(files(dir.path()), [""; 0]);
 }
 
-// ---- who may connect ----
+// ---- access ----
 
 #[test]
 fn anonymous_clients_of_a_public_listener_are_refused_with_a_hint_in_the_log() {
@@ -313,7 +313,7 @@ fn a_log_without_a_reader_stops_no_client() {
     for n in 0..3_500 {
         accepted(address, &format!("client-{n}")).disconnect();
     }
-    // what was lost is said to whoever reads again
+    // the number of lost lines is logged once the log is read again
     let lost = log.lines().map_while(Result::ok).find(|line| line.contains("lines of the log were dropped"));
     assert!(lost.is_some());
     child.kill().expect("it runs");

@@ -1,16 +1,17 @@
-//! The pages in `docs/`, README.md and `certs/README.md` are true: every `toml` block is a configuration that is
-//! accepted, and the `sh` blocks of a page run, one after another, in a shell of their own. What a page may use:
+//! Checks `docs/`, README.md and `certs/README.md`: every `toml` block is a valid configuration, and the `sh` blocks of
+//! a page run one after another in a shell of their own. A page may use:
 //!
 //! - `<!-- file: NAME -->` before a block: the block is written to that file, in the directory where the commands run;
-//! - `# prints: TEXT` behind a command: its output has to be that;
-//! - `<!-- installs` in a page: it runs in a checkout that was built, as root of a machine whose changes are thrown
-//!   away (overlays of /etc, /usr and /var), and is left out where the tests cannot have one;
+//! - `# prints: TEXT` after a command: the expected output;
+//! - `<!-- installs` in a page: it runs in a built checkout, as root of a machine whose changes are discarded (overlays
+//!   of /etc, /usr and /var), and is skipped if such a machine cannot be made;
 //! - `python` and `javascript` blocks are compiled, and run if the commands do so (those of `docs/ci.md` that need
 //!   packages are run by `tests/clients/pages`); `yaml` blocks are parsed; `rust` blocks are doc tests;
 //! - blocks of other languages (`nginx`, `haproxy`, `text`, …) are not run.
 //!
-//! In README.md a line that begins with `dunlin` and starts a broker is run in the background, and what follows waits
-//! until it accepts; so is one with `# waits` behind it. `# the first terminal prints: TEXT` is waited for.
+//! In README.md a line that begins with `dunlin` and starts a broker, or that ends with `# waits`, runs in the
+//! background, and the next line waits until the broker accepts. `# the first terminal prints: TEXT` waits for that
+//! output.
 //!
 //! The shell has a network of its own (unshare(1)) with nothing but loopback: the pages' fixed ports are free, and
 //! nothing leaves the machine. Commands run in the background with `&` end with the shell.
@@ -311,7 +312,7 @@ fn readme_script(blocks: &[Block]) -> String {
         let words: Vec<_> = words.collect();
         words.first() == Some(&"dunlin") && words.get(1).is_none_or(|word| word.starts_with('-'))
     };
-    // those of whoever works on it are run as they are: this is one of them
+    // commands for developers run as they are: this is one of them
     let for_users = blocks.iter().filter(|block| block.language == "sh" && !block.text.starts_with("cargo "));
     for line in for_users.flat_map(|block| block.text.lines()) {
         if is_broker(line) {
@@ -319,7 +320,7 @@ fn readme_script(blocks: &[Block]) -> String {
             script += &format!("{variables}serve {command}\n");
         } else if line.ends_with("# waits") {
             script += &format!("{} > waits &\n", line.trim_end_matches("# waits"));
-            // its subscription is there when a message arrives
+            // its subscription exists before a message arrives
             script += "until mosquitto_pub -t bench/begin -m x && grep -q begin waits; do :; done\n";
         } else {
             script += &format!("{line}\n");
@@ -337,7 +338,7 @@ const MACHINE: &str = "mount -t tmpfs none /mnt && for of in etc usr var; do \
                            mount -t overlay none -o lowerdir=/$of,upperdir=/mnt/$of,workdir=/mnt/.$of /$of || exit; \
                        done";
 
-/// The error is what is missing.
+/// The error names the missing part.
 fn can_install(is_root: bool) -> Result<(), String> {
     if !is_root {
         return Err("only root can install anything".into());

@@ -1,6 +1,6 @@
-//! The fuzz targets over their seed corpus, and over a few thousand inputs made from it: what a fuzzer does, for as
-//! long as a test may take, with the stable toolchain; longer with `DUNLIN_FUZZ_SECONDS`. `DUNLIN_BLESS=1` writes the
-//! seeds anew; inputs that a fuzzer found and somebody added to the corpus are driven too.
+//! The fuzz targets over their seed corpus and a few thousand mutated inputs, with the stable toolchain; longer with
+//! `DUNLIN_FUZZ_SECONDS`. `DUNLIN_BLESS=1` writes the seeds; inputs that a fuzzer found and that were added to the
+//! corpus run too.
 
 // cargo-fuzz wants a crate of its own, which builds with a nightly toolchain only
 #[path = "../../fuzz/src/lib.rs"]
@@ -64,7 +64,7 @@ fn proxy_header() {
     drive("proxy_header", targets::proxy_header, &proxy_seeds());
 }
 
-/// The corpus is there and current; no input of it and none made from it makes the target panic.
+/// The corpus exists and is current; none of its inputs and of the mutated ones makes the target panic.
 fn drive(target: &str, run: fn(&[u8]), seeds: &Seeds) {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
     if std::env::var_os("DUNLIN_BLESS").is_some_and(|bless| bless == "1") {
@@ -87,7 +87,7 @@ fn drive(target: &str, run: fn(&[u8]), seeds: &Seeds) {
     let mut mutator = Mutator(0x9E37_79B9_7F4A_7C15);
     let started = Instant::now();
     for n in 0.. {
-        // the clock says how many, never which
+        // the clock decides the number of inputs, but not their content
         if n >= MUTATIONS && started.elapsed() >= budget() {
             break;
         }

@@ -1,5 +1,5 @@
-//! `dunlin health`: its output for brokers that run and that do not, over each transport. The broker logs such checks
-//! only at debug.
+//! `dunlin health`: its output for running and missing brokers, over each transport. The broker logs such checks only
+//! at debug.
 
 use std::{
     fs,
@@ -17,7 +17,7 @@ use crate::support::{
     running::{Running, accepted},
 };
 
-/// Runs `dunlin health`: what it says, on standard output if its exit code is 0, or else on standard error.
+/// Runs `dunlin health` and returns its output: standard output if its exit code is 0, or else standard error.
 fn health(variables: &[(&str, &str)], flags: &[&str]) -> Result<String, String> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_dunlin"));
     let output = command.env_clear().envs(variables.iter().copied()).arg("health").args(flags).output().unwrap();
@@ -95,7 +95,7 @@ fn health_accepts_a_refusal_and_ignores_other_errors_of_the_file() {
     let file = write(dir.path(), "a.toml", &format!("workers = 0\n[[listener]]\naddress = '{address}'\n"));
     assert_eq!(health(&[], &["-c", &file]), Ok(said));
 
-    // none of it is above debug; anybody else who is refused is
+    // these lines are at debug; a refusal of any other client is not
     Client::open(running.addresses[0]).send(&Connect::new("lamp").frame());
     running.wait_for("refused client=lamp");
     assert!(
@@ -138,7 +138,7 @@ fn a_client_named_like_a_health_check_is_an_ordinary_client() {
         let line = running.wait_for("disconnected");
         assert!(line.contains("INFO") && line.contains("client=$health"), "{line}");
     }
-    // in the same bytes, or a CONNECT that says more: another client's, which may not have the name
+    // the same bytes with a longer CONNECT: another client, which may not have the name
     let with_more = [&connect[..], &raw::PINGREQ[..1]].concat();
     let others = [Connect::new("$health").user("u", "p"), Connect::new("$health").persistent()];
     for frame in others.iter().map(Connect::frame).chain([with_more]) {

@@ -26,7 +26,7 @@ fn init(dir: &Path, args: &[&str]) -> Output {
     command(dir, args).output().unwrap()
 }
 
-/// Ends with exit code 1 and one line that says this; nothing is printed.
+/// Ends with exit code 1 and one line with this text; prints nothing else.
 fn refused(output: &Output, said: &str) {
     let error = String::from_utf8_lossy(&output.stderr);
     assert_eq!((output.status.code(), error.lines().count(), output.stdout.len()), (Some(1), 1, 0), "{error}");
@@ -75,7 +75,7 @@ fn works(dir: &Path, printed: &str) {
     let output = shell(dir, &subscribe).output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
     assert_eq!((said.trim(), output.status.code()), ("house/lamp on", Some(0)), "{subscribe}");
-    // without the password nobody is let in, from this machine too
+    // without the password no client is accepted, also from this machine
     for address in &running.addresses {
         if address.port() == 1883 {
             let mut client = Client::open(*address);
@@ -232,7 +232,7 @@ fn init_generates_no_password_without_a_place_to_show_it() {
         refused(&to(out, ""), "standard output is closed or /dev/null, so the password that is made would be lost");
         assert_eq!(files(dir.path()), [""; 0], "{out}");
     }
-    // nobody reads
+    // no terminal reads
     let (reader, writer) = io::pipe().unwrap();
     drop(reader);
     let output = command(dir.path(), &["a"]).stdout(writer).stderr(Stdio::piped()).output().unwrap();

@@ -1,5 +1,5 @@
-//! `dunlin completions` and `dunlin man`: each shell takes its script and completes by it, and the pages have every
-//! command and flag, and are well-formed.
+//! `dunlin completions` and `dunlin man`: each shell loads its script and completes with it, and the pages are
+//! well-formed and have every command and flag.
 
 use std::{
     fs,
@@ -31,7 +31,7 @@ fn is_there(program: &str) -> bool {
     found
 }
 
-/// What a shell prints that runs this script, in which `$1` is the file of the completions.
+/// The output of a shell that runs this script, in which `$1` is the file of the completions.
 fn shell(program: &str, script: &str, completions: &Path) -> String {
     let output = Command::new(program).args(["-c", script, program]).arg(completions).env("TERM", "dumb").output();
     let output = output.unwrap();

@@ -55,14 +55,14 @@ impl Setup {
         fs::rename(self.path("new"), self.path(name)).unwrap();
     }
 
-    /// What the log says has changed.
+    /// The changes that the log lists.
     fn changed(&mut self) -> String {
         let line = self.running.wait_for("the configuration ");
         assert!(line.contains("the configuration was read again "), "{line}");
         unquoted(field(&line, "changed").unwrap())
     }
 
-    /// Why the log says that nothing has.
+    /// The reason in the log why nothing changed.
     fn refused(&mut self) -> String {
         let line = self.running.wait_for("the configuration ");
         assert!(line.contains("ERROR the configuration stays as it is "), "{line}");
@@ -88,9 +88,9 @@ fn filled(certs: &Certs, text: &str) -> String {
     text.replace("DIR", certs.dir().to_str().unwrap())
 }
 
-/// An address of this machine on which nobody listens, nor will, unless asked for that port: a listener had it.
+/// A free address of this machine: a closed listener had its port, so no other program gets it unless it asks for it.
 fn free() -> SocketAddr {
-    // where no other test listens: nobody takes it meanwhile
+    // an address that no other test uses
     TcpListener::bind("127.0.0.2:0").unwrap().local_addr().unwrap()
 }
 
@@ -106,7 +106,7 @@ fn add_user(setup: &Certs, name: &str) {
     auth::edit(&setup.path("passwords"), name, auth::PasswordChange::Set(password(name).as_bytes())).unwrap();
 }
 
-/// Whoever has a certificate that does not do is not served.
+/// A client whose certificate is not valid is refused.
 #[track_caller]
 fn is_refused(address: SocketAddr, config: &std::sync::Arc<ClientConfig>) {
     let mut client = secure(address, config);
@@ -184,7 +184,7 @@ fn clients_with_revoked_or_unknown_certificates_are_disconnected() {
     setup.write("revoked.pem", &revocation_list(&setup.certs, &[&serial(&setup.path("client.pem"))], 2100));
     assert_eq!(setup.hangup(), format!("revocation list of listener tls://{address}"));
     assert_eq!(rest(&mut lasts), b"");
-    // also one that kept what it needs to resume its session
+    // also a client that has a session ticket
     is_refused(address, &lamp);
     // one that was not asked for a certificate when it came
     ping(&mut nameless);
@@ -202,7 +202,7 @@ fn clients_with_revoked_or_unknown_certificates_are_disconnected() {
     is_refused(address, &lamp);
 }
 
-// ---- what is wrong ----
+// ---- invalid files ----
 
 /// With each, the limits would be other ones and a listener more: neither comes.
 #[test]
@@ -315,7 +315,7 @@ fn a_reload_adds_removes_and_changes_listeners() {
     let mut by_unix = UnixStream::connect(&socket).unwrap();
     connect(&mut by_unix, "unix");
 
-    // other settings: who is there has those with which it came
+    // other settings: connected clients keep those of their CONNECT
     setup.write(
         "dunlin.toml",
         &format!(
@@ -422,7 +422,7 @@ fn files_that_are_watched_are_read_when_they_are_replaced() {
     publisher.publish(Message::new("b", "2").qos(1));
     subscriber.expect_message("b", "2", 1);
 
-    // what is nobody's business is not looked at; a bad file is said, and read again when it is mended
+    // changes of unrelated files are ignored; an invalid file is logged, and read again when it is corrected
     setup.write("unrelated", "text");
     setup.replace("acl", "tpic b\n");
     let why = setup.refused();
@@ -448,7 +448,7 @@ fn files_that_are_watched_are_read_when_they_are_replaced() {
     setup.running.wait_for(&format!("changed=\"certificate of {name}, private key of {name}\""));
     connect(&mut secure(address, &setup.certs.client()), "renewed");
 
-    // no more
+    // not any more
     setup.replace("dunlin.toml", &secure_too.replace("watch = true\n", ""));
     setup.running.wait_for("changed=\"watch = false (was true)\"");
     setup.replace("acl", "topic d\n");
@@ -475,7 +475,7 @@ fn links_that_are_replaced_are_followed() {
     symlink("../two", setup.path("mounted/..new")).unwrap();
     fs::rename(setup.path("mounted/..new"), setup.path("mounted/..data")).unwrap();
     assert_eq!(setup.changed(), "rules (auth.acl_file)");
-    // and what it leads to now is watched
+    // and its new target is watched
     fs::write(setup.path("two/acl"), "topic c\n").unwrap();
     assert_eq!(setup.changed(), "rules (auth.acl_file)");
 }

@@ -37,7 +37,7 @@ struct Client {
     events: EventLoop,
     inbox: VecDeque<Publish>,
     connack: ConnAck,
-    /// What the broker's Topic Aliases stand for: rumqttc shows packets as they came.
+    /// The topics of the broker's Topic Aliases: rumqttc shows packets as they arrive.
     aliases: BTreeMap<u16, Bytes>,
 }
 
@@ -131,7 +131,7 @@ impl Client {
         publish
     }
 
-    /// The next message is this one; gives what else it says.
+    /// Checks the next message; returns its properties.
     async fn expect(&mut self, topic: &str, payload: &str) -> Publish {
         let got = self.next().await;
         assert_eq!((&got.topic[..], &got.payload[..]), (topic.as_bytes(), payload.as_bytes()));
@@ -173,7 +173,7 @@ fn text(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
     pairs.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
-/// All that a message may say, but when it expires.
+/// All properties of a message except its expiry.
 fn all() -> PublishProperties {
     PublishProperties {
         payload_format_indicator: Some(1),
@@ -313,7 +313,7 @@ async fn a_session_is_kept_for_its_expiry_interval() {
         assert_eq!(back.expect("news", &number.to_string()).await.properties, Some(all()));
     }
     back.drop_connection();
-    // one that says nothing of it ends with its connection: the next one takes that over, or finds nothing
+    // without an interval, the session ends with its connection: the next connection takes it over, or finds none
     let says_nothing = |options: &mut MqttOptions| _ = options.set_clean_start(false);
     assert!(Client::with(address, "away", says_nothing).await.connack.session_present);
     while Client::with(address, "away", says_nothing).await.connack.session_present {}

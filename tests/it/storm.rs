@@ -1,5 +1,5 @@
-//! Logins that hold in a storm: many devices that come back at once, clients that leave before they are looked at, and
-//! guesses from the same address. `DUNLIN_LONG=1` makes it 3,000 devices and hashes as `dunlin passwd` writes them.
+//! Many logins at once: devices that reconnect together, clients that leave before their login is decided, and guesses
+//! from the same address. `DUNLIN_LONG=1`: 3,000 devices, with the hashes of `dunlin passwd`.
 
 use std::{
     fs,
@@ -180,7 +180,7 @@ fn waiting_for_a_hash_does_not_count_in_the_connect_timeout() {
     storm.broker.expect_counts(&[(Count::Connects, 40), (Count::ConnectTimeouts, 0)]);
     assert!(took > connect_timeout || hashing_threads() > 2, "the last was looked at after {took:?}");
 
-    // one that says nothing after its verdict is not measured by that timeout either
+    // a client that sends nothing after its verdict is not closed by that timeout either
     let mut silent = storm.broker.connect(&Connect::new("silent").user("user0", "right").keep_alive(600), 0);
     let mut waited = storm.broker.connect(&Connect::new("waited").user("user1", "right").keep_alive(600), 0);
     storm.broker.open().expect_closed();

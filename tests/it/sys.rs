@@ -1,4 +1,4 @@
-//! `$SYS/broker/…`: the topics, their values after an exchange that can be counted by hand, and who may publish there.
+//! `$SYS/broker/…`: the topics, their values after a known exchange, and clients that publish to them.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -75,7 +75,7 @@ const OURS: [&str; 10] = [
     "turns/maximum/microseconds",
 ];
 
-/// What it has not either: a counter for each limit.
+/// It has no counter for each limit either.
 const LIMITS: [&str; 31] = [
     "max_connections",
     "max_connecting",
@@ -121,7 +121,7 @@ fn names() -> BTreeSet<String> {
     MOSQUITTO.into_iter().chain(OURS).map(str::to_owned).chain(loads).chain(limits).collect()
 }
 
-/// Publishes all topics once, now that what was to be counted has happened.
+/// Publishes all topics once, after all counted events.
 fn publish_once(broker: &mut Broker, recorder: &Recorder) {
     broker.reload(|config| config.sys.interval = Some(Duration::from_secs(3600)));
     broker.turn(Duration::from_secs(1));
@@ -187,7 +187,7 @@ impl Traffic {
     }
 }
 
-/// Two clients are there in the end, one is away, two messages wait for it and one is retained.
+/// Two clients are connected at the end, one is away; two messages are queued for it and one is retained.
 fn exchange(broker: &Broker) -> (Traffic, [Client; 2]) {
     let Traffic { mut received, mut sent } = Traffic::default();
     let filters = [("t/+", 1), ("none", 2), ("$share/g/none", 0)];
@@ -232,7 +232,7 @@ fn exchange(broker: &Broker) -> (Traffic, [Client; 2]) {
     received.extend([Connect::new("here").frame(), subscribe(1, &filters)]);
     sent.extend([connack(0, 0), suback(1, &[0, 0])]);
     let traffic = Traffic { received, sent };
-    // what is written may be counted after it is read
+    // written bytes may be counted after they are read
     broker.wait_for_count(Count::BytesSent, Traffic::of(&traffic.sent).1);
     (traffic, [publisher, again])
 }

@@ -1,11 +1,11 @@
-//! The environment variables of keys: they go over the file, and flags over them; `--check` says which set what, and a
-//! wrong value names its variable.
+//! The environment variables of keys: they override the file, and flags override them; `--check` prints the origin of
+//! each value, and an error about a value names its variable.
 
 use std::{fs, path::Path};
 
 use crate::support::command::{dunlin, text, told};
 
-/// What `--check` says of a configuration that is right.
+/// The output of `--check` for a valid configuration.
 fn checked(dir: &Path, variables: &[(&str, &str)], flags: &[&str]) -> String {
     told(dir, variables, &[&["--check", "-c", "a.toml"], flags].concat())
 }

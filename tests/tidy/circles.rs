@@ -1,5 +1,5 @@
-//! What lies in one folder of the sources imports one way, too: no circle among the files and folders of a folder. And
-//! who stands outside of a folder within a room imports only what its `mod.rs` shows.
+//! Imports within a folder of the sources have no cycles, and code outside of a folder, within a room, imports only
+//! items of its `mod.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +14,7 @@ struct Modules<'a> {
     /// For each module: the names that it exports from others, and where they are defined, as far as that is another
     /// module.
     exports: BTreeMap<Vec<String>, BTreeMap<String, Vec<String>>>,
-    /// Modules that are declared `pub` or `pub(crate)`: they are part of what the module above them shows.
+    /// Modules that are declared `pub` or `pub(crate)`: they are visible outside of the module above them.
     shown: BTreeSet<Vec<String>>,
 }
 
@@ -148,7 +148,7 @@ impl<'a> Modules<'a> {
                 }
                 let Some((named, mut name)) = self.resolve(from, &path) else { continue };
                 let mut to = named.clone();
-                // through what is exported again to where it is defined
+                // through re-exports to the definition
                 while let Some(next) = name.as_ref().and_then(|name| self.exports.get(&to)?.get(name)) {
                     to.clone_from(next);
                     name = name.filter(|_| self.exports.contains_key(&to));

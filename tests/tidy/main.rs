@@ -1,6 +1,6 @@
-//! What the design says of the sources and no compiler checks: which room may import which, what the pure rooms may not
-//! touch, how long a file may get, what may not be left lying about. The checkers are functions over text, and each is
-//! shown below to find what it looks for.
+//! Rules of the design that no compiler checks: which room may import which, what the pure rooms may not use, how long
+//! a file may be, no unfinished code. The checkers are functions over text; a test of each shows that it finds
+//! violations.
 
 mod circles;
 mod documents;
@@ -234,7 +234,7 @@ fn the_release_has_no_debug_information_and_a_profile_of_its_own_has() {
     assert!(profiling["debug"].as_integer().is_some_and(|level| level > 0));
 }
 
-// ---- the checkers: a file's name and its text → what is wrong with it ----
+// ---- the checkers: a file's name and its text → violations ----
 
 fn imports(name: &str, text: &str) -> Vec<String> {
     let tokens = tokens(text);
@@ -287,7 +287,7 @@ fn impurities(name: &str, text: &str) -> Vec<String> {
     found.collect()
 }
 
-/// Outside of tests, what does not turn with the clock that a test turns.
+/// Outside of tests, functions that do not follow a clock that a test turns.
 fn clock_reads(name: &str, text: &str) -> Vec<String> {
     if name == CLOCK {
         return Vec::new();
@@ -407,7 +407,7 @@ fn room(name: &str) -> &str {
     inner.split('/').next().map_or(inner, |first| first.strip_suffix(".rs").unwrap_or(first))
 }
 
-/// What a file names directly under the crate's root, by `crate::` or by enough `super::`, and where.
+/// The items that a file names directly under the crate's root, by `crate::` or by enough `super::`, with their places.
 fn rooms_named(name: &str, tokens: &[Token]) -> Vec<(String, usize)> {
     let inner = name.strip_prefix(BINARY).or(name.strip_prefix("src/")).unwrap_or(name);
     let inner = inner.trim_end_matches(".rs").trim_end_matches("/mod");

@@ -1,4 +1,4 @@
-//! Rust, as far as the rules need it: words and signs, paths, functions.
+//! Parses Rust as far as the rules need it: words and signs, paths, functions.
 
 #[derive(Clone, Debug)]
 pub struct Token {

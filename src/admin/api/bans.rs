@@ -1,4 +1,4 @@
-//! `bans`: clients, users and networks that are refused before any login.
+//! `bans`: clients, users and networks that are refused before they log in.
 
 use std::time::{Duration, SystemTime};
 
@@ -30,7 +30,7 @@ pub(super) static BAN: Shape = Shape {
     ],
 };
 
-/// What is asked for.
+/// The body of a new ban.
 pub(super) static NEW: Shape = Shape {
     name: "NewBan",
     fields: &[
@@ -53,7 +53,7 @@ pub(super) static TARGET: [Parameter; 3] = [
     Parameter::new("network", Kind::Network, "The address or network of the ban"),
 ];
 
-/// The longest reason, in bytes.
+/// Longest reason in bytes.
 const LONGEST_REASON: usize = 1_000;
 const CENTURY: Duration = Duration::from_secs(100 * 31_557_600);
 
@@ -124,20 +124,21 @@ fn until(body: &Value, now: SystemTime) -> Result<Option<SystemTime>, Problem> {
             Some(until) => Ok(Some(until)),
             None => Err(bad("body", "until: a time such as \"2026-01-31T12:00:00Z\" is expected")),
         },
-        _ => Err(bad("body", "for or until: one of them")),
+        _ => Err(bad("body", "for or until: exactly one is expected")),
     }
 }
 
 pub(super) async fn unban(call: Call) -> Answer {
     let text = |name: &str| call.query.text(name).map(Box::<str>::from);
-    let network =
-        text("network").map(|text| text.parse::<Network>().map_err(|_| bad("parameter", "network: it is not one")));
+    let network = text("network").map(|text| {
+        text.parse::<Network>().map_err(|_| bad("parameter", "network: an address or a network is expected"))
+    });
     let target = BanTarget { client: text("client_id"), user: text("user"), network: network.transpose()? };
     if target == BanTarget::default() {
-        return Err(bad("no-filter", "client_id, user or network: what the ban has of them, all of it"));
+        return Err(bad("no-filter", "client_id, user or network: all that the ban has are expected"));
     }
     match call.desk.control.unban(target).await.map_err(file_problem)? {
         true => Ok(answer(&json!({ "ended": true }))),
-        false => Err(Problem::new(StatusCode::NOT_FOUND, "no-ban", "there is no ban of exactly that")),
+        false => Err(Problem::new(StatusCode::NOT_FOUND, "no-ban", "there is no such ban")),
     }
 }

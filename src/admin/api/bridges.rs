@@ -1,4 +1,4 @@
-//! `bridges`: the bridges to other brokers, and whether they run.
+//! `bridges`: the bridges to other brokers and their states.
 
 use axum::http::StatusCode;
 use serde_json::{Map, Value, json};

@@ -1,4 +1,5 @@
-//! `broker`: what runs, and what it counted; `closed-clients`; `explain`, `config`, `reload`, which the server answers.
+//! `broker`: version, uptime and counters; `closed-clients`; `explain`, `config` and `reload`, which the server
+//! answers.
 
 use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
@@ -35,7 +36,7 @@ pub(super) static BROKER: Shape = Shape {
     ],
 };
 
-/// Counters of `broker`.
+/// The counters that `broker` shows.
 const COUNTS: [(&str, Count); 14] = [
     ("connections_opened", Count::Connects),
     ("connections_closed", Count::Disconnects),
@@ -155,7 +156,7 @@ pub(super) async fn explain(call: Call) -> Answer {
     let (publish, topic) = match (call.query.text("publish"), call.query.text("subscribe")) {
         (Some(topic), None) => (true, topic),
         (None, Some(filter)) => (false, filter),
-        _ => return Err(bad("missing-parameter", "publish or subscribe: one of them")),
+        _ => return Err(bad("missing-parameter", "publish or subscribe: exactly one is expected")),
     };
     let asked =
         Asked { user: call.query.text("user"), client: call.query.text("client").unwrap_or_default(), publish, topic };
@@ -195,7 +196,7 @@ pub(super) async fn reload(call: Call) -> Answer {
         Some(Ok(changes)) => Ok(answer(&json!({ "changes": changes }))),
         Some(Err(error)) => Err(Problem::new(StatusCode::CONFLICT, "configuration", error)),
         None => {
-            let detail = "the program that runs this broker reads no configuration again";
+            let detail = "the program that embeds this broker does not support a reload";
             Err(Problem::new(StatusCode::CONFLICT, "embedded", detail))
         }
     }

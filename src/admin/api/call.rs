@@ -1,4 +1,4 @@
-//! [`Call`]: a request that a route answers: checked, with what its answer needs.
+//! [`Call`]: a checked request, with everything that its answer needs.
 
 use std::{
     pin::Pin,
@@ -24,14 +24,14 @@ use super::{
 };
 use crate::{router::Router, router::inspect::Cursor};
 
-/// A request that a route answers.
+/// A checked request.
 pub(super) struct Call {
     pub state: Arc<State>,
     pub desk: Desk,
     pub caller: Caller,
     pub via: Via,
     pub headers: HeaderMap,
-    /// What stands for `{id}` in its path.
+    /// The value of `{id}` in its path.
     pub id: String,
     pub query: Query,
     pub body: Bytes,
@@ -41,14 +41,14 @@ pub(super) struct Call {
 pub(super) type Answer = Result<Response, Problem>;
 pub(super) type Answering = Pin<Box<dyn Future<Output = Answer> + Send>>;
 
-/// Entries of a list without `limit`.
+/// Entries of a list if `limit` is missing.
 const USUAL: u64 = 100;
 pub(super) const MOST: u64 = 1_000;
 
-/// Parameters of every list.
+/// Parameters of all lists.
 pub(super) static LIST: [Parameter; 2] = [
-    Parameter::new("limit", Kind::Number(1, MOST), "Entries at most; 100 without it"),
-    Parameter::new("cursor", Kind::Text, "Where the list goes on: next of the answer before"),
+    Parameter::new("limit", Kind::Number(1, MOST), "Most entries; default 100"),
+    Parameter::new("cursor", Kind::Text, "Position at which the list continues: next of the previous answer"),
 ];
 
 impl Call {
@@ -60,12 +60,12 @@ impl Call {
         usize::try_from(self.query.number("limit").unwrap_or(USUAL)).unwrap_or(usize::MAX)
     }
 
-    /// Where a walk begins.
+    /// Position at which a walk begins.
     pub fn cursor(&self) -> Result<Cursor, Problem> {
         self.number_of_cursor().map(Cursor::from_number)
     }
 
-    /// The same, of a list that counts.
+    /// Position at which a list with numbered entries begins.
     pub fn number_of_cursor(&self) -> Result<u64, Problem> {
         match self.query.text("cursor") {
             None => Ok(0),
@@ -74,7 +74,7 @@ impl Call {
         }
     }
 
-    /// What the clock that people read shows, or will show, at a moment.
+    /// The wall-clock time of a moment.
     pub fn wall(&self, at: Instant) -> SystemTime {
         let clock = &self.state.clock;
         let (now, wall) = (clock.now(), clock.wall());
@@ -84,12 +84,12 @@ impl Call {
         }
     }
 
-    /// The same as text.
+    /// The wall-clock time of a moment as text (RFC 3339).
     pub fn time(&self, at: Instant) -> String {
         time(self.wall(at))
     }
 
-    /// The entries of a list, with the fields that are asked for.
+    /// Answers with a list, with the requested fields of each entry.
     pub fn list(&self, mut data: Vec<Value>, next: Option<String>) -> Answer {
         if let Some(fields) = self.query.text("fields") {
             let fields: Vec<_> = fields.split(',').collect();
@@ -111,7 +111,7 @@ impl Call {
     }
 }
 
-/// Where a list goes on.
+/// The cursor of the next page.
 pub(super) fn next(number: u64) -> String {
     format!("{number:x}")
 }
@@ -125,7 +125,7 @@ pub(super) fn answer(value: &Value) -> Response {
     ([(header::CONTENT_TYPE, "application/json")], value.to_string() + "\n").into_response()
 }
 
-/// Fields of an object that nobody knows are told.
+/// Refuses an object with unknown fields.
 pub(super) fn check_fields(value: &Value, shape: &Shape) -> Result<(), Problem> {
     let Some(object) = value.as_object() else {
         return Err(bad("body", format!("an object is expected ({}), not {}", shape.name, kind(value))));
@@ -137,7 +137,7 @@ pub(super) fn check_fields(value: &Value, shape: &Shape) -> Result<(), Problem> 
     }
 }
 
-/// What JSON calls it.
+/// The name of a value's type in JSON.
 pub(super) fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",

@@ -1,4 +1,4 @@
-//! `export` and `import`: what is stored and the users, as lines of JSON.
+//! `export` and `import`: stored state and users, as lines of JSON.
 
 use std::{
     convert::Infallible,
@@ -29,8 +29,7 @@ use crate::{router::inspect::NotAdopted, session::Stored};
 
 const PARTS: [&str; 3] = ["retained", "sessions", "users"];
 
-pub(super) static ONLY: [Parameter; 1] =
-    [Parameter::new("only", Kind::Words(&PARTS), "These parts; all of them without it")];
+pub(super) static ONLY: [Parameter; 1] = [Parameter::new("only", Kind::Words(&PARTS), "These parts; default: all")];
 
 static COUNTED: Shape = Shape {
     name: "ImportedPart",
@@ -47,11 +46,11 @@ pub(super) static IMPORTED: Shape = Shape {
     ],
 };
 
-/// Bytes that are collected, and pieces that are on their way.
+/// Size of a piece of output, and number of pieces in the channel.
 const PIECE: usize = 64 << 10;
 const PIECES: usize = 8;
 
-/// Items that are brought in until it is waited for the store.
+/// Number of items that are imported before the store must have made them durable.
 const AT_ONCE: usize = 256;
 
 pub(super) async fn export(call: Call) -> Answer {
@@ -59,12 +58,12 @@ pub(super) async fn export(call: Call) -> Answer {
     let (sender, mut pieces) = mpsc::channel(PIECES);
     let mut doing = call.desk.control.export(Box::new(Pieces { sender, bytes: Vec::new() }));
     tokio::select! {
-        // the first line comes when nothing is in the way
+        // the first line is sent when nothing can fail any more
         biased;
         first = pieces.recv() => {
             if let Some(first) = first {
                 let head = [(header::CONTENT_TYPE, "application/jsonl"), (header::CACHE_CONTROL, "no-store")];
-                // it goes on by itself; a reader knows by the last line that all is there
+                // the writer continues on its own; the last line tells the reader that the export is complete
                 return Ok((head, Body::new(Export { first: Some(first), pieces, _place: place })).into_response());
             }
         }
@@ -74,7 +73,7 @@ pub(super) async fn export(call: Call) -> Answer {
     Err(file_problem(FileProblem::Broken("nothing was exported".into())))
 }
 
-/// Sends what is written in pieces.
+/// Sends output in pieces.
 struct Pieces {
     sender: mpsc::Sender<Bytes>,
     bytes: Vec<u8>,
@@ -95,7 +94,7 @@ impl Write for Pieces {
     }
 }
 
-/// An export as a body.
+/// The output of an export as a body.
 struct Export {
     first: Option<Bytes>,
     pieces: mpsc::Receiver<Bytes>,
@@ -114,7 +113,7 @@ impl HttpBody for Export {
     }
 }
 
-/// What became of the items of one part.
+/// Number of items of one part: imported, present, refused.
 #[derive(Default)]
 struct Counted {
     imported: usize,
@@ -128,11 +127,11 @@ impl Counted {
     }
 }
 
-/// Brings items in.
+/// Imports items.
 struct Importing<'a> {
     call: &'a Call,
     stored: Stored,
-    /// Why the first one was refused.
+    /// Reason of the first refusal.
     refusal: Option<&'static str>,
     since: usize,
 }
@@ -162,7 +161,7 @@ impl Importing<'_> {
         Ok(())
     }
 
-    /// Waits until all so far is durable.
+    /// Waits until everything so far is durable.
     async fn settle(&mut self) -> Result<(), super::Problem> {
         self.since = 0;
         kept(self.call, std::mem::take(&mut self.stored)).await

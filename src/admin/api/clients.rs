@@ -1,4 +1,4 @@
-//! `clients`, `kick`, `sessions`: looking at clients, disconnecting them, ending their sessions.
+//! `clients`, `kick`, `sessions`: lists clients, disconnects them and ends their sessions.
 
 use axum::http::StatusCode;
 use serde_json::{Value, json};
@@ -16,32 +16,28 @@ use crate::{
     types::{ClientId, Role},
 };
 
-/// Parameters of the list beside the filters.
+/// Parameters of the list, besides filters.
 pub(super) static SHOWN: [Parameter; 2] = [
     Parameter::new("fields", Kind::Words(&NAMES), "These fields alone"),
-    Parameter::new(
-        "sort",
-        Kind::Choice(&KEYS),
-        "The first limit by this number, the largest first with -; has no cursor",
-    ),
+    Parameter::new("sort", Kind::Choice(&KEYS), "Sorted by this field, with - the largest first; without a cursor"),
 ];
 
-/// How a client is disconnected.
+/// Parameters for disconnecting a client.
 pub(super) static CLOSING: [Parameter; 3] = [
-    Parameter::new("session", Kind::Choice(&["keep", "end"]), "keep: its session waits for it; end: it ends, too"),
+    Parameter::new("session", Kind::Choice(&["keep", "end"]), "keep: the session is kept; end: it is removed"),
     Parameter::new("will", Kind::Choice(&["publish", "discard"]), "What becomes of its Will"),
     Parameter::new("reason", Kind::Text, "Why: for the log, and for a client of MQTT 5"),
 ];
 
-/// How many of them are.
+/// Parameters for disconnecting many clients.
 pub(super) static CLOSING_MANY: [Parameter; 2] = [
     Parameter::new("will", Kind::Choice(&["publish", "discard"]), "What becomes of their Wills"),
     Parameter::new("reason", Kind::Text, "Why: for the log, and for clients of MQTT 5"),
 ];
 
-/// Of what concerns many.
+/// Parameter of requests that concern many clients.
 pub(super) static DRY: [Parameter; 1] =
-    [Parameter::new("dry_run", Kind::Flag, "Do nothing: only count the clients that it would concern")];
+    [Parameter::new("dry_run", Kind::Flag, "Do nothing: only count the clients that would be affected")];
 
 pub(super) static WILL: Shape = Shape {
     name: "Will",
@@ -100,7 +96,7 @@ pub(super) async fn list(call: Call) -> Answer {
     let all = selection.walk(&call, Cursor::default(), usize::MAX, |row| {
         if let Some(key) = row.key(key, &call) {
             best.push((key, row));
-            // each is sorted twice at most, about
+            // sorts when twice the limit is collected, so that memory stays bounded
             if best.len() >= 2 * limit + 64 {
                 keep(&mut best);
             }
@@ -136,7 +132,7 @@ pub(super) async fn one(call: Call) -> Answer {
     Ok(answer(&shown))
 }
 
-/// By whom, and why.
+/// The administrator and the reason, for the log and the client.
 fn closed_by(call: &Call) -> ByAdministrator {
     let mut by = ByAdministrator::new(&call.caller.name, call.query.text("reason").unwrap_or_default());
     by.publishes_will = call.query.text("will") != Some("discard");
@@ -169,12 +165,12 @@ fn end(call: &Call, client: &ClientId, by: &ByAdministrator) -> Option<&'static 
     }
 }
 
-/// Disconnects those that the filters select.
+/// Disconnects the clients that the filters select.
 pub(super) async fn kick_many(call: Call) -> Answer {
     many(&call, Wanted::Connected, kick).await
 }
 
-/// Ends the sessions of those that the filters select.
+/// Ends the sessions of the clients that the filters select.
 pub(super) async fn end_many(call: Call) -> Answer {
     many(&call, Wanted::All, end).await
 }
@@ -183,12 +179,12 @@ type Act = fn(&Call, &ClientId, &ByAdministrator) -> Option<&'static str>;
 
 async fn many(call: &Call, wanted: Wanted, act: Act) -> Answer {
     if !call.query.has_any(&FILTERS) && call.query.text("state").is_none() {
-        let detail = "this would concern every client: name a filter, such as prefix= for all";
+        let detail = "this would affect every client: add a filter, such as prefix= for all";
         return Err(Problem::new(StatusCode::BAD_REQUEST, "no-filter", detail));
     }
     let (selection, by, dry) = (Selection::of(&call.query, wanted, call), closed_by(call), call.query.flag("dry_run"));
     let (mut clients, mut done) = (0_u64, 0_u64);
-    // those that come while it walks may be among them
+    // sessions that begin during the walk may be among them
     let all = selection.walk(call, Cursor::default(), usize::MAX, |row| {
         clients += 1;
         done += u64::from(!dry && act(call, &row.client, &by).is_some_and(|result| result != "away"));

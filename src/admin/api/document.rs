@@ -1,4 +1,4 @@
-//! The OpenAPI 3.1 document, made from the table of routes.
+//! The OpenAPI 3.1 document, generated from the table of routes.
 
 use serde_json::{Map, Value, json};
 
@@ -8,7 +8,7 @@ use super::{
     table::{Gives, ROUTES, Route, Takes},
 };
 
-/// The document.
+/// Generates the document.
 pub(super) fn document() -> Value {
     let mut paths = Map::new();
     let mut shapes = Vec::new();
@@ -50,8 +50,8 @@ fn operation(route: &Route) -> Value {
     let mut parameters: Vec<_> = route.parameters.iter().copied().flatten().map(parameter).collect();
     if route.path.contains("{id}") {
         let about = match route.path.starts_with("users/") {
-            true => "A user name, percent-encoded, also its slashes",
-            false => "A Client Identifier, percent-encoded, also its slashes",
+            true => "A user name, percent-encoded, slashes too",
+            false => "A Client Identifier, percent-encoded, slashes too",
         };
         parameters.push(json!({
             "name": "id", "in": "path", "required": true, "description": about, "schema": { "type": "string" },
@@ -59,7 +59,7 @@ fn operation(route: &Route) -> Value {
     }
     let is_versioned = !route.method.is_safe() && ["users/{id}", "rules"].contains(&route.path);
     if is_versioned {
-        let about = "The ETag of the file that is to be changed: if it has another one, the answer is 409";
+        let about = "The ETag of the file to be changed. If it differs, the answer is 409";
         parameters.push(json!({
             "name": "If-Match", "in": "header", "required": false, "description": about, "schema": { "type": "string" },
         }));
@@ -67,11 +67,11 @@ fn operation(route: &Route) -> Value {
     let mut operation = json!({
         "operationId": format!("{}_{words}", route.method.as_str().to_lowercase()),
         "summary": route.about,
-        "description": format!("For the role {} and those above.", route.role.name()),
+        "description": format!("Requires the role {} or a higher one.", route.role.name()),
         "x-role": route.role.name(),
         "parameters": parameters,
         "responses": {
-            "200": { "description": "It is done, or told", "content": content(route) },
+            "200": { "description": "Success", "content": content(route) },
             "default": {
                 "description": "It is not",
                 "content": { "application/problem+json": { "schema": reference(&PROBLEM) } },
@@ -92,7 +92,7 @@ fn content(route: &Route) -> Value {
     let list = |shape: &Shape| {
         let mut item = reference(shape);
         if route.parameters.iter().copied().flatten().any(|parameter| parameter.name == "fields") {
-            // some of them
+            // a sample of them
             item = json!({ "type": "object", "properties": shape.schema()["properties"] });
         }
         json!({

@@ -1,4 +1,4 @@
-//! `history`: rates and levels of the last quarter of an hour.
+//! `history`: rates and levels of the last 15 minutes.
 
 use serde_json::{Map, Value, json};
 
@@ -13,7 +13,7 @@ pub(super) static HISTORY: Shape = Shape {
     fields: &[field("every", Is::Number), nullable("ends_at", Is::Time), field("points", Is::Any)],
 };
 
-/// A list of numbers for each of the names, the oldest first.
+/// Answers with a list of numbers for each name, the oldest first.
 pub(super) async fn history(call: Call) -> Answer {
     let (points, at) = call.state.history.all();
     let mut columns = Map::new();
@@ -27,7 +27,7 @@ pub(super) async fn history(call: Call) -> Answer {
     Ok(answer(&json!({ "every": EVERY.as_secs(), "ends_at": at.map(time), "points": columns })))
 }
 
-/// A point, by names.
+/// A point as an object.
 pub(super) fn show(point: &Point) -> Value {
     json!({
         "messages_received": point.messages_received,

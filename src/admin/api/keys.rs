@@ -1,4 +1,4 @@
-//! `keys`: keys by which programs log in; they are in the file that the configuration names.
+//! `keys`: keys of programs, in the file that the configuration names.
 
 use std::time::{Duration, SystemTime};
 
@@ -23,13 +23,13 @@ pub(super) static KEY: Shape = Shape {
     ],
 };
 
-/// What is asked for.
+/// The body of a new key.
 pub(super) static NEW: Shape = Shape {
     name: "NewKey",
     fields: &[field("name", Is::Text), field("role", Is::Text), optional("expires", Is::Text)],
 };
 
-/// What was made: the only time that the key is shown.
+/// The answer with the new key, which is shown only here.
 pub(super) static ADDED: Shape = Shape {
     name: "AddedKey",
     fields: &[
@@ -95,7 +95,7 @@ pub(super) async fn delete(call: Call) -> Answer {
     Ok(answer(&json!({ "deleted": name })))
 }
 
-/// Why a file stays as it is, as an answer.
+/// Why a file was not changed, as an answer.
 pub(super) fn file_problem(problem: FileProblem) -> Problem {
     let conflict = |code, detail: String| Problem::new(StatusCode::CONFLICT, code, detail);
     match problem {
@@ -110,7 +110,7 @@ pub(super) fn file_problem(problem: FileProblem) -> Problem {
             conflict("changed", "another writer changed the file meanwhile".into()).with_version(version)
         }
         FileProblem::PluggedIn => {
-            conflict("plug-in", "the embedding program decides who may connect and what clients may do".into())
+            conflict("plug-in", "a plug-in of the embedding program decides logins and rights".into())
         }
         FileProblem::Full(detail) => conflict("full", detail),
         FileProblem::Broken(detail) => conflict("configuration", detail),

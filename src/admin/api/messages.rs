@@ -1,4 +1,4 @@
-//! Messages as JSON; those that wait for a client, and those that were sent to it.
+//! Messages as JSON; the messages that are queued or in flight for a client.
 
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use serde_json::{Map, Value, json};
@@ -46,12 +46,12 @@ pub(super) static IN_FLIGHT: Shape = Shape {
     ],
 };
 
-/// Payload bytes of one answer; a message more may be there.
+/// Most payload bytes in one answer, to which one more message may be added.
 pub(super) const MOST_BYTES: usize = 4 << 20;
 
 pub(super) static REMOVED: Shape = Shape { name: "QueueRemoved", fields: &[field("messages", Is::Number)] };
 
-/// Removes what waits for a client; answered when that is durable.
+/// Removes the queued messages of a client; answers when this is durable.
 pub(super) async fn remove_queue(call: Call) -> Answer {
     let removed = call.desk.operator.clear_queue(call.state.clock.now(), &ClientId::from(call.id.as_str()));
     let (messages, stored) = removed.ok_or_else(|| call.unknown_client())?;
@@ -98,7 +98,7 @@ pub(super) async fn inflight(call: Call) -> Answer {
     })
 }
 
-/// As many as were asked for, and as payloads allow.
+/// The next page, bounded by `limit` and by the bytes of payloads.
 fn page<'a, T: 'a>(
     call: &Call,
     all: impl Iterator<Item = &'a T>,
@@ -122,7 +122,7 @@ fn page<'a, T: 'a>(
     call.list(data, more.then(|| next(behind)))
 }
 
-/// As text where it is text.
+/// Adds a payload: as text if it is text.
 pub(crate) fn put_payload(shown: &mut Value, payload: &[u8]) {
     match std::str::from_utf8(payload) {
         Ok(text) => shown["payload"] = text.into(),
@@ -130,7 +130,7 @@ pub(crate) fn put_payload(shown: &mut Value, payload: &[u8]) {
     }
 }
 
-/// By their names, in small letters; User Properties are a list of pairs.
+/// Properties by their names in lower case; User Properties are a list of pairs.
 pub(crate) fn properties(properties: Properties<'_>) -> Value {
     let mut all = Map::new();
     for (id, value) in properties.iter() {

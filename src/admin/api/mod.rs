@@ -2,23 +2,23 @@
 //!
 //! | module | owns |
 //! |---|---|
-//! | this one | from a request to the route that answers it |
+//! | this one | finds the route that answers a request |
 //! | `table` | every route |
-//! | `document` | the OpenAPI document, from the table |
-//! | `call` | a request that is checked, and answers as JSON |
-//! | `parameters` | what a request may ask for |
-//! | `schema` | shapes of what is answered and sent |
-//! | `selection` | clients by filters |
+//! | `document` | the OpenAPI document, generated from the table |
+//! | `call` | a checked request, and answers as JSON |
+//! | `parameters` | parameters of requests |
+//! | `schema` | types of objects in answers and bodies |
+//! | `selection` | selects clients by filters |
 //! | `clients`, `messages`, `subscriptions`, `retained`, `publish`, `bridges`, `webhooks`, `broker` | answers |
-//! | `history` | rates and levels of the last quarter of an hour |
+//! | `history` | rates and levels of the last 15 minutes |
 //! | `session`, `keys` | logins of browsers and of programs |
 //! | `topics` | the busiest topics |
 //! | `slow` | the slowest subscribers |
 //! | `carry` | export and import |
-//! | `bans` | who is refused |
+//! | `bans` | bans of clients, users and networks |
 //! | `users` | users and rules |
 //! | `streams` | server-sent events |
-//! | `live` | all that a page of the web console shows, as one stream |
+//! | `live` | everything that a page of the web console shows, as one stream |
 
 mod bans;
 mod bridges;
@@ -70,15 +70,15 @@ use call::{Answer, Call, kind};
 use parameters::{Query, bad, decode, nearest};
 use table::{ROUTES, Route, Takes};
 
-/// The largest body of a request.
+/// Largest body of a request in bytes.
 pub(super) const LARGEST_BODY: usize = 1 << 20;
 
-/// The largest body of an import.
+/// Largest body of an import in bytes.
 const LARGEST_IMPORT: usize = 64 << 20;
 
 const BELOW: &str = "/api/v1/";
 
-/// All of it.
+/// All routes of the API.
 pub(super) fn routes(state: &Arc<State>) -> Router<Arc<State>> {
     let document: Arc<str> = (document::document().to_string() + "\n").into();
     let state = state.clone();
@@ -86,7 +86,7 @@ pub(super) fn routes(state: &Arc<State>) -> Router<Arc<State>> {
         let (state, document) = (state.clone(), document.clone());
         async move { answer(state, document, request).await.unwrap_or_else(IntoResponse::into_response) }
     });
-    // the latter has one character or more
+    // the second pattern needs one character or more
     Router::new().route(BELOW, handle.clone()).route("/api/v1/{*rest}", handle)
 }
 
@@ -103,7 +103,7 @@ async fn answer(state: Arc<State>, document: Arc<str>, request: Request) -> Answ
     let response = judged(state, document, head, body).await.unwrap_or_else(IntoResponse::into_response);
     match response.extensions().get::<session::By>() {
         Some(session::By(name)) => under_way.by(name),
-        // nobody was let in: the log says so, and a file does not grow by what anybody can send
+        // the log has refused requests; the file does not, so that callers without a login cannot make it grow
         None if asks => {
             under_way.forget();
             return Ok(response);
@@ -132,25 +132,25 @@ async fn judged(state: Arc<State>, document: Arc<str>, head: Parts, body: Body) 
     let body = read(body, largest_body(head.uri.path())).await?;
     let query = query(route, head.uri.query().unwrap_or_default(), &body)?;
     let Some(via) = head.extensions.get::<Via>().copied() else {
-        return Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "place", "it is not known where this came from"));
+        return Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "place", "the address of the caller is unknown"));
     };
     (route.run)(Call { state, desk, caller, via, headers: head.headers, id, query, body, document }).await
 }
 
-/// The largest body of a request for this path.
+/// Largest body of a request for this path.
 pub(super) fn largest_body(path: &str) -> usize {
     if path.strip_prefix(BELOW) == Some("import") { LARGEST_IMPORT } else { LARGEST_BODY }
 }
 
 async fn read(body: Body, most: usize) -> Result<Bytes, Problem> {
     let too_large = |_| {
-        let detail = format!("the body is larger than {most} bytes, or did not come");
+        let detail = format!("the body is larger than {most} bytes, or was not received");
         Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", detail)
     };
     axum::body::to_bytes(body, most).await.map_err(too_large)
 }
 
-/// The parameters of a request: of its URL, or of its body where it may have them.
+/// The parameters of a request: from its URL, or from its body if the route allows it.
 fn query(route: &Route, text: &str, body: &Bytes) -> Result<Query, Problem> {
     match route.takes {
         Takes::Parameters if !body.is_empty() => {
@@ -170,19 +170,19 @@ fn query(route: &Route, text: &str, body: &Bytes) -> Result<Query, Problem> {
             };
             Query::check(object.into_iter().map(text).collect::<Result<_, _>>()?, route.parameters)
         }
-        Takes::Nothing if !body.is_empty() => Err(bad("body", "this takes no body")),
+        Takes::Nothing if !body.is_empty() => Err(bad("body", "this request has no body")),
         _ => Query::parse(text, route.parameters),
     }
 }
 
 enum Found<'a> {
     Route(&'static Route, &'a str),
-    /// There is something, for other verbs.
+    /// The path exists, for other verbs.
     Verbs(Vec<&'static str>),
     Nothing,
 }
 
-/// What a path, still encoded, means.
+/// Finds the route of an encoded path.
 fn find<'a>(path: &'a str, method: &Method) -> Found<'a> {
     let there = || ROUTES.iter().filter_map(|route| Some((route, matches(route.path, path)?)));
     if let Some((route, id)) = there().find(|(route, _)| route.method == *method) {
@@ -192,7 +192,7 @@ fn find<'a>(path: &'a str, method: &Method) -> Found<'a> {
     if verbs.is_empty() { Found::Nothing } else { Found::Verbs(verbs) }
 }
 
-/// What stands for `{id}`, which may be empty.
+/// The value of `{id}`, which may be empty.
 fn matches<'a>(pattern: &str, path: &'a str) -> Option<&'a str> {
     let (mut pattern, mut path, mut id) = (pattern.split('/'), path.split('/'), "");
     loop {

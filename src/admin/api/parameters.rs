@@ -1,4 +1,4 @@
-//! Parameters of requests: what a route takes, checked by its table before anything is done; texts of URLs.
+//! Parameters of requests: each route has a table of them, against which a request is checked first. Decoding of URLs.
 
 use std::{
     net::IpAddr,
@@ -11,11 +11,11 @@ use ipnet::IpNet;
 use super::super::problem::Problem;
 use crate::topic::{TopicFilter, TopicName};
 
-/// What a parameter may be.
+/// Type of a parameter.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Kind {
     Text,
-    /// From, to.
+    /// With the least and the largest value.
     Number(u64, u64),
     Flag,
     Choice(&'static [&'static str]),
@@ -24,7 +24,7 @@ pub(super) enum Kind {
     Network,
     Filter,
     Topic,
-    /// A list of these words, with commas.
+    /// A list of these words, separated by commas.
     Words(&'static [&'static str]),
 }
 
@@ -47,12 +47,12 @@ impl Parameter {
     }
 }
 
-/// The parameters that a request has: each is known to its route, and is what it may be.
+/// The parameters of a request, checked against those of its route.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Query(Vec<(&'static str, String)>);
 
 impl Query {
-    /// Of the part of a URL behind `?`.
+    /// Parses the part of a URL after `?`.
     pub fn parse(text: &str, known: &[&'static [Parameter]]) -> Result<Self, Problem> {
         let mut pairs = Vec::new();
         for part in text.split('&').filter(|part| !part.is_empty()) {
@@ -63,7 +63,7 @@ impl Query {
         Self::check(pairs, known)
     }
 
-    /// Of names and values.
+    /// Checks names and values.
     pub fn check(pairs: Vec<(String, String)>, known: &[&'static [Parameter]]) -> Result<Self, Problem> {
         let known = || known.iter().copied().flatten();
         let mut query = Self::default();
@@ -107,13 +107,13 @@ impl Query {
         network(self.text(name)?)
     }
 
-    /// Is any of these there?
+    /// Does the request have one of these parameters?
     pub fn has_any(&self, names: &[Parameter]) -> bool {
         names.iter().any(|parameter| self.text(parameter.name).is_some())
     }
 }
 
-/// Is the value one that the parameter may have?
+/// Checks a value.
 fn check(parameter: &Parameter, value: &str) -> Result<(), Problem> {
     let name = parameter.name;
     let wrong = |expected: &str| Err(bad("parameter", format!("{name}={value:?}: {expected} is expected")));
@@ -148,12 +148,12 @@ fn check(parameter: &Parameter, value: &str) -> Result<(), Problem> {
     }
 }
 
-/// A request that is wrong.
+/// A problem with the request.
 pub(super) fn bad(code: &'static str, detail: impl Into<String>) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, code, detail)
 }
 
-/// Something that nobody knows; the nearest known one is named.
+/// A problem with an unknown word, which suggests the nearest known one.
 pub(super) fn unknown<'a>(what: &str, word: &str, known: impl Iterator<Item = &'a str>) -> Problem {
     let known: Vec<_> = known.collect();
     let hint = match nearest(word, known.iter().copied()) {
@@ -164,15 +164,16 @@ pub(super) fn unknown<'a>(what: &str, word: &str, known: impl Iterator<Item = &'
     bad("unknown", format!("{word:?} is not known ({what}): {hint}"))
 }
 
-/// The known word that somebody may have meant.
+/// The nearest known word, if it is near enough.
 pub(super) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    // a word of that length is nobody's slip, and slow to compare
+    // a longer word is not a typing error, and comparing it takes long
     let word = word.get(..word.len().min(64))?;
     let rated = known.map(|known| (strsim::jaro_winkler(word, known), known));
     rated.filter(|(rate, _)| *rate > 0.75).max_by(|(a, _), (b, _)| a.total_cmp(b)).map(|(_, near)| near)
 }
 
-/// Undoes percent-encoding; a `+` is one, as Topic Filters have them. `None`: it is not UTF-8, or a `%` without digits.
+/// Undoes percent-encoding. A `+` stays one, because Topic Filters contain it. `None`: not UTF-8, or a `%` without
+/// digits.
 pub(super) fn decode(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
@@ -194,7 +195,7 @@ fn time(text: &str) -> Option<SystemTime> {
     humantime::parse_rfc3339(text).ok()
 }
 
-/// Seconds, or as in the configuration.
+/// Seconds, or a duration as in the configuration.
 pub(super) fn duration(text: &str) -> Option<Duration> {
     text.parse().map(Duration::from_secs).ok().or_else(|| humantime::parse_duration(text).ok())
 }

@@ -1,4 +1,4 @@
-//! `publish`, and one retained message that is set: answered with 200 when they are kept as a PUBACK promises.
+//! `publish`, and setting one retained message. Answered with 200 when the messages are as durable as after a PUBACK.
 
 use std::{future::poll_fn, pin::Pin, task::Poll};
 
@@ -20,10 +20,9 @@ use crate::{
     types::QoS,
 };
 
-pub(super) static TOPIC: [Parameter; 1] =
-    [Parameter::required("topic", Kind::Topic, "The topic that it is retained of")];
+pub(super) static TOPIC: [Parameter; 1] = [Parameter::required("topic", Kind::Topic, "Topic of the retained message")];
 
-/// What is published.
+/// A message to publish.
 pub(super) static MESSAGE: Shape = Shape {
     name: "Message",
     fields: &[
@@ -39,10 +38,10 @@ pub(super) static MESSAGE: Shape = Shape {
 
 pub(super) static PUBLISHED: Shape = Shape { name: "Published", fields: &[field("subscribers", Is::Number)] };
 
-/// Of several at once.
+/// Most messages in one request.
 pub(super) const MOST: usize = 1_000;
 
-/// One message, or an array of them: all are looked at before the first is published.
+/// Publishes one message or an array of them. All are checked before the first is published.
 pub(super) async fn publish(call: Call) -> Answer {
     let body = call.json()?;
     let Value::Array(all) = &body else {
@@ -73,7 +72,7 @@ fn shown(published: Published) -> Value {
     json!({ "subscribers": published.subscribers })
 }
 
-/// Publishes them in their order, and ends when all are kept; they are kept together.
+/// Publishes the messages in their order, in one batch of the store, and waits until they are durable.
 async fn keep(call: &Call, publications: Vec<Publication>) -> Result<Vec<Published>, Problem> {
     let mut waiting: Vec<_> = publications.into_iter().map(|one| Box::pin(call.desk.inside.publish(one))).collect();
     let mut results: Vec<Option<Result<Published, PublishError>>> = vec![None; waiting.len()];
@@ -104,7 +103,7 @@ fn refused(error: &PublishError) -> Problem {
     Problem::new(status, code, error.to_string())
 }
 
-/// A message as JSON says it; `topic` is said elsewhere if it is there.
+/// Parses a message. `topic`: the topic, if a parameter has it.
 fn message(value: &Value, topic: Option<&str>) -> Result<Publication, Problem> {
     check_fields(value, &MESSAGE)?;
     let text = |name: &str| match &value[name] {
@@ -113,13 +112,13 @@ fn message(value: &Value, topic: Option<&str>) -> Result<Publication, Problem> {
         other => Err(bad("body", format!("{name}: a string is expected, not {}", kind(other)))),
     };
     let topic = match (topic, text("topic")?) {
-        (Some(_), Some(_)) => return Err(bad("body", "topic is said by the parameter already")),
+        (Some(_), Some(_)) => return Err(bad("body", "topic is in the parameters already")),
         (Some(topic), None) | (None, Some(topic)) => topic,
         (None, None) => return Err(bad("body", "topic is missing")),
     };
     TopicName::new(topic).map_err(|error| bad("topic", format!("{topic:?} is not a Topic Name: it {error}")))?;
     if topic.starts_with("$SYS/") {
-        return Err(bad("topic", "topics of $SYS are the broker's own"));
+        return Err(bad("topic", "only the broker publishes to topics of $SYS"));
     }
     let payload = match (text("payload")?, text("payload_base64")?, value.get("payload_json")) {
         (Some(text), None, None) => text.as_bytes().to_vec(),
@@ -128,7 +127,7 @@ fn message(value: &Value, topic: Option<&str>) -> Result<Publication, Problem> {
         }
         (None, None, Some(json)) => json.to_string().into_bytes(),
         (None, None, None) => Vec::new(),
-        _ => return Err(bad("body", "payload, payload_base64 and payload_json: one of them")),
+        _ => return Err(bad("body", "payload, payload_base64 and payload_json: exactly one is expected")),
     };
     let qos = match &value["qos"] {
         Value::Null => Some(QoS::default()),
@@ -154,7 +153,7 @@ const SETTABLE: [PropertyId; 6] = [
     PropertyId::UserProperty,
 ];
 
-/// As messages show them.
+/// Parses properties, in the form in which messages show them.
 fn properties(value: &Value) -> Result<PropertiesBuf, Problem> {
     let mut all = PropertiesBuf::default();
     let object = match value {

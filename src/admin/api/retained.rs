@@ -1,4 +1,4 @@
-//! `retained`: what is retained, seen, removed and set.
+//! `retained`: lists, removes and sets retained messages.
 
 use std::ops::ControlFlow;
 
@@ -15,7 +15,7 @@ use super::{
 use crate::{inside::until_kept, router::inspect::Cursor, session::Stored, topic::TopicFilter, types::ClientId};
 
 pub(super) static WHICH: [Parameter; 2] = [
-    Parameter::new("filter", Kind::Filter, "Of the topics that this filter matches"),
+    Parameter::new("filter", Kind::Filter, "Messages whose topic this filter matches"),
     Parameter::new("topic", Kind::Topic, "Of this topic"),
 ];
 
@@ -40,9 +40,9 @@ pub(super) static REMOVED: Shape =
     Shape { name: "Removed", fields: &[field("messages", Is::Number), field("dry_run", Is::Flag)] };
 
 pub(super) static DRY: [Parameter; 1] =
-    [Parameter::new("dry_run", Kind::Flag, "Do nothing: only count the messages that it would concern")];
+    [Parameter::new("dry_run", Kind::Flag, "Do nothing: only count the messages that would be affected")];
 
-/// Topics that are looked at between two turns of others.
+/// Topics that one step visits before other tasks have a turn.
 const TOPICS_A_STEP: usize = 4_096;
 
 pub(super) async fn list(call: Call) -> Answer {
@@ -77,7 +77,7 @@ pub(super) async fn list(call: Call) -> Answer {
 
 pub(super) async fn remove(call: Call) -> Answer {
     let Some(text) = call.query.text("topic").or(call.query.text("filter")) else {
-        let detail = "this would remove every retained message: name a topic or a filter (%23 is all)";
+        let detail = "this would remove every retained message: add a topic or a filter (%23 for all)";
         return Err(Problem::new(StatusCode::BAD_REQUEST, "no-filter", detail));
     };
     let filter = TopicFilter::new(text).map_err(|error| bad("filter", error.to_string()))?;

@@ -1,19 +1,19 @@
-//! Shapes of what is answered and sent, as tables: the document is made from them, `fields` and `sort` are checked by
-//! them.
+//! Types of objects in answers and bodies, as tables. The OpenAPI document is generated from them; `fields` and `sort`
+//! are checked against them.
 
 use serde_json::{Map, Value, json};
 
-/// What a field has in it.
+/// Type of a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Is {
     Text,
     Number,
-    /// With a fraction.
+    /// A number with a fraction.
     Seconds,
     Flag,
     /// RFC 3339.
     Time,
-    /// An object of that shape.
+    /// An object of this type.
     Object(&'static Shape),
     List(&'static Shape),
     Texts,
@@ -32,7 +32,7 @@ pub(super) struct Field {
     pub optional: bool,
 }
 
-/// An object.
+/// Type of an object.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Shape {
     pub name: &'static str,
@@ -59,7 +59,7 @@ impl Shape {
         json!({ "type": "object", "properties": properties, "required": required, "additionalProperties": false })
     }
 
-    /// Itself and all that it has in it.
+    /// This type and all types of its fields.
     pub fn all(&'static self, found: &mut Vec<&'static Self>) {
         if found.contains(&self) {
             return;
@@ -99,7 +99,7 @@ impl Field {
     }
 }
 
-/// The answer to what has gone wrong (RFC 9457).
+/// The answer to a refused request (RFC 9457).
 pub(super) static PROBLEM: Shape = Shape {
     name: "Problem",
     fields: &[

@@ -1,4 +1,4 @@
-//! Clients that are asked for, by filters; what is remembered of each.
+//! Selects clients by filters; copies what a list shows of each.
 
 use std::{
     net::IpAddr,
@@ -28,22 +28,22 @@ pub(super) static FILTERS: [Parameter; 13] = [
     Parameter::new("prefix", Kind::Text, "Client Identifiers that begin so"),
     Parameter::new("user", Kind::Text, "Clients of this user"),
     Parameter::new("peer", Kind::Network, "Connected from this address or network"),
-    Parameter::new("listener", Kind::Text, "Came through this listener, by its address"),
+    Parameter::new("listener", Kind::Text, "Connected through this listener, by its address"),
     Parameter::new("protocol", Kind::Choice(&["3.1", "3.1.1", "5"]), "Speak this version of MQTT"),
     Parameter::new("subscribed_to", Kind::Filter, "Have exactly this subscription"),
-    Parameter::new("queued_min", Kind::Number(0, u64::MAX), "Have as many messages waiting, or more"),
-    Parameter::new("inflight_min", Kind::Number(0, u64::MAX), "Have as many messages in flight, or more"),
-    Parameter::new("dropped_min", Kind::Number(0, u64::MAX), "Had as many messages dropped, or more"),
-    Parameter::new("idle_min", Kind::Duration, "Connected, and sent nothing for so long"),
+    Parameter::new("queued_min", Kind::Number(0, u64::MAX), "With at least this many queued messages"),
+    Parameter::new("inflight_min", Kind::Number(0, u64::MAX), "With at least this many messages in flight"),
+    Parameter::new("dropped_min", Kind::Number(0, u64::MAX), "With at least this many dropped messages"),
+    Parameter::new("idle_min", Kind::Duration, "Connected, without a packet for this time"),
     Parameter::new("connected_before", Kind::Time, "Connected since before then"),
-    Parameter::new("connected_after", Kind::Time, "Connected since then or later"),
+    Parameter::new("connected_after", Kind::Time, "Connected at or after this time"),
 ];
 
 /// Connected, away, or both.
 pub(super) static STATE: [Parameter; 1] =
     [Parameter::new("state", Kind::Choice(&["connected", "away", "all"]), "Connected clients, those away, or all")];
 
-/// A client, as it is shown.
+/// A client as shown.
 pub(super) static CLIENT: Shape = Shape { name: "Client", fields: &CLIENT_FIELDS };
 
 pub(super) const CLIENT_FIELDS: [Field; 29] = [
@@ -89,7 +89,7 @@ pub(super) const NAMES: [&str; CLIENT_FIELDS.len()] = {
     names
 };
 
-/// Those that have numbers, and so sort; `-` before one is for the largest first.
+/// The fields that are numbers, by which a list may be sorted; `-` before one: largest first.
 pub(super) const KEYS: [&str; 40] = {
     const NUMBERS: [&str; 20] = [
         "connected_at",
@@ -144,7 +144,7 @@ pub(super) const KEYS: [&str; 40] = {
     keys
 };
 
-/// What is remembered of a client that was looked at.
+/// Copied fields of a visited client.
 #[derive(Clone, Debug)]
 pub(super) struct Row {
     pub client: ClientId,
@@ -197,7 +197,7 @@ impl Row {
         }
     }
 
-    /// As it is shown.
+    /// The client as shown.
     pub fn json(&self, call: &Call, listeners: &[(u16, String)]) -> Value {
         let connection = self.connection.as_ref();
         let name = listeners.iter().find(|(number, _)| *number == self.listener).map(|(_, name)| name);
@@ -244,7 +244,7 @@ impl Row {
         queue_full + outbound_full + too_large + expired
     }
 
-    /// By what it is sorted; `None` where it has no such number.
+    /// The value of a field to sort by; `None`: this client has none.
     pub fn key(&self, name: &str, call: &Call) -> Option<u128> {
         let connection = self.connection.as_ref();
         let flow = |of: fn(&Connection) -> u64| connection.map(|c| of(c).into());
@@ -262,7 +262,7 @@ impl Row {
             "sent_packets" => flow(|c| c.sent.packets),
             "sent_messages" => flow(|c| c.sent.messages),
             "sent_bytes" => flow(|c| c.sent.bytes),
-            // for ever is the longest
+            // a session without an expiry sorts last
             "session_expiry" => Some(self.expiry.map_or(u128::MAX, |expiry| expiry.as_millis())),
             "subscriptions" => Some(self.subscriptions() as u128),
             "queued" => Some(self.holds.queued as u128),
@@ -279,7 +279,7 @@ impl Row {
     }
 }
 
-/// Which clients are asked for.
+/// The filters of a request.
 pub(super) struct Selection {
     wanted: Wanted,
     client_id: Option<String>,
@@ -290,13 +290,13 @@ pub(super) struct Selection {
     version: Option<String>,
     subscribed_to: Option<String>,
     least: [Option<u64>; 3],
-    /// The last packet came then or before.
+    /// Time of the last packet at the latest.
     quiet_since: Option<Instant>,
     connected: [Option<SystemTime>; 2],
 }
 
 impl Selection {
-    /// `otherwise`: without a state.
+    /// `otherwise`: the state if the request has none.
     pub fn of(query: &Query, otherwise: Wanted, call: &Call) -> Self {
         let text = |name| query.text(name).map(str::to_owned);
         let number = |name: &str| call.desk.control.listeners().into_iter().find(|(_, known)| known == name);
@@ -312,7 +312,7 @@ impl Selection {
             prefix: text("prefix"),
             user: text("user"),
             peer: query.network("peer"),
-            // one that is not open is nobody's
+            // a listener that is not open has no clients
             listener: query.text("listener").map(|name| number(name).map_or(u16::MAX, |(number, _)| number)),
             version: text("protocol"),
             subscribed_to: text("subscribed_to"),
@@ -322,7 +322,7 @@ impl Selection {
         }
     }
 
-    /// All but subscriptions, which are looked up when nothing is locked.
+    /// Checks all filters but subscriptions, which are looked up with nothing locked.
     fn has(&self, view: &ClientView<'_>, call: &Call) -> bool {
         let holds = &view.session.holds;
         let Drops { queue_full, outbound_full, too_large, expired, .. } = view.session.drops;
@@ -366,7 +366,8 @@ impl Selection {
         false
     }
 
-    /// Those behind `after`, `limit` of them at most; gives where to go on. Others have their turn between two steps.
+    /// Visits at most `limit` selected clients after `after`. Returns the next position. Other tasks have turns between
+    /// two steps.
     pub async fn walk(&self, call: &Call, after: Cursor, limit: usize, mut each: impl FnMut(Row)) -> Option<Cursor> {
         let router = call.router().clone();
         if let Some(one) = &self.client_id {

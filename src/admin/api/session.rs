@@ -1,4 +1,4 @@
-//! `session`: a browser logs in and out; as whom a request is let in.
+//! `session`: login and logout of a browser; the caller and the role of a request.
 
 use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header},
@@ -19,13 +19,13 @@ use super::{
     schema::{Is, Shape, field, nullable, optional},
 };
 
-/// How a request is let in.
+/// The caller of a request.
 pub(super) static SESSION: Shape = Shape {
     name: "Session",
     fields: &[field("user", Is::Text), field("role", Is::Text), field("open", Is::Flag), nullable("csrf", Is::Text)],
 };
 
-/// A session that was begun.
+/// A new session.
 pub(super) static BEGUN: Shape = Shape {
     name: "SessionBegun",
     fields: &[field("user", Is::Text), field("role", Is::Text), field("csrf", Is::Text)],
@@ -33,13 +33,13 @@ pub(super) static BEGUN: Shape = Shape {
 
 pub(super) static ENDED: Shape = Shape { name: "SessionEnded", fields: &[field("ended", Is::Flag)] };
 
-/// What is shown to log in, where no header does.
+/// The login in the body, if no header has one.
 pub(super) static LOGIN: Shape = Shape {
     name: "Login",
     fields: &[optional("user", Is::Text), optional("password", Is::Text), optional("key", Is::Text)],
 };
 
-/// The name of the caller, for the audit log, which begins before it is known.
+/// The name of the caller for the audit log, whose entry begins before the login is known.
 #[derive(Clone)]
 pub(super) struct By(pub String);
 
@@ -59,12 +59,12 @@ pub(super) async fn show(call: Call) -> Answer {
 
 pub(super) async fn begin(call: Call) -> Answer {
     let (Standing::Asking, Via::Tcp(peer)) = (&call.caller.standing, call.via) else {
-        let detail = "nobody logs in here: requests are let in without a login";
+        let detail = "no login is configured: requests need none";
         return Err(Problem::new(StatusCode::CONFLICT, "no-login", detail));
     };
     let shown = match call.headers.get(header::AUTHORIZATION) {
         Some(_) if !call.body.is_empty() => {
-            return Err(bad("body", "a login is in the header Authorization or in the body, not in both"));
+            return Err(bad("body", "the login must be in the header Authorization or in the body, not in both"));
         }
         Some(value) => Shown::of_header(value).ok_or_else(wrong_login)?,
         None if call.body.is_empty() => {
@@ -78,7 +78,7 @@ pub(super) async fn begin(call: Call) -> Answer {
     let (login, role) = shown.prove(state.judge(&state.rules.load_full()), peer).await?;
     let name = login.name();
     let Some(Begun { token, csrf }) = state.sessions.begin(login, state.clock.now()) else {
-        return Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "random", "the system gives no random bytes"));
+        return Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "random", "the system has no random bytes"));
     };
     let mut response = answer(&json!({ "user": name, "role": role.name(), "csrf": csrf }));
     set_cookie(&mut response, state, &call.headers, &token, LASTS.as_secs())?;
@@ -101,7 +101,7 @@ fn of_body(body: &Value) -> Result<Shown, Problem> {
 
 pub(super) async fn end(call: Call) -> Answer {
     let Standing::Session { id, .. } = &call.caller.standing else {
-        return Err(Problem::new(StatusCode::CONFLICT, "no-session", "the request has no cookie of a session"));
+        return Err(Problem::new(StatusCode::CONFLICT, "no-session", "the request has no session cookie"));
     };
     call.state.end_session(id);
     let mut response = answer(&json!({ "ended": true }));
@@ -109,7 +109,7 @@ pub(super) async fn end(call: Call) -> Answer {
     Ok(response)
 }
 
-/// The cookie has no path: a browser takes that of the request, which a proxy may have put a prefix in front of.
+/// The cookie has no path: the browser uses that of the request, which may have a prefix of a proxy.
 fn set_cookie(
     response: &mut Response,
     state: &State,
@@ -119,14 +119,14 @@ fn set_cookie(
 ) -> Result<(), Problem> {
     let secure = if state.secure.load().is_some() || is_by_tls(headers) { "; Secure" } else { "" };
     let cookie = format!("{}={token}; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}", state.cookie);
-    let cookie = HeaderValue::from_str(&cookie).map_err(|_| bad("cookie", "no cookie can be made"))?;
+    let cookie = HeaderValue::from_str(&cookie).map_err(|_| bad("cookie", "the cookie is not valid in a header"))?;
     response.headers_mut().insert(header::SET_COOKIE, cookie);
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(())
 }
 
-/// Does the browser speak TLS, to a proxy? It says so itself, or the proxy does. A client that says so wrongly gets a
-/// cookie that it does not send.
+/// Does the browser speak TLS, perhaps to a proxy? The browser or the proxy states it in a header. A client with a
+/// wrong header gets a cookie that it does not send.
 fn is_by_tls(headers: &HeaderMap) -> bool {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     text("origin").starts_with("https://") || text("x-forwarded-proto").eq_ignore_ascii_case("https")

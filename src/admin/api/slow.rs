@@ -1,4 +1,4 @@
-//! `slow`: the subscribers that take longest to acknowledge messages.
+//! `slow`: the subscribers with the longest times to acknowledge a message.
 
 use std::ops::ControlFlow;
 
@@ -13,7 +13,7 @@ use super::{
 use crate::router::inspect::{Cursor, SESSIONS_A_STEP, Wanted};
 
 pub(super) static SLOWEST: [Parameter; 1] =
-    [Parameter::new("limit", Kind::Number(1, MOST as u64), "Pairs at most; 100 without it")];
+    [Parameter::new("limit", Kind::Number(1, MOST as u64), "Most pairs; default 100")];
 
 static PAIR: Shape = Shape {
     name: "SlowSubscriber",
@@ -42,7 +42,7 @@ pub(super) async fn slowest(call: Call) -> Answer {
     Ok(answer(&json!({ "threshold": threshold.as_secs_f64(), "data": data })))
 }
 
-/// Adds the messages that are timed and not acknowledged yet: the longest, a few more than are shown.
+/// Adds timed messages that are not acknowledged yet: the longest waiting ones, a few more than the answer shows.
 async fn waiting(call: &Call, pairs: &mut Vec<Pair>) {
     let (now, mut next) = (call.state.clock.now(), Some(Cursor::default()));
     let mut found: Vec<Pair> = Vec::new();

@@ -1,4 +1,4 @@
-//! `events` and `messages`: server-sent events, for as long as a reader stays. A slow one is told how many it lost.
+//! `events` and `messages`: streams of server-sent events. A slow reader loses some and gets the number of lost ones.
 
 use std::{
     convert::Infallible,
@@ -32,13 +32,13 @@ use crate::{
     types::{QoS, Role},
 };
 
-/// Streams at a time.
+/// Most streams at the same time.
 const MOST_STREAMS: usize = 32;
 
-/// Events on their way to a connection: the rest of them waits where it is bounded.
+/// Events in the channel to a connection: more wait in the bounded ring.
 const ON_THEIR_WAY: usize = 16;
 
-/// Kinds of events: a word, the kind.
+/// Names of the kinds of events.
 pub(super) const KINDS: [(&str, EventKinds); 8] = [
     ("connect", EventKinds::CONNECT),
     ("disconnect", EventKinds::DISCONNECT),
@@ -61,14 +61,14 @@ const WORDS: [&str; KINDS.len()] = {
 };
 
 pub(super) static EVENTS: [Parameter; 3] = [
-    Parameter::new("types", Kind::Words(&WORDS), "These events; all but publish without it"),
+    Parameter::new("types", Kind::Words(&WORDS), "These events; default: all but publish"),
     Parameter::new("client_id", Kind::Text, "Of this client"),
-    Parameter::new("payload", Kind::Flag, "With payloads: from operator on"),
+    Parameter::new("payload", Kind::Flag, "With payloads: operator or higher"),
 ];
 
 pub(super) static MESSAGES: [Parameter; 2] = [
     Parameter::required("filter", Kind::Filter, "Messages of the topics that this filter matches"),
-    Parameter::new("qos", Kind::Number(0, 2), "At this QoS at most; 0 without it"),
+    Parameter::new("qos", Kind::Number(0, 2), "Maximum QoS; default 0"),
 ];
 
 pub(super) async fn events(call: Call) -> Answer {
@@ -77,7 +77,7 @@ pub(super) async fn events(call: Call) -> Answer {
         return Err(Problem::new(
             StatusCode::FORBIDDEN,
             "role",
-            "payloads are for the role \"operator\" and those above",
+            "payloads require the role \"operator\" or a higher one",
         ));
     }
     let is_wanted = |word: &str| match call.query.text("types") {
@@ -155,7 +155,7 @@ pub(super) fn shown(call: &Call, happened: &Happened) -> Value {
             put("reason", reason.why().into());
         }
         What::SessionExpired(after) => put("away", after.as_secs().into()),
-        // no stream asks for it
+        // no stream asks for sampled messages
         What::Ping | What::Acknowledge { .. } => {}
     }
     shown
@@ -179,7 +179,7 @@ pub(super) async fn messages(call: Call) -> Answer {
     Ok(response)
 }
 
-/// Until there is nobody to read, or nothing more to be read.
+/// Sends messages until the reader is gone or the client ends.
 async fn pass_on(client: &Client, sender: &mpsc::Sender<Bytes>) {
     let mut told = 0;
     while let Some(received) = client.recv().await {
@@ -196,7 +196,7 @@ async fn pass_on(client: &Client, sender: &mpsc::Sender<Bytes>) {
     }
 }
 
-/// A message as it is told.
+/// A message as JSON.
 pub(super) fn message(received: &Received) -> Value {
     let publisher = received.publisher.as_ref();
     let mut shown = json!({
@@ -217,26 +217,26 @@ fn event(name: &str, data: &Value) -> Bytes {
 
 /// A server-sent event.
 pub(super) fn text_of_event(name: &str, data: &Value) -> String {
-    // JSON has no line breaks of its own
+    // JSON as written here has no line breaks
     format!("event: {name}\ndata: {data}\n\n")
 }
 
-/// A response whose body is what is sent, if there is room for one more.
+/// A response with a channel for its body, if a stream more is allowed.
 pub(super) fn stream(state: &Arc<State>) -> Result<(mpsc::Sender<Bytes>, Response), Problem> {
     let place = Place::take(state)?;
     let (sender, receiver) = mpsc::channel(ON_THEIR_WAY);
-    // so that its reader knows that it is there
+    // a first comment, so that the reader sees the connection
     let _there_is_room = sender.try_send(Bytes::from_static(b": dunlin\n\n"));
     let head = [(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-store")];
     let body = Body::new(Flow { receiver, _place: place });
     Ok((sender, (head, body).into_response()))
 }
 
-/// One of the streams.
+/// Counts one stream.
 pub(super) struct Place(Arc<State>);
 
 impl Place {
-    /// Of those that there may be at a time.
+    /// Takes one of the allowed streams.
     pub fn take(state: &Arc<State>) -> Result<Self, Problem> {
         let others = state.streams.fetch_add(1, Ordering::AcqRel);
         let place = Self(state.clone());
@@ -256,7 +256,7 @@ impl Drop for Place {
     }
 }
 
-/// What is sent, as a body.
+/// The channel as a body.
 struct Flow {
     receiver: mpsc::Receiver<Bytes>,
     _place: Place,

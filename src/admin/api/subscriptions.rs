@@ -1,4 +1,4 @@
-//! Who is subscribed to what, and who would get a topic.
+//! Subscriptions of clients, and the subscribers of a topic.
 
 use std::num::NonZeroU32;
 
@@ -44,13 +44,13 @@ pub(super) static SUBSCRIBER: Shape = Shape {
     ],
 };
 
-/// Of `routes`.
+/// The answer of `routes`.
 pub(super) static ROUTES: Shape =
     Shape { name: "Routes", fields: &[field("data", Is::List(&SUBSCRIBER)), field("subscribers", Is::Number)] };
 
 pub(super) static TOPIC: [Parameter; 2] = [
-    Parameter::required("topic", Kind::Topic, "Who would get a message of this topic?"),
-    Parameter::new("limit", Kind::Number(1, super::call::MOST), "Subscribers at most that are named; 100 without it"),
+    Parameter::required("topic", Kind::Topic, "The subscribers of this topic"),
+    Parameter::new("limit", Kind::Number(1, super::call::MOST), "Most subscribers; default 100"),
 ];
 
 pub(super) static ONE_CLIENT: [Parameter; 2] = [
@@ -75,7 +75,7 @@ fn shown(client: &str, view: &SubscriptionView) -> Value {
     })
 }
 
-/// What a client is to be subscribed to.
+/// The body of a new subscription.
 pub(super) static NEW: Shape = Shape {
     name: "NewSubscription",
     fields: &[
@@ -93,7 +93,7 @@ pub(super) static ENDED: Shape = Shape { name: "SubscriptionEnded", fields: &[fi
 pub(super) static WHICH: [Parameter; 1] =
     [Parameter::required("filter", Kind::Filter, "Exactly this Topic Filter of the client")];
 
-/// Subscribes a client; answered when that is durable.
+/// Subscribes a client; answers when this is durable.
 pub(super) async fn subscribe(call: Call) -> Answer {
     let body = call.json()?;
     check_fields(&body, &NEW)?;
@@ -130,12 +130,12 @@ fn options(body: &Value) -> Result<SubscriptionOptions, Problem> {
             Some(1) => RetainHandling::SendIfNew,
             Some(_) => RetainHandling::DoNotSend,
         },
-        // the longest Variable Byte Integer
+        // the largest Variable Byte Integer
         identifier: number("identifier", 1, 268_435_455)?.and_then(|id| NonZeroU32::new(u32::try_from(id).ok()?)),
     })
 }
 
-/// Ends a subscription of a client; answered when that is durable.
+/// Ends a subscription of a client; answers when this is durable.
 pub(super) async fn unsubscribe(call: Call) -> Answer {
     let text = call.query.text("filter").unwrap_or_default();
     let filter = TopicFilter::new(text).map_err(|error| bad("filter", error.to_string()))?;
@@ -151,20 +151,20 @@ pub(super) async fn unsubscribe(call: Call) -> Answer {
 fn refused(call: &Call, why: NotSubscribed) -> Problem {
     match why {
         NotSubscribed::Unknown => call.unknown_client(),
-        NotSubscribed::Shared => bad("shared", "a client alone makes and ends its shared subscriptions"),
+        NotSubscribed::Shared => bad("shared", "only the client itself can begin and end its shared subscriptions"),
         NotSubscribed::Refused(reason) => {
             Problem::new(StatusCode::CONFLICT, "refused", format!("the subscription would be refused: {reason:?}"))
         }
     }
 }
 
-/// Waits until it is durable.
+/// Waits until the change is durable.
 pub(super) async fn kept(call: &Call, stored: Stored) -> Result<(), Problem> {
     let kept = until_kept(call.router().clone(), stored).await;
     kept.map_err(|reason| Problem::new(StatusCode::SERVICE_UNAVAILABLE, "store", reason.to_string()))
 }
 
-/// Of one client.
+/// The subscriptions of one client.
 pub(super) async fn of_client(call: Call) -> Answer {
     let (skip, limit) = (usize::try_from(call.number_of_cursor()?).unwrap_or(usize::MAX), call.limit());
     let some = call.router().subscriptions_of(&ClientId::from(call.id.as_str()), skip, limit);
@@ -173,7 +173,8 @@ pub(super) async fn of_client(call: Call) -> Answer {
     call.list(some.iter().map(|view| shown(&call.id, view)).collect(), behind)
 }
 
-/// Of all clients: a page ends with the last subscription of a client, or within those of one that has many.
+/// The subscriptions of all clients. A page ends after a client's last subscription, or within those of a client with
+/// many.
 pub(super) async fn all(call: Call) -> Answer {
     let selection = Selection::of(&call.query, Wanted::All, &call);
     let wanted = call.query.text("filter").map(str::to_owned);
@@ -187,7 +188,7 @@ pub(super) async fn all(call: Call) -> Answer {
             while let Some(some) = call.router().subscriptions_of(&row.client, skip, limit) {
                 for (at, view) in some.iter().enumerate() {
                     if data.len() == limit {
-                        // within this client
+                        // continues within this client
                         let here = format!("{:x}.{:x}", client.number(), skip + at);
                         return call.list(data, Some(here));
                     }
@@ -209,7 +210,7 @@ pub(super) async fn all(call: Call) -> Answer {
     }
 }
 
-/// Where the list begins: a client, and how many of its subscriptions were told.
+/// The start of a page: a client, and the number of its subscriptions on earlier pages.
 fn start(call: &Call) -> Result<(Cursor, usize), super::super::problem::Problem> {
     let Some(text) = call.query.text("cursor") else { return Ok((Cursor::default(), 0)) };
     let parse = |text: &str| u64::from_str_radix(text, 16).ok();
@@ -220,7 +221,7 @@ fn start(call: &Call) -> Result<(Cursor, usize), super::super::problem::Problem>
     }
 }
 
-/// Who would get a topic.
+/// The subscribers of a topic.
 pub(super) async fn routes(call: Call) -> Answer {
     let text = call.query.text("topic").unwrap_or_default();
     let topic = TopicName::new(text).map_err(|error| bad("topic", error.to_string()))?;

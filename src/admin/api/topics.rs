@@ -9,13 +9,13 @@ use super::{
     schema::{Is, Shape, field},
 };
 
-/// Topics of one answer.
+/// Most topics in one answer.
 const MOST: u64 = 100;
 
 pub(super) static BUSIEST: [Parameter; 3] = [
-    Parameter::new("sys", Kind::Flag, "Those below $SYS, too, which the broker itself publishes"),
-    Parameter::new("by", Kind::Choice(&["messages", "bytes"]), "By messages, which is the default, or payload bytes"),
-    Parameter::new("limit", Kind::Number(1, MOST), "Topics at most; 100 without it"),
+    Parameter::new("sys", Kind::Flag, "With those below $SYS, which the broker publishes"),
+    Parameter::new("by", Kind::Choice(&["messages", "bytes"]), "By messages (the default) or payload bytes"),
+    Parameter::new("limit", Kind::Number(1, MOST), "Most topics; default 100"),
 ];
 
 static TOPIC: Shape = Shape {

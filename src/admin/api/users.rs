@@ -1,5 +1,5 @@
-//! `users` and `rules`: edits of the password file and the ACL file that the configuration names. What is changed is in
-//! force when it is answered.
+//! `users` and `rules`: edit the password file and the ACL file of the configuration. A change is in force when it is
+//! answered.
 
 use std::num::NonZeroU32;
 
@@ -21,15 +21,15 @@ use super::{
 pub(super) static USER: Shape =
     Shape { name: "User", fields: &[field("name", Is::Text), field("stored", Is::Text), nullable("role", Is::Text)] };
 
-/// What a user gets.
+/// The password of a user.
 pub(super) static PASSWORD: Shape =
     Shape { name: "NewPassword", fields: &[field("password", Is::Text), optional("scram_iterations", Is::Number)] };
 
-/// A file was edited.
+/// The answer to an edit.
 pub(super) static EDITED: Shape =
     Shape { name: "Edited", fields: &[field("result", Is::Text), field("version", Is::Text)] };
 
-/// A user was deleted. The rules for the user that the ACL file still has are counted.
+/// The answer to a deleted user, with the number of its rules that are left in the ACL file.
 pub(super) static DELETED: Shape = Shape {
     name: "UserDeleted",
     fields: &[field("result", Is::Text), field("rules_left", Is::Number), field("version", Is::Text)],
@@ -51,7 +51,7 @@ pub(super) static RULES: Shape = Shape {
     fields: &[field("text", Is::Text), field("rules", Is::List(&RULE)), field("version", Is::Text)],
 };
 
-/// All of the text, or one rule.
+/// The whole text, or one rule.
 pub(super) static NEW_RULES: Shape = Shape {
     name: "NewRules",
     fields: &[
@@ -66,9 +66,9 @@ pub(super) static NEW_RULES: Shape = Shape {
 const FOR: [&str; 3] = ["anonymous", "user", "everybody"];
 
 pub(super) static WHICH_RULE: [Parameter; 3] = [
-    Parameter::new("for", Kind::Choice(&FOR), "Whom the rule is for; \"user\" without it"),
-    Parameter::new("user", Kind::Text, "The user whom the rule is for"),
-    Parameter::required("filter", Kind::Text, "The filter, as the file has it"),
+    Parameter::new("for", Kind::Choice(&FOR), "Whom the rule is for; default \"user\""),
+    Parameter::new("user", Kind::Text, "The user of the rule"),
+    Parameter::required("filter", Kind::Text, "The filter, as written in the file"),
 ];
 
 pub(super) async fn list(call: Call) -> Answer {
@@ -154,8 +154,7 @@ pub(super) async fn set_rules(call: Call) -> Answer {
     let edit = match (whole, access, filter) {
         (Some(text), None, None) if word.is_none() && user.is_none() => {
             if call.headers.get(header::IF_MATCH).is_none() {
-                let detail =
-                    "all of the text is replaced only with the version that it was made from: the header If-Match";
+                let detail = "replacing the whole text needs the version that it is based on: the header If-Match";
                 return Err(Problem::new(StatusCode::PRECONDITION_REQUIRED, "version", detail));
             }
             RuleEdit::Text(text.to_owned())
@@ -186,7 +185,7 @@ fn whom(word: Option<&str>, user: Option<&str>) -> Result<Whom, Problem> {
     }
 }
 
-/// The version that a writer saw; `None`: it does not say.
+/// The version that the caller read; `None`: none is required.
 fn expected(call: &Call) -> Result<Option<String>, Problem> {
     let Some(value) = call.headers.get(header::IF_MATCH) else { return Ok(None) };
     let text = value.to_str().unwrap_or_default().trim();
@@ -194,7 +193,7 @@ fn expected(call: &Call) -> Result<Option<String>, Problem> {
     match (text, tag) {
         ("*", _) => Ok(None),
         (_, Some(tag)) => Ok(Some(tag.to_owned())),
-        _ => Err(bad("version", "If-Match: one version in quotation marks is expected, as ETag has it, or *")),
+        _ => Err(bad("version", "If-Match: one version in quotation marks is expected, as in ETag, or *")),
     }
 }
 

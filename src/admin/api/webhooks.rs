@@ -1,4 +1,4 @@
-//! `webhooks`: the services that are told what happens.
+//! `webhooks`: the webhooks and their states.
 
 use serde_json::{Map, Value, json};
 

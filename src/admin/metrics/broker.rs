@@ -1,4 +1,4 @@
-//! What the router and the store count, with names and texts. Every [`Count`] is here.
+//! Metrics of the router and the store, with names and descriptions. Every [`Count`] is here.
 
 use std::{
     fmt,
@@ -19,7 +19,7 @@ use super::{
 };
 use crate::router::{Condition, Count, LongestTurn, Router, Store};
 
-/// The broker's numbers, read at each scrape.
+/// The broker's metrics, read at each scrape.
 pub(super) struct Collected(pub Arc<State>);
 
 impl fmt::Debug for Collected {
@@ -28,13 +28,13 @@ impl fmt::Debug for Collected {
     }
 }
 
-/// Counters by themselves: name, text, what is counted.
+/// Counters without a label: name, description, count.
 const COUNTERS: [(&str, &str, Count); 10] = [
     ("sockets_accepted", "Connections accepted, before anything was read", Count::SocketsOpened),
     ("received_bytes", "Bytes from clients", Count::BytesReceived),
     ("sent_bytes", "Bytes to clients", Count::BytesSent),
     ("message_bytes_dropped", "Payload bytes of messages that were dropped", Count::PublishBytesDropped),
-    ("sessions_expired", "Sessions that ended as their clients stayed away", Count::SessionsExpired),
+    ("sessions_expired", "Sessions that expired while their clients were away", Count::SessionsExpired),
     ("retained_messages_expired", "Retained messages that expired", Count::RetainedExpired),
     ("subscribes", "Subscriptions granted", Count::Subscribes),
     ("unsubscribes", "Subscriptions given up", Count::Unsubscribes),
@@ -57,7 +57,7 @@ const REFUSED: [(&str, Count); 11] = [
     ("protocol", Count::ProtocolErrors),
 ];
 
-/// `messages_dropped`, by reason; "memory" is what is left of all.
+/// `messages_dropped`, by reason; "memory" is the rest.
 const DROPPED: [(&str, Count); 10] = [
     ("queue_full", Count::DroppedQueueFull),
     ("queues_full", Count::DroppedQueuesFull),
@@ -71,7 +71,7 @@ const DROPPED: [(&str, Count); 10] = [
     ("bridge_loop", Count::DroppedBridgeLoop),
 ];
 
-/// `limit_reached`, by limit: what refuses neither a connection nor drops a message for it.
+/// `limit_reached`, by limit: limits that neither refuse a connection nor drop a message.
 const LIMITS: [(&str, Count); 10] = [
     ("write_timeout", Count::WriteTimeouts),
     ("max_topic", Count::TopicsTooLarge),
@@ -85,19 +85,19 @@ const LIMITS: [(&str, Count); 10] = [
     ("retain_available", Count::RefusedRetain),
 ];
 
-/// What a store says it did: its name there, the name here, the text.
+/// Counters of a store: its name there, its name here, its description.
 const STORE_COUNTERS: [(&str, &str, &str); 5] = [
     ("batches", "store_batches", "Commits of the store"),
-    ("frames", "store_frames", "Frames written, with those of cleaning"),
+    ("frames", "store_frames", "Frames written, including those of cleaning"),
     ("records", "store_records", "Records in them"),
     ("bytes written", "store_written_bytes", "Bytes of them"),
-    ("fsyncs", "store_fsyncs", "Calls of fsync for them"),
+    ("fsyncs", "store_fsyncs", "Calls of fsync for frames"),
 ];
 
-/// The same of what it has.
+/// Gauges of a store.
 const STORE_GAUGES: [(&str, &str, &str); 2] = [
-    ("bytes kept", "store_live_bytes", "Bytes of the records of all that is kept, about"),
-    ("bytes on disk", "store_disk_bytes", "Bytes of the files of the store"),
+    ("bytes kept", "store_live_bytes", "Approximate size of the live records in bytes"),
+    ("bytes on disk", "store_disk_bytes", "Size of the store's files in bytes"),
 ];
 
 impl Collector for Collected {
@@ -108,16 +108,16 @@ impl Collector for Collected {
         let mut out = Numbers(encoder);
         let version = [(env!("CARGO_PKG_VERSION"), 1)];
         out.gauges("build_info", "The version that runs", "version", version.into_iter())?;
-        out.gauge("start_time_seconds", "When it started, in Unix time", unix(state.started))?;
+        out.gauge("start_time_seconds", "Start of the broker, in Unix time", unix(state.started))?;
         let reload = **state.reload.load();
         let succeeded = i64::from(reload.succeeded);
-        out.gauge("config_last_reload_success", "Was the last configuration put in force? (1, 0)", succeeded)?;
+        out.gauge("config_last_reload_success", "Whether the last reload succeeded (1, 0)", succeeded)?;
         let at = unix(reload.at);
-        out.gauge("config_last_reload_timestamp_seconds", "When that was, in Unix time", at)?;
+        out.gauge("config_last_reload_timestamp_seconds", "Time of the last reload, in Unix time", at)?;
         let certificates = state.certificates.load();
         if !certificates.is_empty() {
             let ends = certificates.iter().map(|(listener, ends)| (listener.as_str(), unix(*ends)));
-            let help = "When the certificate of a listener ends, in Unix time";
+            let help = "Expiry of a listener's certificate, in Unix time";
             out.gauges("certificate_expiry_timestamp_seconds", help, "listener", ends)?;
         }
         if let Some(desk) = state.desk.get() {
@@ -130,9 +130,9 @@ impl Collector for Collected {
         traffic::collect(&mut out, router)?;
         gauges(&mut out, router)?;
         if let Some(found) = state.depths.get(router, state.clock.now()) {
-            let help = "Messages that were sent and are not completed, as of the last walk over all sessions";
+            let help = "Messages in flight in all sessions, as of the last walk over them";
             out.gauge("inflight_messages", help, found.in_flight)?;
-            let help = "Messages that wait in each session, as of the last walk over all of them";
+            let help = "Queued messages in each session, as of the last walk over all sessions";
             out.histogram("queue_depth", help, &found.queues)?;
         }
         match router.plugged_store() {
@@ -142,7 +142,7 @@ impl Collector for Collected {
     }
 }
 
-/// Of each bridge: whether it is connected, and what it counted, of which the last is what waits.
+/// Of each bridge: whether it is connected, and its counters, of which the last is a gauge.
 fn bridges(out: &mut Numbers<'_>, bridges: &[BridgeState]) -> fmt::Result {
     let Some(first) = bridges.first() else { return Ok(()) };
     let connected = bridges.iter().map(|bridge| (bridge.name.as_str(), i64::from(bridge.connected)));
@@ -157,7 +157,7 @@ fn bridges(out: &mut Numbers<'_>, bridges: &[BridgeState]) -> fmt::Result {
     Ok(())
 }
 
-/// Of each service that is asked about logins.
+/// Of each login service.
 fn login_services(out: &mut Numbers<'_>, services: &[LoginServiceState]) -> fmt::Result {
     if services.is_empty() {
         return Ok(());
@@ -165,24 +165,24 @@ fn login_services(out: &mut Numbers<'_>, services: &[LoginServiceState]) -> fmt:
     let requests = services.iter().flat_map(|service| {
         service.requests.into_iter().map(|(answer, count)| ([service.name.as_str(), answer], count))
     });
-    let help = "Requests to services that are asked about logins, by the answer";
+    let help = "Requests to login services, by answer";
     out.counters_by_two("auth_http_requests", help, ["service", "answer"], requests)?;
     let of = |number: fn(&LoginServiceState) -> u64| services.iter().map(move |one| (one.name.as_str(), number(one)));
-    let help = "Logins that were decided by an answer that is known";
+    let help = "Logins that a cached answer decided";
     out.counters("auth_http_cache_hits", help, "service", of(|one| one.cache_hits))?;
-    let help = "Logins that were accepted by an old answer, as the service is down";
+    let help = "Logins that an expired answer accepted while the service was down";
     out.counters("auth_http_stale", help, "service", of(|one| one.stale))?;
     let waiting = services.iter().map(|one| (one.name.as_str(), one.waiting as i64));
-    out.gauges("auth_http_waiting", "Logins that wait for an answer", "service", waiting)?;
+    out.gauges("auth_http_waiting", "Logins that wait for a login service", "service", waiting)?;
     let up = services.iter().map(|one| (one.name.as_str(), i64::from(one.up)));
-    out.gauges("auth_http_up", "Did the last request have an answer? (1, 0)", "service", up)
+    out.gauges("auth_http_up", "Whether the last request to a login service was answered (1, 0)", "service", up)
 }
 
-/// Of each webhook: whether its last request failed, and what it counted, of which the last is what waits.
+/// Of each webhook: whether its last request failed, and its counters, of which the last is a gauge.
 fn webhooks(out: &mut Numbers<'_>, webhooks: &[WebhookState]) -> fmt::Result {
     let Some(first) = webhooks.first() else { return Ok(()) };
     let fails = webhooks.iter().map(|webhook| (webhook.name.as_str(), i64::from(webhook.fails)));
-    out.gauges("webhook_failing", "Did the last request of the webhook fail? (1, 0)", "webhook", fails)?;
+    out.gauges("webhook_failing", "Whether the last request of the webhook failed (1, 0)", "webhook", fails)?;
     for (at, (name, help, _)) in first.counts.iter().enumerate() {
         let values = webhooks.iter().filter_map(|webhook| Some((webhook.name.as_str(), webhook.counts.get(at)?.2)));
         match *name == "queued" {
@@ -204,10 +204,10 @@ fn counters(out: &mut Numbers<'_>, router: &Router) -> fmt::Result {
     let dropped = dropped.into_iter().chain([("memory", all.saturating_sub(known))]);
     out.counters("messages_dropped", "Messages dropped, or delivered and not retained", "reason", dropped)?;
     let refused = REFUSED.iter().map(|(reason, count)| (*reason, get(*count)));
-    let help = "Connections refused, or closed for what the client sent";
+    let help = "Connections refused, or closed because of a packet of the client";
     out.counters("connections_refused", help, "reason", refused)?;
     let limits = LIMITS.iter().map(|(limit, count)| (*limit, get(*count)));
-    out.counters("limit_reached", "How often another limit refused or delayed something", "limit", limits)
+    out.counters("limit_reached", "Refusals and delays by other limits", "limit", limits)
 }
 
 fn gauges(out: &mut Numbers<'_>, router: &Router) -> fmt::Result {
@@ -217,27 +217,27 @@ fn gauges(out: &mut Numbers<'_>, router: &Router) -> fmt::Result {
     let (retained, retained_bytes) = router.retained_size();
     let logins = router.plugged_authenticate().map_or(0, |authenticate| authenticate.waiting());
     let states = [("connected", connected), ("away", away)];
-    out.gauges("sessions", "Sessions, by whether their client is connected", "state", states.into_iter())?;
+    out.gauges("sessions", "Sessions, by state of their client", "state", states.into_iter())?;
     let numbers = [
-        ("connections_maximum", "The most that were connected at a time", router.connected_maximum()),
+        ("connections_maximum", "Largest number of connected clients at a time", router.connected_maximum()),
         ("subscriptions", "Subscriptions of all sessions", router.subscription_count()),
-        ("shared_subscriptions", "Those of them that are shared", router.shared_subscription_count()),
+        ("shared_subscriptions", "Shared subscriptions", router.shared_subscription_count()),
         ("retained_messages", "Retained messages", retained),
         ("retained_bytes", "Bytes of their payloads", retained_bytes),
-        ("queued_messages", "Messages that wait or are in flight in all sessions", backlog.messages),
-        ("queued_bytes", "Bytes of their topics and payloads", backlog.bytes),
-        ("queued_memory_bytes", "Memory that they take, about", backlog.cost),
-        ("subscriptions_memory_bytes", "Memory that subscriptions take, about", router.subscription_memory()),
-        ("retained_memory_bytes", "Memory that retained messages take, about", router.retained_memory()),
-        ("logins_waiting", "Logins that wait for their password to be compared", logins),
+        ("queued_messages", "Messages queued or in flight in all sessions", backlog.messages),
+        ("queued_bytes", "Bytes of topics and payloads of queued messages", backlog.bytes),
+        ("queued_memory_bytes", "Approximate memory of queued messages", backlog.cost),
+        ("subscriptions_memory_bytes", "Approximate memory of subscriptions", router.subscription_memory()),
+        ("retained_memory_bytes", "Approximate memory of retained messages", router.retained_memory()),
+        ("logins_waiting", "Logins that wait for a comparison of their password", logins),
     ];
     for (name, help, number) in numbers {
         out.gauge(name, help, number)?;
     }
     let LongestTurn { nodes, deliveries, took } = router.counters().longest_turn();
     out.gauge("longest_turn_seconds", "The longest turn of a connection since the start", took.as_secs_f64())?;
-    out.gauge("longest_turn_nodes", "The most nodes that a turn visited", nodes)?;
-    out.gauge("longest_turn_deliveries", "The most deliveries of a turn", deliveries)
+    out.gauge("longest_turn_nodes", "Largest number of nodes visited in a turn", nodes)?;
+    out.gauge("longest_turn_deliveries", "Largest number of deliveries in a turn", deliveries)
 }
 
 fn of_store(out: &mut Numbers<'_>, store: &dyn Store) -> fmt::Result {
@@ -254,7 +254,7 @@ fn of_store(out: &mut Numbers<'_>, store: &dyn Store) -> fmt::Result {
         }
     }
     let word = match store.condition() {
-        // a store that makes clients wait works as it should
+        // a busy store that delays clients works as intended
         Condition::Ready | Condition::Busy => "ok",
         Condition::Full => "full",
         Condition::Stuck => "stuck",
@@ -263,7 +263,7 @@ fn of_store(out: &mut Numbers<'_>, store: &dyn Store) -> fmt::Result {
     let conditions = ["ok", "full", "stuck", "failed"].map(|one| (one, i64::from(one == word)));
     out.gauges("store_condition", "1 for the condition of the store", "condition", conditions.into_iter())?;
     if let Some(sizes) = store.batch_sizes() {
-        out.histogram("batch_records", "Records that were written with each frame", &sizes)?;
+        out.histogram("batch_records", "Records in each frame", &sizes)?;
     }
     match store.fsync_times() {
         Some(times) => out.histogram("fsync_seconds", "Time of each fsync", &times),
@@ -281,7 +281,7 @@ mod tests {
 
     #[test]
     fn every_count_has_exactly_one_metric() {
-        // by type, by QoS and version, by listener and reason: each has tests of its own
+        // those by type, QoS, version, listener and reason have tests of their own
         let elsewhere = [
             Count::MessagesReceived,
             Count::MessagesSent,
@@ -297,7 +297,7 @@ mod tests {
         let mut shown: Vec<_> =
             alone.chain(labelled).chain(elsewhere).chain([Count::PublishDropped]).map(|count| count as usize).collect();
         shown.sort_unstable();
-        // the last one of the counters
+        // the last counter
         let all: Vec<_> = (0..=Count::RefusedBanned as usize).collect();
         assert_eq!(shown, all);
     }

@@ -1,4 +1,4 @@
-//! Connections by their listeners and by the reasons of their ends; logins by how clients prove who they are.
+//! Connections by listener and by reason of their end; logins by method.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -12,25 +12,25 @@ pub(super) fn collect(out: &mut Numbers<'_>, state: &State, router: &Router) -> 
     let counted = router.counters().connections();
     let of_listeners = by_name(state, &counted.listeners);
     let open = of_listeners.iter().map(|(name, of)| (name.as_str(), of.open));
-    out.gauges("connections", "Clients that are connected, by the listener that they came by", "listener", open)?;
+    out.gauges("connections", "Connected clients, by listener", "listener", open)?;
     let opened = of_listeners.iter().map(|(name, of)| (name.as_str(), of.opened));
-    let help = "Connections with a CONNECT that was accepted, by listener";
+    let help = "Accepted CONNECTs, by listener";
     out.counters("connections_opened", help, "listener", opened)?;
     let closed = CloseReason::KINDS.iter().map(|kind| (*kind, counted.closed.get(kind).copied().unwrap_or(0)));
-    out.counters("connections_closed", "Those that ended, by why", "reason", closed)?;
+    out.counters("connections_closed", "Closed connections, by reason", "reason", closed)?;
     let results = LoginMethod::ALL.into_iter().flat_map(|method| [(method, true), (method, false)]);
     let logins = results.map(|(method, admitted)| {
         let count = counted.logins.get(&(method, admitted)).copied().unwrap_or(0);
         ([method.name(), if admitted { "accepted" } else { "refused" }], count)
     });
-    let help = "Logins, by what the client gave to prove who it is";
+    let help = "Logins, by method";
     out.counters_by_two("authentications", help, ["method", "result"], logins)?;
     let times = router.counters().login_times().distribution();
-    out.histogram("authentication_seconds", "From CONNECT to the verdict on its client", &times)
+    out.histogram("authentication_seconds", "Time from CONNECT to the decision about the login", &times)
 }
 
-/// By the addresses of the listeners. One that is closed keeps its name while it has connections; of those that nobody
-/// asked for while they were open, none is known.
+/// By the addresses of listeners. A closed listener keeps its name while it has connections, if a scrape saw it while
+/// it was open.
 fn by_name(state: &State, counted: &BTreeMap<u16, OfListener>) -> BTreeMap<String, OfListener> {
     let open = state.desk.get().map(|desk| desk.control.listeners()).unwrap_or_default();
     let mut names = state.listeners.lock();

@@ -1,12 +1,12 @@
-//! `/metrics`: what the broker counted and has, read when it is asked for. Nothing here is on the path of a message.
+//! `/metrics`: counters and gauges, read at each scrape. No code here runs on the path of a message.
 //!
 //! | module | owns |
 //! |---|---|
-//! | `broker` | names and texts of what the router and the store count |
+//! | `broker` | metrics of the router and the store |
 //! | `connections` | connections by listener, logins by method |
-//! | `traffic` | packets by type, messages by QoS and version, how long they take |
-//! | `process` | memory, processor time, files of this process |
-//! | `numbers` | one number, or several with a label, on their way to the text |
+//! | `traffic` | packets by type, messages by QoS and version, latencies |
+//! | `process` | memory, processor time and files of this process |
+//! | `numbers` | writes one number, or several with a label |
 //! | `text` | the older of the two formats |
 
 mod broker;
@@ -25,7 +25,7 @@ use prometheus_client::{
 
 use super::state::State;
 
-/// How metrics are written.
+/// Text format of metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Format {
     /// OpenMetrics 1.0.
@@ -35,7 +35,7 @@ pub(super) enum Format {
 }
 
 impl Format {
-    /// The newer one, if it is asked for.
+    /// OpenMetrics if the caller accepts it.
     pub fn wanted(accepts: &str) -> Self {
         if accepts.contains("application/openmetrics-text") { Self::OpenMetrics } else { Self::Text }
     }
@@ -48,10 +48,10 @@ impl Format {
     }
 }
 
-/// There is no broker yet.
+/// The broker is still starting.
 pub(super) struct NotYet;
 
-/// Everything that `/metrics` shows.
+/// All metrics.
 pub(super) struct Metrics {
     state: Arc<State>,
     registry: Registry,

@@ -1,4 +1,4 @@
-//! One number, or several with a label, on their way to the text of a scrape.
+//! Writes one number, or several with a label.
 
 use std::fmt;
 
@@ -13,13 +13,13 @@ use crate::router::Distribution;
 pub(super) struct Numbers<'a>(pub DescriptorEncoder<'a>);
 
 impl Numbers<'_> {
-    /// A number that only grows; its name ends with `_total` in the text.
+    /// A number that only grows. The encoder appends `_total` to its name.
     pub fn counter(&mut self, name: &str, help: &str, value: impl EncodeCounterValue) -> fmt::Result {
         let mut encoder = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
         encoder.encode_counter::<NoLabelSet, _, u64>(&value, None)
     }
 
-    /// Several, told apart by a label.
+    /// Counters with one label.
     pub fn counters<'v>(
         &mut self,
         name: &str,
@@ -34,7 +34,7 @@ impl Numbers<'_> {
         Ok(())
     }
 
-    /// Several, told apart by two labels.
+    /// Counters with two labels.
     pub fn counters_by_two<'v>(
         &mut self,
         name: &str,
@@ -56,7 +56,7 @@ impl Numbers<'_> {
         encoder.encode_gauge(&value)
     }
 
-    /// Several, told apart by a label.
+    /// Gauges with one label.
     pub fn gauges<'v>(
         &mut self,
         name: &str,
@@ -71,7 +71,7 @@ impl Numbers<'_> {
         Ok(())
     }
 
-    /// How many of something were how large.
+    /// A distribution.
     pub fn histogram(&mut self, name: &str, help: &str, values: &Distribution) -> fmt::Result {
         let mut encoder = self.0.encode_descriptor(name, help, None, MetricType::Histogram)?;
         let count = values.buckets.iter().map(|(_, count)| count).sum();

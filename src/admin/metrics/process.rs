@@ -1,5 +1,5 @@
-//! What every Prometheus client tells of its process, by the names that they have agreed on. What the system does not
-//! say is left out.
+//! Metrics of the process, with the usual names of Prometheus clients. Values that the system does not provide are left
+//! out.
 
 use std::{fmt, fs};
 
@@ -36,12 +36,12 @@ impl Collector for Process {
         let used = used.tv_sec as f64 + used.tv_nsec as f64 / 1e9;
         out.counter("process_cpu_seconds", "Processor time of all threads", used)?;
         if let Ok(files) = fs::read_dir("/proc/self/fd") {
-            // the directory itself is one of them while it is read
+            // the directory itself is open while it is read
             let open = files.count().saturating_sub(1);
-            out.gauge("process_open_fds", "File descriptors that are open", open)?;
+            out.gauge("process_open_fds", "Open file descriptors", open)?;
         }
         match getrlimit(Resource::Nofile).current {
-            Some(most) => out.gauge("process_max_fds", "File descriptors that may be open", most),
+            Some(most) => out.gauge("process_max_fds", "Largest number of open file descriptors", most),
             None => Ok(()),
         }
     }

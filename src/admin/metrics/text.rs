@@ -1,10 +1,10 @@
-//! Prometheus text 0.0.4, made from OpenMetrics: the names of counters have their `_total` in `HELP` and `TYPE` too,
-//! and there is neither `UNIT` nor an end.
+//! Prometheus text 0.0.4, converted from OpenMetrics: `HELP` and `TYPE` have the names of counters with `_total`; there
+//! is no `UNIT` and no end marker.
 
-/// The same in the older format.
+/// Converts the text.
 pub(super) fn from_open_metrics(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    // HELP comes before TYPE, and only TYPE says what it is
+    // HELP precedes TYPE, but only TYPE has the type
     let mut help = None;
     for line in text.lines() {
         let Some(told) = line.strip_prefix("# ") else {

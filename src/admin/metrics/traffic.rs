@@ -1,4 +1,4 @@
-//! Packets by type; messages by QoS and by the version that their clients speak; how long some of them take.
+//! Packets by type; messages by QoS and by version of MQTT; latencies.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use crate::{
     router::{Load, Router},
 };
 
-/// What clients send.
+/// Packets that clients send.
 const RECEIVED: [(&str, PacketType); 11] = [
     ("connect", Connect),
     ("publish", Publish),
@@ -23,7 +23,7 @@ const RECEIVED: [(&str, PacketType); 11] = [
     ("auth", Auth),
 ];
 
-/// What a server sends.
+/// Packets that the server sends.
 const SENT: [(&str, PacketType); 11] = [
     ("connack", Connack),
     ("publish", Publish),
@@ -59,9 +59,9 @@ pub(super) fn collect(out: &mut Numbers<'_>, router: &Router) -> fmt::Result {
         ),
         (
             "messages_sent",
-            "PUBLISH packets to clients, without those that were sent again",
+            "PUBLISH packets to clients, without repeated ones",
             "message_bytes_sent",
-            "Payload bytes to clients, without those that were sent again",
+            "Payload bytes to clients, without repeated ones",
             &loads.sent,
         ),
     ] {
@@ -69,9 +69,9 @@ pub(super) fn collect(out: &mut Numbers<'_>, router: &Router) -> fmt::Result {
         by_qos(out, bytes, bytes_help, counted, |load| load.bytes)?;
     }
     let samples = router.counters().samples();
-    let help = "From the reading of a PUBLISH until it is written to a subscriber that is connected: one in 64";
+    let help = "Time from reading a PUBLISH to writing it to a connected subscriber; one in 64 is measured";
     out.histogram("publish_to_deliver_seconds", help, &samples.deliveries.distribution())?;
-    let help = "From the reading of a PUBLISH until its PUBACK or PUBREC is written: one in 64";
+    let help = "Time from reading a PUBLISH to writing its PUBACK or PUBREC; one in 64 is measured";
     out.histogram("publish_to_ack_seconds", help, &samples.acknowledgements.distribution())
 }
 

@@ -1,5 +1,5 @@
-//! `dunlin import --dynsec`: a password file and an ACL file that say what a `dynamic-security.json` says, as far as
-//! they can. What they cannot say is told; then they allow less, never more.
+//! `dunlin import --dynsec`: converts a `dynamic-security.json` to a password file and an ACL file. Differences are
+//! reported; the files then allow less, never more.
 
 use std::fmt::Write;
 
@@ -12,18 +12,18 @@ use crate::{
     topic::TopicFilter,
 };
 
-/// Two files, and what they cannot say.
+/// The two files, and the differences.
 #[derive(Debug, Default)]
 pub struct Converted {
     /// Lines of a password file.
     pub passwords: String,
     /// Lines of an ACL file.
     pub rules: String,
-    /// What is different, a line each.
+    /// The differences, one line each.
     pub notes: Vec<String>,
 }
 
-/// The text of a `dynamic-security.json` as two files; the error says what is wrong with it.
+/// Converts the text of a `dynamic-security.json`. The error says what is wrong with it.
 pub fn convert(text: &[u8]) -> Result<Converted, String> {
     let mut converted = Converted::default();
     let dynsec = Dynsec::parse(text, &mut converted.notes)?;
@@ -137,8 +137,8 @@ fn written(read: &[String], write: &[String], deny: &[String]) -> String {
     out
 }
 
-/// What can be subscribed to. What is denied only makes a difference where the whole filter is: a client that may
-/// subscribe to `#` gets everything, also what it may not subscribe to by its name.
+/// The filters that may be subscribed to. A denied filter matters only if it is the whole subscription: a client that
+/// may subscribe to `#` gets everything, even topics that it may not subscribe to by name.
 fn readable(patterns: List, literals: List, by_default: bool, told: &mut Vec<String>) -> Vec<String> {
     let mut all = patterns;
     all.extend(by_default.then_some(["#", "$SYS/#"]).into_iter().flatten().map(|filter| (filter.into(), true)));
@@ -173,7 +173,7 @@ fn readable(patterns: List, literals: List, by_default: bool, told: &mut Vec<Str
 struct Resolved {
     allows: Vec<String>,
     denies: Vec<String>,
-    /// What was allowed before it was denied.
+    /// The filters that were allowed before they were denied.
     exceptions: Vec<(String, String)>,
 }
 
@@ -203,12 +203,12 @@ impl<'a> Who<'a> {
         Self { name: Some(name), client_id: client.client_id.as_deref() }
     }
 
-    /// An ACL with the names of this user; `None`: it says nothing about it, or an ACL file cannot say it.
+    /// An ACL with the names of this user; `None`: it does not apply to the user, or an ACL file cannot express it.
     fn filled(self, acl: &Acl, told: &mut Vec<String>) -> Option<(String, bool)> {
         let topic = acl.topic.as_str();
         if topic.trim() != topic || topic.contains(['\n', '\r', '\0']) {
             told.push(format!("{topic:?} cannot be written in an ACL file"));
-            // what it would deny is denied
+            // deny everything that it would deny
             return (!acl.allow).then(|| ("#".into(), false));
         }
         let names_client = topic.split('/').any(|level| level == "%c");
@@ -299,7 +299,7 @@ mod tests {
         assert_eq!(converted.notes.len(), 5, "{notes}");
     }
 
-    /// Any ACLs: nothing is allowed that was not, and where nothing is told, nothing is lost.
+    /// For any ACLs: the files allow nothing more, and without a reported difference they allow nothing less.
     #[test]
     fn converted_acl_lines_allow_what_the_roles_allow() {
         const FILTERS: [&str; 9] = ["#", "a/#", "a/+", "a/b", "b", "+/b", "+", "a/b/#", "$SYS/#"];

@@ -19,12 +19,12 @@ pub struct Edit {
     /// Of the file as it is to be; `None`: it stays.
     text: Option<Vec<u8>>,
     answered: Answered,
-    /// As long as this is there, no other process edits the file.
+    /// While this exists, no other process edits the file.
     _turn: Option<fs::File>,
 }
 
 impl Edit {
-    /// Does what the message asks for to what the file says now.
+    /// Applies the commands of a message to the current content of the file.
     pub fn of(path: &Path, message: &[u8]) -> Self {
         let read = || {
             // a symbolic link stays one
@@ -96,7 +96,7 @@ impl Edit {
         json!({ "responses": responses }).to_string().into_bytes()
     }
 
-    /// A log line for each command, with who asked.
+    /// Logs a line for each command, with the client.
     pub fn log(&self, client: &str, user: Option<&str>) {
         for response in &self.answered.responses {
             let (command, name) = (response.command.as_str(), response.name.as_deref());

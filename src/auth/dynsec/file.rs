@@ -181,7 +181,7 @@ impl File {
         self.roles.iter_mut().for_each(|role| role.acls.sort_by_key(Acl::place));
     }
 
-    /// The text of a file that says this.
+    /// The text of a file with this content.
     pub(super) fn text(&self) -> Result<Vec<u8>, String> {
         let mut text = serde_json::to_vec_pretty(self).map_err(|error| error.to_string())?;
         text.push(b'\n');

@@ -68,7 +68,7 @@ struct Acl {
 pub(super) const KEY: &str = "auth.dynsec_file";
 
 impl Dynsec {
-    /// Reads the file at `path`, or takes `text` for what is in it.
+    /// Reads the file at `path`, or uses `text` as its content.
     pub(super) fn load(
         path: &Path,
         text: Option<&[u8]>,

@@ -1,4 +1,4 @@
-//! What a file means, question by question.
+//! The rights that a file gives, question by question.
 
 use super::*;
 

@@ -1,6 +1,6 @@
-//! [`Acl`]: the rules in a service's answer, in the format of EMQX; [`AclRights`]: the rights of a client that has
-//! some. They are looked at in their order, and the first that fits decides. If none fits, the broker's own rules do;
-//! without such, nothing is allowed.
+//! [`Acl`]: the rules in a service's answer, in the format of EMQX; [`AclRights`]: the rights of a client with such
+//! rules. The first rule that matches decides. If none matches, the broker's own rules decide; without such rules the
+//! action is refused.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::{
     topic::{TopicFilter, TopicName},
 };
 
-/// A rule as it is written.
+/// A rule as the service sends it.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct AclRule {
@@ -46,13 +46,13 @@ struct Rule {
     action: Action,
     /// A valid Topic Filter.
     filter: String,
-    /// The filter is meant as such: only a subscription to the same one fits.
+    /// With `eq`: the filter itself is meant; only a subscription to this very filter matches.
     exact: bool,
 }
 
 impl Acl {
-    /// With the names of the client in place of `${clientid}` and `${username}`. `None`: a name that a rule needs has a
-    /// wildcard in it, or there is none. The error says what is wrong with the rules.
+    /// Replaces `${clientid}` and `${username}` by the client's names. `None`: a name that a rule needs is missing or
+    /// contains a wildcard. The error says what is wrong with the rules.
     pub(super) fn new(rules: Vec<AclRule>, client: &str, user: Option<&str>) -> Result<Option<Self>, String> {
         let mut all = Vec::new();
         for AclRule { permission, action, topic } in rules {
@@ -72,14 +72,14 @@ impl Acl {
         Ok(Some(Self(all)))
     }
 
-    /// Does a rule decide about this action, and how?
+    /// The decision of the first rule that matches; `None`: no rule matches.
     fn decide(&self, action: Action, fits: impl Fn(&Rule, &TopicFilter) -> bool) -> Option<bool> {
         let mut rules = self.0.iter().filter(|rule| rule.action == Action::All || rule.action == action);
         rules.find(|rule| fits(rule, TopicFilter::from_valid(&rule.filter))).map(|rule| rule.allows)
     }
 
     fn of_topic(&self, action: Action, topic: &TopicName) -> Option<bool> {
-        // a rule that refuses the subscription to one filter says nothing of messages that other subscriptions bring
+        // a rule that refuses a subscription to one filter does not restrict messages of other subscriptions
         self.decide(action, |rule, filter| match rule.exact && (action == Action::Publish || !rule.allows) {
             true => filter.as_str() == topic.as_str(),
             false => filter.matches(topic),
@@ -87,8 +87,8 @@ impl Acl {
     }
 }
 
-/// A filter with the names of the client, which may look like a variable themselves. `None`: a name that it needs is
-/// not there, or has a wildcard in it.
+/// Replaces the variables of a filter; a name that looks like a variable is not replaced again. `None`: a name that the
+/// filter needs is missing or contains a wildcard.
 fn filled(filter: &str, client: &str, user: Option<&str>) -> Option<String> {
     let variables = [("${clientid}", Some(client)), ("${username}", user)];
     let (mut out, mut rest) = (String::new(), filter);
@@ -151,7 +151,7 @@ impl Rights for AclRights {
         readable.any(|filter| common(filter, wanted).is_some()) || self.rest(|rest| rest.may_receive_some(wanted))
     }
 
-    // a session may have subscriptions from before these rules
+    // the session may have subscriptions that are older than these rules
     fn limits_reading(&self) -> bool {
         true
     }

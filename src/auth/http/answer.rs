@@ -1,4 +1,4 @@
-//! Answers of a service in the format of EMQX.
+//! Decodes answers of a service in the format of EMQX.
 
 use serde::Deserialize;
 
@@ -7,27 +7,27 @@ use super::{
     call::Reply,
 };
 
-/// What a service answered.
+/// Decision of a service.
 #[derive(Clone, Debug)]
 pub(super) enum Answer {
     Yes(Yes),
     No,
-    /// It does not know the login.
+    /// The service does not know the login; the next method decides.
     Next,
 }
 
 /// An accepted login.
 #[derive(Clone, Debug, Default)]
 pub(in super::super) struct Yes {
-    /// No rule limits the client.
+    /// No rule limits this client.
     pub(in super::super) superuser: bool,
-    /// The rules of the answer.
+    /// The rules in the answer.
     pub(in super::super) acl: Option<Acl>,
-    /// When the login ends, in seconds since 1970.
+    /// Expiry of the login in seconds since 1970.
     pub(in super::super) end: Option<f64>,
 }
 
-/// The JSON of an answer. EMQX has further members, which do not restrict what a client may do.
+/// The JSON of an answer. Further members of EMQX's format do not restrict the client and are ignored.
 #[derive(Deserialize)]
 struct Body {
     #[serde(default)]
@@ -47,7 +47,7 @@ enum Word {
     Ignore,
 }
 
-/// What this answer means for a client; the error says why it means nothing.
+/// Decodes an answer. The error says why it is not valid.
 pub(super) fn read(reply: &Reply, client: &str, user: Option<&str>) -> Result<Answer, String> {
     match reply.status {
         204 => return Ok(Answer::Yes(Yes::default())),
@@ -66,7 +66,7 @@ pub(super) fn read(reply: &Reply, client: &str, user: Option<&str>) -> Result<An
         Word::Allow => {
             let acl = body.acl.map(|rules| Acl::new(rules, client, user)).transpose()?;
             Ok(match acl {
-                // with such a name, a rule would be about other topics
+                // a wildcard in the name would make a rule match other topics
                 Some(None) => Answer::No,
                 acl => Answer::Yes(Yes { superuser: body.is_superuser, acl: acl.flatten(), end: body.expire_at }),
             })
@@ -122,7 +122,7 @@ mod tests {
             r#"{"result": "allow", "is_superuser": "no"}"#.into(),
             rule(r#""permission": "allow", "action": "all", "topic": "a#""#),
             rule(r#""permission": "allow", "action": "all""#),
-            // what is not understood would restrict the rule
+            // an unknown member of a rule might restrict it
             rule(r#""permission": "allow", "action": "all", "topic": "a", "qos": [0]"#),
         ] {
             assert!(told(200, &body).contains("is not as expected"), "{body}: {}", told(200, &body));

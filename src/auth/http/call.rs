@@ -1,4 +1,4 @@
-//! [`Caller`]: sends the requests of one service.
+//! [`Caller`]: sends requests to one service.
 
 use hyper::{
     HeaderMap, Method,
@@ -21,7 +21,7 @@ pub(super) struct Call {
     pub(super) body: String,
 }
 
-/// An answer.
+/// A service's answer.
 #[derive(Debug)]
 pub(super) struct Reply {
     pub(super) status: u16,
@@ -37,13 +37,13 @@ pub(super) struct Caller {
     method: Method,
 }
 
-/// TLS as it is spoken with the service.
+/// TLS settings for the service.
 pub(super) type Tls = Option<ClientTls>;
 
-/// Bytes of an answer's body that are read.
+/// Largest answer in bytes.
 const LONGEST: usize = 256 << 10;
 
-/// Reads the files of TLS; the error says what is wrong with them.
+/// Reads the TLS files.
 pub(super) fn load(settings: &ServiceSettings, url: &HttpUrl, warnings: &mut Vec<String>) -> Result<Tls, String> {
     if !url.https {
         return Ok(None);
@@ -71,7 +71,7 @@ impl Caller {
         Self { client, method: if settings.get { Method::GET } else { Method::POST } }
     }
 
-    /// The answer, or why there is none.
+    /// Sends a request and returns the answer.
     pub(super) async fn call(&self, call: &Call) -> Result<Reply, String> {
         let mut headers = HeaderMap::new();
         if !call.body.is_empty() {

@@ -1,6 +1,6 @@
-//! [`Desk`]: the logins that wait for the answers of one service, at most so many requests at the same time, and the
-//! answers that are known. Equal logins wait for one request. They have their turns by a fair
-//! [`queue`](super::super::queue) as the [`throttle`](super::super::throttle) allows.
+//! [`Desk`]: the queue of logins for one service, its concurrent requests, and its cached answers. Equal logins share
+//! one request. A fair [`queue`](super::super::queue) orders the requests, and the [`throttle`](super::super::throttle)
+//! delays them after refusals.
 
 use std::{
     collections::HashMap,
@@ -33,13 +33,13 @@ use crate::{
     router::{Identity, Proof},
 };
 
-/// The desks of all services, by their names: they outlive a change of the configuration.
+/// The desks of all services, by name. They are kept when the configuration changes.
 pub(in super::super) struct Desks {
     all: Mutex<HashMap<String, Arc<Desk>>>,
     clock: Clock,
 }
 
-/// The logins that wait for one service.
+/// Queue, requests and cache of one service.
 struct Desk {
     clock: Clock,
     key: hmac::Key,
@@ -53,24 +53,24 @@ struct Desk {
 struct State {
     queue: Queue<Job>,
     throttle: Throttle,
-    /// The requests that were sent, and the logins that wait for their answers.
+    /// Requests without an answer yet, and the logins that wait for each.
     sent: HashMap<Tag, Vec<oneshot::Sender<Outcome>>>,
     known: Table<Known>,
-    /// When the queue is looked at again.
+    /// Time of the next look at the queue.
     again: Option<Instant>,
-    /// Requests at the same time, at most.
+    /// Largest number of concurrent requests.
     most: usize,
-    /// The last request had no answer.
+    /// The last request failed.
     down: bool,
-    /// When a log line last told so.
+    /// Time of the last log line about that.
     told: Option<Instant>,
 }
 
-/// A known answer.
+/// A cached answer.
 #[derive(Clone)]
 struct Known {
     answer: Remembered,
-    /// Later it is used only while the service is down.
+    /// After this time it is used only while the service is down.
     fresh: Instant,
 }
 
@@ -81,7 +81,7 @@ enum Remembered {
     Next,
 }
 
-/// A request that is to be sent.
+/// A queued request.
 struct Job {
     service: Arc<Service>,
     calls: Calls,
@@ -96,24 +96,24 @@ struct Job {
 pub(in super::super) struct Throttled {
     /// `auth.failed_login_delay`
     pub(in super::super) first: Option<Duration>,
-    /// A login that the service does not know is refused.
+    /// No further method follows: a login that the service does not know is refused.
     pub(in super::super) is_last: bool,
 }
 
-/// What becomes of a login.
+/// Outcome of a login.
 #[derive(Clone)]
 pub(in super::super) enum Outcome {
     Yes(Identity),
-    /// It is refused, after this delay.
+    /// Refused, after this delay.
     No(Duration),
-    /// The service does not know it; if it is refused, then after this delay.
+    /// Unknown to the service. If it is refused, then after this delay.
     Next(Duration),
     Down,
-    /// Too many wait.
+    /// The queue is full.
     Busy,
 }
 
-/// What is counted.
+/// Counters of a service.
 #[derive(Default)]
 struct Counts {
     allowed: AtomicU64,
@@ -127,27 +127,27 @@ struct Counts {
 /// The figures of a service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServiceFigures {
-    /// What it is called.
+    /// Name of the service.
     pub name: String,
-    /// Its answers by what they were: `allow`, `deny`, `ignore`; and `error`, requests without one.
+    /// Number of answers `allow`, `deny` and `ignore`, and of failed requests (`error`).
     pub requests: [(&'static str, u64); 4],
-    /// Logins that a known answer decided.
+    /// Logins that a cached answer decided.
     pub cache_hits: u64,
-    /// Logins that were accepted by an old answer, as the service was down.
+    /// Logins that an expired answer accepted while the service was down.
     pub stale: u64,
-    /// Logins that wait.
+    /// Logins that wait for an answer.
     pub waiting: usize,
-    /// Its last request had no answer.
+    /// The last request failed.
     pub down: bool,
 }
 
-/// Most requests that may wait.
+/// Largest number of queued requests.
 const WAITING: usize = 100_000;
-/// Requests of clients that have gone, which are kept.
+/// Number of queued requests of disconnected clients that are tolerated.
 const SPARE: usize = 64;
-/// The longest time that a login waits.
+/// Longest wait of a login.
 const LONGEST_WAIT: Duration = Duration::from_secs(120);
-/// Least time between two log lines about a service that is down.
+/// Least time between two log lines about a failing service.
 const LINE_EVERY: Duration = Duration::from_secs(60);
 
 impl Desks {
@@ -155,7 +155,7 @@ impl Desks {
         Self { all: Mutex::default(), clock }
     }
 
-    /// Asks a service about a login, or uses its answer if that is known.
+    /// Asks a service about a login, or returns the cached answer.
     pub(in super::super) async fn ask(
         &self,
         service: &Arc<Service>,
@@ -178,13 +178,13 @@ impl Desks {
         desk.pump();
         match self.clock.timeout(LONGEST_WAIT, pin!(receiver)).await {
             Ok(Ok(outcome)) => outcome,
-            // the thread that sent the request ended
+            // the thread that sent the request has ended
             Ok(Err(_)) => Outcome::Down,
             Err(_) => Outcome::Busy,
         }
     }
 
-    /// What a known answer decides.
+    /// The cached decision about a login.
     pub(in super::super) fn known(
         &self,
         service: &Arc<Service>,
@@ -201,7 +201,7 @@ impl Desks {
         self.all.lock().values().map(|desk| desk.waiting.load(Ordering::Relaxed)).sum()
     }
 
-    /// The figures of these services.
+    /// The counters of these services.
     pub(in super::super) fn figures(&self, services: &[Arc<Service>]) -> Vec<ServiceFigures> {
         let figures = services.iter().map(|service| self.desk(&service.settings.name).figures(&service.settings.name));
         figures.collect()
@@ -216,7 +216,7 @@ impl Desks {
     }
 }
 
-/// A login that waited does not any more.
+/// Counts a login as no longer waiting when dropped.
 struct Left<'a>(&'a AtomicUsize);
 
 impl Drop for Left<'_> {
@@ -232,7 +232,7 @@ impl Desk {
         Self { clock, key, hasher: RandomState::new(), state, counts, waiting }
     }
 
-    /// The HMAC of all that an answer depends on. Passwords cannot be read from it.
+    /// An HMAC of everything that the answer depends on. It does not reveal passwords.
     fn tag(&self, service: &Service, asked: &Asked, calls: &Calls) -> Tag {
         let mut context = hmac::Context::with_key(&self.key);
         let mut add = |bytes: &[u8]| {
@@ -264,12 +264,12 @@ impl Desk {
         Some(outcome)
     }
 
-    /// Adds a login to those that wait. The error is what became of it at once.
+    /// Queues a login. The error is an outcome that is known at once.
     fn push(&self, job: Job) -> Result<oneshot::Receiver<Outcome>, Outcome> {
         let (sender, receiver) = oneshot::channel();
         let now = Now::of(&self.clock);
         let mut state = self.state.lock();
-        // it may have been answered meanwhile
+        // the answer may have arrived meanwhile
         if let Some(outcome) = state.known(&job.tag, &job.service, job.throttled, now) {
             self.counts.cache_hits.fetch_add(1, Ordering::Relaxed);
             return Err(outcome);
@@ -284,7 +284,7 @@ impl Desk {
             add_waiter(&mut same.waiters, sender);
             return Ok(receiver);
         }
-        // clients that have gone would keep their names and passwords here while the service does not answer
+        // disconnected clients' names and passwords must not pile up while the service does not answer
         let all = self.waiting.load(Ordering::Relaxed);
         if state.queue.len() >= WAITING.min(2 * all + SPARE) {
             state.queue.retain(|job| job.waiters.iter().any(|waiter| !waiter.is_closed()));
@@ -297,7 +297,7 @@ impl Desk {
         Ok(receiver)
     }
 
-    /// Sends as many requests as may be sent now.
+    /// Sends as many requests as allowed now.
     fn pump(self: &Arc<Self>) {
         loop {
             let now = self.clock.now();
@@ -313,7 +313,7 @@ impl Desk {
                     if job.waiters.is_empty() {
                         continue;
                     }
-                    // the same login from another address may have been sent, or answered
+                    // the same login from another address may have been sent or answered meanwhile
                     if let Some(waiters) = state.sent.get_mut(&job.tag) {
                         waiters.append(&mut job.waiters);
                         continue;
@@ -381,17 +381,17 @@ impl Desk {
     }
 }
 
-/// A request that was sent; when it has ended, the next one may be sent.
+/// A sent request. When it is dropped, the next request may be sent.
 struct Ends {
     desk: Arc<Desk>,
-    /// `None`: it was answered.
+    /// `None`: it has been answered.
     tag: Option<Tag>,
 }
 
 impl Drop for Ends {
     fn drop(&mut self) {
         match self.tag {
-            // the task was ended, with its thread
+            // the task was cancelled, as its thread ended
             Some(tag) => drop(self.desk.state.lock().sent.remove(&tag)),
             None => self.desk.pump(),
         }
@@ -419,7 +419,7 @@ impl State {
         }
     }
 
-    /// What an answer means for the logins that wait for it; it is known from now on.
+    /// Caches an answer and returns the outcome for the logins that wait for it.
     fn note(&mut self, job: &Job, whose: Whose, answer: Result<Answer, String>, now: Now, counts: &Counts) -> Outcome {
         let ServiceSettings { cache_yes, cache_no, stale_while_down, .. } = job.service.settings;
         let at = now.monotonic();
@@ -474,20 +474,20 @@ impl State {
         }
     }
 
-    /// It was not a guess.
+    /// The login was right: clears its failures.
     fn right(&mut self, job: &Job, whose: Whose) {
         if let Some(first) = job.throttled.first {
             self.throttle.succeed(whose, first);
         }
     }
 
-    /// How long the refusal is delayed.
+    /// The login was wrong: returns the delay of the refusal.
     fn wrong(&mut self, job: &Job, whose: Whose, now: Instant) -> Duration {
         job.throttled.first.map_or(Duration::ZERO, |first| self.throttle.fail(whose, first, now))
     }
 }
 
-/// `None`: the login has ended.
+/// The outcome of an accepted login; `None`: it has expired.
 fn accepted(service: &Arc<Service>, yes: &Arc<Yes>, now: Now) -> Option<Outcome> {
     let until = match yes.end {
         Some(end) => now.until(end)?,
@@ -497,7 +497,7 @@ fn accepted(service: &Arc<Service>, yes: &Arc<Yes>, now: Now) -> Option<Outcome>
     Some(Outcome::Yes(Identity { proof: Proof::Http, until, evidence: Some(evidence), ..Identity::default() }))
 }
 
-/// Up to a fifth less, so that answers of one moment do not all end in one.
+/// Shortens a time by up to a fifth, so that answers that arrived together do not all expire together.
 fn jittered(time: Duration) -> Duration {
     let part = RandomState::new().hash_one(0) % 1_000;
     time - time / 5_000 * part as u32

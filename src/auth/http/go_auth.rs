@@ -1,4 +1,4 @@
-//! Answers of a service in the formats of mosquitto-go-auth.
+//! Decodes answers of a service in the formats of mosquitto-go-auth.
 
 use serde::Deserialize;
 
@@ -9,7 +9,7 @@ struct Body {
     ok: bool,
 }
 
-/// Is it a yes? The error says why it is neither.
+/// Decodes an answer: accepted or refused. The error says why it is not valid.
 pub(super) fn read(reply: &Reply, by: GoAuthAnswer) -> Result<bool, String> {
     match reply.status {
         200..=299 => {}

@@ -1,13 +1,13 @@
-//! Logins that a service decides, which is asked over HTTP as EMQX or mosquitto-go-auth ask it.
+//! Logins that another service decides. The broker asks it over HTTP, with the requests of EMQX or mosquitto-go-auth.
 //!
 //! | module | owns |
 //! |---|---|
 //! | `settings` | the options of a service |
-//! | `template` | texts with variables of a login |
-//! | `call`, `no_http` | requests and answers; what stands in their place |
-//! | `answer`, `acl` | what an answer in the format of EMQX means; the rules in it |
-//! | `go_auth` | the same in that of mosquitto-go-auth |
-//! | `desk` | the logins that wait for a service, its requests, and the answers that are known |
+//! | `template` | texts with variables |
+//! | `call`, `no_http` | requests and answers; the replacement in a build without HTTP |
+//! | `answer`, `acl` | answers in the format of EMQX; the rules in them |
+//! | `go_auth` | answers in the formats of mosquitto-go-auth |
+//! | `desk` | the queue of logins, the concurrent requests and the cached answers of a service |
 
 mod acl;
 mod answer;
@@ -56,12 +56,12 @@ pub(super) struct Asked {
 /// A service, as configured.
 pub(super) struct Service {
     settings: ServiceSettings,
-    /// Asked about each login.
+    /// URL that is asked about each login.
     login: Endpoint,
-    /// Asked about each login that is accepted.
+    /// URL that is asked about each accepted login.
     superuser: Option<Endpoint>,
     headers: Vec<(String, Template)>,
-    /// How variables in a body are written.
+    /// Escaping of variables in a body.
     escaping: Escaping,
 }
 
@@ -71,27 +71,27 @@ struct Endpoint {
     path: Template,
     body: Template,
     tls: Tls,
-    /// Made by the first request.
+    /// Created by the first request.
     caller: OnceLock<Caller>,
 }
 
-/// The requests about a login.
+/// The requests for one login.
 struct Calls {
     login: Call,
     superuser: Option<Call>,
 }
 
-/// The evidence of a client that a service let in.
+/// Evidence of a login that a service accepted.
 pub(super) struct Shown {
     by: Arc<Service>,
     pub(super) yes: Arc<Yes>,
 }
 
-/// A longer path comes from a client with long names, and is not sent.
+/// Longest path in bytes. Only a client with long names makes a longer one; it is refused.
 const LONGEST_PATH: usize = 16 << 10;
 
-/// Would a server take the path for another one, because a name in it is empty, `.` or `..`? `url` has a plain word in
-/// place of each variable.
+/// Would the path lead to another place of the server, because a name in it is empty, `.` or `..`? `url` has a plain
+/// word in place of each variable.
 fn leaves_its_place(path: &str, url: &HttpUrl) -> bool {
     let segments =
         |path: &'_ str| path.split('?').next().unwrap_or_default().split('/').map(str::to_owned).collect::<Vec<_>>();
@@ -139,14 +139,15 @@ impl Service {
         &self.settings
     }
 
-    /// Is it the same for logins that were accepted? How it is asked, and for how long answers are known, may differ.
+    /// Would it still accept the logins that it accepted? Only how it is asked, and for how long answers are cached,
+    /// may differ.
     fn decides_as(&self, other: &Self) -> bool {
         let about =
             |Self { settings: s, .. }: &Self| (s.name.clone(), s.url.clone(), s.superuser_url.clone(), s.format);
         about(self) == about(other)
     }
 
-    /// The requests about a login. `None`: its names cannot be sent.
+    /// The requests for a login. `None`: its names cannot be sent.
     fn requests(&self, asked: &Asked) -> Option<Calls> {
         let login = self.request(&self.login, asked)?;
         let superuser = match &self.superuser {
@@ -165,7 +166,7 @@ impl Service {
         sent.then(|| Call { path, headers, body: endpoint.body.fill(asked, self.escaping) })
     }
 
-    /// What the service says about a login; the error says why it says nothing.
+    /// Asks the service about a login.
     async fn ask(&self, calls: &Calls, asked: &Asked, clock: &Clock) -> Result<Answer, String> {
         let reply = self.login.call(&calls.login, &self.settings, clock).await?;
         let by = match self.settings.format {
@@ -192,7 +193,7 @@ impl Endpoint {
         let mut of_tls = Vec::new();
         let tls = call::load(settings, &url, &mut of_tls).map_err(|problem| wrong("auth.http", problem))?;
         warnings.extend(of_tls.into_iter().map(|warning| format!("auth.http {}: {warning}", settings.name)));
-        // behind the host, which has no variables
+        // after the host, which has no variables
         let behind = text.split_once("://").map_or("", |(_, rest)| rest);
         let path = behind.find(['/', '?']).map_or("", |at| &behind[at..]);
         let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
@@ -210,7 +211,7 @@ impl Shown {
         Self { by, yes }
     }
 
-    /// Is one of these services the one that let it in?
+    /// Does one of these services still accept it?
     pub(super) fn is_by_one_of(&self, services: &[Arc<Service>]) -> bool {
         services.iter().any(|service| service.decides_as(&self.by))
     }

@@ -1,4 +1,4 @@
-//! Stands in the place of `call` in a build without HTTP: no service can be configured.
+//! Replaces `call` in a build without HTTP, where no service can be configured.
 
 use super::ServiceSettings;
 use crate::{clock::Clock, types::HttpUrl};
@@ -21,10 +21,10 @@ pub(super) struct Reply {
     pub(super) is_whole: bool,
 }
 
-/// There is none.
+/// Has no values.
 pub(super) enum Caller {}
 
-/// What there is of TLS.
+/// Has no settings.
 pub(super) type Tls = ();
 
 pub(super) fn load(_: &ServiceSettings, _: &HttpUrl, _: &mut Vec<String>) -> Result<Tls, String> {

@@ -1,58 +1,58 @@
-//! [`ServiceSettings`]: the options of a service that is asked about logins.
+//! [`ServiceSettings`]: the options of a login service.
 
 use std::{path::PathBuf, time::Duration};
 
 use crate::types::Secret;
 
-/// A service that is asked about logins over HTTP.
+/// A service that decides logins over HTTP.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServiceSettings {
-    /// What it is called.
+    /// Name of the service.
     pub name: String,
-    /// Where it is, with variables of the login in path and query.
+    /// Its URL, with variables in path and query.
     pub url: String,
-    /// What its answers look like.
+    /// Format of its answers.
     pub format: ServiceFormat,
-    /// With [`ServiceFormat::GoAuth`]: where it is asked whether a user is a superuser; `None`: nobody is.
+    /// With [`ServiceFormat::GoAuth`]: the URL that is asked whether a user is a superuser; `None`: no user is.
     pub superuser_url: Option<String>,
-    /// Its requests are GET; otherwise POST.
+    /// Sends GET instead of POST.
     pub get: bool,
     /// Headers as `Name: value`, with variables in the values.
     pub headers: Vec<Secret>,
     /// The body of a POST, with variables; `None`: names, password and address.
     pub body: Option<String>,
-    /// How long an answer may take.
+    /// Time limit for an answer.
     pub timeout: Duration,
-    /// Requests at the same time, at most.
+    /// Largest number of concurrent requests.
     pub max_requests: usize,
-    /// How long an accepted login is known.
+    /// How long an accepted login is cached.
     pub cache_yes: Duration,
-    /// How long a refused one is.
+    /// How long a refused login is cached.
     pub cache_no: Duration,
-    /// How much longer an accepted login is known while the service is down.
+    /// How much longer an accepted login is cached while the service is down.
     pub stale_while_down: Duration,
-    /// While it is down, the ways behind it decide.
+    /// While the service is down, the next login method decides.
     pub next_if_down: bool,
-    /// The authorities of its certificate; `None`: those of this machine.
+    /// The authorities that sign its certificate; `None`: those of this machine.
     pub authorities: Option<PathBuf>,
 }
 
-/// What the answers of a service look like.
+/// Format of a service's answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ServiceFormat {
-    /// As EMQX understands them.
+    /// EMQX.
     Emqx,
-    /// As mosquitto-go-auth understands them.
+    /// mosquitto-go-auth.
     GoAuth(GoAuthAnswer),
 }
 
-/// How a service for mosquitto-go-auth says yes.
+/// How a service for mosquitto-go-auth accepts a login.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GoAuthAnswer {
-    /// By the status 2xx.
+    /// With a status 2xx.
     Status,
-    /// By `{"ok": true}`.
+    /// With `{"ok": true}`.
     Json,
-    /// By the text `ok`.
+    /// With the text `ok`.
     Text,
 }

@@ -1,4 +1,4 @@
-//! [`Template`]: a text with variables of a login, which are escaped for the place where the text is sent.
+//! [`Template`]: a text with variables, whose values are escaped for the place of the text.
 
 use std::borrow::Cow;
 
@@ -24,30 +24,30 @@ enum Variable {
     ProtocolVersion,
 }
 
-/// How the values of variables are written.
+/// How values of variables are escaped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Escaping {
-    /// As they are.
+    /// Not at all.
     None,
-    /// Within a string of JSON.
+    /// As part of a JSON string.
     Json,
     /// Percent-encoded.
     Url,
 }
 
-/// What is sent if the configuration has no body.
+/// The default body.
 pub(super) const JSON: &str = "{\"username\": \"${username}\", \"clientid\": \"${clientid}\", \
                                \"password\": \"${password}\", \"peerhost\": \"${peerhost}\"}";
 
-/// The same in a form.
+/// The default body of a form.
 pub(super) const FORM: &str = "username=${username}&clientid=${clientid}&password=${password}&peerhost=${peerhost}";
 
-/// What is sent to know whether a user is a superuser.
+/// The default body of a question about a superuser.
 pub(super) const JSON_OF_USER: &str = "{\"username\": \"${username}\"}";
-/// The same in a form.
+/// The same as a form.
 pub(super) const FORM_OF_USER: &str = "username=${username}";
 
-/// The order and the names are those of `LOGIN_VARIABLES`.
+/// In the order, and with the names, of `LOGIN_VARIABLES`.
 const VARIABLES: [(&str, Variable); 5] = [
     ("${username}", Variable::Username),
     ("${clientid}", Variable::ClientId),
@@ -70,7 +70,7 @@ impl Template {
         Self(parts)
     }
 
-    /// The text for this login.
+    /// Fills in the values of this login.
     pub(super) fn fill(&self, asked: &Asked, escaping: Escaping) -> String {
         let mut out = String::new();
         for part in &self.0 {

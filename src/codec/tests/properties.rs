@@ -389,7 +389,7 @@ proptest! {
         prop_assert_eq!(publish.map(|publish| publish.topic), expected);
     }
 
-    /// One byte of a packet is another: refused or understood, and what is understood is written as it was read.
+    /// One changed byte: the packet is refused, or it is decoded and encoded to the same bytes.
     #[test]
     fn a_changed_byte_is_refused_or_understood(owned in packet(), at: prop::sample::Index, byte: u8) {
         let mut bytes = encoded(owned.version, &owned.packet());

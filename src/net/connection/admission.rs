@@ -98,7 +98,7 @@ impl<S: Stream> Connection<S> {
         Applicant { ticket, client, connect: frame.to_vec(), only_checks_health: check, since }
     }
 
-    /// Asks for a pending verdict. If it is there, packets behind the CONNECT are handled next.
+    /// Asks for a pending verdict. Once it arrives, packets after the CONNECT are handled.
     pub(crate) fn ask_again(
         &mut self,
         worker: &mut Worker,

@@ -4,13 +4,13 @@
 //! |---|---|
 //! | `task` | [`Connection`]: how far it has come |
 //! | `turn` | what its task does each time that it is woken; its reading half |
-//! | `behind` | what a turn was too short for |
+//! | `behind` | work left from earlier turns |
 //! | `reader` | bytes from a socket, cut into whole frames |
 //! | `writing` | its writing half |
-//! | `connecting` | what is held before CONNACK |
+//! | `connecting` | memory held before CONNACK |
 //! | `admission`, `waiting` | between CONNECT and CONNACK |
 //! | `authentication` | exchanges of AUTH packets, before CONNACK and after |
-//! | `refusal` | a client that is not let in is told so |
+//! | `refusal` | tells a client that it is refused |
 //! | `health` | the connections of `dunlin health` |
 //! | `ending` | its end |
 //! | `draining`, `farewell` | its last turns, when the server shuts down |

@@ -217,7 +217,7 @@ impl<S: Stream> Connection<S> {
         behind > worker.local.limits().session.max_outbound_bytes
     }
 
-    /// Handles all whole frames of `bytes` and holds the rest, or keeps what the turn is too short for.
+    /// Handles all whole frames of `bytes`, and keeps the rest for the next turns.
     pub(crate) fn handle(
         &mut self,
         worker: &mut Worker,

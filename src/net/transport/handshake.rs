@@ -216,7 +216,7 @@ mod tests {
         }
     }
 
-    /// One connection: how the client came in, and as whom.
+    /// A connection's result: how the client was authenticated, and by which name.
     async fn visit(settings: &TlsSettings, client: &TlsConnector) -> Result<(HandshakeKind, String), HandshakeError> {
         let (ours, theirs) = duplex(1 << 16);
         let places = Semaphore::new(ANSWERS_A_TURN);
@@ -305,7 +305,7 @@ mod tests {
                 let name = ServerName::try_from("localhost").unwrap();
                 ClientConnection::new(client.clone(), name).unwrap().write_tls(&mut hello).unwrap();
                 theirs.write_all(&hello).await.unwrap();
-                // and it says no more
+                // the log line has no more
                 clients.push(theirs);
                 let (settings, places) = (settings.clone(), places.clone());
                 tokio::spawn(async move { handshake(ours, &settings, &places).await.map(|_| ()) });

@@ -287,7 +287,7 @@ mod tests {
         let [boot, written, later] = [100, 1_800_000_000, 1_900_000_000].map(|s| UNIX_EPOCH + Duration::from_secs(s));
         let time = JudgingTime { written };
         assert_eq!(time.at(boot, false), written);
-        // one that is set is believed, whatever the files say
+        // a configured setting overrides the files
         assert_eq!((time.at(later, true), time.at(boot, true)), (later, boot));
         assert_eq!(JudgingTime { written: UNIX_EPOCH }.at(boot, false), boot);
     }

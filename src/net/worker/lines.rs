@@ -166,7 +166,7 @@ impl Lines {
         let Ending { reason, duration, dropped, waiting } = *ending;
         let listener = self.listener(peer);
         let reason = Told { reason, size_limit: "limits.max_packet_size" };
-        // a shutdown says nothing about the client
+        // at a shutdown the reason is not the client's
         let is_shutdown = *reason.reason == CloseReason::ServerShutdown;
         let shown = is_shutdown || self.ends(Some(client), peer, duration, &reason);
         say!(

@@ -87,7 +87,7 @@ impl Rate {
     }
 }
 
-/// What is left of the burst; negative after more than that.
+/// The remaining burst; negative if it was exceeded.
 #[derive(Clone, Copy, Debug)]
 struct Bucket {
     left: f64,
@@ -223,7 +223,7 @@ mod tests {
         assert_eq!(paced.room(rates, now + ms(101)), Ok(SMALLEST_PUBLISH));
         assert!(paced.take(rates, 1, 0, now + ms(101)));
         assert!(!paced.take(rates, 1, 0, now + ms(101)));
-        // no more than the burst, however long it is silent; time does not go back
+        // at most the burst, after any silence; time does not go back
         assert_eq!(paced.room(rates, now + ms(1_000_000)), Ok(20 * SMALLEST_PUBLISH));
         assert_eq!(paced.room(rates, now), Ok(20 * SMALLEST_PUBLISH));
     }

@@ -1,6 +1,6 @@
-//! [`HttpClient`]: HTTP/1.1 as a client of one service. A request has one time for all of it, from the look-up of the
-//! name to the end of the answer, whose body is bounded. A redirect is an answer like any other, and no proxy is used.
-//! Connections are used again.
+//! [`HttpClient`]: an HTTP/1.1 client of one service. One time limit covers a whole request, from the look-up of the
+//! name to the end of the answer; the answer's body is bounded. Redirects are not followed, proxies are not used,
+//! connections are reused.
 
 use std::{
     convert::Infallible,
@@ -27,8 +27,7 @@ use crate::{
     types::{HttpUrl, Transport},
 };
 
-/// A client of one service. Its connections live as long as it does; a request may be sent from several tasks at a
-/// time.
+/// A client of one service. Several tasks may send requests at the same time.
 pub(crate) struct HttpClient {
     url: HttpUrl,
     target: Target,
@@ -36,16 +35,16 @@ pub(crate) struct HttpClient {
     tls: Option<ClientTls>,
     clock: Clock,
     bounds: HttpBounds,
-    /// Connections that no request uses, the one that was used last at the end.
+    /// Idle connections; the last one was used last.
     idle: Mutex<Vec<Open>>,
 }
 
-/// How long an answer may take, and how long it may be.
+/// Bounds of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct HttpBounds {
-    /// From the begin of a request to the end of its answer.
+    /// Time limit from the start of a request to the end of its answer.
     pub within: Duration,
-    /// Bytes of an answer's body that are kept.
+    /// Bytes of an answer's body that are kept; the rest is discarded.
     pub body: usize,
 }
 
@@ -55,7 +54,7 @@ pub(crate) struct HttpRequest {
     pub method: Method,
     /// Path and query; `None`: those of the client's URL.
     pub path: Option<String>,
-    /// Beside `Host`, `Content-Length` and `User-Agent`.
+    /// In addition to `Host`, `Content-Length` and `User-Agent`.
     pub headers: HeaderMap,
     pub body: Bytes,
 }
@@ -65,13 +64,13 @@ pub(crate) struct HttpRequest {
 pub(crate) struct HttpAnswer {
     pub status: StatusCode,
     pub headers: HeaderMap,
-    /// As much of it as is kept.
+    /// The start of the body, as far as it is kept.
     pub body: Bytes,
-    /// The body was not longer than that.
+    /// The whole body was kept.
     pub is_whole: bool,
 }
 
-/// Why there is no answer.
+/// Why a request has no answer.
 #[derive(Debug, Error)]
 pub(crate) enum HttpError {
     #[error(transparent)]
@@ -92,21 +91,21 @@ struct Open {
     _driver: Driver,
 }
 
-/// What reads and writes it. It ends with it.
+/// The task that reads and writes a connection. It ends when this is dropped.
 struct Driver(JoinHandle<()>);
 
-/// A body that is there as a whole.
+/// A complete body.
 struct Once(Bytes);
 
-/// Connections that are kept for further requests, at most.
+/// Largest number of idle connections.
 const MOST_IDLE: usize = 32;
-/// Bytes of an answer's head, at most.
+/// Largest head of an answer in bytes.
 const LONGEST_HEAD: usize = 64 << 10;
-/// How long what is sent may be unacknowledged by the other machine's TCP.
+/// TCP user timeout: a connection is lost if the peer's TCP has not acknowledged sent data after this time.
 const USER_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl HttpClient {
-    /// Nothing is connected yet. `tls` has to be there for `https`.
+    /// Connects at the first request. `tls` is required for `https`.
     pub(crate) fn new(url: HttpUrl, tls: Option<ClientTls>, clock: Clock, bounds: HttpBounds) -> Self {
         let transport = if url.https { Transport::Tls } else { Transport::Tcp };
         let (host, port) = (url.host.clone(), url.port);
@@ -114,8 +113,8 @@ impl HttpClient {
         Self { url, target, tls, clock, bounds, idle: Mutex::default() }
     }
 
-    /// Sends a request, and waits for its answer. A connection that the service closed while nobody used it is not an
-    /// error: the request is sent once more then, on a new one. So it may arrive twice.
+    /// Sends a request and waits for its answer. If the service had closed an idle connection, the request is sent once
+    /// more on a new connection, and so may arrive twice.
     pub(crate) async fn send(&self, request: &HttpRequest) -> Result<HttpAnswer, HttpError> {
         let within = self.bounds.within;
         let sent = self.clock.timeout(within, pin!(self.send_now(request))).await;
@@ -144,7 +143,7 @@ impl HttpClient {
         let made = Builder::new().max_buf_size(LONGEST_HEAD).handshake(TokioIo::new(line)).await;
         let (sender, connection) = made.map_err(why)?;
         let driver = tokio::spawn(async move {
-            // an error is told to the request
+            // the request that uses the connection gets the error
             let _ = connection.await;
         });
         Ok(Open { sender, _driver: Driver(driver) })
@@ -181,13 +180,13 @@ impl HttpClient {
         headers.insert(header::HOST, host);
         headers.entry(header::USER_AGENT).or_insert(HeaderValue::from_static(AGENT));
         if request.body.is_empty() && !matches!(request.method, Method::GET | Method::HEAD) {
-            // otherwise it has none
+            // without a body, hyper sends no Content-Length
             headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
         }
         Ok(made)
     }
 
-    /// For the next request.
+    /// Keeps the connection for the next request.
     fn put_back(&self, open: Open) {
         let mut idle = self.idle.lock();
         if !open.sender.is_closed() && idle.len() < MOST_IDLE {

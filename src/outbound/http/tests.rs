@@ -1,4 +1,4 @@
-//! A service that answers what a test says, and a client of it.
+//! The HTTP client against a service with scripted answers.
 
 use std::{
     io::{Read, Write},
@@ -9,17 +9,17 @@ use std::{
 
 use super::*;
 
-/// Ends a test whose service is not called.
+/// Time limit of a test.
 const GUARD: Duration = Duration::from_secs(30);
 
-/// What a service does with a request.
+/// What the service does with a request.
 #[derive(Clone)]
 enum Does {
     /// Sends these bytes.
     Sends(Vec<u8>),
-    /// The same, and closes the connection.
+    /// Sends these bytes and closes the connection.
     Ends(Vec<u8>),
-    /// Nothing.
+    /// Sends nothing.
     Sleeps,
 }
 
@@ -27,7 +27,7 @@ fn answer(head: &str, body: &str) -> Vec<u8> {
     format!("HTTP/1.1 {head}\r\nContent-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
 }
 
-/// A service that does so with its requests, one after the other; it tells the number of the connection, and what came.
+/// Starts a service that treats its requests as listed. It reports the number of the connection and the request.
 fn service(all: Vec<Does>) -> (SocketAddr, Receiver<(usize, String)>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -43,7 +43,7 @@ fn service(all: Vec<Does>) -> (SocketAddr, Receiver<(usize, String)>) {
     (address, heard)
 }
 
-/// `None`: there is nothing more to be done.
+/// Serves one connection; `None`: all steps are done.
 fn serve(
     number: usize,
     mut stream: TcpStream,
@@ -56,13 +56,13 @@ fn serve(
         match all.next()? {
             Does::Sends(bytes) => stream.write_all(&bytes).ok()?,
             Does::Ends(bytes) => return stream.write_all(&bytes).ok(),
-            // until the client has gone
+            // until the client closes the connection
             Does::Sleeps => _ = stream.read(&mut [0; 64]),
         }
     }
 }
 
-/// A whole one, with its body.
+/// Reads a complete request with its body.
 fn read_request(stream: &mut TcpStream) -> Option<String> {
     let (mut text, mut bytes) = (String::new(), [0; 4096]);
     loop {

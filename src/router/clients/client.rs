@@ -60,7 +60,7 @@ pub(crate) struct Awaited {
     pub(super) behind_suback: Option<OutBuf>,
     /// The commit for which its connection is woken.
     woken_by: Option<CommitSeq>,
-    /// An acknowledgement of which it is measured how long it takes: what it waits for, and when its PUBLISH came.
+    /// A timed acknowledgement: the commit that it waits for, and the time at which its PUBLISH arrived.
     pub(super) measured: Option<(CommitSeq, Instant)>,
 }
 

@@ -207,7 +207,7 @@ impl Router {
         Ok(Some(StoredWill { retain, ..welcome::will_of(will) }))
     }
 
-    /// The Client Identifier that a client has or is given; `own`: what its listener says of its own.
+    /// The Client Identifier that a client has or is assigned; `own`: the settings of its listener.
     pub(crate) fn client_id(
         &self,
         local: &RouterThread,

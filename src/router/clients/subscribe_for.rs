@@ -30,7 +30,7 @@ pub enum NotSubscribed {
 }
 
 impl Router {
-    /// Subscribes a client; when that is durable. Retained messages come as the options say.
+    /// Subscribes a client. Returns when this is durable. Retained messages are sent as the options require.
     pub(crate) fn subscribe_for(
         &self,
         local: &mut RouterThread,

@@ -1,4 +1,4 @@
-//! Bans: who is not let in, and whose connections end.
+//! Bans: refused clients, and closed connections.
 
 use std::time::Instant;
 
@@ -9,7 +9,7 @@ use super::super::{
 };
 use crate::session::{ByAdministrator, CloseReason};
 
-/// What is done about a client that comes back too often.
+/// The action against a client that reconnects too often.
 pub type Flaps = Box<dyn Fn(BanTarget) + Send + Sync>;
 
 impl Router {

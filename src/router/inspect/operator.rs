@@ -45,7 +45,7 @@ impl Operator {
         self.act(now, |router, thread| router.clear_queue(thread, client))
     }
 
-    /// Subscribes a client, which is not told: when that is durable.
+    /// Subscribes a client without telling it. Returns when this is durable.
     pub fn subscribe(
         &self,
         now: Instant,
@@ -56,12 +56,13 @@ impl Operator {
         self.act(now, |router, thread| router.subscribe_for(thread, client, filter, options))
     }
 
-    /// Ends a subscription of a client, which is not told: when that is durable; `None`: it has no such subscription.
+    /// Ends a subscription of a client without telling it. Returns when this is durable; `None`: it has no such
+    /// subscription.
     pub fn unsubscribe(&self, client: &ClientId, filter: &TopicFilter) -> Result<Option<Stored>, NotSubscribed> {
         self.router.unsubscribe_for(client, filter)
     }
 
-    /// Brings in a session whose client is away, unless it is there: when it is durable.
+    /// Imports a session of an away client unless it exists. Returns when this is durable.
     pub fn adopt_session(&self, now: Instant, session: RestoredSession) -> Result<Stored, NotAdopted> {
         self.act(now, |router, thread| router.adopt_session(thread, session))
     }

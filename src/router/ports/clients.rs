@@ -130,12 +130,12 @@ pub struct Authentication<'a> {
 pub struct Refusal {
     /// The Reason Code for the client, as far as its version has it: see [`ReasonCode::connect_return_code`].
     pub code: ReasonCode,
-    /// The reason for the operator, in the log: what was wrong, and the setting that refuses it.
+    /// The reason for the operator, in the log: the fault, and the setting that refuses it.
     pub why: Cow<'static, str>,
 }
 
 impl Refusal {
-    /// The client is told `code`, and the operator `why`.
+    /// The client gets `code`, and the log `why`.
     pub fn new(code: ReasonCode, why: impl Into<Cow<'static, str>>) -> Self {
         Self { code, why: why.into() }
     }

@@ -34,7 +34,7 @@ pub enum DropReason {
 }
 
 impl DropReason {
-    /// For the log: what was full, and the setting of its limit.
+    /// For the log: the full thing, and the key of its limit.
     pub fn why(self) -> &'static str {
         match self {
             Self::QueueFull => "its client's queue is full (limits.max_queued_messages, limits.max_queued_bytes)",

@@ -97,7 +97,7 @@ impl Router {
         self.publish_matched(local, matched, outgoing, leave)
     }
 
-    /// Is this a command to the broker? Nobody gets it, and it is not remembered that its topic may be published to.
+    /// Is this a command to the broker? No subscriber gets it, and the right to publish it is not cached.
     #[cold]
     fn is_command(&self, local: &mut RouterThread, outgoing: &Outgoing<'_>) -> bool {
         self.ports.command.as_ref().is_some_and(|command| local.observers.call(false, || command.take(outgoing)))

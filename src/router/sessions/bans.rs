@@ -14,7 +14,7 @@ use thiserror::Error;
 
 use crate::types::Network;
 
-/// Whom a ban concerns: a client to whom all of what is given here applies. Without anything it concerns nobody.
+/// The clients that a ban applies to: those that meet all given conditions. Without conditions it applies to no client.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BanTarget {
     /// Its Client Identifier.
@@ -28,13 +28,13 @@ pub struct BanTarget {
 /// A ban.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ban {
-    /// Whom it concerns.
+    /// Its conditions.
     pub target: BanTarget,
     /// Why; may be empty.
     pub reason: Box<str>,
-    /// Who banned it: a name for the log.
+    /// The administrator who added it, for the log.
     pub by: Box<str>,
-    /// When it ends; `None`: when somebody ends it.
+    /// Its end; `None`: an administrator ends it.
     pub until: Option<SystemTime>,
 }
 
@@ -49,7 +49,7 @@ pub const MOST_BANS: usize = 10_000;
 /// All bans.
 #[derive(Default)]
 pub(crate) struct Bans {
-    /// Is there one?
+    /// Does it exist?
     any: AtomicBool,
     version: AtomicU64,
     banned: RwLock<Banned>,
@@ -108,7 +108,7 @@ impl fmt::Display for BanTarget {
 }
 
 impl Bans {
-    /// Is there one?
+    /// Does it exist?
     #[inline]
     pub(crate) fn any(&self) -> bool {
         self.any.load(Ordering::Acquire)

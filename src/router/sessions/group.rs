@@ -394,7 +394,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(200))]
 
-        /// Whatever comes, goes and changes: each member is named once, among those that stand as it does.
+        /// Through all changes, each member in a state is counted once.
         #[test]
         fn members_of_a_group_are_found_by_their_position(steps in proptest::collection::vec((0..6usize, 0..5usize, any::<u64>()), 1..80)) {
             let (slots, group) = (slots(6), GroupRef::new("$share/g/t", 7));

@@ -13,7 +13,7 @@
 //! | `ring` | which member of a group a key belongs to |
 //! | `memberships` | the groups of one session |
 //! | `permissions` | whether users and rules changed |
-//! | `bans` | who is not let in |
+//! | `bans` | banned clients |
 //! | `reconnects` | which clients come back too often |
 
 mod bans;

@@ -44,7 +44,7 @@ struct Retained {
     number_and_own: u64,
 }
 
-/// When a message was retained, and who published it.
+/// The time and the publisher of a retained message.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RetainedBy {
     /// `None`: by an earlier version, which did not note it.

@@ -1,5 +1,5 @@
-//! [`Connections`]: what happened to connections: by listener, by the reason of their end, by the way of their login.
-//! All threads share it: what it counts is seldom.
+//! [`Connections`]: counts connections by listener and by reason of their end, and logins by method. All threads share
+//! it, because it counts rare events.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -19,14 +19,14 @@ pub(crate) struct Connections {
     pub(super) logins: Times,
 }
 
-/// What was counted.
+/// The counters.
 #[derive(Clone, Debug, Default)]
 pub struct Counted {
     /// By the number of the listener.
     pub listeners: BTreeMap<u16, OfListener>,
     /// Connections of clients that ended, by the [word](crate::session::CloseReason::kind) for why.
     pub closed: BTreeMap<&'static str, u64>,
-    /// Logins, by how the client proved who it is, and whether it was let in.
+    /// Logins, by method and result.
     pub logins: BTreeMap<(LoginMethod, bool), u64>,
 }
 
@@ -39,7 +39,7 @@ pub struct OfListener {
     pub open: u64,
 }
 
-/// How a client proves who it is.
+/// The method of a login.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LoginMethod {
     /// It does not, or did not have to.

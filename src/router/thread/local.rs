@@ -233,7 +233,7 @@ impl Observers {
         &self.shard.samples
     }
 
-    /// A client was let in or not, by what it gave; `took`: from its CONNECT on.
+    /// Counts a login by method and result; `took`: time since its CONNECT.
     pub(crate) fn login(&self, method: LoginMethod, admitted: bool, took: Option<Duration>) {
         self.shard.connections.login(method, admitted, took);
     }
@@ -340,7 +340,7 @@ impl RouterThread {
         thread
     }
 
-    /// Who publishes this; `None`: the broker itself.
+    /// The publisher; `None`: the broker itself.
     pub(crate) fn publisher(&mut self, outgoing: &Outgoing<'_>) -> Option<Arc<Publisher>> {
         let client = outgoing.from?;
         let is_same = |last: &&Arc<Publisher>| last.client == *client && last.user.as_ref() == outgoing.user;
@@ -401,7 +401,7 @@ impl RouterThread {
         self.observers.samples().deliveries.add(took);
     }
 
-    /// A client was let in or not, by what it gave; `took`: from its CONNECT on.
+    /// Counts a login by method and result; `took`: time since its CONNECT.
     pub fn login(&self, method: LoginMethod, admitted: bool, took: Duration) {
         self.observers.login(method, admitted, Some(took));
     }

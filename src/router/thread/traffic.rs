@@ -84,7 +84,7 @@ pub(super) fn add_alone(counter: &AtomicU64, n: u64) {
     counter.store(counter.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
 }
 
-/// What a thread's clients published so far with packets, by QoS.
+/// The messages that a thread's clients published, by QoS.
 pub(crate) type Published = [Load; QOS];
 
 impl Traffic {
@@ -242,7 +242,7 @@ impl Loads {
     }
 }
 
-/// What was shown of messages to clients that do not speak MQTT 5.
+/// The shown numbers of messages to clients before MQTT 5.
 #[derive(Debug, Default)]
 pub(super) struct Shown([Counted; QOS]);
 

@@ -31,7 +31,7 @@ pub(super) struct Asking {
 enum Place {
     /// A host name or address with a port.
     Tcp(String),
-    /// The same over TLS, and what is believed.
+    /// The same over TLS, with the trusted certificates.
     Tls(String, Trust),
     Unix(PathBuf),
 }

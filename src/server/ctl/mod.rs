@@ -29,7 +29,7 @@ pub enum CtlError {
     /// None of these.
     #[error("--url {0:?}: http://HOST:PORT, https://HOST:PORT or unix:PATH is expected")]
     Url(String),
-    /// Nobody says which certificates are to be believed.
+    /// No trusted certificates are configured.
     #[error("--url {0:?}: give --ca FILE too, with the authorities that sign the broker's certificate")]
     NoAuthority(String),
     /// An invalid configuration.

@@ -94,7 +94,7 @@ fn connections(count: u64) -> String {
     if count == 1 { "1 connection was".into() } else { format!("{count} connections were") }
 }
 
-/// What a ban concerns.
+/// The conditions of a ban.
 fn named(target: &Target) -> String {
     let Target { id, of_user, network } = target;
     let all = [("the client", id), ("the user", of_user), ("the network", network)];

@@ -69,7 +69,8 @@ pub(super) struct Connection {
     pub(super) acks: VecDeque<Vec<u8>>,
     /// SUBSCRIBEs and UNSUBSCRIBEs without an answer: the filter, and whether it is a SUBSCRIBE.
     pub(super) asked: BTreeMap<PacketId, (usize, bool)>,
-    /// For each retained topic, what a new subscription brought, and how many values were acknowledged before that.
+    /// For each retained topic, the value that a new subscription received, and the number of values acknowledged
+    /// before.
     pub(super) values: BTreeMap<&'static str, (usize, Option<Number>)>,
 }
 

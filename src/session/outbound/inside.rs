@@ -44,7 +44,7 @@ impl Outbound {
         self.begin_resend();
     }
 
-    /// When all that was taken or released to be relayed is durable: what is sent again waits for it, too.
+    /// The commit of all taken or released messages of a relay; resent messages wait for it too.
     pub(in super::super) fn relayed(&self) -> Stored {
         self.inside.as_ref().map_or(Stored::Done, |inside| inside.relayed)
     }
@@ -60,7 +60,7 @@ impl Outbound {
         self.inside.is_some()
     }
 
-    /// Is there a client within this process that takes messages of QoS 0?
+    /// Does a client within the process accept QoS 0 messages?
     pub(in super::super) fn takes_qos0_inside(&self) -> bool {
         self.inside.as_ref().is_some_and(|inside| !inside.away)
     }

@@ -37,7 +37,7 @@ impl Bell {
     /// To be called by the writer.
     pub(super) fn answer(&self) {
         for asking in self.asking.lock().drain(..) {
-            // who asked may be gone
+            // the caller may be gone
             let _ = asking.send(());
         }
     }

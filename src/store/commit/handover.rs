@@ -193,7 +193,7 @@ impl Handover {
     pub(crate) fn writer_answers(&self, within: Duration) -> bool {
         let (answer, answered) = mpsc::channel();
         self.wake.ask(answer);
-        // a writer that is about to wait has looked who asks, or waits when it is rung for
+        // a writer that is about to wait has checked the callers, or waits until the bell rings
         drop(self.pending.lock());
         self.wake.ring();
         answered.recv_timeout(within).is_ok()

@@ -28,7 +28,7 @@ pub(crate) struct Index {
     by_number: HashMap<u64, u32, Hasher>,
     pub(crate) bodies: Slab<Body>,
     pub(crate) retained_by_topic: HashTable<RetainedSlot>,
-    /// When each retained message was retained and who published it, by the message's slot.
+    /// The time and the publisher of each retained message, by the message's slot.
     pub(crate) origins: HashMap<u32, Origin, Hasher>,
     /// Wills of connected clients without a stored session, by number.
     pub(crate) wills: BTreeMap<u64, KeptWill>,
@@ -449,7 +449,7 @@ mod tests {
         };
         queue(7, &[]);
         queue(8, &[copy(2, 1)]);
-        // nobody has this one
+        // no session has this one
         queue(9, &[copy(2, 1)]);
         let bodies = index.bodies.iter().map(|(_, body)| (message_number(&body.message), body.refs));
         assert_eq!(bodies.collect::<Vec<_>>(), [(7, 1), (8, 1)]);
@@ -491,7 +491,7 @@ mod tests {
         let entries = &index.sessions.get(0).unwrap().entries;
         assert!(entries.iter().all(|entry| entry.segment == 1 && !entry.is_dirty()));
         assert_eq!(entries.iter().map(|entry| entry.number).collect::<Vec<_>>(), [3, 5, 6, 7, 8]);
-        // the next frame has what comes after
+        // the next frame has the rest
         let live = index.segment_use.get(1).records;
         index.apply(Record::Completed { session: session_number(1), number: 6, count: 1 }, &[], Time::default());
         assert_eq!(index.segment_use.get(1).records, live - 2);

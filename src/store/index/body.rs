@@ -19,7 +19,7 @@ pub(crate) struct Body {
     pub(crate) flags: BodyFlags,
 }
 
-/// When a message was retained, in milliseconds since 1970, and who published it.
+/// The time of a retained message, in milliseconds since 1970, and its publisher.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Origin {
     pub(crate) time: u64,

@@ -132,7 +132,7 @@ mod tests {
         }
         expected[at..at + 5].copy_from_slice(b"again");
         assert!(fs::read(&path).unwrap() == expected);
-        // what a block had is not known, or would be cut off by padding
+        // the block's old content is unknown, or padding would cut it off
         assert_eq!(direct.write_at(b"x", len / 2 + 1).unwrap(), None);
         direct.len = len - 1;
         assert_eq!(direct.write_at(b"x", len - BLOCK as u64).unwrap(), None);

@@ -90,7 +90,7 @@ pub struct Damage {
     pub file: String,
     /// Bytes from its beginning.
     pub offset: u64,
-    /// What is wrong and what is lost, as text.
+    /// The damage and the loss, as text.
     pub what: String,
 }
 

@@ -21,11 +21,11 @@ struct Directory {
 #[derive(Debug, Default)]
 struct Contents {
     now: Vec<u8>,
-    /// Writes since the last sync, as what they wrote over.
+    /// Writes since the last sync, as the bytes that they replaced.
     unsynced: Vec<Undo>,
 }
 
-/// What a write changed.
+/// The bytes that a write replaced.
 #[derive(Debug)]
 enum Undo {
     Bytes(usize, Vec<u8>),
@@ -33,7 +33,7 @@ enum Undo {
 }
 
 impl MemoryDisk {
-    /// Another directory with exactly what was synced in this one.
+    /// A copy of this directory with the synced content only.
     pub fn after_power_cut(&self) -> Self {
         let directory = self.0.lock();
         let copy = |(name, contents): (&String, &Arc<Mutex<Contents>>)| {

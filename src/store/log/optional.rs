@@ -17,7 +17,7 @@ pub(crate) struct Owner<'a> {
     pub(crate) login: Login,
 }
 
-/// When a message was retained, and who published it.
+/// The time of a retained message, and its publisher.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Origin<'a> {
     /// Milliseconds since 1970.

@@ -213,7 +213,7 @@ fn after_a_kill_a_client_counts_as_away_since_the_last_frame() {
     assert_eq!(away(&world, 40_001), [20_000, 10_000, 10_000]);
     // a clock that was set back
     assert_eq!(away(&world, 25_001), [5_000, 0, 0]);
-    // the next start finds the same, whatever was written between
+    // the next start finds the same, despite later writes
     world.now = 50_000;
     commit(&mut world, vec![Record::Attached { session: session_number(3), owner: None, will: None }]);
     world.restart();

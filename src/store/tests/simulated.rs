@@ -109,7 +109,7 @@ impl Rng {
 }
 
 impl Simulated {
-    /// A power cut: unsynced changes are there or not, completely or in part.
+    /// A power cut: each unsynced change remains, completely or in part, or is lost.
     pub(crate) fn power_cut(&self, rng: &mut Rng) {
         let mut state = self.0.lock();
         let state = &mut *state;

@@ -75,7 +75,7 @@ fn put_lines<F: super::super::log::File>(
         progress.at(done);
         let wrong = |why: String| ToolError::Line { number, why };
         let object: Object = serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
-        // what the export of a broker that runs has, beside what a store has
+        // lines of a running broker's export that a store's export does not have
         if object.get("record").is_some_and(|record| NOT_STORED.iter().any(|name| record == name)) {
             continue;
         }

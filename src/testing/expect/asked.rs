@@ -1,4 +1,4 @@
-//! [`Expect`]: what is waited for, as a test says it, and what is wrong with that.
+//! [`Expect`]: what a test waits for, and checks of it.
 
 use std::time::Duration;
 
@@ -7,33 +7,33 @@ use serde_json::{Map, Value};
 
 use super::super::{packets::Direction, span::Span};
 
-/// What is waited for: messages, unless one of `state`, `subscribed`, `acknowledged` and `idle` says something else.
+/// What a test waits for: messages, unless `state`, `subscribed`, `acknowledged` or `idle` is set.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Expect {
     /// Messages whose topics this Topic Filter matches.
     pub filter: Option<String>,
-    /// Messages of this publisher; or the client of which something is to be true.
+    /// Messages of this publisher; with `state`, `subscribed` or `acknowledged`: the client that these concern.
     pub client: Option<String>,
     /// Messages of this user.
     pub user: Option<String>,
     /// Messages with this payload.
     pub payload: Option<String>,
-    /// The same, in Base64.
+    /// The same in Base64.
     pub payload_base64: Option<String>,
     /// Messages whose payloads are JSON with these values: `{"$.rooms[0].temperature": 21}`.
     pub json_path: Option<Map<String, Value>>,
-    /// Messages whose payloads are text that this regular expression finds something in.
+    /// Messages whose payload is text in which this regular expression has a match.
     pub regex: Option<String>,
-    /// Messages with this QoS, or subscriptions that were granted it.
+    /// Messages with this QoS, or subscriptions with this granted QoS.
     pub qos: Option<u8>,
     /// Messages with this RETAIN.
     #[serde(alias = "retained")]
     pub retain: Option<bool>,
-    /// Packets of this type on their way, in place of messages: `"PUBACK"`. `filter`, `payload`, `qos` and `retain` are
-    /// then those of a PUBLISH.
+    /// Packets of this type instead of messages: `"PUBACK"`. `filter`, `payload`, `qos` and `retain` then apply to
+    /// PUBLISH packets.
     pub packet: Option<String>,
-    /// Packets that go this way.
+    /// Packets in this direction.
     pub direction: Option<Direction>,
     /// PUBLISH packets with this DUP.
     pub dup: Option<bool>,
@@ -41,27 +41,27 @@ pub struct Expect {
     pub packet_id: Option<u16>,
     /// Packets with this Reason Code.
     pub reason_code: Option<u8>,
-    /// Packets that this was done to: `"drop"`; or `"none"`: nothing was.
+    /// Packets that this fault changed: `"drop"`; or `"none"`: unchanged packets.
     pub fault: Option<String>,
-    /// There are so many of them, or more. 1 if nothing says something else.
+    /// At least this number; default 1.
     pub count: Option<usize>,
-    /// There are no more than so many of them once the broker has nothing to do, and for 200 ms after that.
+    /// At most this number, until the broker is idle and for 200 ms after that.
     pub at_most: Option<usize>,
-    /// As `at_most: 0`.
+    /// Same as `at_most: 0`.
     pub none: bool,
-    /// Among them are messages with these payloads, in this order.
+    /// The messages include these payloads, in this order.
     pub order: Option<Vec<String>>,
-    /// The client is `connected`, `away` (it has a session), or `gone` (it has none).
+    /// The client is `connected`, `away` (it has only a session) or `gone`.
     pub state: Option<String>,
     /// The client has a subscription with exactly this Topic Filter.
     pub subscribed: Option<String>,
-    /// The client has acknowledged all that was sent to it, and nothing waits for it.
+    /// The client has acknowledged everything, and its queue is empty.
     pub acknowledged: bool,
-    /// The broker has nothing to do.
+    /// The broker is idle.
     pub idle: bool,
-    /// Only what happened after the event of this number counts.
+    /// Only what happened after the event with this number counts.
     pub after: u64,
-    /// How long to wait: 5 s if nothing says something else, 10 minutes at most.
+    /// Time limit: 5 s by default, 10 minutes at most.
     #[serde(deserialize_with = "span")]
     pub within: Option<Duration>,
 }
@@ -70,7 +70,7 @@ fn span<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, 
     Ok(Some(Span::deserialize(deserializer)?.0))
 }
 
-/// What a test waits for at most, and if it does not say how long.
+/// Largest and default time limit.
 const LONGEST: Duration = Duration::from_secs(600);
 const USUAL: Duration = Duration::from_secs(5);
 
@@ -80,25 +80,25 @@ impl Expect {
         Self { filter: Some(filter.into()), ..Self::default() }
     }
 
-    /// Something of a client.
+    /// A condition of a client; set `state`, `subscribed` or `acknowledged`.
     pub fn client(name: &str) -> Self {
         Self { client: Some(name.into()), ..Self::default() }
     }
 
-    /// How long to wait.
+    /// The time limit.
     pub(super) fn within(&self) -> Result<Duration, String> {
         match self.within.unwrap_or(USUAL) {
-            within if within > LONGEST => Err("within: 10m is the most".into()),
+            within if within > LONGEST => Err("within: at most 10m".into()),
             within => Ok(within),
         }
     }
 
-    /// The most that there may be.
+    /// The largest number of matching messages.
     pub(super) fn most(&self) -> Option<usize> {
         if self.none { Some(0) } else { self.at_most }
     }
 
-    /// What goes together?
+    /// Refuses combinations that make no sense.
     pub(super) fn check(&self) -> Result<(), String> {
         let of_client = self.state.is_some() || self.subscribed.is_some() || self.acknowledged;
         let of_messages = [
@@ -122,17 +122,17 @@ impl Expect {
         ];
         let given: Vec<_> = of_messages.iter().filter(|(_, given)| *given).map(|(name, _)| *name).collect();
         if of_client && self.client.is_none() {
-            return Err("client: the Client Identifier of which this is to be true".into());
+            return Err("client: the Client Identifier is missing".into());
         }
         if (of_client || self.idle) && !given.is_empty() {
             let what = if self.idle { "idle" } else { "state, subscribed and acknowledged" };
             return Err(format!("{}: this is for messages, and does not go with {what}", given.join(", ")));
         }
         if self.idle && (of_client || self.client.is_some()) {
-            return Err("idle is of the whole broker".into());
+            return Err("idle concerns the whole broker".into());
         }
         if self.none && (self.count.is_some() || self.at_most.is_some() || self.order.is_some()) {
-            return Err("none does not go with count, at_most and order".into());
+            return Err("none excludes count, at_most and order".into());
         }
         if let (Some(count), Some(most)) = (self.count, self.at_most)
             && count > most
@@ -145,7 +145,7 @@ impl Expect {
         Ok(())
     }
 
-    /// Is something of one client waited for?
+    /// Does it concern one client?
     pub(super) fn is_of_client(&self) -> bool {
         self.state.is_some() || self.subscribed.is_some() || self.acknowledged
     }

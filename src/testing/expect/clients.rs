@@ -1,14 +1,14 @@
-//! What is true of one client.
+//! The state of one client.
 
 use super::asked::Expect;
 use crate::{server::Server, types::ClientId};
 
-/// What a client is, for what is waited for.
+/// The state of a client.
 pub(super) struct Seen {
     state: &'static str,
     queued: usize,
     in_flight: usize,
-    /// Filters and the QoS that was granted.
+    /// Filters with their granted QoS.
     subscriptions: Vec<(Box<str>, u8)>,
 }
 
@@ -26,7 +26,7 @@ impl Seen {
         Self { state, queued, in_flight, subscriptions }
     }
 
-    /// What of it is not true.
+    /// The part of the expectation that is not met.
     pub(super) fn wrong(&self, expect: &Expect) -> Option<String> {
         if let Some(state) = expect.state.as_deref()
             && state != self.state
@@ -45,7 +45,7 @@ impl Seen {
         }
         if expect.acknowledged && (self.state == "gone" || self.queued + self.in_flight > 0) {
             let (state, queued, in_flight) = (self.state, self.queued, self.in_flight);
-            return Some(format!("it is {state}, {in_flight} messages are not acknowledged, and {queued} wait"));
+            return Some(format!("it is {state}, {in_flight} messages are in flight, and {queued} are queued"));
         }
         None
     }
@@ -62,5 +62,5 @@ impl Seen {
     }
 }
 
-/// States that a client may be in.
+/// States of a client.
 pub(super) const STATES: [&str; 3] = ["connected", "away", "gone"];

@@ -1,4 +1,4 @@
-//! [`Criteria`]: which of the messages that arrived are meant.
+//! [`Criteria`]: selects messages or packets.
 
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use regex_lite::Regex;
@@ -16,7 +16,7 @@ use crate::{
     topic::{TopicFilter, TopicName},
 };
 
-/// Which messages are meant.
+/// Selects messages.
 #[derive(Default)]
 pub(super) struct Criteria {
     filter: Option<String>,
@@ -30,7 +30,7 @@ pub(super) struct Criteria {
     packet: Option<Packets>,
 }
 
-/// Which packets are meant, in place of messages.
+/// Selects packets instead of messages.
 #[derive(Default)]
 struct Packets {
     packet: Option<PacketType>,
@@ -42,7 +42,7 @@ struct Packets {
 }
 
 impl Criteria {
-    /// What a test asked for, or what is wrong with it.
+    /// Made from an expectation. The error says what is wrong with it.
     pub(super) fn of(expect: &Expect) -> Result<Self, String> {
         if let Some(filter) = &expect.filter {
             TopicFilter::new(filter).map_err(|error| format!("filter: {error}"))?;
@@ -64,7 +64,7 @@ impl Criteria {
         Ok(Self { filter, client, user, payload, json, regex, qos: expect.qos, retain: expect.retain, packet })
     }
 
-    /// In what a message or a packet differs from those that are meant; `None`: this is none.
+    /// The criteria that an entry does not meet; `None`: it is of another kind.
     pub(super) fn differs(&self, entry: &Entry) -> Option<Vec<&'static str>> {
         let of_packet = match (&self.packet, &entry.what) {
             (None, What::Message(_)) => Vec::new(),
@@ -128,7 +128,7 @@ impl Packets {
     }
 }
 
-/// 21 and 21.0 are the same number.
+/// Compares numbers by value: 21 equals 21.0.
 fn same(found: &Value, wanted: &Value) -> bool {
     match (found.as_f64(), wanted.as_f64()) {
         (Some(found), Some(wanted)) => found == wanted,
@@ -143,7 +143,7 @@ fn matches(filter: &str, topic: &str) -> bool {
     }
 }
 
-/// `$.rooms[0].temperature` as a JSON Pointer (RFC 6901).
+/// Converts `$.rooms[0].temperature` to a JSON Pointer (RFC 6901).
 fn pointer(path: &str) -> Result<String, String> {
     let wrong = || format!("json_path: {path:?} is not a path such as $.rooms[0].temperature");
     let rest = path.strip_prefix('$').unwrap_or(path);

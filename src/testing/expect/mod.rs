@@ -1,11 +1,11 @@
-//! Waiting until something is true.
+//! Waits until an expectation is met.
 //!
 //! | module | owns |
 //! |---|---|
-//! | `asked` | [`Expect`]: what is waited for, as a test says it |
-//! | `criteria` | which of the things that happened are meant |
-//! | `wait` | looking until it is true, or the time is over |
-//! | `clients` | what is true of one client |
+//! | `asked` | [`Expect`]: what a test waits for |
+//! | `criteria` | selects messages or packets |
+//! | `wait` | waits until the expectation is met or the time is over |
+//! | `clients` | the state of one client |
 
 mod asked;
 mod clients;

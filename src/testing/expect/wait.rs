@@ -1,4 +1,4 @@
-//! Looking until it is true, or the time is over.
+//! Waits until an expectation is met or its time is over.
 
 use std::{fmt, pin::pin, sync::Arc, time::Duration};
 
@@ -10,25 +10,25 @@ use super::{
 };
 use crate::clock::Stopwatch;
 
-/// It is true.
+/// The expectation is met.
 #[derive(Clone, Debug, Default)]
 pub struct Met {
-    /// The number of what happened last: `after` for what is waited for next.
+    /// Number of the last event, for `after` of the next expectation.
     pub last: u64,
-    /// The messages that were meant.
+    /// The selected messages.
     pub messages: Vec<Arc<Entry>>,
 }
 
-/// It is not true, and the time is over, or it cannot become true.
+/// The expectation was not met in time, or cannot be met.
 #[derive(Clone, Debug)]
 pub struct Missed {
-    /// What is wrong with what was asked for; then nothing was waited for.
+    /// The expectation itself is not valid.
     pub(in super::super) is_wrong: bool,
-    /// What is not true.
+    /// The part that is not met.
     pub detail: String,
-    /// What did arrive, the last of it.
+    /// The last messages that did arrive.
     pub arrived: Vec<Arc<Entry>>,
-    /// The message that differs least, and in what.
+    /// The most similar message, and the criteria that it does not meet.
     pub nearest: Option<(Arc<Entry>, Vec<&'static str>)>,
 }
 
@@ -44,20 +44,20 @@ impl fmt::Display for Missed {
 
 impl std::error::Error for Missed {}
 
-/// What a look finds.
+/// Result of a check.
 enum Look {
     Met(Met),
-    /// Not yet.
+    /// Not met yet.
     NotYet(Missed),
-    /// It cannot become true.
+    /// Cannot be met any more.
     Never(Missed),
 }
 
-/// After the broker has nothing to do, nothing may arrive for so long.
+/// After the broker is idle, nothing may arrive for this time.
 const QUIET: Duration = Duration::from_millis(200);
-/// What no event tells is looked at so often.
+/// Interval of checks for conditions without an event.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
-/// So many of what did arrive are told.
+/// Number of arrived messages in the answer.
 const SHOWN: usize = 20;
 
 impl Missed {
@@ -71,7 +71,7 @@ impl Missed {
 }
 
 impl Bench {
-    /// Waits until it is true, or its time is over.
+    /// Waits until the expectation is met or its time is over.
     pub(in super::super) async fn expect(&self, expect: &Expect) -> Result<Met, Missed> {
         expect.check().map_err(Missed::wrong)?;
         let within = expect.within().map_err(Missed::wrong)?;
@@ -82,7 +82,7 @@ impl Bench {
         let watch = Stopwatch::start();
         if expect.idle {
             let met = || Met { last: self.journal.last(), messages: Vec::new() };
-            let busy = || Missed::because("the broker still has something to do".into());
+            let busy = || Missed::because("the broker is still busy".into());
             return self.is_quiet(within).await.then(met).ok_or_else(busy);
         }
         let mut news = self.journal.news();
@@ -98,7 +98,7 @@ impl Bench {
                 Look::Met(met) => match self.stays_so(expect, &criteria, left, met.last).await {
                     true => return Ok(met),
                     false if left.is_zero() => {
-                        return Err(Missed::because("more arrived, or the broker still has something to do".into()));
+                        return Err(Missed::because("more arrived, or the broker is still busy".into()));
                     }
                     false => continue,
                 },
@@ -114,7 +114,7 @@ impl Bench {
     async fn look_at_client(&self, expect: &Expect) -> Look {
         let name = expect.client.as_deref().unwrap_or_default();
         let Some(server) = self.server().await else {
-            return Look::NotYet(Missed::because("the broker does not run".into()));
+            return Look::NotYet(Missed::because("the broker is not running".into()));
         };
         match Seen::look(&server, name).wrong(expect) {
             None => Look::Met(Met { last: self.journal.last(), messages: Vec::new() }),
@@ -135,7 +135,7 @@ impl Bench {
             match criteria.differs(entry) {
                 None => {}
                 Some(differs) if differs.is_empty() => meant.push(entry.clone()),
-                // of several the last one
+                // if there are several, the last one
                 Some(differs) if nearest.as_ref().is_none_or(|(_, least)| differs.len() <= least.len()) => {
                     nearest = Some((entry.clone(), differs));
                 }
@@ -164,7 +164,7 @@ impl Bench {
         if is_final { Look::Never(missed) } else { Look::NotYet(missed) }
     }
 
-    /// Waits until the broker has nothing to do, and a little more. Does nothing more of what is meant arrive?
+    /// Waits until the broker is idle, and for a moment after. `true`: no further message was selected.
     async fn stays_so(&self, expect: &Expect, criteria: &Criteria, left: Duration, seen: u64) -> bool {
         if !self.is_quiet(left).await {
             return false;
@@ -172,13 +172,13 @@ impl Bench {
         let since = self.journal.last();
         Self::machine().sleep(QUIET).await;
         let more = Expect { after: seen, count: Some(0), at_most: Some(0), order: None, none: false, ..expect.clone() };
-        // what came meanwhile and is not meant does not matter
+        // messages that arrived meanwhile and are not selected do not matter
         let nothing = matches!(self.look_at_messages(&more, criteria), Look::Met(_));
         nothing && self.journal.last() >= since
     }
 }
 
-/// The first of `order` that does not come behind those before it.
+/// The first payload of `order` that does not follow those before it.
 fn missing<'a>(order: &'a [String], meant: &[Arc<Entry>]) -> Option<&'a str> {
     let mut order = order.iter();
     let mut next = order.next();

@@ -1,4 +1,4 @@
-//! [`Fault`]: when, and what.
+//! [`Fault`]: a condition and an effect.
 
 use std::time::Duration;
 
@@ -14,13 +14,13 @@ use crate::{codec::PacketType, topic::TopicFilter};
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fault {
-    /// The packets that it is for: all, if this says nothing.
+    /// The packets that it applies to; by default all.
     #[serde(default)]
     pub when: When,
-    /// What happens to them.
+    /// Its effect.
     #[serde(rename = "do")]
     pub does: Does,
-    /// Chance is decided by this: the same packets meet the same.
+    /// Seed of the random decisions: equal packets have equal results.
     #[serde(default)]
     pub seed: u64,
     /// A name, which the list of faults shows.
@@ -28,74 +28,74 @@ pub struct Fault {
     pub name: Option<String>,
 }
 
-/// Which packets a fault is for. What is not said is any.
+/// Selects packets. A missing field selects all.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct When {
-    /// Those of this client; with `*` at the end, of all whose identifiers begin with what is before it.
+    /// Packets of this client; with `*` at the end, of all clients with this prefix.
     pub client: Option<String>,
-    /// Those of this user.
+    /// Packets of this user.
     pub user: Option<String>,
-    /// PUBLISH with a topic that this Topic Filter matches.
+    /// PUBLISH packets whose topic matches this Topic Filter.
     pub topic: Option<String>,
-    /// Those of this type: `"PUBACK"`.
+    /// Packets of this type: `"PUBACK"`.
     #[serde(deserialize_with = "packet")]
     pub packet: Option<PacketType>,
-    /// Those that go this way.
+    /// Packets in this direction.
     pub direction: Option<Direction>,
-    /// The one of this number, the first being 1, of those that all of the above is true for.
+    /// The n-th of the packets selected so far, from 1.
     pub nth: Option<u64>,
-    /// One of so many.
+    /// Every n-th packet.
     pub every: Option<u64>,
-    /// Of each with this probability.
+    /// Each packet with this probability.
     pub probability: Option<f64>,
-    /// So often, then no more.
+    /// At most this number of packets.
     pub times: Option<u64>,
-    /// From so long after it was set, by the clock of the broker.
+    /// Begins this time after it was set, by the broker's clock.
     pub after: Option<Span>,
-    /// For so long from then on.
+    /// Ends this time after its begin.
     #[serde(rename = "for")]
     pub lasts: Option<Span>,
 }
 
-/// What happens to a packet.
+/// Effect on a packet.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Does {
-    /// It is lost.
+    /// The packet is lost.
     Drop,
-    /// It comes later, and what is behind it too.
+    /// The packet is delayed, and all after it.
     Delay(Span),
-    /// It comes twice.
+    /// The packet arrives twice.
     Duplicate,
-    /// One byte behind its fixed header is another.
+    /// One byte after the fixed header is changed.
     Corrupt,
-    /// So many bytes of it come, then the connection ends.
+    /// Only this number of its bytes arrives, then the connection closes.
     Truncate(usize),
-    /// The connection ends in its place.
+    /// The connection closes instead.
     Close,
-    /// The same, by a TCP reset.
+    /// The connection is reset by TCP instead.
     Reset,
-    /// From now on nothing is read or written, and nobody is told.
+    /// From now on nothing is read or written, and neither end is told.
     #[serde(alias = "half-open")]
     HalfOpen,
-    /// From now on the client gets so many bytes a second.
+    /// From now on the client receives this number of bytes a second.
     Stall(u64),
-    /// A CONNECT is answered with this code, and the connection ends.
+    /// A CONNECT is answered with this code, and the connection closes.
     Refuse(u8),
-    /// The connection is reset before anything is read of it.
+    /// The connection is reset before anything is read.
     #[serde(alias = "refuse-tcp")]
     RefuseTcp,
-    /// A packet that acknowledges has this Reason Code; one of a client that is to be acknowledged does not reach the
-    /// broker, and is answered with it.
+    /// An acknowledgement gets this Reason Code. A packet of a client that needs an acknowledgement does not reach the
+    /// broker, and is answered with this code.
     ReasonCode(u8),
-    /// It comes behind the next one.
+    /// The packet is sent after the next one.
     Reorder,
-    /// The client gets DISCONNECT with this Reason Code (MQTT 5), and the connection ends.
+    /// The client receives DISCONNECT with this Reason Code (MQTT 5), and the connection closes.
     Disconnect(u8),
-    /// The same with 0x9C and this Server Reference.
+    /// The same with Reason Code 0x9C and this Server Reference.
     Redirect(String),
-    /// The CONNACK says that the broker takes so many messages at once (MQTT 5).
+    /// The CONNACK has this Receive Maximum (MQTT 5).
     ReceiveMaximum(u16),
 }
 
@@ -107,18 +107,18 @@ fn packet<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PacketTyp
 }
 
 impl Fault {
-    /// A fault of these packets.
+    /// A fault of the selected packets.
     pub fn new(does: Does, when: When) -> Self {
         Self { when, does, seed: 0, name: None }
     }
 
-    /// What is wrong with it?
+    /// Refuses combinations that make no sense.
     pub(super) fn check(&self) -> Result<(), String> {
         let When { topic, nth, every, probability, packet, .. } = &self.when;
         if let Some(topic) = topic {
             TopicFilter::new(topic).map_err(|error| format!("topic: {error}"))?;
             if packet.is_some_and(|packet| packet != PacketType::Publish) {
-                return Err("topic: only PUBLISH has one".into());
+                return Err("topic: only PUBLISH has a topic".into());
             }
         }
         if probability.is_some_and(|probability| !(0.0..=1.0).contains(&probability)) {
@@ -128,9 +128,9 @@ impl Fault {
             return Err("nth and every begin with 1".into());
         }
         match &self.does {
-            Does::Delay(span) if span.0 > Duration::from_secs(3600) => Err("delay: 1h is the most".into()),
-            Does::Stall(0) => Err("stall: 1 byte a second is the least; see half_open".into()),
-            Does::Refuse(0) => Err("refuse: 0 is no refusal".into()),
+            Does::Delay(span) if span.0 > Duration::from_secs(3600) => Err("delay: at most 1h".into()),
+            Does::Stall(0) => Err("stall: at least 1 byte a second; see half_open".into()),
+            Does::Refuse(0) => Err("refuse: 0 is not a refusal".into()),
             Does::ReceiveMaximum(0) => Err("receive_maximum: 1 is the least".into()),
             Does::RefuseTcp if self.when.is_of_packets() => {
                 Err("refuse_tcp: there is no packet yet; only times, every, nth, probability, after and for".into())
@@ -141,13 +141,13 @@ impl Fault {
 }
 
 impl When {
-    /// Does it say something of packets?
+    /// Does the condition depend on a packet's content?
     fn is_of_packets(&self) -> bool {
         let Self { client, user, topic, packet, direction, .. } = self;
         client.is_some() || user.is_some() || topic.is_some() || packet.is_some() || direction.is_some()
     }
 
-    /// Is it of one client, or of a topic?
+    /// Does it apply to one client or one topic only?
     pub(super) fn is_narrow(&self) -> bool {
         self.client.is_some() || self.topic.is_some()
     }
@@ -176,7 +176,7 @@ impl Does {
         }
     }
 
-    /// May it happen to such a packet at all?
+    /// Can it happen to such a packet?
     pub(super) fn is_for(&self, packet: PacketType, direction: Direction) -> bool {
         use PacketType::{
             Connack, Connect, Puback, Pubcomp, Publish, Pubrec, Pubrel, Suback, Subscribe, Unsuback, Unsubscribe,

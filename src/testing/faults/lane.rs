@@ -1,4 +1,4 @@
-//! [`Lane`]: packets that go one way: bytes that came, cut into packets, and bytes that go on, now or later.
+//! [`Lane`]: one direction of a connection: received bytes, cut into packets, and bytes to be forwarded, now or later.
 
 use std::{
     collections::VecDeque,
@@ -9,32 +9,32 @@ use std::{
 use super::set::Faults;
 use crate::codec;
 
-/// One way.
+/// One direction of a connection.
 pub(super) struct Lane {
     faults: Arc<Faults>,
-    /// Of a packet that is not whole.
+    /// Bytes of an incomplete packet.
     raw: Vec<u8>,
     ready: VecDeque<Piece>,
-    /// Goes behind the next packet.
+    /// Forwarded after the next packet.
     reordered: Option<Vec<u8>>,
     /// Bytes in `ready`.
     held: usize,
-    /// What comes is no packets: it goes on as it is.
+    /// The bytes are not packets and are forwarded unchanged.
     is_opaque: bool,
-    /// Nothing more comes.
+    /// The sender has closed.
     pub(super) has_ended: bool,
 }
 
-/// Bytes that go on.
+/// Bytes to be forwarded.
 struct Piece {
     bytes: Vec<u8>,
-    /// These have gone on.
+    /// Number of bytes forwarded already.
     from: usize,
-    /// Not before.
+    /// Time at which they may be forwarded.
     due: Option<Instant>,
 }
 
-/// A longer packet is not waited for: it goes on as it comes.
+/// A longer packet is forwarded as its bytes arrive.
 const LONGEST: usize = 16 << 20;
 
 impl Lane {
@@ -43,7 +43,7 @@ impl Lane {
         Self { faults, raw, ready, reordered: None, held: 0, is_opaque: false, has_ended: false }
     }
 
-    /// Bytes came. Call [`next_packet`](Self::next_packet) until there is none.
+    /// Adds received bytes. Call [`next_packet`](Self::next_packet) until it returns `None`.
     pub(super) fn came(&mut self, bytes: &[u8]) {
         match self.is_opaque {
             true => self.push(bytes.to_vec(), None),
@@ -51,10 +51,10 @@ impl Lane {
         }
     }
 
-    /// The next whole packet.
+    /// Takes the next complete packet.
     pub(super) fn next_packet(&mut self) -> Option<Vec<u8>> {
         let length = codec::packet_len(&self.raw);
-        // five bytes are enough for every length
+        // five bytes contain every fixed header
         let is_none = length.is_none() && self.raw.len() >= 5 || length.is_some_and(|length| length > LONGEST);
         if is_none {
             self.is_opaque = true;
@@ -66,14 +66,14 @@ impl Lane {
         Some(std::mem::replace(&mut self.raw, rest))
     }
 
-    /// What is no whole packet, and what was to come behind the next one, goes on: nothing more comes.
+    /// The sender has closed: forwards an incomplete packet, and the one that waited for the next packet.
     pub(super) fn end(&mut self) {
         self.has_ended = true;
         self.release();
         self.pass_rest();
     }
 
-    /// The same, but for what came behind the last packet: the connection ended there.
+    /// The same, but discards bytes after the last packet: the connection closes there.
     pub(super) fn end_here(&mut self) {
         self.raw.clear();
         self.end();
@@ -84,14 +84,14 @@ impl Lane {
         self.push(rest, None);
     }
 
-    /// A packet goes on, after so long.
+    /// Forwards a packet after a delay.
     pub(super) fn pass(&mut self, bytes: Vec<u8>, later: Option<Duration>) {
         let due = later.map(|later| self.faults.clock().now() + later);
         self.push(bytes, due);
         self.release();
     }
 
-    /// A packet goes behind the next one.
+    /// Forwards a packet after the next one.
     pub(super) fn reorder(&mut self, bytes: Vec<u8>) {
         self.release();
         self.reordered = Some(bytes);
@@ -112,7 +112,7 @@ impl Lane {
         self.ready.push_back(Piece { bytes, from: 0, due });
     }
 
-    /// The bytes that go on next, or when they do. `None`: there are none.
+    /// The next bytes to forward, or the time at which they are due. `None`: there are none.
     pub(super) fn front(&self, now: Instant) -> Option<Result<&[u8], Instant>> {
         let Piece { bytes, from, due } = self.ready.front()?;
         Some(match due.filter(|due| *due > now) {
@@ -121,7 +121,7 @@ impl Lane {
         })
     }
 
-    /// So many of them have gone on.
+    /// Removes forwarded bytes.
     pub(super) fn gone(&mut self, count: usize) {
         self.held -= count;
         let Some(front) = self.ready.front_mut() else { return };
@@ -133,12 +133,12 @@ impl Lane {
         }
     }
 
-    /// Bytes that are to go on.
+    /// Number of bytes to be forwarded.
     pub(super) fn held(&self) -> usize {
         self.held
     }
 
-    /// Nothing of it goes on.
+    /// Discards everything.
     pub(super) fn clear(&mut self) {
         let late = self.ready.drain(..).filter(|piece| piece.due.is_some()).count();
         self.faults.late.fetch_sub(late, Ordering::AcqRel);

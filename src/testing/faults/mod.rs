@@ -1,15 +1,15 @@
-//! Faults on the way between a client and the broker, packet by packet. The broker itself has none: a PUBACK that is
-//! dropped was processed.
+//! Faults between client and broker, packet by packet. The broker itself has none: it has processed a PUBACK that is
+//! dropped.
 //!
 //! | module | owns |
 //! |---|---|
-//! | `fault` | [`Fault`]: when, and what |
-//! | `set` | the faults that are set; which of them hits |
-//! | `lane` | packets that go one way |
-//! | `wire` | the connection of one client, both ways |
-//! | `tapped` | all connections go through the faults |
-//! | `rewrite` | packets that are made or changed |
-//! | `presets` | faults that belong together |
+//! | `fault` | [`Fault`]: a condition and an effect |
+//! | `set` | the faults that are set; selects the one that hits |
+//! | `lane` | one direction of a connection |
+//! | `wire` | the connection of one client |
+//! | `tapped` | puts a wire into every connection |
+//! | `rewrite` | builds and changes packets |
+//! | `presets` | named groups of faults |
 
 mod fault;
 mod lane;

@@ -1,4 +1,4 @@
-//! Faults that belong together, by a name.
+//! Named groups of faults.
 
 use std::time::Duration;
 
@@ -8,17 +8,17 @@ use super::{
 };
 use crate::codec::PacketType;
 
-/// The names, and what each is.
+/// The names with their descriptions.
 pub(in super::super) const PRESETS: [(&str, &str); 6] = [
-    ("lossy-3g", "every packet takes 150 ms, and one of 200 ends the connection"),
-    ("nat-timeout", "after 30 s, connections are dead and nobody is told"),
-    ("broker-restart", "all connections are reset, and further ones refused for 2 s"),
-    ("takeover-storm", "every tenth packet, the client is told that another one has its session"),
+    ("lossy-3g", "every packet is delayed by 150 ms, and one in 200 closes the connection"),
+    ("nat-timeout", "after 30 s, connections are dead without a close"),
+    ("broker-restart", "all connections are reset, and new ones are refused for 2 s"),
+    ("takeover-storm", "at every tenth packet, the client is told that its session was taken over"),
     ("packet-id-exhaustion", "no PUBLISH of the client is ever acknowledged"),
-    ("receive-maximum-1", "the broker takes one message at a time (MQTT 5)"),
+    ("receive-maximum-1", "the broker accepts one message at a time (MQTT 5)"),
 ];
 
-/// The faults of this name; `client`: for this one alone. `None`: there is no such preset.
+/// The faults of a preset; `client`: for this client only. `None`: there is no such preset.
 pub fn preset(name: &str, client: Option<&str>) -> Option<Vec<Fault>> {
     let when = || When { client: client.map(Into::into), ..When::default() };
     let to_client = |packet| When { packet: Some(packet), direction: Some(Direction::ToClient), ..when() };

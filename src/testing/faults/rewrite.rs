@@ -1,4 +1,4 @@
-//! Packets that are made or changed.
+//! Builds and changes packets.
 
 use super::super::packets::{Direction, Seen};
 use crate::{
@@ -6,7 +6,7 @@ use crate::{
     types::{ProtocolVersion, QoS},
 };
 
-/// CONNACK that refuses with this code, which may be none that the version has.
+/// A CONNACK with this code, even if the version does not define it.
 pub(super) fn refusal(version: ProtocolVersion, code: u8) -> Vec<u8> {
     match version {
         ProtocolVersion::V5 => vec![0x20, 3, 0, code, 0],
@@ -14,7 +14,7 @@ pub(super) fn refusal(version: ProtocolVersion, code: u8) -> Vec<u8> {
     }
 }
 
-/// DISCONNECT with this Reason Code, and with a Server Reference; nothing before MQTT 5.
+/// A DISCONNECT with this Reason Code and a Server Reference; empty before MQTT 5.
 pub(super) fn disconnect(version: ProtocolVersion, code: u8, server: Option<&str>) -> Vec<u8> {
     if version != ProtocolVersion::V5 {
         return Vec::new();
@@ -23,14 +23,14 @@ pub(super) fn disconnect(version: ProtocolVersion, code: u8, server: Option<&str
     if let Some(server) = server {
         properties.push(PropertyId::ServerReference as u8);
         let server = &server.as_bytes()[..server.len().min(100)];
-        // less than 128 bytes: lengths have one byte
+        // the packet is shorter than 128 bytes, so lengths take one byte
         properties.extend_from_slice(&(server.len() as u16).to_be_bytes());
         properties.extend_from_slice(server);
     }
     [&[0xE0, 2 + properties.len() as u8, code, properties.len() as u8][..], &properties].concat()
 }
 
-/// The same packet of the broker with this Reason Code; `None`: it has none in this version.
+/// Replaces the Reason Code of a packet of the broker; `None`: the packet has none in this version.
 pub(super) fn with_code(bytes: &[u8], seen: &Seen, version: ProtocolVersion, code: u8) -> Option<Vec<u8>> {
     use PacketType::{Connack, Disconnect, Puback, Pubcomp, Pubrec, Pubrel, Suback, Unsuback};
     let is_5 = version == ProtocolVersion::V5;
@@ -39,7 +39,7 @@ pub(super) fn with_code(bytes: &[u8], seen: &Seen, version: ProtocolVersion, cod
         Connack => {
             let mut changed = bytes.to_vec();
             let at = bytes.len() - body.len();
-            // a refusal has no Session Present
+            // a refusal has Session Present 0
             (changed[at], changed[at + 1]) = (if code == 0 { body[0] } else { 0 }, code);
             Some(changed)
         }
@@ -62,7 +62,7 @@ pub(super) fn with_code(bytes: &[u8], seen: &Seen, version: ProtocolVersion, cod
     }
 }
 
-/// What answers a packet of the client with this Reason Code in place of the broker; `None`: nothing does.
+/// The answer to a client's packet with this Reason Code; `None`: the packet has no answer.
 pub(super) fn answer(seen: &Seen, version: ProtocolVersion, code: u8) -> Option<Vec<u8>> {
     let is_5 = version == ProtocolVersion::V5;
     let id = seen.packet_id?.to_be_bytes();
@@ -83,7 +83,7 @@ pub(super) fn answer(seen: &Seen, version: ProtocolVersion, code: u8) -> Option<
     }
 }
 
-/// The same CONNACK of MQTT 5 with this Receive Maximum.
+/// Replaces the Receive Maximum of a CONNACK of MQTT 5.
 pub(super) fn with_receive_maximum(bytes: &[u8], maximum: u16) -> Option<Vec<u8>> {
     let version = ProtocolVersion::V5;
     let Ok(Cut::Frame(frame)) = codec::frame(version, bytes, usize::MAX) else { return None };
@@ -95,20 +95,20 @@ pub(super) fn with_receive_maximum(bytes: &[u8], maximum: u16) -> Option<Vec<u8>
     codec::encode::connack(&mut changed, version, &connack).then_some(changed)
 }
 
-/// One byte behind the fixed header, or the last one, becomes another.
+/// Changes one byte after the fixed header, or the last byte.
 pub(super) fn corrupt(bytes: &mut [u8], random: u64) {
     let body = body(bytes).map_or(0, <[u8]>::len).max(1);
     let at = bytes.len() - 1 - (random as usize % body);
     bytes[at] ^= ((random >> 32) as u8).max(1);
 }
 
-/// What is behind the fixed header.
+/// The bytes after the fixed header.
 fn body(bytes: &[u8]) -> Option<&[u8]> {
     let length = 1 + bytes.iter().skip(1).position(|byte| *byte < 0x80)? + 1;
     bytes.get(length..)
 }
 
-/// Bytes of properties with their length, which is in front.
+/// Length of the properties, with the length field in front.
 fn length_of_properties(bytes: &[u8]) -> Option<usize> {
     let own = 1 + bytes.iter().position(|byte| *byte < 0x80)?;
     let length = bytes[..own].iter().rev().fold(0, |length, byte| length << 7 | usize::from(byte & 0x7F));

@@ -1,4 +1,4 @@
-//! [`Faults`]: the faults that are set, and which of them hits.
+//! [`Faults`]: the faults that are set; selects the one that hits.
 
 use std::{
     sync::{
@@ -25,17 +25,17 @@ use crate::{
     topic::{TopicFilter, TopicName},
 };
 
-/// All faults of a bench, and what they need.
+/// All faults of a bench.
 pub(in super::super) struct Faults {
     set: Mutex<Set>,
     clock: Clock,
     pub(super) journal: Arc<Journal>,
     pub(super) strict: Arc<Strict>,
-    /// Connections that the broker has ended and whose clients are not to find out.
+    /// Sockets of connections that the broker has closed without telling the client.
     buried: Mutex<Vec<Box<dyn Stream + Send>>>,
-    /// The broker is killed: nothing of what it says now is heard.
+    /// The broker is being killed: nothing that it sends now arrives.
     cut: AtomicBool,
-    /// Packets that come later.
+    /// Number of delayed packets.
     pub(super) late: AtomicUsize,
 }
 
@@ -50,7 +50,7 @@ struct Active {
     fault: Fault,
     since: Instant,
     random: Random,
-    /// Packets that it is for.
+    /// Number of packets that it applied to.
     met: u64,
     hits: u64,
 }
@@ -62,26 +62,26 @@ pub struct Shown {
     pub id: u64,
     /// As it was set.
     pub fault: Fault,
-    /// How often it hit.
+    /// Number of hits.
     pub hits: u64,
 }
 
 impl Shown {
-    /// What it does.
+    /// Name of its effect.
     pub fn does(&self) -> &'static str {
         self.fault.does.name()
     }
 }
 
-/// What a fault does to a packet.
+/// The effect of a fault on a packet.
 pub(super) struct Hit {
     pub(super) does: Does,
     pub(super) random: u64,
 }
 
-/// Connections that are buried at most.
+/// Most such sockets.
 const MOST_BURIED: usize = 1_024;
-/// Faults that are set at most.
+/// Most faults.
 const MOST: usize = 1_000;
 
 impl Faults {
@@ -90,7 +90,7 @@ impl Faults {
         Self { set, clock: clock.clock(), journal, strict, buried, cut: AtomicBool::new(false), late }
     }
 
-    /// Sets a fault; its number.
+    /// Sets a fault; returns its number.
     pub(in super::super) fn set(&self, fault: Fault) -> Result<u64, String> {
         fault.check()?;
         let mut set = self.set.lock();
@@ -103,13 +103,13 @@ impl Faults {
         Ok(id)
     }
 
-    /// All that are set.
+    /// All faults.
     pub(in super::super) fn all(&self) -> Vec<Shown> {
         let set = self.set.lock();
         set.all.iter().map(|one| Shown { id: one.id, fault: one.fault.clone(), hits: one.hits }).collect()
     }
 
-    /// Removes one, or all; how many. What was done to a connection stays so.
+    /// Removes one fault or all; returns their number. Effects on open connections stay.
     pub(in super::super) fn remove(&self, id: Option<u64>) -> usize {
         let mut set = self.set.lock();
         let before = set.all.len();
@@ -123,7 +123,7 @@ impl Faults {
         removed
     }
 
-    /// Removes those of some clients and topics, or all.
+    /// Removes the faults of some clients and topics, or all.
     pub(in super::super) fn forget(&self, reset: &Reset) {
         if reset.is_all() {
             self.remove(None);
@@ -137,7 +137,7 @@ impl Faults {
         });
     }
 
-    /// What happens to this packet: what the first fault does that hits. It is noted.
+    /// Applies the first fault that hits this packet, and records it.
     pub(super) fn hit(&self, who: &Who, seen: &Seen) -> Option<Hit> {
         let now = self.clock.now();
         let mut set = self.set.lock();
@@ -168,7 +168,7 @@ impl Faults {
         true
     }
 
-    /// Keeps the socket of a connection that the broker has ended, so that its client does not find out.
+    /// Keeps the socket of a closed connection open, so that its client is not told.
     pub(super) fn bury(&self, socket: Box<dyn Stream + Send>) {
         let mut buried = self.buried.lock();
         if buried.len() < MOST_BURIED {
@@ -176,7 +176,7 @@ impl Faults {
         }
     }
 
-    /// From now on connections are cut, or not any more: nothing more goes to their clients, and they end by a reset.
+    /// Cuts connections: nothing more reaches their clients, and they are reset. `false`: ends this.
     pub(in super::super) fn cut(&self, cut: bool) {
         self.cut.store(cut, Ordering::Release);
     }
@@ -185,7 +185,7 @@ impl Faults {
         self.cut.load(Ordering::Acquire)
     }
 
-    /// Are there packets that come later?
+    /// Are there delayed packets?
     pub(in super::super) fn has_late(&self) -> bool {
         self.late.load(Ordering::Acquire) > 0
     }
@@ -208,7 +208,7 @@ impl Active {
                 .is_none_or(|filter| seen.topic.as_deref().is_some_and(|topic| matches(filter, topic)))
     }
 
-    /// Counts a packet that it is for. Does it hit this one?
+    /// Counts a packet that it applies to. `true`: it hits this packet.
     fn hits_now(&mut self, now: Instant) -> bool {
         let when = &self.fault.when;
         let from = self.since + when.after.unwrap_or_default().0;
@@ -219,7 +219,7 @@ impl Active {
             return false;
         }
         self.met += 1;
-        // drawn for every packet, so that what is drawn depends on nothing else
+        // drawn for every packet, so that the sequence depends on nothing else
         let drawn = self.random.unit();
         when.nth.is_none_or(|nth| nth == self.met)
             && when.every.is_none_or(|every| self.met.is_multiple_of(every))
@@ -246,7 +246,7 @@ fn matches(filter: &str, topic: &str) -> bool {
     }
 }
 
-/// The same numbers for the same seed (SplitMix64).
+/// Equal numbers for equal seeds (SplitMix64).
 struct Random(u64);
 
 impl Random {
@@ -258,7 +258,7 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    /// From 0 to less than 1.
+    /// A number from 0 to less than 1.
     fn unit(&mut self) -> f64 {
         (self.next() >> 11) as f64 / (1_u64 << 53) as f64
     }
@@ -278,10 +278,10 @@ mod tests {
         Faults::new(clock, Arc::new(Journal::new(strict.clone(), None)), strict)
     }
 
-    /// Which of so many PUBLISH packets of "c" are hit.
+    /// Which of the PUBLISH packets of "c" are hit.
     fn hits(faults: &Faults, packets: u64) -> Vec<u64> {
         let mut who = Who::default();
-        // CONNECT of "c"
+        // the CONNECT of "c"
         who.see(b"\x10\x0d\x00\x04MQTT\x04\x02\x00\x00\x00\x01c", Direction::ToServer).unwrap();
         let seen = who.see(b"\x30\x03\x00\x01a", Direction::ToServer).unwrap();
         assert_eq!((seen.packet, seen.topic.as_deref()), (PacketType::Publish, Some("a")));

@@ -1,4 +1,4 @@
-//! [`Tapped`]: all connections go through the faults.
+//! [`Tapped`]: puts a wire into every connection.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use crate::{
     router::Peer,
 };
 
-/// All connections go through the faults.
+/// Puts a wire into every connection.
 pub(in super::super) struct Tapped(pub(in super::super) Arc<Faults>);
 
 impl Tap for Tapped {

@@ -1,4 +1,4 @@
-//! [`Wire`]: the connection of one client, both ways, between its socket and the broker.
+//! [`Wire`]: the connection of one client, between its socket and the broker.
 
 use std::{
     io,
@@ -28,43 +28,43 @@ use crate::{
 
 /// The connection of one client.
 pub(super) struct Wire {
-    /// `None`: it is closed, or buried.
+    /// `None`: closed, or kept open elsewhere.
     socket: Option<Box<dyn Stream + Send>>,
     faults: Arc<Faults>,
     who: Who,
     to_server: Lane,
     to_client: Lane,
     state: State,
-    /// Bytes a second that the client gets.
+    /// Limit of bytes a second to the client.
     stall: Option<Stall>,
-    /// Wakes the task of the connection.
+    /// Wakes the connection's task.
     timer: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
-    /// The socket has taken something since this was asked.
+    /// The socket has accepted bytes since the last call.
     sent: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Open,
-    /// It ends when the client has got what it is to get.
+    /// Closes after the pending bytes are written.
     Closing,
     Closed,
-    /// Neither end finds out from the other.
+    /// Neither end is told that the other is gone.
     HalfOpen,
 }
 
 struct Stall {
     rate: u64,
     since: Instant,
-    /// Bytes since then.
+    /// Bytes sent in this interval.
     sent: u64,
 }
 
-/// More is not taken from the broker, or read from the client.
+/// At more held bytes, nothing is read.
 const MOST_HELD: usize = 256 << 10;
-/// Bytes of one read.
+/// Size of a read.
 const A_READ: usize = 16 << 10;
-/// A stalled client gets its bytes in pieces no more often.
+/// Interval of writes to a stalled client.
 const TICK: Duration = Duration::from_millis(10);
 
 impl Wire {
@@ -74,7 +74,7 @@ impl Wire {
         Self { socket: Some(socket), faults, who, to_server, to_client, state, stall: None, timer: None, sent: false }
     }
 
-    /// All whole packets of one direction meet the faults.
+    /// Applies the faults to all complete packets of one direction.
     fn meet(&mut self, direction: Direction) {
         while self.state == State::Open {
             let Some(packet) = self.lane(direction).next_packet() else { break };
@@ -148,29 +148,29 @@ impl Wire {
                 let changed = (version == ProtocolVersion::V5).then(|| rewrite::with_receive_maximum(&packet, maximum));
                 self.lane(direction).pass(changed.flatten().unwrap_or(packet), None);
             }
-            // that is decided before there is a wire
+            // this was decided before the connection had a wire
             Does::RefuseTcp => self.lane(direction).pass(packet, None),
         }
     }
 
-    /// Notes what is wrong with a packet of the client. `true`: its connection ends for that.
+    /// Checks a client's packet in strict mode. `true`: its connection closes.
     fn breaks(&self, seen: &Seen) -> bool {
         let found = self.faults.strict.sends(&self.who, seen);
         found.iter().for_each(|violation| self.faults.journal.violated(violation));
         self.faults.strict.closes() && found.iter().any(|violation| violation.statement.is_some())
     }
 
-    /// What the client gets, and that a fault changes what it sends.
+    /// Tells strict mode what the client receives, and that a fault changes what it sends.
     fn tell_strict(&self, seen: &Seen, does: Option<&Does>) {
         use Does::{Corrupt, Delay, Duplicate, HalfOpen, ReasonCode, ReceiveMaximum, Reorder, Stall};
         match (seen.direction, does) {
             (Direction::ToServer, None | Some(Delay(_) | Stall(_))) => {}
-            // a client that gets nothing, or something else, cannot do what is right
+            // a client that receives nothing, or something else, cannot answer correctly
             (Direction::ToServer, Some(_)) | (_, Some(Corrupt | HalfOpen)) => self.faults.strict.tampers(&self.who),
             (Direction::ToClient, None | Some(Delay(_) | Duplicate | Reorder | Stall(_))) => {
                 self.faults.strict.gets(&self.who, seen);
             }
-            // what the client believes is what the changed packet says
+            // the client believes the changed packet
             (Direction::ToClient, Some(ReasonCode(code))) => {
                 let session_present = seen.session_present && *code == 0;
                 let changed = Seen { codes: vec![*code], session_present, ..seen.clone() };
@@ -184,14 +184,14 @@ impl Wire {
         }
     }
 
-    /// A packet has another Reason Code, or is answered with one.
+    /// Replaces the Reason Code of a packet, or answers it.
     fn say(&mut self, packet: Vec<u8>, seen: &Seen, direction: Direction, code: u8) {
         let version = self.who.version;
         match direction {
             Direction::ToClient => {
                 let changed = rewrite::with_code(&packet, seen, version, code).unwrap_or(packet);
                 self.to_client.pass(changed, None);
-                // what is refused is over
+                // a refused packet is not in flight any more
                 if seen.packet == crate::codec::PacketType::Connack && code != 0 {
                     self.close();
                 }
@@ -203,7 +203,7 @@ impl Wire {
         }
     }
 
-    /// The client gets this, and the connection ends.
+    /// Sends this to the client and closes the connection.
     fn close_with(&mut self, last: Vec<u8>) {
         self.to_client.pass(last, None);
         self.close();
@@ -215,25 +215,25 @@ impl Wire {
         self.to_server.end_here();
     }
 
-    /// Nothing goes either way any more.
+    /// Discards everything in both directions.
     fn ended(&mut self) {
         self.state = State::Closed;
         self.socket = None;
         self.to_client.clear();
     }
 
-    /// Wakes the task at this moment at the latest.
+    /// Wakes the task at this time at the latest.
     fn wake_at(&mut self, at: Instant, cx: &mut Context<'_>) {
         let clock = self.faults.clock().clone();
         let mut timer: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(async move { clock.sleep_until(at).await });
         match timer.as_mut().poll(cx) {
-            // a paused clock: it is looked at again
+            // the clock is paused: check again later
             Poll::Ready(()) => cx.waker().wake_by_ref(),
             Poll::Pending => self.timer = Some(timer),
         }
     }
 
-    /// Writes what is to go to the client, as far as the socket takes it. `Pending`: it takes no more.
+    /// Writes to the client as much as the socket accepts. `Pending`: it accepts no more.
     fn write_on(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             let now = self.faults.clock().now();
@@ -267,7 +267,7 @@ impl Wire {
         let Some(socket) = &mut self.socket else { return Poll::Ready(Ok(())) };
         ready!(Pin::new(socket).poll_flush(cx))?;
         if self.state == State::Closing && self.to_client.held() == 0 {
-            // the client sees the end; what it still sends is nobody's
+            // the client sees the close; discard what it still sends
             let Some(socket) = &mut self.socket else { return Poll::Ready(Ok(())) };
             let _ = Pin::new(socket).poll_shutdown(cx);
             self.ended();
@@ -288,7 +288,7 @@ impl Drop for Wire {
 }
 
 impl Stall {
-    /// Bytes that may be sent now.
+    /// Number of bytes that may be sent now.
     fn room(&self, now: Instant) -> usize {
         let millis = now.saturating_duration_since(self.since).as_millis();
         let all = millis.saturating_mul(self.rate.into()) / 1000;
@@ -311,7 +311,7 @@ impl AsyncRead for Wire {
                     return Poll::Ready(Ok(()));
                 }
                 Some(Err(due)) => this.wake_at(due, cx),
-                // no bytes: the end
+                // no bytes mean the end
                 None if this.to_server.has_ended && this.state != State::Closing => return Poll::Ready(Ok(())),
                 None if this.state == State::Closed => return Poll::Ready(Ok(())),
                 None => {}
@@ -343,7 +343,7 @@ impl AsyncWrite for Wire {
                 return Poll::Pending;
             }
         }
-        // once it is over, the broker finds out when it reads
+        // after the close, the broker finds out when it reads
         if this.state == State::Open && !this.faults.is_cut() {
             this.to_client.came(bytes);
             this.meet(Direction::ToClient);

@@ -1,4 +1,4 @@
-//! [`Call`]: a request that is answered, and from its body to what is asked for.
+//! [`Call`]: a request, and the decoding of its body.
 
 use std::{pin::Pin, sync::Arc};
 
@@ -9,11 +9,11 @@ use serde_json::Value;
 use super::super::bench::Bench;
 use crate::admin::Problem;
 
-/// A request that is answered.
+/// A request.
 pub(super) struct Call {
     pub(super) bench: Arc<Bench>,
     pub(super) body: Bytes,
-    /// Of its URL.
+    /// The query of its URL.
     pub(super) query: String,
 }
 
@@ -21,10 +21,10 @@ pub(super) type Answer = Result<Value, Problem>;
 pub(super) type Answering = Pin<Box<dyn Future<Output = Answer> + Send>>;
 
 impl Call {
-    /// The body; an empty one is an empty object.
+    /// Decodes the body; an empty one counts as an empty object.
     pub(super) fn asked<T: DeserializeOwned>(&self) -> Result<T, Problem> {
         let body: &[u8] = if self.body.trim_ascii().is_empty() { b"{}" } else { &self.body };
-        // serde takes arrays for objects, too
+        // serde also decodes arrays as objects
         if body.trim_ascii_start().first() != Some(&b'{') {
             return Err(bad("the body: an object is expected"));
         }
@@ -37,7 +37,7 @@ pub(super) fn bad(detail: impl Into<String>) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, "body", detail)
 }
 
-/// The broker is ending.
+/// The broker has ended.
 pub(super) fn ended() -> Problem {
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "ended", "the broker has ended")
 }

@@ -20,7 +20,7 @@ pub(super) async fn expect(call: Call) -> Answer {
     }
 }
 
-/// 409, with what did arrive.
+/// 409, with the messages that did arrive.
 fn unmet(missed: Missed) -> Problem {
     let arrived: Vec<_> = missed.arrived.iter().map(|one| entry(one)).collect();
     let nearest = missed.nearest.map_or(Value::Null, |(near, differs)| {

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::admin::Problem;
 
-/// A fault, several, or a preset.
+/// One fault, several, or a preset.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct AskedPreset {

@@ -1,4 +1,4 @@
-//! [`Front`]: the thread that serves HTTP: `/test/v1/` itself, everything else by the broker that runs.
+//! [`Front`]: the HTTP thread. It answers `/test/v1/` itself and passes everything else to the running broker.
 
 use std::{
     io,
@@ -33,21 +33,21 @@ use crate::{
     clock::Clock,
 };
 
-/// Serves HTTP; it ends with this value.
+/// Serves HTTP; dropping it ends the thread.
 pub(in super::super) struct Front {
     address: SocketAddr,
     thread: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
 }
 
 const BELOW: &str = "/test/v1/";
-/// The largest body of a request: snapshots are large.
+/// Largest body of a request in bytes; snapshots are large.
 const LARGEST_BODY: usize = 64 << 20;
-/// Requests that wait, and others, that are answered at a time.
+/// Most concurrent requests: those that wait, and others.
 const MOST_WAITING: usize = 1_024;
 const MOST: usize = 64;
-/// Connections at a time: each request that waits has one.
+/// Most connections: each waiting request has one.
 const MOST_CONNECTIONS: usize = MOST_WAITING + 256;
-/// After an error of accepting.
+/// Pause after a failed accept.
 const PAUSE: Duration = Duration::from_millis(50);
 
 impl Front {
@@ -63,7 +63,7 @@ impl Front {
                 let _ = stopped.await;
                 listening.abort();
             });
-            // a request that waits is left behind
+            // a waiting request is left behind
             runtime.shutdown_background();
         })?;
         Ok(Self { address, thread: Some((stop, thread)) })
@@ -110,7 +110,7 @@ async fn listen(listener: TcpListener, bench: Arc<Bench>) {
     }
 }
 
-/// How many requests are answered.
+/// Number of concurrent requests.
 #[derive(Default)]
 struct UnderWay {
     waiting: AtomicUsize,
@@ -143,7 +143,7 @@ async fn answer(bench: Arc<Bench>, under_way: &UnderWay, request: Request) -> Re
     let route = find(path, &head.method)?;
     let _one = OneOfMany::begin(under_way, route)?;
     let body = axum::body::to_bytes(body, LARGEST_BODY).await.map_err(|_| {
-        let detail = format!("the body is larger than {LARGEST_BODY} bytes, or did not come");
+        let detail = format!("the body is larger than {LARGEST_BODY} bytes, or was not received");
         Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", detail)
     })?;
     let query = head.uri.query().unwrap_or_default().to_owned();
@@ -152,7 +152,7 @@ async fn answer(bench: Arc<Bench>, under_way: &UnderWay, request: Request) -> Re
     Ok(([kind], Body::from(answer.to_string() + "\n")).into_response())
 }
 
-/// The route of a path.
+/// Finds the route of a path.
 fn find(path: &str, method: &Method) -> Result<&'static Route, Problem> {
     let there = || ROUTES.iter().filter(|route| route.path == path);
     if let Some(route) = there().find(|route| route.method == *method) {
@@ -173,7 +173,7 @@ fn find(path: &str, method: &Method) -> Result<&'static Route, Problem> {
     })
 }
 
-/// A request that is being answered.
+/// Counts a request.
 struct OneOfMany<'a>(&'a AtomicUsize);
 
 impl<'a> OneOfMany<'a> {

@@ -1,13 +1,13 @@
-//! `/test/v1/`, in front of what the broker has over HTTP.
+//! `/test/v1/`, in front of the broker's routes.
 //!
 //! | module | owns |
 //! |---|---|
-//! | `front` | the thread, its listener, the bounds of requests |
+//! | `front` | the thread, its listener, the limits of requests |
 //! | `table` | every route |
-//! | `call` | from a body to what is asked for |
-//! | `expecting` | waiting until something is true |
-//! | `faults` | faults that are set |
-//! | `steering` | the clock, resets, what happened |
+//! | `call` | decodes a body |
+//! | `expecting` | waits for an expectation |
+//! | `faults` | sets and removes faults |
+//! | `steering` | clock, resets, restarts, events |
 
 mod call;
 mod expecting;

@@ -1,4 +1,4 @@
-//! The clock, resets, what happened.
+//! Clock, resets, restarts, events.
 
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ struct AskedClock {
     resume: bool,
 }
 
-/// A clock goes no further at once: dates have five digits then.
+/// Largest sum of advances: dates would have five digits in years.
 const FURTHEST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 pub(super) async fn now(call: Call) -> Answer {
@@ -44,7 +44,7 @@ pub(super) async fn clock(call: Call) -> Answer {
         return Err(bad("pause or resume, not both"));
     }
     if advance > FURTHEST || call.bench.turned(true).by + advance > FURTHEST {
-        return Err(bad("advance: 100 years is the most, in all"));
+        return Err(bad("advance: at most 100 years in total"));
     }
     let paused = if pause { Some(true) } else { resume.then_some(false) };
     let turned = call.bench.turn(Turn { paused, advance, keep_alive }).await;
@@ -60,7 +60,7 @@ fn shown_clock(turned: &Turned) -> Value {
     })
 }
 
-/// `{}`: everything; `{"prefix": "t1/"}`: Client Identifiers and topics; or one of them.
+/// `{}`: everything; `{"prefix": "t1/"}`: Client Identifiers and topics; or either of both.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct AskedReset {
@@ -87,7 +87,7 @@ pub(super) async fn reset(call: Call) -> Answer {
     }))
 }
 
-/// `{"kill": true}`, which is so if nothing is said; `{"kill": false, "down": "2s", "empty": true}`.
+/// `{"kill": true}`, the default; `{"kill": false, "down": "2s", "empty": true}`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct AskedRestart {
@@ -106,7 +106,7 @@ pub(super) async fn restart(call: Call) -> Answer {
     const LONGEST: Duration = Duration::from_secs(600);
     let AskedRestart { kill, down: Span(down), empty } = call.asked()?;
     if down > LONGEST {
-        return Err(bad("down: 10m is the most"));
+        return Err(bad("down: at most 10m"));
     }
     restarted(&call, call.bench.restart(&Restart { gently: !kill, down, empty }).await)
 }
@@ -148,7 +148,7 @@ pub(super) async fn idle(call: Call) -> Answer {
     Ok(json!({ "idle": idle, "last": call.bench.journal.last() }))
 }
 
-/// `?after=NUMBER`: what happened since, at most a thousand.
+/// `?after=NUMBER`: at most a thousand events after this one.
 pub(super) async fn events(call: Call) -> Answer {
     const MOST: usize = 1_000;
     let after = match call.query.strip_prefix("after=") {

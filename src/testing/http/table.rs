@@ -9,10 +9,10 @@ use super::{
 
 /// A route.
 pub(super) struct Route {
-    /// Below `/test/v1/`.
+    /// Path below `/test/v1/`.
     pub(super) path: &'static str,
     pub(super) method: Method,
-    /// May it wait for long? Then it has a bound of its own.
+    /// May it wait for long? Such requests have their own limit.
     pub(super) waits: bool,
     pub(super) run: fn(Call) -> Answering,
 }

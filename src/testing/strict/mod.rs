@@ -1,10 +1,10 @@
-//! Strict mode: what clients do that no client may do, with the normative statement, and what is legal and breaks
-//! elsewhere.
+//! Strict mode: finds what clients do against the specification, with the normative statement, and legal behaviour that
+//! other brokers reject.
 //!
 //! | module | owns |
 //! |---|---|
-//! | `track` | [`Track`]: what one client has under way, and what of it is wrong |
-//! | `report` | [`Strict`]: what was found, of all clients |
+//! | `track` | [`Track`]: follows one client and checks its packets |
+//! | `report` | [`Strict`]: collects the violations of all clients |
 
 mod report;
 mod track;

@@ -1,4 +1,4 @@
-//! [`Strict`]: what was found, of all clients.
+//! [`Strict`]: collects the violations of all clients.
 
 use std::{collections::HashMap, fmt};
 
@@ -12,23 +12,23 @@ use super::{
     track::{Track, Wrong},
 };
 
-/// What becomes of a violation.
+/// Consequence of a violation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// It is told, as an event and at the end.
+    /// It is reported, as an event and at the end.
     Report,
-    /// Its connection ends, too.
+    /// The connection closes, too.
     Fail,
 }
 
-/// What a client has done that no client may do.
+/// A violation by a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
     /// The client.
     pub client: Option<Box<str>>,
-    /// The normative statement; `None`: it is legal, and breaks elsewhere.
+    /// The normative statement; `None`: legal, but other brokers reject it.
     pub statement: Option<Box<str>>,
-    /// What it is.
+    /// Description.
     pub text: String,
 }
 
@@ -42,14 +42,14 @@ impl fmt::Display for Violation {
     }
 }
 
-/// What was found, of all clients. Without a mode nothing is looked for.
+/// Collects the violations of all clients. Without a mode it checks nothing.
 pub(in super::super) struct Strict {
     mode: Option<Mode>,
     tracks: Mutex<HashMap<Box<str>, Track>>,
     found: Mutex<Vec<Violation>>,
 }
 
-/// As many are remembered for the end.
+/// Most violations that are kept for the end.
 const MOST: usize = 1_000;
 
 impl Strict {
@@ -57,7 +57,7 @@ impl Strict {
         Self { mode, tracks: Mutex::default(), found: Mutex::default() }
     }
 
-    /// A client sends a packet; what is wrong with that.
+    /// Checks a packet that a client sends.
     pub(in super::super) fn sends(&self, who: &Who, seen: &Seen) -> Vec<Violation> {
         let (Some(_), Some(client)) = (self.mode, &who.client) else { return Vec::new() };
         let wrong = {
@@ -67,7 +67,7 @@ impl Strict {
         wrong.into_iter().map(|Wrong { statement, text }| self.found(Some(&**client), statement, text)).collect()
     }
 
-    /// A client gets a packet.
+    /// Records a packet that a client receives.
     pub(in super::super) fn gets(&self, who: &Who, seen: &Seen) {
         let (Some(_), Some(client)) = (self.mode, &who.client) else { return };
         if let Some(track) = self.tracks.lock().get_mut(client) {
@@ -75,7 +75,7 @@ impl Strict {
         }
     }
 
-    /// A fault changes what a client sends.
+    /// Records that a fault changes what a client sends.
     pub(in super::super) fn tampers(&self, who: &Who) {
         if let (Some(_), Some(client)) = (self.mode, &who.client) {
             self.tracks.lock().entry(client.clone()).or_default().is_tampered = true;
@@ -87,7 +87,7 @@ impl Strict {
         self.tracks.lock().get(client).is_some_and(Track::is_silent)
     }
 
-    /// A connection ends because its client has broken what this text names: `… [MQTT-2.3.1-1]`.
+    /// Records the violation for which the broker closed a connection. `text` names the statement: `… [MQTT-2.3.1-1]`.
     pub(in super::super) fn closed(&self, client: Option<&str>, text: &str) -> Option<Violation> {
         self.mode?;
         let is_tampered = |client: &str| self.tracks.lock().get(client).is_some_and(|track| track.is_tampered);
@@ -104,7 +104,7 @@ impl Strict {
         let violation = Violation { client: client.map(Into::into), statement: statement.map(Into::into), text };
         match statement {
             Some(_) => tracing::warn!(%violation, "violation"),
-            None => tracing::info!(warning = %violation, "legal, and breaks elsewhere"),
+            None => tracing::info!(warning = %violation, "legal, but other brokers reject it"),
         }
         let mut found = self.found.lock();
         if found.len() < MOST {
@@ -113,17 +113,17 @@ impl Strict {
         violation
     }
 
-    /// Does the connection of a client end that breaks a statement?
+    /// Does a violation close the connection?
     pub(in super::super) fn closes(&self) -> bool {
         self.mode == Some(Mode::Fail)
     }
 
-    /// What was found since the start.
+    /// The violations since the start.
     pub(in super::super) fn all(&self) -> Vec<Violation> {
         self.found.lock().clone()
     }
 
-    /// Sessions are gone.
+    /// Removes the tracks of sessions that were removed.
     pub(in super::super) fn forget(&self, reset: &Reset) {
         self.tracks.lock().retain(|client, _| !reset.has_client(client));
     }

@@ -1,4 +1,4 @@
-//! [`Track`]: what one client has under way, as the client itself sees it, and what of it is wrong.
+//! [`Track`]: follows what one client has in flight, from the client's point of view, and checks its packets.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -12,35 +12,35 @@ use crate::{
     types::{ProtocolVersion, QoS},
 };
 
-/// What one client has under way.
+/// What one client has in flight.
 #[derive(Debug)]
 pub(super) struct Track {
     version: ProtocolVersion,
     keep_alive: u16,
-    /// Since its last packet.
+    /// Time since its last packet.
     silent: Option<Stopwatch>,
-    /// Of its PUBLISH packets that are not acknowledged; `true`: not sent again since it has connected.
+    /// Its unacknowledged PUBLISH packets; `true`: not sent again since the last connect.
     sent: HashMap<u16, bool>,
-    /// Of its SUBSCRIBE and UNSUBSCRIBE packets.
+    /// Its unacknowledged SUBSCRIBE and UNSUBSCRIBE packets.
     asked: HashSet<u16>,
-    /// Of what it was sent, and the packet by which it has to answer.
+    /// Packets that it received, and the type of its answer.
     got: HashMap<u16, PacketType>,
     receive_maximum: u16,
-    /// Sessions may be from before: what it has under way is not all known.
+    /// The session may be older than this track, which then does not know everything in flight.
     is_new: bool,
-    /// A fault has changed what it sends: what comes of that is not the client's.
+    /// A fault has changed what it sends: consequences are not the client's fault.
     pub(super) is_tampered: bool,
 }
 
-/// Something that is wrong.
+/// A violation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Wrong {
-    /// The normative statement; `None`: it is legal, and breaks elsewhere.
+    /// The normative statement; `None`: legal, but other brokers reject it.
     pub(super) statement: Option<&'static str>,
     pub(super) text: String,
 }
 
-/// A client may be late by so much: threads wait, too.
+/// Tolerated delay of a client, because threads may be late.
 const LATE: Duration = Duration::from_millis(500);
 
 impl Default for Track {
@@ -60,7 +60,7 @@ impl Default for Track {
 }
 
 impl Track {
-    /// The client sends a packet; what is wrong with that.
+    /// Checks a packet that the client sends.
     pub(super) fn sends(&mut self, version: ProtocolVersion, seen: &Seen) -> Vec<Wrong> {
         let mut wrong = Vec::new();
         if self.is_tampered {
@@ -95,12 +95,12 @@ impl Track {
         wrong
     }
 
-    /// For so long it has sent nothing.
+    /// Time since its last packet.
     fn silence(&self) -> Duration {
         self.silent.map(Stopwatch::took).unwrap_or_default()
     }
 
-    /// Has it sent nothing for longer than its Keep Alive? The clock that a test turns does not count.
+    /// Has it been silent for longer than its Keep Alive? Turning the test's clock does not count.
     pub(super) fn is_silent(&self) -> bool {
         self.keep_alive > 0 && self.silence() > Duration::from_secs(self.keep_alive.into()) + LATE
     }
@@ -118,7 +118,7 @@ impl Track {
             let length = seen.client_id.len();
             warn(
                 wrong,
-                format!("a Client Identifier of {length} bytes: servers need not take more than 23 [MQTT-3.1.3-5]"),
+                format!("a Client Identifier of {length} bytes: servers need not accept more than 23 [MQTT-3.1.3-5]"),
             );
         }
     }
@@ -135,7 +135,7 @@ impl Track {
         }
         let Some(id) = id else { return };
         match self.sent.get(&id).copied() {
-            // once after each connection
+            // once after each connect
             Some(true) if seen.dup => {}
             Some(true) => {
                 let text = format!("the PUBLISH with Packet Identifier {id} comes again without DUP");
@@ -181,13 +181,13 @@ impl Track {
                 _ => self.breaks(wrong, "MQTT-4.3.3-2", "MQTT-4.3.3-11", text),
             };
         }
-        // after PUBREC, PUBREL comes
+        // PUBREC is followed by PUBREL
         if seen.packet != PacketType::Pubrec || has_failed {
             self.got.remove(&id);
         }
     }
 
-    /// The client gets a packet.
+    /// Records a packet that the client receives.
     pub(super) fn gets(&mut self, seen: &Seen) {
         debug_assert_eq!(seen.direction, Direction::ToClient);
         let has_failed = seen.codes.first().is_some_and(|code| *code >= 0x80);

@@ -138,7 +138,7 @@ proptest! {
             tree.insert(topic(&text), number);
             stays.insert(text, number);
         }
-        // what comes and goes has numbers of its own
+        // changing topics have numbers of their own
         let mut number = 1_000;
         let mut change = |tree: &mut RetainedTree<u32>, count| {
             for (text, is_there) in others.by_ref().take(count).filter(|(text, _)| !stays.contains_key(text)) {

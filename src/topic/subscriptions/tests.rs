@@ -67,7 +67,7 @@ fn overlapping_filters_of_one_subscriber_are_each_named() {
     assert_eq!(matches(&trie, "$a/b"), []);
 }
 
-/// What a walk tells that is left after each so many steps, with what happens meanwhile.
+/// The visited subscriptions of a walk after these steps, with changes between them.
 fn walk(
     trie: &mut SubscriptionTrie<u8>,
     topic: &str,

@@ -22,7 +22,7 @@ fn connect(id: &str, token: &str) -> Connect {
     Connect::new(id).with(says(METHOD, token))
 }
 
-/// A client that is let in, and is told the method and no data.
+/// An accepted client. CONNACK has the method and no data.
 #[track_caller]
 fn let_in(broker: &Broker, connect: &Connect) -> Five {
     let (client, connack) = Five::connect(broker.address(), connect);
@@ -88,7 +88,7 @@ fn a_connection_outlives_its_first_token_and_ends_with_its_last() {
     ends.expect_disconnect(0xA0);
     recorder.wait_for("disconnect ends TokenEnded");
     stays.expect_nothing_pending();
-    // the session stays, and what comes for it
+    // the session stays and queues messages
     assert_eq!(stays.publish(&Publish::new("t", "kept").qos(1)), 0);
     let mut back = Five::accepted(broker.address(), &lasting("ends", &ending("bob", 2_000)).resume(), 1);
     assert_eq!(back.take().text(), "kept");

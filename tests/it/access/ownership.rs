@@ -77,7 +77,7 @@ fn a_session_without_an_owner_goes_to_the_next_client() {
     bob.disconnect();
     broker.refuses(&Connect::new("lamp").persistent(), 2);
     broker.refuses(&of("eve", "lamp").persistent(), 2);
-    // and nobody's when bob is configured no longer: it ends
+    // without an owner, because bob is not configured any more: it ends
     edit(&files.path("passwords"), "bob", PasswordChange::Delete).unwrap();
     reload(&broker.server, &config).unwrap();
     broker.connect(&of("eve", "lamp").persistent(), 0).disconnect();
@@ -100,7 +100,7 @@ fn a_name_counts_as_configured_while_its_way_of_login_is() {
     broker.connect(&of("eve", "lamp").persistent(), 0).disconnect();
 }
 
-/// Lets everybody in as whom they say they are.
+/// Accepts every client under its user name.
 struct Believes;
 
 impl Authenticate for Believes {

@@ -55,7 +55,7 @@ fn rules_change_at_the_next_packet() {
     broker.expect_counts(&[(Count::DroppedNotAuthorized, 1)]);
     publish("b");
     reader.expect_message("b", "x", 1);
-    // one that its subscriber may not read any more, and what waits of it
+    // a topic that its subscriber may not read any more, and its queued messages
     change("topic write #\nuser r\ntopic read b\n", &config);
     publish("a");
     publish("b");
@@ -95,13 +95,13 @@ fn a_reload_keeps_queued_messages() {
         reader.expect_message("b", &format!("{n}"), 1);
     }
     reader.expect_nothing_pending();
-    // a part of the right is back while the client is there
+    // a part of the right returns while the client is connected
     change("topic #\nuser r\ntopic read b\ntopic read c\n");
     for n in (2..30).step_by(3) {
         reader.expect_message("c", &format!("{n}"), 1);
     }
     reader.expect_nothing_pending();
-    // and all of it: what was sent once is sent again as that
+    // then all of it: messages that were sent before are resent as such
     change(ALL);
     let again = reader.expect_any().message().expect("a PUBLISH");
     assert_eq!((again.id, again.dup, again.text()), (sent.id, true, "sent"));
@@ -209,7 +209,7 @@ fn a_client_is_disconnected_when_its_login_is_revoked() {
     auth::edit(&files.path("passwords"), "bob", auth::PasswordChange::Set(b"new")).unwrap();
     reload(&broker.server, &config).unwrap();
     bob.expect_closed();
-    // who only has another password now loses nothing
+    // a user with only a new password loses nothing
     nameless.publish(Message::new("t", "meanwhile").qos(1));
     eve.expect_nothing_pending();
     let config = Config { allow_anonymous: Some(false), ..config };

@@ -43,7 +43,7 @@ fn a_denied_message_may_end_its_connection() {
     client.expect_closed();
     recorder.wait_for("disconnect c NotAuthorized");
     broker.expect_counts(&[(Count::DroppedNotAuthorized, 1)]);
-    // MQTT 5 could say it in a PUBACK or PUBREC: the key asks for the end of the connection all the same
+    // in MQTT 5 a PUBACK or PUBREC could report it, but the key closes the connection in all versions
     let denied = || five::Publish::new("no", "");
     for publish in [denied(), denied().qos(1).id(9), denied().qos(2).id(9)] {
         let mut client = Five::accepted(broker.address(), &five::Connect::new("five"), 0);

@@ -50,7 +50,7 @@ fn login(broker: &Broker, hash: Hash, user: &str, password: &str) -> u8 {
     log_in(&mut tcp(broker.address()), &Connect::new("c"), &mut scram).0
 }
 
-/// Salt and iterations that a user is told.
+/// Salt and iterations in the server's first message.
 #[track_caller]
 fn costs(broker: &Broker, hash: Hash, user: &str) -> (String, u32) {
     let scram = Scram::new(hash, user, "");
@@ -123,7 +123,7 @@ fn wrong_proofs_are_refused_and_unknown_users_look_like_known_ones() {
     for hash in BOTH {
         assert_eq!(login(&broker, hash, "bob", "wrong"), 0x86);
         assert_eq!(login(&broker, hash, "bob", ""), 0x86);
-        // nobody has a password there that could be right
+        // no user of that name has a password that could be right
         assert_eq!(login(&broker, hash, "nobody", "nobody"), 0x86);
         assert_eq!(login(&broker, hash, "plain", &password("plain")), 0x86);
         let bobs = costs(&broker, hash, "bob");
@@ -142,7 +142,7 @@ fn wrong_proofs_are_refused_and_unknown_users_look_like_known_ones() {
 fn a_proof_is_valid_for_one_exchange_only() {
     let files = files();
     let broker = Broker::new(config(&files));
-    // what a listener on the wire has: all that a client sent
+    // all packets of the client, as an eavesdropper has them
     let scram = Scram::new(Hash::Sha256, "bob", &password("bob"));
     let first = Connect::new("c").with(says("SCRAM-SHA-256", scram.first())).frame();
     let mut client = Five::open(broker.address());
@@ -150,7 +150,7 @@ fn a_proof_is_valid_for_one_exchange_only() {
     let last = scram.clone().last(&client.expect_auth(0x18, "SCRAM-SHA-256"));
     client.send(&auth(0x18, &says("SCRAM-SHA-256", &last)));
     assert_eq!(client.connack().code, 0);
-    // to say the same gets another challenge, which the same answer does not fit
+    // the same first message gets another challenge, to which the recorded answer does not fit
     let mut replay = Five::open(broker.address());
     replay.send(&first);
     let challenge = replay.expect_auth(0x18, "SCRAM-SHA-256");
@@ -185,7 +185,7 @@ fn channel_binding_and_authorization_identities_are_refused() {
         refuses(first, None);
     }
     refuses("n,,n=bob,r=x", Some("eve"));
-    // a downgrade: the client says that it would bind, and somebody between both says that it would not
+    // a downgrade: the client supports channel binding, and an attacker removes that from the server's offer
     let mut scram = Scram::new(Hash::Sha256, "bob", &password("bob"));
     let mut client = Five::open(broker.address());
     client.send(&Connect::new("c").with(says("SCRAM-SHA-256", scram.first().replace("n,,", "y,,"))).frame());
@@ -273,7 +273,7 @@ fn guesses_are_delayed_as_those_of_passwords_are() {
     stream.write_all(&auth(0x18, &says("SCRAM-SHA-256", scram.last(&challenge)))).unwrap();
     broker.turn_until(std::time::Duration::from_secs(5), || broker.count(Count::RefusedLogins) == 4);
     assert_eq!(packet(&mut stream), (0x20, vec![0, 0x86, 0]));
-    // who knows the password does not pay for it
+    // a correct login is not delayed
     assert_eq!(login(&broker, Hash::Sha512, "bob", &password("bob")), 0);
 }
 

@@ -1,4 +1,4 @@
-//! Logins that services decide, which are asked over HTTP: `[[auth.http]]`. The services are threads of the test.
+//! Login services: `[[auth.http]]`. The services are threads of the test.
 
 use std::{
     collections::HashMap,
@@ -29,7 +29,7 @@ use crate::support::{
     wait_until,
 };
 
-/// A service, and what it was asked.
+/// A login service, and the requests that it received.
 #[derive(Clone)]
 struct Service {
     address: SocketAddr,
@@ -159,7 +159,7 @@ fn a_login_service_decides() {
     for user in ["bob", "di", "ed", "unknown"] {
         broker.refuses(&login("c3", user), 4);
     }
-    // it counts as a login: nobody is let in without one
+    // it counts as a login: anonymous clients are refused
     broker.refuses(&Connect::new("c4"), 5);
     assert_eq!((service.asked(), broker.count(Count::RefusedLogins)), (6, 5));
     // a password alone
@@ -330,7 +330,7 @@ fn login_methods_are_tried_in_their_order() {
     config.auth.password_file = Some(files.users(&["ann", "dan"]));
     config.auth.token_secret = Some(Secret(SECRET.into()));
     let mut broker = Broker::new(config);
-    // files knows ann, so no service is asked, whatever the password is
+    // `files` knows ann, so no service is asked about any password of hers
     broker.connect(&login("c", "ann"), 0).disconnect();
     broker.refuses(&Connect::new("c").user("ann", "wrong"), 4);
     assert_eq!((first.asked(), second.asked()), (0, 0));
@@ -363,7 +363,7 @@ fn removing_a_service_closes_connections_of_its_logins() {
     let service = Service::new(&[("ann", 200, ALLOW)]);
     let mut broker = service.broker(|_| ());
     let mut ann = broker.connect(&login("c", "ann"), 0);
-    // what does not concern the service
+    // a change that does not concern the service
     broker.reload(|config| config.limits.max_queued_messages += 1);
     ann.publish(Message::new("a", "1").qos(1));
     broker.reload(|config| config.auth.services[0].url += "/other");
@@ -411,7 +411,7 @@ fn services_for_go_auth() {
         })]);
         config.auth.acl_file = Some(files.write("acl", "user ann\ntopic a\n"));
         let broker = Broker::new(config);
-        // the ACL file decides about what is not a superuser
+        // the ACL file decides for other users than superusers
         let mut ann = broker.connect(&login("ann-1", "ann"), 0);
         ann.subscribe(&[("#", 1)]);
         superuser.answers("ann", yes.0, yes.1);

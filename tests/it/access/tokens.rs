@@ -193,7 +193,7 @@ fn a_connection_ends_with_its_token() {
     ends.expect_closed();
     recorder.wait_for("disconnect ends TokenEnded");
     stays.expect_nothing_pending();
-    // by then it lets nobody in, also where it was found good lately
+    // now it is refused, even if it was accepted recently
     broker.refuses(&Connect::new("late").user("bob", &ending), 4);
 }
 

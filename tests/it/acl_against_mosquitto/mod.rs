@@ -1,6 +1,6 @@
-//! What an ACL file and a password file allow, case by case, asked of Debian's mosquitto and of dunlin: both have to do
-//! what the table says. Where mosquitto is not installed nothing is compared, and the table is asked of dunlin alone;
-//! `DUNLIN_NEEDS_MOSQUITTO=1`, which `.ci/run` sets, makes that a failure.
+//! The rights that an ACL file and a password file give, case by case, in Debian's mosquitto and in dunlin: both must
+//! do what the table says. Without mosquitto only dunlin is tested; `DUNLIN_NEEDS_MOSQUITTO=1`, which `.ci/run` sets,
+//! makes that a failure.
 
 mod odd_lines;
 mod table;
@@ -63,7 +63,7 @@ fn dunlin_and_mosquitto_accept_the_same_logins() {
                 assert!(run.expect("mosquitto_passwd runs").success());
             }
         }
-        // what it wrote once
+        // the part that was written
         Err(_) => fs::write(&file, include_str!("../../data/passwords")).unwrap(),
     }
     for anonymous in [true, false] {
@@ -241,7 +241,7 @@ fn ask(address: SocketAddr, case: &Case) -> bool {
         Kind::Will => {
             watcher.subscribe(&[(case.filter, 0)]);
             let _dying = accepted(address, &connect.clone().will(&message));
-            // whoever takes its place is told so after its Will is published
+            // the client that takes the session over is accepted after the Will is published
             accepted(address, &connect);
             has_message(&mut watcher)
         }
@@ -284,7 +284,7 @@ fn accepted(address: SocketAddr, connect: &Connect) -> Client {
     Client::accepted(address, connect, 0)
 }
 
-/// Is there a PUBLISH in front of the answer to a ping?
+/// Does a PUBLISH precede the answer to a ping?
 fn has_message(client: &mut Client) -> bool {
     client.send(raw::PINGREQ);
     let mut got = false;

@@ -46,7 +46,7 @@ pub const ODD: &[Odd] = &[
     both("\n\n   \nbob:HASH", "bob", "secret", LetIn),
     both("#bob:HASH", "#bob", "secret", Refused),
     both("\u{FEFF}# comment\nbob:HASH", "bob", "secret", LetIn),
-    // the first user of such a file is locked out by mosquitto, which says nothing
+    // mosquitto locks out the first user of such a file without a message
     Odd { file: "\u{FEFF}bob:HASH", user: "bob", password: "secret", mosquitto: Refused, dunlin: LetIn },
     error("bob\nalice:HASH", "alice", "secret", LetIn),
     error("bob:\nalice:HASH", "bob", "", Refused),

@@ -1,14 +1,14 @@
 //! The cases: an ACL file, and the rights of clients by it.
 
-/// What a client wants, and whether it gets it.
+/// A client's request, and the expected result.
 #[derive(Debug)]
 pub struct Case {
     pub kind: Kind,
     pub client: &'static str,
     pub user: Option<&'static str>,
-    /// What is subscribed to, by the client or by who watches it.
+    /// The filter that the client, or the watcher, subscribes to.
     pub filter: &'static str,
-    /// What is published to.
+    /// The topic that is published to.
     pub topic: &'static str,
     pub expected: bool,
 }
@@ -27,7 +27,7 @@ pub enum Kind {
     Queued,
 }
 
-/// Stands behind each file: one who sees and sends everything.
+/// Appended to each file: a user that sees and sends everything.
 pub const WATCHER: &str = "user watcher\ntopic #\ntopic $x/#\ntopic $SYS/#\n";
 
 const fn case(
@@ -55,7 +55,7 @@ const RECEIVE: Kind = Kind::Receive;
 
 pub const ACLS: &[(&str, &[Case])] = &[
     (
-        // nobody but the watcher
+        // only the watcher
         "",
         &[
             publish("c", "", "a", false),
@@ -124,7 +124,7 @@ pub const ACLS: &[(&str, &[Case])] = &[
         ],
     ),
     (
-        // what is subscribed to is not what is received
+        // the filter is subscribed to, but the message is not received
         "topic read r/#\ntopic deny r/no\nuser bob\ntopic read only/one\n",
         &[
             case(RECEIVE, "c", "", "#", "r/x", true),
@@ -233,7 +233,7 @@ pub const ACLS: &[(&str, &[Case])] = &[
             publish("c", "", "a", false),
             publish("c", "eve smith", "e  e", true),
             publish("c", "eve", "e  e", false),
-            // one word is the topic, whatever it is
+            // one word is the topic, even if it is a keyword
             publish("c", "eve smith", "read", true),
             publish("c", "eve smith", "deny", true),
         ],

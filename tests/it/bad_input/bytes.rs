@@ -60,7 +60,7 @@ fn a_flipped_bit_affects_no_other_client() {
     for bit in 0..bytes.len() * 8 {
         let mut flipped = bytes.clone();
         flipped[bit / 8] ^= 1 << (bit % 8);
-        // what is answered is not the point, but that the connection ends, is
+        // the answers do not matter, only that the connection ends
         said_to(broker.address(), &flipped);
         if bit % 32 == 0 {
             healthy.exchange();

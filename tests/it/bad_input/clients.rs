@@ -22,7 +22,7 @@ pub fn broker(limits: Limits) -> Broker {
     Broker::new(Config { limits, workers: Some(1), ..Config::ephemeral() })
 }
 
-/// Two clients that exchange messages, whatever others do.
+/// Two clients that exchange messages during attacks by others.
 pub struct Healthy {
     publisher: Client,
     subscriber: Client,
@@ -50,7 +50,7 @@ impl Healthy {
     }
 }
 
-/// A connection of which all that matters is what was said on it and that it was closed.
+/// A connection of which only the reason of its end matters.
 pub struct Raw(TcpStream);
 
 impl Raw {
@@ -76,9 +76,9 @@ impl Raw {
         }
     }
 
-    /// The client has nothing more to say.
+    /// The client closes its side.
     pub fn end(&self) {
-        // an error says that the broker has closed it already
+        // an error means that the broker has closed it already
         let _ = self.0.shutdown(Shutdown::Write);
     }
 
@@ -102,7 +102,7 @@ fn is_close(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted | ErrorKind::BrokenPipe)
 }
 
-/// Sends bytes and nothing more: what comes until the broker closes.
+/// Sends only these bytes; returns the answers until the broker closes.
 pub fn said_to(address: SocketAddr, bytes: &[u8]) -> Vec<u8> {
     let mut raw = Raw::open(address);
     raw.send(bytes);

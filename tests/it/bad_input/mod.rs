@@ -4,10 +4,10 @@
 //! | file | shows |
 //! |---|---|
 //! | `bytes` | malformed packets, truncations, flipped bits, random bytes |
-//! | `lengths` | lengths that lie, and the limit on packets |
+//! | `lengths` | wrong lengths, and the limit on packets |
 //! | `slow` | clients that stall, trickle, or do not read |
-//! | `process` | the same against the binary: what its log says, what its memory does |
-//! | `clients` | a broker, clients that do nothing wrong beside the bad ones |
+//! | `process` | the same against the binary: its log and its memory |
+//! | `clients` | a broker, well-behaved clients and malicious ones |
 
 mod bytes;
 mod clients;

@@ -30,7 +30,7 @@ fn the_log_names_the_broken_statement_of_a_malformed_packet() {
         }
         bad.send(row.bytes);
         let line = broker.reason(bad.address());
-        // a server's packet from a client is wrong whatever is in it
+        // a server's packet from a client is invalid with any content
         let said = line.contains(row.error) && line.contains(&format!("[{}]", row.statement));
         assert!(said || line.contains("a client may not send"), "{}: {line}", row.name);
         assert_eq!(line.contains("client=bad"), !is_connect, "{line}");

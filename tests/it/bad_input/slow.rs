@@ -40,7 +40,7 @@ fn a_client_that_stalls_before_connect_is_closed() {
             raw
         })
         .collect();
-    // one that always has a byte more to say gains nothing by it
+    // a client that sends a byte now and then gains nothing
     let mut trickle = Raw::open(broker.address());
     trickle.send(&header(0x10, 70_000));
     trickle.send(&connect[2..]);
@@ -81,7 +81,7 @@ fn a_client_that_never_reads_delays_no_other_and_is_closed() {
     }
     healthy.exchange();
     broker.turn_until(limits.write_timeout, || broker.count(Count::WriteTimeouts) > 0);
-    // its Will says that it was closed
+    // its Will shows that it was closed
     watcher.expect_message("end", "of deaf", 0);
     assert_eq!(broker.count(Count::WriteTimeouts), 1);
     healthy.exchange();
@@ -97,7 +97,7 @@ fn a_client_that_reads_no_answers_is_not_read_and_is_closed() {
     let mut greedy = Raw::open(broker.address());
     greedy.send(&Connect::new("greedy").frame());
     let pings = PINGREQ.repeat(50_000);
-    // ends when the broker has closed; the broker reads no more than it can answer
+    // ends when the broker has closed; the broker reads only as much as it can answer
     let sender = std::thread::spawn(move || {
         let mut blocks: u64 = 0;
         while greedy.send(&pings) {

@@ -1,8 +1,8 @@
-//! Messages at QoS 1 and 2 through a bridge, while its line is cut and stalls and kill -9 hits either broker: none is
-//! lost, none comes twice at QoS 2, and they come in their order.
+//! QoS 1 and 2 messages through a bridge whose line is cut and stalls, while either broker is killed with SIGKILL: no
+//! message is lost, none is repeated at QoS 2, and they stay in order.
 //!
-//! `DUNLIN_LONG=1`: 200 rounds of 100,000 messages in place of 20 of 5,000. `DUNLIN_BRIDGE_SEED` decides what is
-//! random; that of a run that fails is printed.
+//! `DUNLIN_LONG=1`: 200 rounds of 100,000 messages instead of 20 of 5,000. `DUNLIN_BRIDGE_SEED` is the random seed; a
+//! failing run prints its seed.
 
 use std::{
     env, fs,
@@ -76,7 +76,7 @@ impl World {
         match random.below(4) {
             0 => self.kill_edge(),
             1 => self.kill_centre(),
-            // the bridge finds out that nobody is there
+            // the bridge notices that the other broker is gone
             2 if random.once_in(3) => {
                 let before = self.proxy.accepted();
                 wait_until(|| self.proxy.accepted() > before, || "the bridge does not notice".into());
@@ -152,7 +152,7 @@ fn rounds(qos: u8) {
             let number: usize = message.text().parse().unwrap();
             match number.cmp(&next) {
                 std::cmp::Ordering::Equal => next += 1,
-                // what was not acknowledged comes again, from its first on
+                // unacknowledged messages are resent from the first one
                 std::cmp::Ordering::Less if qos == 1 => {}
                 _ => panic!("{number} came where {next} was to come, in round {round}"),
             }

@@ -2,13 +2,13 @@
 //!
 //! | file | has |
 //! |---|---|
-//! | this one | two brokers and a bridge between them |
-//! | `passing` | what passes: versions, directions, prefixes, QoS, RETAIN; to dunlin and to mosquitto |
+//! | this one | two brokers with a bridge between them |
+//! | `passing` | messages through a bridge: versions, directions, prefixes, QoS, RETAIN; to dunlin and to mosquitto |
 //! | `rings` | brokers in a ring |
-//! | `refusals` | other brokers that refuse, lie, or send garbage |
-//! | `loss` | kill -9 and a line that is cut and stalls: nothing is lost |
+//! | `refusals` | other brokers that refuse, or send invalid packets |
+//! | `loss` | SIGKILL and a line that is cut and stalls: no message is lost |
 //! | `proxy` | that line |
-//! | `ways` | how it connects, and what a reload changes |
+//! | `ways` | connecting, and changes by a reload |
 
 mod loss;
 mod passing;

@@ -1,4 +1,4 @@
-//! What passes, each way, by each version, with each case of the prefixes, to dunlin and to mosquitto.
+//! Messages through a bridge, in each direction, version and combination of prefixes, to dunlin and to mosquitto.
 
 use std::net::SocketAddr;
 
@@ -12,7 +12,7 @@ use crate::support::{
     shut_down, start, wait_until,
 };
 
-/// Pattern and prefixes, a topic here and what it is called there.
+/// Pattern and prefixes, a local topic, and the topic at the other broker.
 const CASES: [(&str, &str, &str, &str); 5] = [
     ("a/#", "l/ r/", "l/a/b", "r/a/b"),
     ("a/#", "l/", "l/a/b", "a/b"),
@@ -52,7 +52,7 @@ fn passes(there: SocketAddr, version: &str) {
                     at[0].expect_message(here_topic, &text, qos);
                 }
             }
-            // nothing comes back, and nothing goes the other way: what is behind it comes first
+            // no echo arrives, and nothing passes the other way: the next message arrives first
             let [here_client, there_client] = &mut at;
             here_client.expect_nothing_pending();
             there_client.expect_nothing_pending();
@@ -101,7 +101,7 @@ fn messages_are_queued_in_order_while_the_other_broker_is_away() {
     }
     // QoS 0 does not wait
     publisher.publish(Message::new("a", "lost"));
-    // the subscriber is there before the bridge is
+    // the subscriber connects before the bridge
     assert!(here.pause_bridge("b", true));
     wait_until(|| view(&here).phase == BridgePhase::Paused, || format!("{:?}", view(&here)));
     let mut listens = config();
@@ -130,7 +130,7 @@ fn retain_passes_and_retained_messages_come_with_the_first_connection() {
     wait_until(|| view(&here).counts.received > 0, || format!("{:?}", view(&here)));
     assert_eq!(watcher.subscribe_retained(&[("in/#", 1)], 1)[0].text(), "1");
     watcher.publish(Message::new("out/a", "2").qos(1).retain());
-    // acknowledged, and so retained: not one that passes while somebody subscribes
+    // acknowledged, and so retained: not a live message during the subscription
     wait_until(|| view(&here).counts.sent > 0, || format!("{:?}", view(&here)));
     assert_eq!(there.retained("out/#", 1), [("out/a".into(), "2".into())]);
     shut_down(here);

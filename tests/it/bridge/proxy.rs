@@ -1,4 +1,4 @@
-//! [`Proxy`]: a line that passes so many bytes and then stalls, until somebody cuts it or lets more pass.
+//! [`Proxy`]: a line that forwards a number of bytes and then stalls, until the test cuts it or lets more pass.
 
 use std::{
     io::{ErrorKind, Read, Write},
@@ -117,7 +117,7 @@ impl Line {
                     // those of a stalled line are lost with it
                     let may = self.left.fetch_sub(read as i64, Ordering::SeqCst).clamp(0, read as i64);
                     if to.write_all(&bytes[..may as usize]).is_err() || (may as usize) < read {
-                        // half a packet: what follows it cannot pass on this connection
+                        // half a packet: the rest cannot pass on this connection
                         if (may as usize) < read {
                             self.wait(epoch, || false);
                         }

@@ -1,4 +1,4 @@
-//! Other brokers that refuse, lie, or send garbage: the bridge tries again, and says why once.
+//! Other brokers that refuse, or send invalid packets: the bridge retries, and logs the reason once.
 
 use std::{
     io::{Read, Write},
@@ -12,7 +12,7 @@ use dunlin::{BridgePhase, Builder, ProtocolVersion};
 use super::{bridged, view, wait_until_connected};
 use crate::support::{Broker, GUARD, config, raw::Message, shut_down, start, wait_until};
 
-/// A server that answers each connection with the next of these, and tells what it was sent.
+/// A server that answers each connection with the next of these, and reports the packets that it received.
 fn answering(answers: Vec<Vec<u8>>) -> (std::net::SocketAddr, mpsc::Receiver<Vec<u8>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();

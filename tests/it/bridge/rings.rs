@@ -1,4 +1,4 @@
-//! Brokers in a ring: no message goes round it for ever.
+//! Brokers in a ring: no message circulates for ever.
 
 use dunlin::{Builder, router::Count};
 

@@ -1,5 +1,4 @@
-//! How a bridge connects: over TLS and WebSocket, to which address, and when; how much it sends; and what a reload
-//! changes.
+//! How a bridge connects: over TLS and WebSocket, to which address, and when; its rate; and changes by a reload.
 
 use std::{fs, net::SocketAddr, time::Duration};
 
@@ -79,7 +78,7 @@ fn over_tls_and_websocket_with_a_client_certificate() {
         subscriber.expect_message("a", scheme, 1);
         shut_down(here);
     }
-    // without a certificate it is refused, and the reason is told
+    // without a certificate it is refused, and the reason is logged
     let keys = format!("topics = ['# out 1']\nca_file = '{dir}/ca.pem'");
     let here = start(Builder::new(bridge_to(&[format!("mqtts://localhost:{}", ports[0])], &keys)));
     wait_for(&here, |view| view.error.as_deref().is_some_and(|error| error.to_lowercase().contains("certificate")));

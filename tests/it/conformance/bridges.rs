@@ -35,7 +35,7 @@ fn also_a_bridge_has_no_local_and_retain_as_published() {
                 assert_eq!(next(&mut subscriber), (message.text().into(), false));
             }
         }
-        // clearing is passed on as what it is, a large payload as a small one
+        // clearing is forwarded as such, a large payload as a small one
         publisher.publish(Message::new(&topic, "").qos(1).retain());
         assert_eq!(next(&mut bridge), (String::new(), true));
         let large = "x".repeat(20_000);

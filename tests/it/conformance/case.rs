@@ -149,7 +149,7 @@ impl Case {
         client.expect_closed();
     }
 
-    /// What a new subscriber to `topic` gets at once.
+    /// The messages that a new subscriber to `topic` gets at once.
     #[track_caller]
     pub fn retained(&self, topic: &str, count: usize) -> Vec<Message> {
         let number = self.anonymous.fetch_add(1, Ordering::Relaxed);

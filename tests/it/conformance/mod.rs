@@ -1,10 +1,10 @@
-//! A function for each normative statement of MQTT 3.1.1 that a server can be held to, over a raw socket; `five` has
-//! those of MQTT 5.
+//! A test for each normative statement of MQTT 3.1.1 that a server must meet, over a raw socket; `five` has those of
+//! MQTT 5.
 //!
 //! [`statements`] is the table of all statements, and [`coverage`] fails when a statement has neither a test nor a
-//! reason. A test `mqtt_3_1_0_2_…` belongs to `[MQTT-3.1.0-2]`; a test `also_…` to what the standard says without a
-//! number, or to what dunlin promises beyond it. With `DUNLIN_CONFORMANCE_ADDR=host:port` the tests run against the
-//! broker at that address; those that need settings of their own are then left out.
+//! reason. A test `mqtt_3_1_0_2_…` belongs to `[MQTT-3.1.0-2]`; a test `also_…` to a requirement without a number, or
+//! to a promise of dunlin beyond the standard. With `DUNLIN_CONFORMANCE_ADDR=host:port` the tests run against the
+//! broker at that address, without those that need special settings.
 
 #[macro_use]
 mod case;

@@ -1,4 +1,4 @@
-//! Section 3.3: PUBLISH, but for RETAIN.
+//! Section 3.3: PUBLISH, except RETAIN.
 
 use crate::support::raw::{Message, frame, puback, pubcomp, pubrec, pubrel, text};
 
@@ -124,7 +124,7 @@ fn also_overlapping_filters_deliver_once() {
 fn mqtt_3_3_5_2_refused_publish_is_acknowledged_or_closed() {
     let case = case!();
     let mut client = case.client("pub");
-    // Nobody may publish to $SYS; the client is acknowledged as ever, or closed.
+    // No client may publish to $SYS; it is acknowledged as usual, or closed.
     client.send(&Message::new("$SYS/broker/conformance", "refused").qos(1).id(1).frame());
     if let Some(answer) = client.read() {
         assert_eq!(answer.bytes(), puback(1));

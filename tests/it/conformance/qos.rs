@@ -100,7 +100,7 @@ fn also_message_outlives_its_publisher() {
 fn also_unknown_acknowledgements_do_no_harm() {
     let case = case!();
     let mut client = case.client("acks");
-    // The standard names no answer; what it forbids is harm to what follows. A PUBREC may be answered with a PUBREL.
+    // The standard requires no answer, only that later packets work. A PUBREC may be answered with a PUBREL.
     client.send(&puback(77));
     client.send(&crate::support::raw::pubcomp(78));
     client.expect_nothing_pending();

@@ -10,7 +10,7 @@ fn mqtt_3_1_2_4_clean_session_0_resumes_the_session() {
     client.subscribe(&[(&topic, 2)]);
     client.disconnect();
     for number in ["1", "2", "3"] {
-        // The subscription is there without a SUBSCRIBE, time and again.
+        // The subscription exists without a SUBSCRIBE, each time.
         let mut client = case.resume("sub");
         publisher.publish(Message::new(&topic, number).qos(2));
         client.expect_message(&topic, number, 2);
@@ -54,7 +54,7 @@ fn mqtt_3_1_2_6_clean_session_1_discards_the_session() {
     client.receive();
     client.disconnect();
     publisher.publish(Message::new(&topic, "queued").qos(1));
-    // Neither what was queued nor the subscription is left, now or after.
+    // Neither the queue nor the subscription is left, now or later.
     let mut client = case.client("sub");
     client.expect_nothing_pending();
     publisher.publish(Message::new(&topic, "unsubscribed").qos(1));
@@ -88,7 +88,7 @@ fn mqtt_4_1_0_1_session_state_is_kept_for_the_whole_session() {
     client.subscribe(&[(&topic, 1), (&case.topic("gone"), 1)]);
     client.unsubscribe(&[&case.topic("gone")]);
     client.abort();
-    // However the connections end, subscriptions, what is queued and what is unacknowledged stay.
+    // After any end of a connection, subscriptions, queue and unacknowledged messages stay.
     case.resume("sub").disconnect();
     publisher.publish(Message::new(&case.topic("gone"), "gone").qos(1));
     publisher.publish(Message::new(&topic, "kept").qos(1));

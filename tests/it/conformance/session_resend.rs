@@ -36,7 +36,7 @@ fn mqtt_4_4_0_1_unacknowledged_publish_is_resent_with_its_id() {
         let again = client.receive();
         assert_eq!(again, first.clone().dup());
     }
-    // Nothing of what is acknowledged now comes a third time.
+    // Acknowledged messages are not resent a third time.
     for message in &sent {
         if message.qos == 1 {
             client.send(&puback(message.id));

@@ -1,8 +1,8 @@
-//! Every normative statement of MQTT 3.1.1 (OASIS standard, 29 October 2014, appendix B), in our words, with its tests
-//! or the reason why there is none.
+//! Every normative statement of MQTT 3.1.1 (OASIS standard, 29 October 2014, appendix B), rephrased, with its tests or
+//! the reason why there is none.
 //!
-//! The standard writes `[MQTT-3-8.3-4]` so, and some others in one place with a dot for the last hyphen
-//! (`[MQTT-3.1.2.7]`, `[MQTT-4.3.2.1]`, `[MQTT-6.0.0.1]`); here the latter have hyphens.
+//! The standard writes some numbers in other forms (`[MQTT-3-8.3-4]`, and with a dot for the last hyphen
+//! `[MQTT-3.1.2.7]`, `[MQTT-4.3.2.1]`, `[MQTT-6.0.0.1]`); the latter have hyphens here.
 
 /// One statement.
 pub struct Statement {

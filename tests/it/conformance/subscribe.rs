@@ -16,7 +16,7 @@ fn mqtt_3_8_1_1_subscribe_with_other_flags_closes() {
 fn mqtt_3_8_3_1_filter_that_is_not_utf8_closes() {
     let case = case!();
     case.assert_closes(&frame(0x82, b"\0\x01\0\x04a/\xC3\x28\0"));
-    // Also where it is not the first.
+    // Also if it is not the first filter.
     case.assert_closes(&frame(0x82, b"\0\x01\0\x01a\0\0\x04a/\xC3\x28\0"));
 }
 

@@ -67,7 +67,7 @@ fn also_version_3_1_name_and_level_belong_together() {
 fn also_version_3_1_has_no_session_present() {
     let case = case!();
     let topic = case.topic("t");
-    // Its byte is reserved in 3.1; the session is there all the same.
+    // Its byte is reserved in 3.1; the session exists all the same.
     let connect = v31(&case, "sub").persistent();
     let mut client = case.connect(&connect, 0);
     client.subscribe(&[(&topic, 1)]);
@@ -101,7 +101,7 @@ fn also_version_3_1_does_not_use_some_header_bits() {
     let case = case!();
     let (topic, own, mut other) = (case.topic("t"), case.topic("own"), case.client("other"));
     other.subscribe(&[(&topic, 2)]);
-    // 3.1 calls these bits "not used": what they are says nothing
+    // 3.1 calls these bits "not used": their values have no meaning
     let with = |first: u8, mut bytes: Vec<u8>| {
         bytes[0] = first;
         bytes

@@ -89,7 +89,7 @@ fn a_login_that_is_configured_closes_it_until_users_are_named() {
     assert_eq!(get(at, "/readyz").status, 200);
     assert_eq!(get(at, "/startupz").status, 200);
 
-    // who may log in is put in force without a restart
+    // changed logins are in force without a restart
     let changed = broker.reload(|config| config.http = http("users = [\"alice:viewer\"]"));
     assert_eq!(changed, ["http.users = [\"alice:viewer\"] (was [])"]);
     let without = get(at, "/metrics");

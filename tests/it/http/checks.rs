@@ -1,4 +1,4 @@
-//! Each health check is turned red by its cause; `dunlin health --http` asks them.
+//! Each health check fails for its cause; `dunlin health --http` calls them.
 
 use std::{
     pin::pin,
@@ -97,7 +97,7 @@ impl Wake for Holding {
 fn a_store_whose_thread_hangs_is_not_alive() {
     let dir = tempfile::tempdir().unwrap();
     let mut config = Config { http: http(""), data_dir: Some(dir.path().join("data")), ..config() };
-    // what waits for the store is woken by its own thread, which waits for no disk
+    // the store's thread, which does not wait for a disk, wakes waiting tasks
     config.sync = SyncMode::Interval;
     let broker = Broker::new(config);
     let holding = Arc::new(Holding { holds: Mutex::new(true), ..Holding::default() });
@@ -141,7 +141,7 @@ fn health(flags: &[&str]) -> (bool, String) {
     (output.status.success(), String::from_utf8(text).unwrap().trim_end().into())
 }
 
-/// The binary with HTTP on a free port, and what the ready file says of that.
+/// The binary with HTTP on a free port, which the ready file contains.
 fn running(dir: &TempDir, lines: &str) -> (Running, String, String) {
     let (file, ready) = (dir.path().join("dunlin.toml"), dir.path().join("ready"));
     let text = format!(
@@ -169,7 +169,7 @@ fn dunlin_health_asks_over_http() {
     running.stop();
     let (alive, text) = health(&["--http", "--listen", at, "--timeout", "1s"]);
     assert!(!alive && text.contains(&format!("not healthy: {url}/healthz: ")), "{text}");
-    // where it is, the configuration says
+    // at the configured address
     let file = dir.path().join("off.toml");
     std::fs::write(&file, "[http]\nlisten = 'off'\n").unwrap();
     let (alive, text) = health(&["--http", "--config", file.to_str().unwrap()]);

@@ -1,4 +1,4 @@
-//! The web console: its files, and what the broker tells it. What a browser makes of it, `tests/clients/console` shows.
+//! The web console: its files, and the streams for it. `tests/clients/console` runs it in a browser.
 
 use dunlin::{Publication, QoS};
 
@@ -105,7 +105,7 @@ fn the_live_stream_has_the_last_message_of_each_topic() {
     };
     assert_eq!(last[5], "999");
     assert!(updates <= 500, "{updates} updates");
-    // another stream goes on, without what was there before
+    // another stream continues, without earlier messages
     let mut resumed = Stream::open(at, "live?topics=%23&resumed=topics");
     publish("new", vec![0xff], false);
     let (_, told) = resumed.next();

@@ -63,7 +63,7 @@ fn a_key_admits_a_program_until_it_expires_or_is_deleted() {
     for wrong in ["dunlin_", &ci[1..], &format!("{ci}x"), "x"] {
         assert_eq!(status(wrong, "broker"), refused("key", 401), "{wrong:?}");
     }
-    // who has none is not let in, although it is on this machine
+    // a caller without a key is refused, even on this machine
     assert_eq!(ask(at, "GET", "/api/v1/broker", &[]).code(), "login");
     broker.set_wall(3_601);
     assert_eq!(status(&ci, "broker"), refused("key", 401));

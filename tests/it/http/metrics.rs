@@ -1,5 +1,5 @@
-//! The metrics: both formats are read back, they say what `$SYS` counts, and the dashboard and the alert rules that are
-//! shipped name nothing that is not there.
+//! The metrics: both formats can be parsed, their values equal those of `$SYS`, and the shipped dashboard and alert
+//! rules use existing metrics only.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -165,7 +165,7 @@ fn the_accept_header_selects_openmetrics() {
     assert!(answer.body.contains("\ndunlin_pings_total 0\n"));
 }
 
-/// The names of all that there is, and of its labels: as `metrics.tsv` says, and nothing else.
+/// The names of all metrics and of their labels equal `metrics.tsv`.
 #[test]
 fn every_metric_is_in_the_list_and_the_reverse() {
     let dir = tempfile::tempdir().unwrap();
@@ -189,7 +189,7 @@ fn every_metric_is_in_the_list_and_the_reverse() {
     assert!(others.iter().all(|name| name.starts_with("process_")), "not in the list: {others:?}");
 }
 
-/// For each combination of values there is a series, and there are no others.
+/// Each combination of values has exactly one series.
 #[track_caller]
 fn expect_series(scrape: &Scrape, name: &str, labels: &[(&str, &str)]) {
     let series = scrape.samples.keys().filter(|series| series.split('{').next() == Some(name));
@@ -228,7 +228,7 @@ fn packets_and_messages_are_counted_by_type_by_qos_and_by_version() {
         assert_eq!(plain.take().text(), payload);
         assert_eq!(five.take().text(), payload);
     }
-    // what a turn noted is there when the turn is over, a moment after its bytes
+    // counters are updated at the end of a turn, a moment after its bytes
     plain.send(&[0xC0, 0]);
     plain.expect(&[0xD0, 0]);
     let expected = [

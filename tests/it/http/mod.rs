@@ -1,4 +1,4 @@
-//! The HTTP side: who is let in, the health checks, the metrics, the admin API, and what is shipped to read them.
+//! HTTP: access, health checks, metrics, the admin API, and the shipped dashboard and rules.
 
 mod access;
 mod api;
@@ -22,7 +22,7 @@ use dunlin::{
 
 use crate::support::{Broker, GUARD, config};
 
-/// What a server answers.
+/// An answer of a server.
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
@@ -41,7 +41,7 @@ impl Answer {
         Self { status, headers: head.to_lowercase(), head: head.into(), body: body.into() }
     }
 
-    /// The code of what is wrong.
+    /// The code of a problem.
     pub fn code(&self) -> String {
         let body: serde_json::Value = serde_json::from_str(&self.body).expect("JSON");
         assert_eq!(body["status"], self.status);
@@ -60,7 +60,7 @@ pub fn send(address: SocketAddr, bytes: &[u8]) -> Answer {
     Answer::of(&String::from_utf8(answer).unwrap())
 }
 
-/// A request without a body; `headers` are whole lines, and a Host is there if none of them is one.
+/// A request without a body; `headers` are whole lines; a Host is added if there is none.
 pub fn ask(address: SocketAddr, method: &str, path: &str, headers: &[&str]) -> Answer {
     let has_host = headers.iter().any(|line| line.to_lowercase().starts_with("host:"));
     let host = if has_host { String::new() } else { format!("Host: {address}\r\n") };
@@ -72,7 +72,7 @@ pub fn get(address: SocketAddr, path: &str) -> Answer {
     ask(address, "GET", path, &[])
 }
 
-/// `[http]` with these lines, on a free port if they do not say where.
+/// `[http]` with these lines, on a free port by default.
 pub fn http(lines: &str) -> HttpConfig {
     let listen = if lines.contains("listen") { "" } else { "listen = \"127.0.0.1:0\"\n" };
     parse(&format!("[http]\n{listen}{lines}"), "test").unwrap().http

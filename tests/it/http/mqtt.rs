@@ -1,4 +1,4 @@
-//! MQTT over WebSocket at the addresses of HTTP: for pages of this server, by the rules of a listener there.
+//! MQTT over WebSocket at the addresses of HTTP: for pages of this server only, with the settings of a listener.
 
 use std::{
     io::{Read, Write},

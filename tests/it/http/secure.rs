@@ -1,5 +1,4 @@
-//! TLS on the HTTP side: who is let in stays the same, certificates are renewed by a reload, and the commands that ask
-//! a broker speak it.
+//! TLS for HTTP: access does not change, a reload renews certificates, and the commands that call HTTP speak TLS.
 
 use std::{fs, io::Write, path::Path, process::Command, sync::Arc};
 
@@ -43,7 +42,7 @@ fn http_is_served_over_tls_and_a_reload_renews_the_certificate() {
     assert!(answer.body.contains(&format!("dunlin_certificate_expiry_timestamp_seconds{{listener=\"{url}\"}} ")));
     let before = stream.conn.peer_certificates().unwrap().to_vec();
 
-    // nothing is said to a client that speaks no TLS
+    // a client without TLS gets no answer
     let mut plain = tcp(url.strip_prefix("https://").unwrap().parse().unwrap());
     plain.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
     assert!(!rest(&mut plain).starts_with(b"HTTP"));
@@ -124,7 +123,7 @@ fn ctl_and_health_speak_tls() {
         let said = text(&[output.stdout, output.stderr].concat());
         assert!(said.contains(why), "{words:?}: {said}");
     }
-    // what the configuration names is another certificate by now, which the broker was not told
+    // the configured file has a new certificate that the broker has not loaded
     others.renew();
     fs::copy(others.path("server.pem"), certs.path("server.pem")).unwrap();
     let said = refused(dir.path(), &[], &["ctl", "--config", "asked.toml", "broker"], 1);

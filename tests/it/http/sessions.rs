@@ -179,7 +179,7 @@ fn a_login_in_a_header_and_one_with_a_key_begin_sessions_too() {
         let secure = ask(at, "POST", AT, &lines);
         assert!(secure.headers.contains("; secure"), "{secure:?}");
     }
-    // who logged in is in the audit log
+    // the audit log has the user that logged in
     let audit = shown(&ask(at, "GET", "/api/v1/audit?limit=1", &[&cookie(&by_basic)]));
     assert_eq!((&audit["data"][0]["by"], &audit["data"][0]["what"]), (&json!("ada"), &json!(AT)));
 }

@@ -20,7 +20,7 @@ use crate::support::{
     scram::{auth, says},
 };
 
-/// Asks as often as the client's first data says; then data say what becomes of it.
+/// Exchanges as many packets as the client's first data says; later data decide the result.
 #[derive(Default)]
 struct Asks(Arc<AtomicUsize>);
 

@@ -1,4 +1,4 @@
-//! Bans: who is not let in, and whose connections end.
+//! Bans: refused clients, and closed connections.
 
 use std::{
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
@@ -144,7 +144,7 @@ fn flapping(client: &str, user: &str) -> BanTarget {
     BanTarget { user: Some(user.into()), ..BanTarget::client(client) }
 }
 
-/// Says that it is over.
+/// Sets a flag at the end.
 struct Ends<'a>(&'a AtomicBool);
 
 impl Drop for Ends<'_> {

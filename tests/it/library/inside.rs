@@ -37,7 +37,7 @@ fn next(client: &Client) -> Received {
     run(client.recv()).expect("the server runs")
 }
 
-/// These payloads come next, and nothing else is there; all are acknowledged.
+/// These payloads arrive next, and no other; all are acknowledged.
 #[track_caller]
 fn expect(client: &Client, payloads: &[&str]) {
     for payload in payloads {
@@ -254,7 +254,7 @@ fn a_member_of_a_group_within_the_process_takes_turns_with_the_others() {
     }
     member.expect_nothing_pending();
     assert_eq!((got.len(), by_member.len()), (5, 5));
-    // what it did not acknowledge is the other's when it goes
+    // its unacknowledged messages go to the other member when it ends
     publish_all(&mut publisher, "t", &["a", "b"]);
     let unacknowledged = next(&client);
     drop(client);

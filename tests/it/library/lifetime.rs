@@ -20,7 +20,7 @@ use crate::support::{
     shut_down, start,
 };
 
-/// Nobody listens there, and somebody else may.
+/// No server listens there, so that another one can.
 #[track_caller]
 fn assert_free(address: SocketAddr) {
     let refused = TcpStream::connect(address).expect_err("nobody listens");

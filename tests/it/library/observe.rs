@@ -57,7 +57,7 @@ fn observers_get_the_events_of_an_exchange_in_order() {
     sub.disconnect();
     told(&["disconnect sub ClientDisconnect"]);
 
-    // what waits is delivered when its client is there
+    // queued messages are delivered when the client connects
     let mut publisher = broker.client("pub");
     publish_all(&mut publisher, "t/b", &["later"]);
     let mut sub = broker.resume("sub");
@@ -91,7 +91,7 @@ fn observers_get_a_take_over_as_a_disconnect_and_a_connect() {
     recorder.take();
     let mut new = broker.resume("c");
     old.expect_closed();
-    // what was in flight goes out again, and the Will of the old connection goes to the new
+    // messages in flight are resent, and the Will of the old connection goes to the new one
     let again = new.receive();
     assert!(again.dup && again.text() == "x");
     new.send(&puback(again.id));
@@ -139,7 +139,7 @@ fn each_end_has_its_reason() {
     broker.turn(Duration::from_secs(91));
     client.expect_closed();
     assert_eq!(recorder.lines("disconnect"), ["disconnect c KeepAliveTimeout { keep_alive: 60 }"]);
-    // who never was a client has no end
+    // a refused client has no disconnect event
     recorder.take();
     let mut attempt = broker.open();
     attempt.send(&[0xC0, 0]);
@@ -196,7 +196,7 @@ fn observers_get_no_event_of_a_refused_client() {
     assert_eq!(recorder.take(), [""; 0]);
 }
 
-/// Asks for what it is told to ask for, and remembers what it was told.
+/// Wants the given kinds, and records the events.
 #[derive(Default)]
 struct Picky {
     wants: Mutex<EventKinds>,

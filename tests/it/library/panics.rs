@@ -1,4 +1,4 @@
-//! Plug-ins that panic: the connection in whose turn it happens ends as if it was lost, and others lose nothing.
+//! Plug-ins that panic: the connection in whose turn it happens ends as if it was lost; others are not affected.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::support::{
     raw::{Client, Connect, Message, PINGREQ, PINGRESP, puback, subscribe},
 };
 
-/// Panics at one place, and records what it was told before.
+/// Panics at one place, and records the events before.
 struct Faulty {
     at: At,
     recorder: Arc<Recorder>,
@@ -149,7 +149,7 @@ fn the_connection_in_whose_turn_a_plugin_panics_ends_as_if_it_was_lost() {
         let mut watchers = watchers(&broker);
         let mut client = broker.connect(&bad(), 0);
         client.subscribe(&[("kept", 1)]);
-        // an acknowledgement that was due is its own, or nobody's
+        // a pending acknowledgement reaches its own client, or none
         let due = Message::new("t", "").qos(1).id(7).frame();
         client.send(&[&due[..], packet].concat());
         while let Some(frame) = client.read() {
@@ -163,7 +163,7 @@ fn the_connection_in_whose_turn_a_plugin_panics_ends_as_if_it_was_lost() {
             assert_eq!((&message.topic[..], message.text()), ("will", "gone"), "{at:?}");
         }
         assert_eq!(recorder.lines("disconnect"), ["disconnect bad Panicked"], "{at:?}");
-        // its session is there, and gets what it subscribed to
+        // its session exists, and gets messages of its subscriptions
         watchers[0].publish(Message::new("kept", "waits").qos(1));
         broker.resume("bad").expect_message("kept", "waits", 1);
         watchers[0].send(PINGREQ);

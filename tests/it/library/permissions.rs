@@ -1,4 +1,4 @@
-//! Who may connect, publish and subscribe, as the embedding program decides.
+//! The embedding program decides who may connect, publish and subscribe.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::support::{
     raw::{Connect, Message, PINGREQ, PINGRESP, connack, suback, subscribe},
 };
 
-/// Lets `user` with `password` in, and remembers who asked.
+/// Accepts `user` with `password`, and records the requests.
 #[derive(Default)]
 struct Users(Mutex<Vec<String>>);
 
@@ -42,7 +42,7 @@ fn a_refused_client_gets_a_connack_and_affects_no_other() {
     let mut client = broker.connect(&Connect::new("c").user("user", "password").persistent(), 0);
     client.subscribe(&[("t", 1)]);
     recorder.take();
-    // with the identifier of one who is there: neither its connection nor its session ends
+    // with the identifier of a connected client: neither its connection nor its session ends
     broker.refuses(&Connect::new("c").user("user", "wrong"), 4);
     broker.refuses(&Connect::new("c").user("other", ""), 4);
     broker.refuses(&Connect::new("c").will(&Message::new("t", "will")), 5);
@@ -70,7 +70,7 @@ fn anonymous_clients_are_refused_if_configured() {
     broker.refuses(&Connect::new("c").user("user", "password"), 5);
 }
 
-/// Says yes when it is told to; never to `never`.
+/// Accepts when told to; never accepts `never`.
 #[derive(Default)]
 struct Late(Mutex<Vec<tokio::sync::oneshot::Sender<()>>>);
 
@@ -90,7 +90,7 @@ impl Authenticate for Late {
 }
 
 impl Late {
-    /// Waits until somebody's verdict is asked for.
+    /// Waits until a verdict is requested.
     fn asked(&self) -> tokio::sync::oneshot::Sender<()> {
         let begin = std::time::Instant::now();
         loop {

@@ -68,12 +68,12 @@ fn retained_messages_reach_the_connection_that_took_over() {
     let mut new = broker.resume("c");
     new.expect_nothing_pending();
     go.send(()).expect("the subscriber waits");
-    // and the new one has to say nothing for it
+    // without a packet from the new connection
     assert_eq!(new.receive().text(), "kept");
     old.expect_closed();
 }
 
-/// Who is not called `admin` may publish to `t` alone, and reads nothing.
+/// Clients other than `admin` may only publish to `t`, and read nothing.
 struct LittleOrAll;
 
 impl Authorize for LittleOrAll {

@@ -155,7 +155,7 @@ impl ByHand {
         Stored::By(CommitSeq(state.records.len() as u64))
     }
 
-    /// What comes from now on is kept when the test says so.
+    /// Later commits complete when the test says so.
     fn hold(&self) {
         self.0.lock().by_hand = true;
     }
@@ -226,7 +226,7 @@ fn broker() -> (Broker, Arc<ByHand>) {
     (Broker::build(config(), |b| b.store(port)), store)
 }
 
-/// A client whose session is kept, subscribed to `t` and `u`. From then on things are kept when the test says so.
+/// A client with a persistent session, subscribed to `t` and `u`. Later commits complete when the test says so.
 fn keeper(broker: &Broker, store: &ByHand) -> Client {
     let mut keeper = broker.begin("keeper");
     assert_eq!(store.records(), ["started keeper no will"]);
@@ -288,7 +288,7 @@ fn a_reconnecting_client_waits_for_the_same_commit() {
     keeper.send(&connect);
     store.expect_records(1);
     keeper.abort();
-    // the session is there, but not kept
+    // the session exists, but is not durable
     let mut keeper = broker.open();
     keeper.send(&connect);
     store.wait_for("attached keeper");
@@ -323,7 +323,7 @@ fn a_message_for_many_away_clients_takes_two_records() {
     publisher.publish(Message::new("t", "x").qos(1));
     let records = store.records();
     let [first, others] = &records[..] else { panic!("{records:?}") };
-    // in what order nobody says
+    // in any order
     let whose = |text: &str| away.into_iter().position(|client| text.contains(client)).expect("one of them");
     let rest: Vec<_> = others.split(": ").nth(1).expect("names").split(", ").map(whose).collect();
     assert_eq!(*first, format!("{} queued 1 t x 1", away[whose(first)]));
@@ -331,7 +331,7 @@ fn a_message_for_many_away_clients_takes_two_records() {
     let mut all = [vec![whose(first)], rest].concat();
     all.sort_unstable();
     assert_eq!(all, [0, 1, 2]);
-    // for one alone nothing more is said
+    // for a single one there is no further record
     publisher.publish(Message::new("only/second", "y").qos(1));
     assert_eq!(store.records(), ["second queued 2 only/second y 1"]);
 }
@@ -483,10 +483,10 @@ fn messages_are_acknowledged_in_order_when_they_are_durable() {
     publisher.send(&message("one", 1, 1));
     publisher.send(&message("two", 2, 2));
     publisher.send(&message("three", 1, 3));
-    // for nobody: nothing is kept, and yet it is not first
+    // without subscribers: nothing is stored, but it keeps its place in the order
     publisher.send(&Message::new("nobody", "").qos(1).id(4).frame());
     publisher.expect_nothing_pending();
-    // who gets one at QoS 1 does not wait, but behind one of QoS 2; others do not wait either
+    // a QoS 1 message does not wait, unless it is behind one of QoS 2; others do not wait either
     keeper.expect_message("t", "one", 1);
     keeper.expect_nothing_pending();
     other.publish(Message::new("nobody", "").qos(1));
@@ -516,7 +516,7 @@ fn messages_are_acknowledged_in_order_when_they_are_durable() {
     keeper.expect_message("t", "three", 1);
 }
 
-/// The SUBACK of a session that is not kept waits for nothing but what was acknowledged before it.
+/// The SUBACK of a session that is not persistent waits only for earlier acknowledgements.
 #[test]
 fn messages_published_while_a_suback_waits_follow_it() {
     let (broker, store) = broker();
@@ -690,7 +690,7 @@ fn retained_messages_are_cleared_or_shortened_while_the_store_is_full() {
     }
     store.records();
     store.set_condition(Condition::Full);
-    // nobody whose session is kept is to have it: it takes the place of the one that is there, at every QoS
+    // without persistent subscribers: it replaces the existing one, at every QoS
     for (qos, payload) in [(0, "abcde"), (1, "abcd"), (2, "abc")] {
         publisher.send(&Message::new("alone", payload).qos(qos).id(qos.into()).retain().frame());
         store.expect_records(1);
@@ -710,7 +710,7 @@ fn retained_messages_are_cleared_or_shortened_while_the_store_is_full() {
         refused.send(&Message::new(topic, "longer").qos(1).id(1).retain().frame());
         refused.expect_closed();
     }
-    // what is queued for a session that is kept as well needs room too
+    // a message for a persistent session needs room too
     let mut refused = broker.client("refused");
     refused.send(&Message::new("r/1", "abc").qos(1).id(1).retain().frame());
     refused.expect_closed();
@@ -752,7 +752,7 @@ fn qos_0_waits_for_no_commit() {
     keeper.expect_message("t", "0", 0);
     clean.expect_message("t", "0", 0);
     assert_eq!(store.records(), [""; 0]);
-    // nor does what a client is sent whose session is not kept
+    // nor do messages for a client without a persistent session
     publisher.send(&Message::new("t", "1").qos(1).id(1).frame());
     publisher.publish(Message::new("t", "0"));
     clean.expect_message("t", "1", 1);
@@ -773,13 +773,13 @@ fn a_full_store_acknowledges_only_what_needs_no_room() {
     waiting.send(&Message::new("t", "1").qos(1).id(1).frame());
     waiting.expect_nothing_pending();
     store.set_condition(Condition::Full);
-    // what was handed over may still be kept
+    // records that were handed over may still become durable
     waiting.expect_nothing_pending();
     store.set_condition(Condition::Stuck);
-    // it is not acknowledged, and its client is told so the one way there is
+    // it is not acknowledged, and its client is told in the only possible way
     waiting.expect_closed();
     keeper.expect_message("t", "1", 1);
-    // what needs no disk goes on
+    // packets that need no disk work
     publisher.publish(Message::new("c", "2").qos(2));
     clean.expect_message("c", "2", 2);
     publisher.publish(Message::new("t", "3"));
@@ -795,7 +795,7 @@ fn a_full_store_acknowledges_only_what_needs_no_room() {
     refused.send(&Connect::new("new").persistent().frame());
     refused.expect(&[0x20, 2, 0, 3]);
     refused.expect_closed();
-    // a message that cannot be kept ends the connection, and reaches nobody; at QoS 2 it may come again
+    // a message that cannot be stored closes the connection, and reaches no subscriber; at QoS 2 it may be repeated
     publisher.send(&Message::new("t", "5").qos(2).id(5).frame());
     publisher.expect_closed();
     keeper.expect_nothing_pending();
@@ -808,7 +808,7 @@ fn a_full_store_acknowledges_only_what_needs_no_room() {
     publisher.expect(&puback(5));
 }
 
-/// What ends things is kept where there is no room for more: nobody is closed for it.
+/// Records that end things are accepted without room for others: no client is closed for them.
 #[test]
 fn a_full_store_completes_exchanges_in_flight() {
     let (broker, store) = broker();
@@ -834,11 +834,11 @@ fn a_full_store_completes_exchanges_in_flight() {
     keeper.expect_nothing_pending();
     store.keep_all();
     keeper.expect(&ack(0xB0, 2));
-    // who comes now waits for what is stuck as well, and is not kept waiting
+    // a client that connects now waits for the stuck commit too, and is closed
     store.set_condition(Condition::Stuck);
     keeper.send(&unsubscribe(3, &["t"]));
     keeper.expect_closed();
-    // who waits for nothing stays
+    // clients that wait for nothing stay
     publisher.expect_nothing_pending();
 }
 
@@ -862,7 +862,7 @@ fn a_will_without_room_is_published_once_there_is_room() {
     gone.abort();
     store.wait_for("due gone 3 will t");
     assert_eq!(store.records(), ["detached gone", "due gone 3 will t"]);
-    // it is due, whoever comes back
+    // it is due, whichever client reconnects
     let mut gone = broker.open();
     gone.send(&Connect::new("gone").persistent().will(&will("t")).frame());
     store.wait_for("attached gone");
@@ -914,7 +914,7 @@ fn only_a_will_with_stored_effects_is_recorded() {
     observer.expect_nothing_pending();
     assert_eq!(store.records(), [""; 0]);
 
-    // what nobody waits for yet is recorded too: somebody may, later
+    // a record that no client waits for yet is written too, because one may wait later
     store.hold();
     let mut early = broker.connect(&Connect::new("early").will(&Message::new("later", "gone").qos(1)), 0);
     let mut low = broker.connect(&Connect::new("low").will(&Message::new("at qos 0", "gone").qos(1)), 0);

@@ -41,7 +41,7 @@ fn users_and_rules_of_the_embedding_program_apply_and_change() {
     publish_all(&mut bob, "b/c", &["bob may now"]);
     alice.expect_message("b/c", "bob may now", 1);
 
-    // a reload leaves them, and disconnects nobody
+    // a reload keeps them, and disconnects no client
     assert_eq!(
         reload(&server, &Config { limits: Limits { max_inflight_out: 7, ..Limits::default() }, ..config() })
             .map(|lines| lines.len())

@@ -39,7 +39,7 @@ fn events_carry_versions_and_properties() {
     let (first, second) = ("subscribe sub t qos=1", "subscribe sub u qos=0 no-local");
     told(&recorder, &[&format!("{first} {OF_SUBSCRIBE}"), &format!("{second} {OF_SUBSCRIBE}")]);
 
-    // alias and interval are between publisher and broker; the rest is told as it is passed on
+    // Topic Alias and expiry are between publisher and broker; other properties are forwarded
     let will = Publish::new("t", "bye").with(user("will", "yes"));
     let mut publisher = Five::accepted(broker.address(), &five::Connect::new("pub").will(&will), 0);
     told(&recorder, &["connect pub clean=true present=false v5"]);
@@ -121,7 +121,7 @@ fn a_queued_message_s_event_has_its_properties() {
     told(&recorder, &[connected, r#"deliver sub t qos=1 1 bytes [(UserProperty, Pair("x", "y"))]"#]);
 }
 
-/// Lets everybody in, and remembers what was said.
+/// Accepts every client, and records the requests.
 #[derive(Default)]
 struct Listens(Mutex<Vec<String>>);
 

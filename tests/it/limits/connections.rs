@@ -77,7 +77,7 @@ fn an_attempt_that_takes_too_long_is_closed() {
     slow.send(&Connect::new("slow").frame()[..9]);
     broker.wait_for_count(Count::SocketsOpened, 3);
     broker.turn(limits.connect_timeout / 2);
-    // what it did at the turn before, it has done at the next
+    // the effects of its last turn are complete at its next one
     broker.turn(Duration::ZERO);
     broker.expect_counts(&[(Count::ConnectTimeouts, 0)]);
     broker.turn(limits.connect_timeout);
@@ -111,7 +111,7 @@ fn memory_before_connect_is_bounded_and_the_largest_holders_are_closed() {
     modest.send(&Connect::new("modest").frame());
     modest.expect(&connack(0, 0));
     connected.expect_nothing_pending();
-    // what ended gave back what it held
+    // an ended connection released its memory
     drop(greedy);
     broker.client("last").expect_nothing_pending();
     broker.expect_counts(&[(Count::ConnectTimeouts, 0), (Count::Connects, 4)]);

@@ -15,7 +15,7 @@ use crate::support::{
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(60 * 60);
-/// What is said to subscribers of MQTT 5.
+/// The properties that subscribers of MQTT 5 receive.
 const SECONDS: u32 = 60;
 
 fn five(broker: &Broker, id: &str) -> Five {
@@ -26,7 +26,7 @@ fn lasting(broker: &Broker, id: &str, session_present: u8) -> Five {
     Five::accepted(broker.address(), &five::Connect::new(id).lasting(1_000_000), session_present)
 }
 
-/// Payload, and what is left of the interval, which may be a little less than it was.
+/// Payload, and the rest of the interval, which may be a little shorter than at the publication.
 #[track_caller]
 fn take(client: &mut Five) -> (String, Option<u32>) {
     let came = client.take();
@@ -38,7 +38,7 @@ fn expected(payload: &str, left: Option<u32>) -> (String, Option<u32>) {
     (payload.to_owned(), left)
 }
 
-/// A message from each kind of publisher, by its payload: who says nothing, who says less, and who says more.
+/// A message of each kind of publisher, by its payload: without an expiry, with a shorter one, with a longer one.
 #[track_caller]
 fn publish_each(broker: &Broker, topic: &str, retain: bool) {
     let large = "x".repeat(20_000);
@@ -59,7 +59,7 @@ fn publish_each(broker: &Broker, topic: &str, retain: bool) {
 
 const LIVE: [&str; 6] = ["old 0", "old 1", "old 2", "plain", "less", "more"];
 
-/// What a live subscriber and one that was away for so many seconds get.
+/// The messages for a live subscriber, and for one that was away for these seconds.
 #[track_caller]
 fn expect_each(client: &mut Five, away: u32, interval: Option<u32>) {
     let mut got = Vec::new();
@@ -94,7 +94,7 @@ fn a_message_s_expiry_is_limited_by_that_of_the_broker() {
     }
     publish_each(&broker, "t", false);
     expect_each(&mut live, 0, Some(SECONDS));
-    // what clients of 3.1.1 get says nothing of it
+    // messages to clients of 3.1.1 have no expiry
     for payload in LIVE.iter().take(3) {
         assert_eq!(old.take().text(), *payload);
     }
@@ -124,7 +124,7 @@ fn retained_messages_have_their_own_expiry_limit() {
         for (payload, said) in all {
             assert_eq!(take(&mut live), expected(payload, bound(said, message_expiry)));
         }
-        // what a subscription brings is what is retained
+        // a new subscription brings only retained messages
         for (payload, said) in all {
             let mut late = five(&broker, "late");
             late.subscribe(&[(payload, 1)]);

@@ -73,7 +73,7 @@ fn a_listener_has_a_highest_qos_of_its_own() {
     }
     watcher.expect_nothing_pending();
     broker.expect_counts(&[(Count::RefusedQos, 6)]);
-    // those who were told so keep it; others are told what holds now
+    // connected clients keep the value in their CONNACK; others get the new one
     let (mut before, _) = Five::connect(one, &five::Connect::new("before"));
     broker.reload(|config| config.listeners[0].max_qos = None);
     before.send(&Publish::new("t", "above").qos(2).id(1).frame());

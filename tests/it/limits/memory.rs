@@ -16,7 +16,7 @@ use crate::support::{
 #[test]
 fn all_queues_together_are_bounded_and_each_gives_way_by_its_policy() {
     const SIZE: usize = 10_000;
-    // a hundred of them take 1 MiB, with what a message costs beside its bytes
+    // a hundred of them take 1 MiB, including the overhead of a message
     const FIT: u64 = 104;
     for (queue_full, first) in [(QueueFull::DropNewest, 0), (QueueFull::DropOldest, 200 - FIT)] {
         let limits = Limits { max_queued_bytes_total: MemoryBound::Bytes(1 << 20), queue_full, ..Limits::default() };
@@ -152,7 +152,7 @@ fn counted_memory_equals_real_memory() {
         let (counted_before, before) = (counted(&broker, name), broker.memory());
         (20..20 + count).for_each(|n| fill(&mut client, n));
         let (counted, grown) = (counted(&broker, name) - counted_before, broker.memory().saturating_sub(before));
-        // the session of the subscriber knows its filters by number, and a mebibyte is what a process takes for others
+        // the subscriber's session has its filters by number; a mebibyte is for other memory of the process
         let ratio = grown as f64 / counted as f64;
         assert!((0.67..1.5).contains(&ratio), "{name}, {count} times: {counted} counted, {grown} resident");
         broker.stop();

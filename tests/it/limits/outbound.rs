@@ -41,7 +41,7 @@ fn qos_0_beyond_the_output_limit_is_dropped_and_the_rest_arrives() {
     assert!(fast.take().payload == last.payload);
     broker.expect_counts(&[(Count::DroppedOutboundFull, 1), (Count::DroppedQueueFull, 0)]);
 
-    // the client reads again, and has to say nothing for it
+    // the client reads again, without sending a packet
     for number in 1..sent {
         let message = slow.receive();
         assert!(message.payload == numbered("flood", number).payload, "{number} is not next");
@@ -55,7 +55,7 @@ fn qos_0_beyond_the_output_limit_is_dropped_and_the_rest_arrives() {
 
 #[test]
 fn the_output_of_a_client_that_read_everything_counts_as_empty() {
-    // one thread: what a client has read, the broker knows to be written
+    // one thread: bytes that a client has read count as written
     let limits = Limits { max_outbound_bytes: 100, ..Limits::default() };
     let broker = Broker::new(Config { limits, workers: Some(1), ..config() });
     let (mut subscriber, mut publisher) = (broker.client("sub"), broker.client("pub"));
@@ -97,7 +97,7 @@ fn a_client_that_reads_nothing_is_disconnected() {
     broker.turn_until(limits.write_timeout, || !recorder.lines("disconnect slow").is_empty());
     recorder.wait_for("disconnect slow WriteTimeout");
     broker.expect_counts(&[(Count::WriteTimeouts, 1), (Count::Disconnects, 1)]);
-    // one for whom there is nothing to read reads nothing either
+    // a client without pending output reads nothing either
     idle.expect_nothing_pending();
 }
 
@@ -153,7 +153,7 @@ fn resent_messages_take_no_memory_for_a_client_that_does_not_read() {
     let grown = broker.memory().saturating_sub(before);
     assert!(grown < 4 << 20, "{grown} bytes more are held for {} bytes in flight", usize::from(COUNT) * SIZE);
     for n in 21..=COUNT {
-        // the window opens to what is new by the first acknowledgements
+        // the first acknowledgements open the window for new messages
         let message = if n <= 40 { subscriber.take() } else { subscriber.receive() };
         let expected = Message::new("t", &payload(n)).qos(1).id(n).dup();
         assert!(message == expected, "{n} is sent again, and not {} (DUP {})", message.id, message.dup);

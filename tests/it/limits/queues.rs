@@ -13,7 +13,7 @@ use crate::support::{
 /// With one topic, the last two do the same.
 const POLICIES: [QueueFull; 3] = [QueueFull::DropNewest, QueueFull::DropOldest, QueueFull::KeepLast];
 
-/// Publishes to a session whose client is away, beside one whose client is there; gives the lines of what was dropped.
+/// Publishes to an away session and to a connected one; returns the log lines about dropped messages.
 #[track_caller]
 fn survivors(limits: Limits, sent: &[&str], kept: &[&str]) {
     let (broker, recorder) = Broker::observed(limits);
@@ -22,7 +22,7 @@ fn survivors(limits: Limits, sent: &[&str], kept: &[&str]) {
     here.subscribe(&[("t", 1)]);
     away.disconnect();
     for payload in sent {
-        // the publisher is acknowledged, and the one who is there gets it, whatever happens to the queue
+        // the publisher is acknowledged, and the connected subscriber gets the message, with every policy
         publish_all(&mut publisher, "t", &[payload]);
         here.expect_message("t", payload, 1);
     }
@@ -35,7 +35,7 @@ fn survivors(limits: Limits, sent: &[&str], kept: &[&str]) {
         (Count::PublishReceived, sent.len() as u64),
         (Count::PublishSent, sent.len() as u64),
     ]);
-    // for whom is said with each
+    // each line names the client
     let lines: Vec<_> = dropped.iter().map(|p| format!("drop away t {} bytes QueueFull", p.len())).collect();
     assert_eq!(recorder.lines("drop"), lines);
     let mut away = broker.resume("away");
@@ -60,13 +60,13 @@ fn a_queue_full_of_bytes_drops_by_its_policy() {
     let newest = Limits { queue_full: QueueFull::DropNewest, ..limits.clone() };
     // 3 + 6 fill it
     survivors(newest, &sent, &["22", "55555"]);
-    // what is larger than the whole queue pushes nobody out; 5 + 2 leave no room for 3 more
+    // a message larger than the whole queue replaces no other; 5 + 2 leave no room for 3 more
     for queue_full in [QueueFull::DropOldest, QueueFull::KeepLast] {
         survivors_of_oldest_bytes(Limits { queue_full, ..limits.clone() }, &sent);
     }
 }
 
-/// The order of what is dropped is not that of what was sent: the large message goes before older ones.
+/// The order of drops differs from that of publication: the large message is dropped before older ones.
 #[track_caller]
 fn survivors_of_oldest_bytes(limits: Limits, sent: &[&str]) {
     let (broker, recorder) = Broker::observed(limits);

@@ -99,7 +99,7 @@ fn a_client_that_publishes_too_fast_is_disconnected_if_configured() {
     };
     let (broker, recorder) = Broker::observed(limits);
     let (mut well, mut fast) = (broker.client("well"), broker.client("fast"));
-    // what the burst allows, twice
+    // twice the burst
     for _ in 0..2 {
         for n in 1..=10 {
             well.publish(Message::new("t", &n.to_string()).qos(1));
@@ -138,7 +138,7 @@ fn a_listener_has_rates_of_its_own_and_a_reload_changes_them() {
     burst(&mut clients[2], 40);
     let seconds = turn_until(&broker, before, Count::PublishReceived, 1_040, 1_000);
     assert!(seconds + before.elapsed().as_secs() >= 8, "{seconds} s");
-    // who waits need not wait any more when nothing is asked of it
+    // a waiting client continues at once when the rate is removed
     burst(&mut clients[0], 1_000);
     broker.reload(|config| config.limits.publish_rate = None);
     broker.turn(SECOND);

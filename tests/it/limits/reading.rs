@@ -64,7 +64,7 @@ fn a_slow_subscriber_s_own_packets_are_read() {
         dropped += 1;
         assert!(dropped < 20_000, "a client that reads nothing gets everything");
     }
-    // it is there and says so, for longer than its Keep Alive allows it to be silent
+    // it sends packets for longer than its Keep Alive would allow silence
     for _ in 0..10 {
         recorder.take();
         slow.write_all(PINGREQ).expect("a PINGREQ is sent");
@@ -94,7 +94,7 @@ fn a_client_that_never_ends_its_packet_is_silent() {
     assert!(lines[0].ends_with(", expected: 4099 }"), "{lines:?}");
 }
 
-/// Sends `bytes`; the broker has read them when this returns, and nobody else sends anything.
+/// Sends `bytes`; the broker has read them when this returns, and no other client sends anything.
 fn send(broker: &Broker, stream: &mut TcpStream, bytes: &[u8]) {
     let before = broker.count(Count::BytesReceived);
     stream.write_all(bytes).expect("the broker reads");
@@ -138,7 +138,7 @@ fn a_connect_gets_more_time_while_it_makes_progress() {
     slow.set_read_timeout(Some(GUARD)).expect("a read timeout");
     trickle(&broker, &mut slow, &connect, 1000, 3 * Limits::default().connect_timeout);
     expect(&mut slow, &connack(0, 0));
-    // six times the connect timeout is the most, whatever comes
+    // at most six times the connect timeout, with any progress
     let mut stalls = TcpStream::connect(broker.address()).expect("the broker accepts connections");
     stalls.set_read_timeout(Some(GUARD)).expect("a read timeout");
     send(&broker, &mut stalls, &connect[..connect.len() - 1]);

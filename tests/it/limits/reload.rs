@@ -45,7 +45,7 @@ fn reloaded_limits_apply_to_connected_clients() {
     publisher.expect_closed();
     broker.expect_counts(&[(Count::PacketsTooLarge, 1)]);
 
-    // what is queued already stays when the queue shrinks, and the old limits come back
+    // queued messages stay when the queue shrinks, and the old limits return
     broker.reload(|config| config.limits = Limits { max_queued_messages: 0, ..Limits::default() });
     expect_exactly(&mut broker.resume("client"), &["1"]);
     assert_eq!(broker.reload(|_| {}), [""; 0], "nothing has changed");

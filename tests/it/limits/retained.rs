@@ -38,7 +38,7 @@ fn one_retained_message_too_many_is_delivered_and_not_retained() {
     assert_eq!(recorder.lines("drop"), ["drop pub c 2 bytes RetainedFull"]);
     // the one whose topic had one before is replaced
     assert_eq!(broker.retained("#", 2), pairs(&[("a", "2"), ("b", "1")]));
-    // what is cleared is room for another
+    // clearing a topic makes room for another
     retain(&mut publisher, "b", "");
     retain(&mut publisher, "c", "3");
     assert_eq!(broker.retained("#", 2), pairs(&[("a", "2"), ("c", "3")]));
@@ -78,7 +78,7 @@ fn a_retained_limit_of_0_retains_no_message() {
         let (mut subscriber, mut publisher) = (broker.client("sub"), broker.client("pub"));
         subscriber.subscribe(&[("#", 0)]);
         retain(&mut publisher, "a", "1");
-        // clearing what is not there is nothing
+        // clearing an empty topic has no effect
         retain(&mut publisher, "a", "");
         subscriber.expect_message("a", "1", 0);
         subscriber.expect_message("a", "", 0);

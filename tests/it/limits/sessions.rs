@@ -41,7 +41,7 @@ fn a_further_session_is_refused_and_existing_ones_are_not() {
     broker.resume("away").expect_nothing_pending();
     here.expect_nothing_pending();
     broker.expect_counts(&[(Count::RefusedSessions, 1)]);
-    // who gives a session up makes room
+    // an ended session makes room
     broker.client("away").expect_nothing_pending();
     broker.client("here").disconnect();
     broker.begin("third").expect_nothing_pending();
@@ -63,9 +63,9 @@ fn a_session_whose_client_stays_away_expires() {
     let mut away = broker.begin("away");
     publish_all(&mut publisher, "t", &["2"]);
     away.expect_nothing_pending();
-    // of those who are there, none expires
+    // sessions of connected clients do not expire
     expect_exactly(&mut here, &["1", "2"]);
-    // one who returns in time, and stays longer than that, keeps it
+    // a client that returns in time, and stays connected, keeps its session
     here.disconnect();
     let mut here = broker.resume("here");
     away.disconnect();

@@ -130,7 +130,7 @@ fn retained_messages_arrive_in_steps_before_newer_messages() {
     }
     assert_eq!(seen.len(), TOPICS);
     for (topic, values) in seen {
-        // whatever came before the UNSUBSCRIBE was handled: none is older than the one before it
+        // after any handled part, before the UNSUBSCRIBE: messages are in order
         let order = |value: &String| ["x", "1", "2"].iter().position(|v| v == value).expect("one of them");
         assert!(values.windows(2).all(|two| order(&two[0]) <= order(&two[1])), "{topic}: {values:?}");
     }
@@ -209,7 +209,7 @@ fn large_messages_to_many_clients_do_not_delay_others() {
         subscribers[1..].iter_mut().for_each(|subscriber| subscriber.expect_message("large", &payload, 0));
     }
     for _ in 0..3 {
-        // what it is sent again is bounded in bytes: it acknowledges nothing, and others have their turn
+        // resent messages are bounded in bytes: it acknowledges nothing, and others have their turn
         let mut back = broker.resume("away");
         assert_eq!(back.receive().text().len(), payload.len());
         publisher.publish(Message::new("other", "x").qos(1));

@@ -59,7 +59,7 @@ fn the_log_of_a_connection_has_client_listener_and_duration() {
     let line = running.wait_for(" connected ");
     has(&line, &who);
     has(&line, &[("clean_session", "true"), ("session_present", "false"), ("keep_alive", "60")]);
-    // its successor is somebody else
+    // the next client is another one
     let taker = accepted(plain, "a lamp");
     let line = running.wait_for(" connected ");
     assert_eq!(field(&line, "user"), None, "{line}");
@@ -158,11 +158,11 @@ fn a_packet_that_is_too_large_names_the_key() {
 const SHOWN: usize = 20;
 const MANY: usize = 100;
 
-/// What the log says of connections that come and go, one after the other, and of those that are summed up.
+/// The log of connections in a row, with the lines that sum up.
 fn of_many(flags: &[&str], come_and_go: impl Fn(SocketAddr, usize)) -> (usize, Vec<String>) {
     let mut running = Running::start(flags);
     (0..MANY).for_each(|n| come_and_go(running.addresses[0], n));
-    // what is left out is said at the end at the latest
+    // hidden lines are counted at the end at the latest
     running.signal("TERM");
     assert_eq!(running.exit_code(), Some(0));
     let (sums, lines): (Vec<_>, Vec<_>) = running.read.iter().partition(|line| line.contains("summed up"));

@@ -20,7 +20,7 @@ pub fn field<'a>(line: &'a str, name: &str) -> Option<&'a str> {
     None
 }
 
-/// A value without the quotes around it, and what is escaped in it.
+/// A value without its quotes and escapes.
 pub fn unquoted(value: &str) -> String {
     match value.starts_with('"') {
         true => serde_json::from_str(value).expect("a quoted value"),

@@ -10,7 +10,7 @@ use crate::support::{running::Running, secure::Certs};
 const WITH_CERTIFICATE: &str = "[[listener]]\naddress = 'tls://0.0.0.0:0'\ncertificate_file = 'DIR/server.pem'\n\
                                 key_file = 'DIR/server.key'\nclient_certificates = 'required'\nclient_ca_file = 'DIR/ca.pem'\n";
 
-/// What `--check` says of it.
+/// The output of `--check`.
 fn checked(certs: &Certs) -> String {
     let mut check = Command::new(env!("CARGO_BIN_EXE_dunlin"));
     check.env_clear().args(["--check", "--config", certs.path("dunlin.toml").to_str().unwrap()]);
@@ -45,7 +45,7 @@ fn a_listener_that_demands_certificates_is_not_called_anonymous() {
     running.stop();
 }
 
-/// Reads the configuration again; what is logged of that.
+/// Reloads the configuration; returns the log lines of that.
 fn reload(running: &mut Running) -> Vec<String> {
     let before = running.read.len();
     running.signal("HUP");
@@ -81,7 +81,7 @@ fn a_reload_logs_only_what_changed() {
     expect(&["access rules are on (auth.acl_file) rules=2", "changed=\"rules (auth.acl_file)\""]);
     write("dunlin.toml", &text("shutdown_grace = '1s'\n"));
     expect(&["changed=\"shutdown_grace"]);
-    // what is warned of once more was not so in between
+    // a warning is repeated only after it went away meanwhile
     for _ in 0..2 {
         mode(0o644);
         expect(&["every user of this machine can read or write the private key", "changed=nothing"]);

@@ -104,7 +104,7 @@ fn both_answer_alike_with_the_same_file() {
             .replace("PLUGIN", PLUGIN)
             .replace("DATA", data.path().to_str().unwrap())
             .replace("DIR", certs.dir().to_str().unwrap());
-        // what no editor would keep in the file of these
+        // invalid lines of hand-written files
         let conf = match name {
             "with Windows line ends" => conf.replace('\n', "\r\n"),
             "no line end at the end of the file" => conf.trim_end().to_owned(),
@@ -158,7 +158,7 @@ pub(super) fn start(file: &Path) -> Dunlin {
     Dunlin(command.env_clear().arg("-c").arg(file).stdout(Stdio::null()).stderr(log).spawn().expect("dunlin runs"))
 }
 
-/// Until it accepts; its log may say nothing.
+/// Waits until it accepts; its log may be empty.
 pub(super) fn wait_for(address: SocketAddr, mut has_ended: impl FnMut() -> bool, name: &str) {
     let begin = Instant::now();
     while TcpStream::connect(address).is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused) {
@@ -167,13 +167,13 @@ pub(super) fn wait_for(address: SocketAddr, mut has_ended: impl FnMut() -> bool,
     }
 }
 
-/// What a broker answers, each with its question.
+/// The answers of a broker, each with its question.
 fn answers(address: SocketAddr) -> Vec<String> {
     let new = |id: &str| Connect::new(id).keep_alive(60);
     let alice = |id: &str| new(id).user("alice", "secret");
     let mut answers = Vec::new();
     let mut tell = |question: &str, answer: String| answers.push(format!("{question}: {answer}"));
-    // who is let in
+    // logins
     tell("without a name", let_in(address, &new("c1")));
     tell("alice", let_in(address, &alice("c2")));
     tell("alice with a wrong password", let_in(address, &new("c3").user("alice", "Secret")));
@@ -184,7 +184,7 @@ fn answers(address: SocketAddr) -> Vec<String> {
     tell("with an empty identifier and a session", let_in(address, &alice("").persistent()));
     tell("with a long keep alive", let_in(address, &alice("c7").keep_alive(2500)));
     tell("with another prefix", let_in(address, &alice("x-1")));
-    // what they may do
+    // rights
     for (who, connect) in [("anonymous", new("c8")), ("alice", alice("c9"))] {
         for topic in ["home/lamp", "home/secret", "own/alice/x", "public/x"] {
             tell(&format!("{who} to {topic}"), round_trip(address, &connect, topic, 1));
@@ -213,7 +213,7 @@ pub(super) fn round_trip(address: SocketAddr, connect: &Connect, topic: &str, qo
     round_trip_of(address, connect, topic, qos, "x")
 }
 
-/// Does the client get what it publishes?
+/// Does the client get its own message?
 fn round_trip_of(address: SocketAddr, connect: &Connect, topic: &str, qos: u8, payload: &str) -> String {
     let Some(mut client) = connected(address, connect) else { return "refused".into() };
     client.send(&subscribe(1, &[(topic, qos)]));
@@ -270,7 +270,7 @@ fn waits(address: SocketAddr, connect: &Connect) -> String {
     told.join(", ")
 }
 
-/// What a SUBACK says.
+/// The codes of a SUBACK.
 fn granted(address: SocketAddr, connect: &Connect) -> String {
     let Some(mut client) = connected(address, connect) else { return "refused".into() };
     client.send(&subscribe(5, &[("#", 2), ("a/+", 1), ("home/#", 0)]));

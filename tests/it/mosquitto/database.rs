@@ -23,7 +23,7 @@ fn written() -> Option<TempDir> {
 
     let mut away = begin("away");
     away.subscribe(&[("q/#", 2), ("flight/#", 2)]);
-    // what is in flight: one of QoS 1, one of QoS 2 before and one after PUBREC
+    // messages in flight: one of QoS 1, one of QoS 2 before and one after PUBREC
     let mut publisher = begin("publisher");
     publisher.publish(Message::new("flight/1", "one").qos(1));
     let first = away.receive();
@@ -96,7 +96,7 @@ fn dunlin_imports_mosquitto_s_database_at_its_first_start() {
     expected.push(("held".into(), 2));
     assert_eq!(queued, expected);
 
-    // its publisher goes on where it was: what is released is not published again
+    // its publisher continues its exchanges: a released message is not published again
     let mut publisher = Client::accepted(address, &Connect::new("publisher").persistent(), 1);
     publisher.send(&pubrel(77));
     publisher.expect(&pubcomp(77));
@@ -116,7 +116,7 @@ fn dunlin_imports_mosquitto_s_database_at_its_first_start() {
     running.stop();
     assert_eq!(fs::read(dir.path().join("mosquitto.db")).unwrap(), before);
 
-    // what is stored now is not taken over again
+    // a store that has content does not import again
     let again = start(dir.path());
     assert!(!again.read.iter().any(|line| line.contains("taken over from ")), "{:#?}", again.read);
     again.stop();

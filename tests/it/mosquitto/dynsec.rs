@@ -1,5 +1,5 @@
-//! Dynamic security as `mosquitto_ctrl dynsec` administers it: the same commands to dunlin and to Debian's mosquitto,
-//! which begin with the same file; the same answers, and the same effect on who may connect, publish and subscribe.
+//! Dynamic security as `mosquitto_ctrl dynsec` administers it: dunlin and Debian's mosquitto get the same file and the
+//! same commands, and must have the same answers and the same effects on connecting, publishing and subscribing.
 
 use std::{
     fs,
@@ -20,7 +20,7 @@ use crate::support::{
 const COMMANDS: &str = "$CONTROL/dynamic-security/v1";
 const ANSWERS: &str = "$CONTROL/dynamic-security/v1/response";
 
-/// The commands of `mosquitto_ctrl dynsec`, each of them, and what they refuse.
+/// Every command of `mosquitto_ctrl dynsec`, with its errors.
 const SCRIPT: &str = "
     getDefaultACLAccess
     setDefaultACLAccess publishClientSend allow
@@ -166,7 +166,7 @@ impl Broker {
         Self { dir, address, running: Running::Dunlin(running) }
     }
 
-    /// `None` where mosquitto is not installed.
+    /// `None` if mosquitto is not installed.
     fn mosquitto(text: &[u8]) -> Option<Self> {
         if !Path::new(PLUGIN).exists() {
             return None;
@@ -177,7 +177,7 @@ impl Broker {
         Some(Self { dir, address, running: Running::Mosquitto { _it: running } })
     }
 
-    /// kill -9, and a start with what is on the disk.
+    /// kill -9, and a start with the content of the disk.
     fn killed_and_started(mut self) -> Self {
         let text = fs::read(self.file()).unwrap();
         if let Running::Dunlin(dunlin) = &mut self.running {
@@ -193,7 +193,7 @@ impl Broker {
         admin
     }
 
-    /// What `mosquitto_ctrl` says to a command, and its exit code.
+    /// The output of `mosquitto_ctrl` for a command, and its exit code.
     fn ctrl(&self, command: &str) -> String {
         let port = self.address.port().to_string();
         let mut ctrl = Command::new("mosquitto_ctrl");
@@ -223,7 +223,7 @@ fn with_admin() -> Vec<u8> {
     include_bytes!("../../data/dynsec_admin.json").to_vec()
 }
 
-/// Who may do what.
+/// Rights of clients.
 fn questions(address: SocketAddr) -> Vec<String> {
     let mut answers = Vec::new();
     for (who, connect) in [
@@ -376,7 +376,7 @@ fn dynsec_commands_disconnect_the_same_clients_as_mosquitto() {
         {"command": "createRole", "rolename": "r"}, {"command": "createRole", "rolename": "own"},
         {"command": "createGroup", "groupname": "g"}, {"command": "createClient", "username": "bob", "password": "bobpw"},
         {"command": "createClient", "username": "eve", "password": "evepw"},
-        // of roles that createClient gives, mosquitto 2.0.11 closes nobody's connection
+        // for roles that createClient gives, mosquitto 2.0.11 closes no connection
         {"command": "addClientRole", "username": "eve", "rolename": "own"},
     ]});
     let Some(mosquitto) = Broker::mosquitto(&with_admin()) else { return };
@@ -439,7 +439,7 @@ fn a_dynsec_file_that_cannot_be_written_keeps_rights_unchanged() {
     assert_eq!(fs::read(dunlin.file()).unwrap(), before);
     assert_eq!(let_in(dunlin.address, &connect("a").user("x", "x")), "refused");
     fs::remove_file(other).unwrap();
-    // one that somebody has broken is not replaced
+    // an invalid file is not replaced
     fs::write(dunlin.file(), "{").unwrap();
     assert_eq!(ask(&mut admin, &command), failed);
     assert_eq!(fs::read(dunlin.file()).unwrap(), b"{");
@@ -475,7 +475,7 @@ fn commands_are_for_the_broker_alone() {
     let mut again = dunlin.admin();
     let roles = ask(&mut again, r#"{"commands": [{"command": "listRoles"}]}"#);
     assert_eq!(roles["responses"][0]["data"]["roles"], json!(["admin", "of-admin"]));
-    // nobody handles these, and nobody gets them
+    // there is no handler for these, and no subscriber gets them
     again.send(&Message::new("$CONTROL/dynamic-security/other", "x").qos(1).id(5).frame());
     assert_eq!(again.expect_any().bytes(), crate::support::raw::puback(5));
     other.take();

@@ -31,7 +31,7 @@ fn an_imported_configuration_equals_the_mosquitto_conf() {
     };
     assert_eq!(of("etc/dunlin.toml"), of("mosquitto.conf"));
     assert!(of("mosquitto.conf").contains(&format!("listen:        unix:{}", dir.path().join("m.sock").display())));
-    // what is there is never replaced
+    // existing files are never replaced
     let line = refused(dir.path(), &[], &["import", "mosquitto.conf", "-o", "etc/dunlin.toml", "--report", "r"], 1);
     assert!(line.contains("cannot write etc/dunlin.toml: File exists"), "{line}");
 }
@@ -72,7 +72,7 @@ fn dynamic_security_becomes_a_password_file_and_an_acl_file() {
     fs::write(dir.path().join("dunlin.toml"), conf).unwrap();
     let summary = told(dir.path(), &[], &["-c", "dunlin.toml", "--check"]);
     assert!(!summary.contains("warning:"), "{summary}");
-    // what is there is never replaced
+    // existing files are never replaced
     let line = refused(dir.path(), &[], &flags, 1);
     assert!(line.contains("cannot write users: File exists"), "{line}");
     fs::write(dir.path().join("d.json"), "{\"clients\": 7}").unwrap();

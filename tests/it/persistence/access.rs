@@ -61,7 +61,7 @@ fn unreadable_messages_survive_a_restart_until_they_are_readable() {
         publisher.publish(Message::new(topic, payload).qos(1));
     }
     broker.kill();
-    // somebody made a mistake, for two starts and a reload
+    // the ACL file has a mistake, for two starts and a reload
     for _ in 0..2 {
         let mut broker = with_rules(&place, "user bob\ntopic write #\n");
         broker.connect(&of("bob", "c"), 1).expect_nothing_pending();
@@ -86,7 +86,7 @@ fn unreadable_messages_survive_a_restart_until_they_are_readable() {
 #[test]
 fn only_an_authorized_will_is_published_after_a_restart() {
     let place = Place::new();
-    // what a nameless client may is not what bob may
+    // anonymous clients and bob have different rights
     const RULES: &str = "topic read #\ntopic write nameless\nuser bob\ntopic bobs\n";
     let mut broker = with_rules(&place, RULES);
     let will = |topic: &str| Message::new(topic, "bye").qos(1).retain();

@@ -127,7 +127,7 @@ fn a_read_only_data_dir_is_an_error() {
     let own = place.path().join("read-only");
     fs::create_dir(&own).unwrap();
     fs::set_permissions(&own, fs::Permissions::from_mode(0o500)).unwrap();
-    // root may write everywhere but where nobody may
+    // root may write to every directory except on a read-only mount
     let is_root = fs::write(own.join("file"), "").is_ok();
     let directory = if is_root { Path::new("/proc/sys") } else { &own };
     let said = refused(directory);
@@ -151,7 +151,7 @@ fn with_messages(place: &Place) -> (fs::File, u64) {
     away(&broker, "subscriber", "t", 1);
     let mut publisher = broker.client("publisher");
     for n in 0..MESSAGES {
-        // ends with what is no zero
+        // ends with bytes other than zero
         publisher.publish(Message::new("t", &format!("message {n:>100}!")).qos(1));
     }
     broker.stop();

@@ -1,5 +1,6 @@
-//! Data directories as earlier versions left them, in `tests/data/data_dirs`: this version starts on each, with all in
-//! it. `make` beside them wrote them, and killed the broker; a directory is named after the commit of its broker.
+//! Data directories of earlier versions, in `tests/data/data_dirs`: this version starts on each and restores
+//! everything. `make` in that folder wrote them with a broker that it killed; a directory is named after the broker's
+//! commit.
 
 use std::{
     fs,
@@ -33,7 +34,7 @@ fn a_directory_of_an_earlier_version_is_read_whole() {
         broker.stop();
         let broker = start(&place);
         assert!(!broker.read.iter().any(|line| line.contains("the store changes its format")), "{:?}", broker.read);
-        // all of it is in a copy that is made beside the broker, in one for an earlier version, and in what is exported
+        // all of it is in a backup of the running broker, in one for an earlier version, and in an export
         let copies = [Place::new(), Place::new(), Place::new()];
         let [copy, earlier, imported] = copies.each_ref();
         told(place.run(&["store", "backup", text_of(&copy.data_dir())]));
@@ -55,14 +56,14 @@ fn format_of(directory: &Path) -> u8 {
     fs::read(segment.unwrap()).unwrap()[8]
 }
 
-/// What a command printed that succeeds.
+/// The output of a successful command.
 #[track_caller]
 fn told(output: Output) -> String {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Nobody has run on these for longer than sessions may be away by default.
+/// No broker has used these for longer than the default session expiry.
 fn start(place: &Place) -> Running {
     place.configured("[limits]\nsession_expiry = \"never\"\n")
 }

@@ -31,7 +31,7 @@ fn a_full_disk_stops_only_persistent_messages() {
         let begun = receiver.expect_any().message().expect("a PUBLISH").id;
         let acknowledged = fill(&mut broker);
         expect_condition(&broker, "full");
-        // what was begun is brought to its end, and nobody is closed for it
+        // exchanges in flight are completed, and no client is closed
         receiver.send(&pubrec(begun));
         receiver.expect(&pubrel(begun));
         receiver.send(&pubcomp(begun));
@@ -88,7 +88,7 @@ fn retained_messages_are_cleared_or_shortened_on_a_full_disk() {
         let broker = start(place);
         let retained = broker.client("reader").subscribe_retained(&[("r/#", 0), ("changed", 0)], 1);
         assert_eq!(retained[0].text(), "2");
-        // who was away is told, where it asked for a QoS
+        // an away client gets a log line, if it asked for a QoS
         let mut watcher = broker.resume("watcher");
         for _ in 0..3 {
             assert_eq!(watcher.take().text(), "12345");
@@ -150,7 +150,7 @@ fn a_will_that_waits_for_room_survives_a_kill() {
         // its client has another by now, which is not published: it is not gone
         let will = Message::new("will", "discarded").qos(2);
         broker.connect(&Connect::new("gone").persistent().will(&will), 1).disconnect();
-        // what is acknowledged is kept, and what came before it
+        // acknowledged packets and everything before them are durable
         broker.resume("gone").unsubscribe(&["any"]);
         expect_condition(&broker, "full");
         broker.kill();
@@ -162,7 +162,7 @@ fn a_will_that_waits_for_room_survives_a_kill() {
                 watcher.expect_message("will", "gone", 2);
             }
             watcher.expect_nothing_pending();
-            // what is acknowledged is kept, and what it acknowledged before
+            // acknowledged packets and its earlier acknowledgements are durable
             watcher.unsubscribe(&["any"]);
             watcher.disconnect();
             broker.kill();
@@ -333,11 +333,11 @@ fn fill(broker: &mut Running) -> usize {
     acknowledged
 }
 
-/// `$SYS` says so, now or soon.
+/// `$SYS` shows it, now or soon.
 pub fn expect_condition(broker: &Running, condition: &str) {
     let mut client = broker.client("condition");
     client.send(&subscribe(1, &[("$SYS/broker/store/disk/condition", 0)]));
-    // what is published is what changed: the retained one comes first
+    // only changes are published: the retained value comes first
     loop {
         if client.expect_any().message().is_some_and(|message| message.text() == condition) {
             return;
@@ -345,7 +345,7 @@ pub fn expect_condition(broker: &Running, condition: &str) {
     }
 }
 
-/// Clients whose sessions nobody keeps exchange messages of every QoS.
+/// Clients without persistent sessions exchange messages of every QoS.
 fn expect_others_served(broker: &Running) {
     let mut subscriber = broker.client("clean-subscriber");
     subscriber.subscribe(&[("t", 2)]);

@@ -26,7 +26,7 @@ enum Has {
 enum Comes {
     /// While they are away.
     Away,
-    /// While they are there; they do not acknowledge it.
+    /// While they are connected; they do not acknowledge it.
     There,
     /// It is retained, and their subscriptions bring it.
     Retained,

@@ -55,7 +55,7 @@ fn without_a_data_dir_state_is_in_memory_and_the_log_says_so() {
     second.client("reader").subscribe(&[("#", 0)]);
 }
 
-/// What the store wrote since it was opened, as `$SYS` says.
+/// The bytes that the store wrote since it was opened, from `$SYS`.
 fn written(client: &mut Client) -> BTreeMap<String, u64> {
     const NAMES: [&str; 4] = ["frames", "records", "bytes written", "fsyncs"];
     let filters = NAMES.map(|name| format!("$SYS/broker/store/disk/{name}"));

@@ -54,7 +54,7 @@ fn replaced_messages_of_a_queue_stay_replaced_after_a_restart() {
         send(&mut publisher, &[("state/a", "old"), ("state/b", "old"), ("state/c", "stays"), ("state/a", "newer")], 2);
         send(&mut publisher, &[("state/b", "newer"), ("state/a", "newest")], 2);
         end(broker);
-        // what came back gives way as what is new does
+        // restored messages are replaced like new ones
         let broker = place.configured(KEEP_LAST);
         send(&mut broker.client("publisher"), &[("state/b", "newest")], 2);
         end(broker);
@@ -191,7 +191,7 @@ fn retained_messages_are_as_they_were_last() {
         {
             publisher.publish(retain(topic, payload, qos));
         }
-        // at QoS 0 nothing says when it is kept, but what comes after it is kept after it
+        // QoS 0 has no acknowledgement; a later acknowledged packet shows that it is durable
         publisher.publish(retain("r/last", "9", 1));
         end(broker);
 
@@ -231,7 +231,7 @@ fn the_will_of_a_client_that_was_connected_is_published_after_a_kill() {
     // the Will is that of the last connection
     broker.connect(&with_will("changed"), 0).disconnect();
     let _changed = broker.connect(&Connect::new("changed").persistent(), 1);
-    // nothing acknowledges a DISCONNECT; what is acknowledged after it says that it is kept
+    // DISCONNECT has no acknowledgement; a later acknowledged packet shows that it is durable
     broker.client("publisher").publish(Message::new("kept", "m").qos(1).retain());
     broker.kill();
 
@@ -252,7 +252,7 @@ fn the_time_away_counts_over_restarts() {
     let start = || place.configured("[sys]\ninterval = '100ms'\n[limits]\nsession_expiry = '2s'\n");
     let mut broker = start();
     away(&broker, "client", "t", 1);
-    // nothing acknowledges a DISCONNECT; what is acknowledged after it says that it is kept
+    // DISCONNECT has no acknowledgement; a later acknowledged packet shows that it is durable
     broker.client("publisher").publish(Message::new("kept", "m").qos(1).retain());
     let left = Instant::now();
     broker.kill();
@@ -262,7 +262,7 @@ fn the_time_away_counts_over_restarts() {
         // once $SYS is published, it has looked for sessions that are due
         let mut looks = broker.client("looks");
         looks.subscribe_retained(&[("$SYS/broker/version", 0)], 1);
-        // that a session ended is kept before what is acknowledged after it
+        // the end of a session is durable before later acknowledged packets
         looks.publish(Message::new("kept", "m").qos(1).retain());
         broker.kill();
         assert!(left.elapsed() < 10 * EXPIRY, "the session does not expire");
@@ -282,7 +282,7 @@ fn an_unacknowledged_publish_can_be_repeated_after_a_restart() {
         (1..=50).map(|n| Message::new("t", &n.to_string()).qos(1 + (n % 2) as u8).id(n)).collect();
     let bytes: Vec<u8> = messages.iter().flat_map(Message::frame).collect();
     publisher.send(&bytes);
-    // whatever it has done of it by now
+    // after any part of it
     broker.kill();
 
     let broker = place.start();

@@ -55,7 +55,7 @@ fn publish(mut client: Client, payload: &str, backwards: bool, turn: &Barrier) {
     }
 }
 
-/// What is retained, by topic.
+/// The retained messages by topic.
 fn retained(broker: &Running) -> BTreeMap<String, String> {
     let mut client = broker.client("looks");
     client.send(&subscribe(1, &[("t/#", 0)]));
@@ -131,7 +131,7 @@ fn a_connection_that_ends_before_its_suback_delays_no_message_of_the_next() {
     let mut client = broker.begin("kept");
     for round in 0..50 {
         client.send(&subscribe(1, &[("r/+", 1)]));
-        // what it subscribed to, and what that brought, is its session's
+        // its subscriptions and their messages belong to its session
         client.abort();
         client = broker.resume("kept");
         publisher.publish(Message::new("r/live", "live").qos(1));

@@ -14,7 +14,7 @@ fn will(topic: &str, qos: u8) -> Message {
     Message::new(topic, "offline").qos(qos)
 }
 
-/// A device as there are many: its Will is retained, and it says that it is online.
+/// A typical device: its Will is retained, and it publishes that it is online.
 fn device(broker: &Running, topic: &str, qos: u8) -> Client {
     let mut device = broker.connect(&Connect::new(topic).will(&will(topic, qos).retain()), 0);
     device.publish(Message::new(topic, "online").qos(1).retain());
@@ -45,7 +45,7 @@ fn a_retained_will_survives_any_end_of_the_broker() {
         let expected =
             [("device/0", "offline"), ("device/1", "offline"), ("device/back", "back"), ("device/left", "online")];
         assert_eq!(retained(&broker, 4), expected.map(|(topic, text)| (topic.to_owned(), text.to_owned())));
-        // it was published once: what is said since stays
+        // it was published once: later messages stay
         broker.client("device/0").publish(Message::new("device/0", "online").qos(1).retain());
         end(broker);
         assert_eq!(retained(&place.start(), 4)[0].1, "online");

@@ -1,4 +1,4 @@
-//! The log in systemd's journal: priorities in place of time stamps.
+//! The log in systemd's journal: priorities instead of time stamps.
 
 use std::process::Command;
 

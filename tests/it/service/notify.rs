@@ -1,4 +1,4 @@
-//! The reports to systemd, whose socket the test has.
+//! The reports to systemd, received by the test's socket.
 
 use std::{
     os::unix::net::UnixDatagram,

@@ -85,7 +85,7 @@ fn listeners_take_passed_sockets_by_name_and_keep_them_over_a_reload() {
     ping(&mut client);
     accepted(address, "d").disconnect();
 
-    // a socket that nobody would serve: all stays as it is
+    // a socket that no listener would serve: nothing changes
     configuration(&dir, MQTT);
     broker.signal("HUP");
     let line = broker.wait_for("the configuration stays as it is");

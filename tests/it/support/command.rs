@@ -1,4 +1,4 @@
-//! The binary, run to its end; its environment is empty but for what a test says.
+//! Runs the binary to its end; its environment is empty but for variables of the test.
 
 use std::{
     path::Path,
@@ -11,7 +11,7 @@ pub fn dunlin(dir: &Path, variables: &[(&str, &str)], flags: &[&str]) -> Output 
     command.current_dir(dir).env_clear().envs(variables.iter().copied()).args(flags).output().expect("dunlin runs")
 }
 
-/// Standard output of a run that succeeds and says nothing else.
+/// Standard output of a successful run, whose standard error must be empty.
 #[track_caller]
 pub fn told(dir: &Path, variables: &[(&str, &str)], flags: &[&str]) -> String {
     let output = dunlin(dir, variables, flags);

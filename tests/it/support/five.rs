@@ -1,5 +1,5 @@
-//! What `raw` has, for MQTT 5: packets with properties as bytes, and a client that sends and reads them. Nothing here
-//! knows the broker's codec either.
+//! The helpers of `raw` for MQTT 5: packets with properties as bytes, and a client that sends and reads them. They do
+//! not use the broker's codec either.
 
 use std::{
     collections::VecDeque,
@@ -88,7 +88,7 @@ impl Properties {
         [variable(self.0.len()), self.0.clone()].concat()
     }
 
-    /// Takes them off the front of what follows the fields of a packet.
+    /// Takes the properties off the front.
     pub fn split(bytes: &[u8]) -> (Self, &[u8]) {
         let (length, rest) = split_variable(bytes);
         let (properties, rest) = rest.split_at(length);
@@ -291,7 +291,7 @@ impl Publish {
         frame(first, &[text(&self.topic), id, self.properties.framed(), self.payload.clone()].concat())
     }
 
-    /// What a frame is, if it is one.
+    /// Decodes a frame, if it is valid.
     pub fn parse(frame: &Frame) -> Option<Self> {
         // up to the properties it is one of 3.1.1
         let plain = frame.message()?;
@@ -370,7 +370,7 @@ impl DerefMut for Five {
 }
 
 impl Five {
-    /// What a connection is after this CONNECT, and the CONNACK.
+    /// A connection after this CONNECT and its CONNACK.
     #[track_caller]
     pub fn connect(address: SocketAddr, connect: &Connect) -> (Self, Connack) {
         let mut five = Self::open(address);
@@ -545,7 +545,7 @@ impl Five {
         self.expect_nothing_pending();
     }
 
-    /// The same of a message that is there, if there is one: a ping tells.
+    /// The next message if one has arrived; a ping marks the end.
     #[track_caller]
     pub fn take_if_any(&mut self) -> Option<Publish> {
         if self.early.is_empty() {

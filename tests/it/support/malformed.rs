@@ -1,11 +1,11 @@
-//! Bytes that are no packet of MQTT 3.1.1, as data: what is wrong, which normative statement it breaks, what the codec
-//! says of it. Shared by the codec's own tests and by those that send each row to a running broker, which must close
-//! the connection: a row whose first byte is 0x1_ as the first thing sent, the others after a CONNECT.
+//! Malformed packets of MQTT 3.1.1 as data: the fault, the normative statement, the codec's error. The codec's own
+//! tests use it, and tests that send each row to a running broker, which must close the connection: a row whose first
+//! byte is 0x1_ is sent first, the others after a CONNECT.
 
 /// One malformed packet.
 #[allow(dead_code)]
 pub struct Malformed {
-    /// What is wrong, in a few words; unique.
+    /// The fault in a few words; unique.
     pub name: &'static str,
     /// The normative statement it breaks.
     pub statement: &'static str,
@@ -154,7 +154,7 @@ pub const MALFORMED: &[Malformed] = &[
     row("UNSUBACK with packet id 0", "MQTT-2.3.1-1", "Packet Identifier is 0", b"\xB0\x02\x00\x00"),
 ];
 
-/// The same for MQTT 5: what 3.1.1 has no word for, and what it says otherwise.
+/// The same for MQTT 5: packets that 3.1.1 does not define, and those that it treats differently.
 #[rustfmt::skip]
 #[allow(dead_code)]
 pub const MALFORMED_5: &[Malformed] = &[

@@ -1,18 +1,18 @@
-//! What tests share.
+//! Shared helpers of tests.
 //!
 //! | module | has |
 //! |---|---|
-//! | this one | a broker of a test's own, in its process, and what it tells observers |
+//! | this one | a broker in the test's process, and an observer of its events |
 //! | `running` | the binary in a process of its own, and its log |
-//! | `command` | the binary that is run to its end |
+//! | `command` | runs the binary to its end |
 //! | `raw` | frames as bytes, and a socket to send and read them through |
 //! | `five` | the same for MQTT 5 |
-//! | `scram` | the client's side of SCRAM |
+//! | `scram` | the client of SCRAM |
 //! | `secure` | clients over TLS, and certificates |
-//! | `malformed` | bytes that are not a packet, as data; the codec's own tests have them too |
+//! | `malformed` | malformed packets as data; the codec's own tests use them too |
 //! | `mosquitto` | Debian's mosquitto |
-//! | `namespace` | a network and mounts of a test's own |
-//! | `random` | numbers that a seed decides |
+//! | `namespace` | a private network and private mounts for a test |
+//! | `random` | seeded random numbers |
 
 pub mod command;
 pub mod five;
@@ -62,7 +62,7 @@ pub fn config() -> Config {
     Config { workers: Some(2), sys, ..Config::ephemeral() }
 }
 
-/// Starts what the builder describes.
+/// Starts the broker that the builder describes.
 pub fn start(builder: Builder) -> Server {
     run(builder.start()).expect("a server on a free port")
 }
@@ -83,7 +83,7 @@ pub fn run<T>(future: impl Future<Output = T>) -> T {
     runtime.block_on(future)
 }
 
-/// Waits until something holds that nobody tells of; `otherwise` says what was so instead.
+/// Polls until a condition holds that causes no event; `otherwise` describes the state if it never does.
 #[track_caller]
 pub fn wait_until(holds: impl Fn() -> bool, otherwise: impl Fn() -> String) {
     let begin = Instant::now();
@@ -116,7 +116,7 @@ impl Broker {
         Self::new(Config { limits, ..config() })
     }
 
-    /// With these limits, and who sees its events.
+    /// With these limits and an observer.
     pub fn observed(limits: Limits) -> (Self, Arc<Recorder>) {
         let recorder = Arc::<Recorder>::default();
         let observe = recorder.clone();
@@ -137,7 +137,7 @@ impl Broker {
         self.server.counters().get(count)
     }
 
-    /// What is counted now.
+    /// The current counters.
     #[track_caller]
     pub fn expect_counts(&self, expected: &[(Count, u64)]) {
         let got: Vec<_> = expected.iter().map(|&(count, _)| (count, self.count(count))).collect();
@@ -229,7 +229,7 @@ impl Broker {
         self.connect(&Connect::new(id).persistent(), 1)
     }
 
-    /// What a new subscriber gets at once: topics and payloads, sorted.
+    /// The messages that a new subscriber gets at once: topics and payloads, sorted.
     #[track_caller]
     pub fn retained(&self, filter: &str, count: usize) -> Vec<(String, String)> {
         let messages = self.client("looks-at-retained").subscribe_retained(&[(filter, 0)], count);
@@ -299,7 +299,7 @@ impl Recorder {
     }
 }
 
-/// An event as a line: what, who, topic or filter, the rest.
+/// An event as a line: kind, client, topic or filter, the rest.
 fn line(event: &Event<'_>) -> String {
     let at = |qos: &QoS| *qos as u8;
     match event {

@@ -1,4 +1,4 @@
-//! Debian's mosquitto, on a free port of the loopback; gone when the value is.
+//! Debian's mosquitto, on a free port of the loopback; dropping the value ends it.
 
 use std::{
     fs,
@@ -15,7 +15,7 @@ pub struct Mosquitto {
 }
 
 impl Mosquitto {
-    /// With these lines beside those of its listener; `None` where it is not installed.
+    /// With these lines in addition to those of its listener; `None` if mosquitto is not installed.
     pub fn start(dir: &Path, text: &str) -> Option<Self> {
         // another program may take the port in between
         for _ in 0..5 {
@@ -70,7 +70,7 @@ impl Mosquitto {
         // its log ends with it
         while !said.contains(" running") && log.read_line(&mut said).unwrap() > 0 {}
         if said.contains(" running") {
-            // what it says from now on is read by nobody, and has to go somewhere
+            // its later output has no reader, but must not block it
             std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
             return Some(Ok(Self { child, address }));
         }
@@ -86,7 +86,7 @@ impl Drop for Mosquitto {
     }
 }
 
-/// `.ci/run` says that nothing may be left out.
+/// `.ci/run` requires that no test is skipped.
 pub fn is_needed() -> bool {
     std::env::var_os("DUNLIN_NEEDS_MOSQUITTO").is_some_and(|needed| needed == "1")
 }

@@ -1,4 +1,4 @@
-//! Tests that need a network and a table of mounts of their own: fixed ports, and mounts that end with the test.
+//! Runs a test in a private network and mount namespace: for fixed ports, and for mounts that end with the test.
 
 use std::{
     env, fs,
@@ -7,12 +7,12 @@ use std::{
     process::{Command, Stdio},
 };
 
-/// Who runs the test there.
+/// The user of the test in the namespace.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum As {
-    /// root itself, who may give files to other users.
+    /// root itself, which may give files to other users.
     Root,
-    /// root, or a user who is root within.
+    /// root, or a user that is root within.
     Anybody,
 }
 

@@ -1,4 +1,4 @@
-//! [`Random`]: numbers that a seed decides.
+//! [`Random`]: seeded random numbers.
 
 /// Numbers that are the same in each run (xorshift64*).
 pub struct Random(u64);
@@ -23,7 +23,7 @@ impl Random {
         self.below(times) == 0
     }
 
-    /// Numbers of their own for somebody else.
+    /// An independent generator.
     #[allow(dead_code)] // `tests/crash` has it
     pub fn fork(&mut self) -> Self {
         Self::new((self.below(1 << 30) as u64) << 30 | self.below(1 << 30) as u64 | 1)

@@ -1,5 +1,5 @@
-//! Frames as bytes, and one socket to send and read them through. Nothing here knows the broker's codec, so that both
-//! cannot be wrong alike.
+//! Frames as bytes, and one socket to send and read them through. It does not use the broker's codec, so that both
+//! cannot have the same fault.
 
 use std::{
     collections::VecDeque,
@@ -21,7 +21,7 @@ pub struct Client {
     /// Messages that came while a PUBREL was awaited.
     early: VecDeque<Frame>,
     last_id: u16,
-    /// What the test is at, said when nothing comes.
+    /// The step of the test, for the message at a time-out.
     pub context: String,
 }
 
@@ -93,7 +93,7 @@ impl Client {
         }
     }
 
-    /// The next bytes, whatever they are.
+    /// The next bytes, of any packet.
     pub fn read_exact(&mut self, bytes: &mut [u8]) {
         self.stream.read_exact(bytes).expect("bytes");
     }
@@ -259,7 +259,7 @@ impl Client {
         message
     }
 
-    /// Takes a message and compares what the publisher chose: topic, payload, QoS.
+    /// Takes a message and compares the publisher's fields: topic, payload, QoS.
     #[track_caller]
     pub fn expect_message(&mut self, topic: &str, payload: &str, qos: u8) {
         let message = self.take();
@@ -280,7 +280,7 @@ impl Client {
 
     /// Ends the connection without a DISCONNECT.
     pub fn abort(self) {
-        // An error says that the broker has closed it already.
+        // An error means that the broker has closed it already.
         let _ = self.stream.get_ref().shutdown(Shutdown::Both);
     }
 
@@ -448,7 +448,7 @@ pub fn connect(flags: u8, fields: &[&[u8]]) -> Vec<u8> {
     frame(0x10, &[&head("MQTT", 4)[..], &[flags, 0, 0], &fields].concat())
 }
 
-/// A fixed header and what follows it.
+/// Takes a fixed header and the rest of the packet.
 pub fn frame(first: u8, body: &[u8]) -> Vec<u8> {
     let mut bytes = vec![first];
     let mut length = body.len();

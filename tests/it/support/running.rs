@@ -1,5 +1,5 @@
-//! The binary in a process of its own, and what its log says. The log is read until it says what is waited for, so that
-//! nothing sleeps; the environment is empty.
+//! The binary in a process of its own, and its log. Tests read the log until the expected line, so that they never
+//! sleep; the environment is empty.
 
 use std::{
     fs,
@@ -19,7 +19,7 @@ use super::{
 pub struct Running {
     child: Child,
     log: mpsc::Receiver<String>,
-    /// What was read of it.
+    /// The lines read so far.
     pub read: Vec<String>,
     /// Where it listens.
     pub addresses: Vec<SocketAddr>,
@@ -46,7 +46,7 @@ impl Running {
         Self::run(&mut command)
     }
 
-    /// What this command runs, whose log says the same. Not waited for.
+    /// A command that runs the broker and has its log. Does not wait.
     pub fn run(command: &mut Command) -> Self {
         let mut child = command.stderr(Stdio::piped()).spawn().expect("dunlin runs");
         let stderr = BufReader::new(child.stderr.take().expect("standard error is a pipe"));
@@ -56,7 +56,7 @@ impl Running {
         Self { child, log, read: Vec::new(), addresses: Vec::new() }
     }
 
-    /// Reads the log until it says where it listens.
+    /// Reads the log until the line with the addresses.
     pub fn wait_until_ready(&mut self) {
         // in JSON too
         let ready = self.wait_for("listeners");
@@ -125,7 +125,7 @@ impl Running {
         }
     }
 
-    /// Reads the log until it says why the connection from `peer` ended; that line.
+    /// Reads the log until the line about the end of the connection from `peer`; returns that line.
     pub fn reason(&mut self, peer: SocketAddr) -> String {
         let peer = format!("peer={peer} ");
         loop {

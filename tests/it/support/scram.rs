@@ -1,4 +1,4 @@
-//! The client's side of SCRAM, written from RFC 5802 and RFC 7677. It knows nothing of the broker's.
+//! The client of SCRAM, written from RFC 5802 and RFC 7677, independent of the broker's code.
 
 use std::io::{Read, Write};
 
@@ -126,7 +126,7 @@ impl Scram {
     }
 }
 
-/// What CONNECT and AUTH say of a method.
+/// The properties of a method in CONNECT and AUTH.
 pub fn says(method: &str, data: impl AsRef<[u8]>) -> Properties {
     Properties::new().text(property::AUTHENTICATION_METHOD, method).text(property::AUTHENTICATION_DATA, data)
 }
@@ -136,7 +136,7 @@ pub fn auth(reason: u8, properties: &Properties) -> Vec<u8> {
     frame(0xF0, &[&[reason][..], &properties.framed()].concat())
 }
 
-/// A packet as it comes: its first byte and what follows its length.
+/// A packet: its first byte and the bytes after its length.
 pub fn packet(stream: &mut impl Read) -> (u8, Vec<u8>) {
     let mut byte = || {
         let mut byte = [0];

@@ -1,4 +1,4 @@
-//! The clock is turned: what is to happen after a day happens at once, and is over when the call returns.
+//! The clock is advanced: what would happen after a day happens at once, and has happened when the call returns.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! The process: where it listens, what it refuses, and when it ends.
+//! The process: its addresses, refused options, and its end.
 
 use std::{
     net::{SocketAddr, TcpStream},
@@ -17,7 +17,7 @@ use crate::{
     },
 };
 
-/// Runs until its log says where HTTP is; that address.
+/// Runs until the log has the address of HTTP; returns it.
 fn start(flags: &[&str], prepare: impl FnOnce(&mut Command)) -> (Running, SocketAddr) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_dunlin"));
     command.env_clear().args(["--log-level", "info", "test"]).args(flags);
@@ -38,7 +38,7 @@ fn the_ready_file_names_the_listeners_and_http() {
     let address: SocketAddr = ready["listeners"][0]["address"].as_str().unwrap().parse().unwrap();
     assert!(address.ip().is_loopback() && ready["listeners"].as_array().unwrap().len() == 1);
     let _client = Client::accepted(address, &Connect::new("c"), 0);
-    // what every broker has over HTTP is there, too
+    // the usual HTTP routes are served, too
     let clients = get(http, "/api/v1/clients");
     assert!(clients.status == 200 && clients.body.contains("\"c\""), "{clients:?}");
     assert_eq!(get(http, "/healthz").status, 200);
@@ -51,7 +51,7 @@ fn dunlin_test_listens_on_loopback_unless_any_address_is_given() {
     let place = tempfile::tempdir().unwrap();
     for flags in [["--listen", "0.0.0.0:0"], ["--http", "0.0.0.0:0"]] {
         let told = refused(place.path(), &[], &[&["test"][..], &flags].concat(), 1);
-        assert!(told.contains("everybody who reaches it would control this broker"), "{told}");
+        assert!(told.contains("anyone who reaches it would control this broker"), "{told}");
     }
     let (mut running, http) = start(&["--any-address", "--http", "0.0.0.0:0", "--listen", "0.0.0.0:0"], |_| {});
     running.read.iter().find(|line| line.contains("WARN") && line.contains("controls this broker")).expect("a warning");

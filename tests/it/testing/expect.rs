@@ -1,4 +1,4 @@
-//! Waiting until something is true, in place of sleeping.
+//! Waiting for expectations instead of sleeping.
 
 use std::thread;
 
@@ -81,7 +81,7 @@ fn clients_and_their_subscriptions() {
         bench.client("p").publish(Message::new("a/b", "x").qos(1).id(1));
         let message = client.receive();
         let wrong = bench.unmet(json!({ "client": "c", "acknowledged": true, "within": "10ms" }));
-        assert!(wrong["detail"].as_str().unwrap().contains("1 messages are not acknowledged"), "{wrong}");
+        assert!(wrong["detail"].as_str().unwrap().contains("1 messages are in flight"), "{wrong}");
         let waits = scope.spawn(|| bench.post("expect", json!({ "client": "c", "acknowledged": true })));
         client.send(&puback(message.id));
         waits.join().unwrap();

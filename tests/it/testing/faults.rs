@@ -1,5 +1,5 @@
-//! Faults, by a table of what is done, which way, and to which type of packet. What must come of it is what comes of
-//! the same exchange in which the client, or the broker, had done so itself.
+//! Faults, by a table of effect, direction and packet type. The result must equal that of the same exchange in which
+//! the client, or the broker, had done the same itself.
 
 use std::{
     io::{ErrorKind, Read, Write},
@@ -14,7 +14,7 @@ use crate::support::{
     raw::{self, Client, Connect, Message, frame, puback, pubcomp, pubrec, pubrel, text},
 };
 
-/// What a client sends, in this order, whatever comes back.
+/// The packets of a client, in this order, whatever the answers are.
 fn script() -> Vec<(&'static str, Vec<u8>)> {
     vec![
         ("CONNECT", Connect::new("c").frame()),
@@ -31,7 +31,7 @@ fn script() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-/// What comes to the client, and whether the connection ends.
+/// The packets that the client receives, and whether the connection ends.
 #[derive(Debug, PartialEq)]
 struct Trace {
     bytes: Vec<u8>,
@@ -40,7 +40,7 @@ struct Trace {
     steps: Vec<usize>,
 }
 
-/// Sends all, one after the other, each when the broker has done what it does about the one before.
+/// Sends all packets, each after the broker has handled the one before.
 fn play(bench: &Bench, sent: &[Vec<u8>]) -> Trace {
     let mut socket = TcpStream::connect(bench.mqtt()).unwrap();
     socket.set_nodelay(true).unwrap();
@@ -55,7 +55,7 @@ fn play(bench: &Bench, sent: &[Vec<u8>]) -> Trace {
     Trace { bytes, ended, steps }
 }
 
-/// Reads what is there. `true`: that is all there will be.
+/// Reads everything that has arrived. `true`: there will be no more.
 fn take(socket: &mut TcpStream, bytes: &mut Vec<u8>) -> bool {
     socket.set_nonblocking(true).unwrap();
     let ended = loop {
@@ -143,7 +143,7 @@ fn plain(bench: &Bench, sent: Vec<Vec<u8>>) -> Trace {
     play(bench, &sent)
 }
 
-/// What the faults do, as an exchange without them; and whether the connection ends.
+/// The effect of faults as an exchange without them, and whether the connection ends.
 fn done(does: &str, packets: &[Vec<u8>], at: usize) -> (Vec<Vec<u8>>, bool) {
     let mut packets = packets.to_vec();
     match does {
@@ -189,7 +189,7 @@ fn faults_on_packets_of_the_client_change_what_the_broker_receives() {
                 sent.pop();
             }
             let (mut expected, mut found) = (plain(&bench, sent), under(&bench, &asked, packet, "to_server"));
-            // a client that has sent DISCONNECT, or what is no packet, is closed by the broker
+            // the broker closes a client that has sent DISCONNECT or an invalid packet
             expected.ended |= ends;
             if does == "half_open" {
                 expected.ended = false;
@@ -224,7 +224,7 @@ fn faults_on_packets_of_the_broker_do_not_change_its_state() {
             assert!(expected.contains(&found.bytes), "{does} {packet}: {:?}, none of {expected:?}", found.bytes);
             // all but this one ends, by the fault or by the client's own DISCONNECT
             assert_eq!(found.ended, does != "half_open", "{does} {packet}");
-            // what the client sent before that was processed
+            // the broker has processed the client's packets before that
             if !(cuts && ["CONNACK", "SUBACK"].contains(packet)) {
                 bench.post("expect", json!({ "filter": "q/1", "payload": "one", "within": 0 }));
             }

@@ -1,4 +1,4 @@
-//! `dunlin test`: the broker that clients are tested against.
+//! `dunlin test`: the broker to test clients against.
 
 mod clock;
 mod command;
@@ -24,7 +24,7 @@ pub struct Bench {
     pub http: SocketAddr,
 }
 
-/// What a future gives.
+/// Runs a future to its result.
 pub fn run<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
@@ -59,7 +59,7 @@ impl Bench {
         ask(self.http, method, path, body)
     }
 
-    /// What a POST answers, which succeeds.
+    /// The answer of a successful POST.
     #[track_caller]
     pub fn post(&self, path: &str, body: Value) -> Value {
         let (status, answer) = self.ask("POST", path, &body);
@@ -67,7 +67,7 @@ impl Bench {
         answer
     }
 
-    /// What a POST answers that does not become true.
+    /// The answer of a POST whose expectation is not met.
     #[track_caller]
     pub fn unmet(&self, body: Value) -> Value {
         let (status, answer) = self.ask("POST", "expect", &body);

@@ -1,4 +1,4 @@
-//! Recordings, and what two of them differ in.
+//! Recordings, and differences between two of them.
 
 use dunlin::testing::{Options, diff};
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! Forgetting what earlier tests left.
+//! Resets, which remove what earlier tests left.
 
 use serde_json::json;
 

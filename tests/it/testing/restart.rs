@@ -1,4 +1,4 @@
-//! The broker ends and begins again, and keeps exactly what was synced.
+//! The broker ends and starts again, with exactly the synced state.
 
 use serde_json::json;
 
@@ -32,7 +32,7 @@ fn a_killed_broker_publishes_wills_at_its_restart() {
         bench.post("reset", json!({}));
         let will = Message::new("will", "gone").qos(1);
         let mut client = Client::accepted(bench.mqtt(), &Connect::new("c").will(&will), 0);
-        // no answer says that a Will is stored
+        // there is no acknowledgement of a stored Will
         bench.post("idle", json!({}));
         bench.post("restart", json!({ "kill": kill }));
         client.expect_closed();

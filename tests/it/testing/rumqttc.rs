@@ -1,5 +1,5 @@
-//! rumqttc against the bench, without a sleep: a lost PUBACK, a dead connection, a session that expires after 25 hours,
-//! a take-over, a broker that is killed.
+//! rumqttc against `dunlin test`, without a sleep: a lost PUBACK, a dead connection, a session that expires after 25
+//! hours, a take-over, a killed broker.
 
 use std::{
     sync::{

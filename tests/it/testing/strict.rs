@@ -1,4 +1,4 @@
-//! What clients do that no client may do is found, and nothing else.
+//! Strict mode reports violations by clients, and only those.
 
 use std::process::Command;
 

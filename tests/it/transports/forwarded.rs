@@ -65,7 +65,7 @@ fn clients_behind_a_proxy_or_on_foreign_pages_are_not_local() {
 fn a_trusted_proxy_sets_the_address_of_its_client() {
     let (broker, peers) = start(vec![trusting(&["127.0.0.0/8", "10.0.0.0/8"]), trusting(&["10.0.0.0/8"])]);
     let [trusted, other] = broker.server.local_addrs() else { panic!("two listeners") };
-    // the address, with the port of the proxy's connection unless another is told
+    // the address, with the port of the proxy's connection unless the header has one
     let table = [
         ("X-Forwarded-For: 203.0.113.7\r\n", Some("203.0.113.7"), None),
         ("X-Forwarded-For: 6.6.6.6, 203.0.113.7, 10.0.0.2\r\n", Some("203.0.113.7"), None),

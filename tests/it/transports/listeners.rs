@@ -37,7 +37,7 @@ fn loopback() -> ListenerConfig {
 fn a_unix_socket_serves_clients_and_is_removed_at_the_end() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("mqtt.sock");
-    // what a broker that died left behind
+    // left by a broker that was killed
     drop(UnixListener::bind(&path).unwrap());
     assert!(path.exists());
     let listener = ListenerConfig { mode: 0o600, ..unix(&path) };
@@ -101,7 +101,7 @@ fn listeners_open_and_close_and_clients_stay() {
     let mut first = tcp(broker.address());
     connect(&mut first, "first");
 
-    // where no other test listens: nobody takes the address as soon as it is free
+    // an address that no other test uses, so that it stays free
     let second = broker.server.open_listener(&ListenerConfig::tcp("127.0.0.3:0".parse().unwrap())).unwrap();
     let third = broker.server.open_listener(&unix(&path)).unwrap();
     let numbers: Vec<_> = broker.server.listeners().iter().map(|l: &Listening| l.number).collect();

@@ -1,4 +1,4 @@
-//! The binary: what its log says of certificates and of those who do not get as far as MQTT; many handshakes at once.
+//! The binary: its log lines about certificates and failed handshakes; many handshakes at once.
 
 use std::{fs, io::Write, os::unix::fs::PermissionsExt, path::Path, process::Command};
 
@@ -7,7 +7,7 @@ use crate::support::{
     secure::{Certs, connect, ping, revocation_list, secure, tcp},
 };
 
-/// The binary with these flags, one of which says where it listens.
+/// The binary with these flags, one of which is its address.
 fn start(flags: &[&str]) -> Running {
     Running::listening(&[], &[&["--workers=2"], flags].concat())
 }

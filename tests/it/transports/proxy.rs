@@ -1,4 +1,4 @@
-//! The PROXY protocol: whose connection it is, and who is believed.
+//! The PROXY protocol: the client's address, and trusted proxies.
 
 use std::{io::Write, net::SocketAddr, sync::Arc};
 
@@ -64,7 +64,7 @@ fn a_client_has_the_address_of_the_proxy_header() {
     let expected = ["10.1.2.3:4444", "10.1.2.3:4444", "[2001:db8::7]:12345", "[2001:db8::7]:12345"];
     assert_eq!(peers[..4].iter().map(ToString::to_string).collect::<Vec<_>>(), expected);
     assert!(peers[..4].iter().all(|peer| !peer.loopback_listener), "a proxy on this machine lets others in");
-    // of whom it says nothing may come from anywhere; what it says is its own does not
+    // clients without an address in the header may be remote; a connection of the proxy itself is not
     assert!(peers[4..8].iter().all(|peer| peer.address.ip().is_loopback() && !peer.loopback_listener));
     assert_eq!(peers[8..].len(), 2);
     assert!(peers[8..].iter().all(|peer| peer.address.ip().is_loopback() && peer.loopback_listener));
@@ -160,7 +160,7 @@ fn without_a_certificate_of_the_proxy_a_login_is_required() {
         (ssl_header(NONE_SHOWN, 0, ""), client(), Some(0)),
         (ssl_header(NONE_SHOWN, 0, ""), liar(), Some(5)),
         (ssl_header(SHOWN, 19, "lamp"), liar(), Some(5)),
-        // the name is what it is asked for
+        // the requested name
         (ssl_header(SHOWN, 0, ""), client(), None),
     ] {
         assert_eq!(answer(optional, header, connect), code.map_or(vec![], |code| connack(0, code).to_vec()));
@@ -195,7 +195,7 @@ fn invalid_proxy_headers_and_untrusted_proxies_are_refused() {
     ];
     for (address, header) in table {
         let mut socket = tcp(**address);
-        // who is not trusted is not listened to at all
+        // an untrusted proxy is ignored
         let _ = socket.write_all(&[*header, &Connect::new("liar").frame()].concat());
         assert_eq!(rest(&mut socket), b"", "{header:?}");
     }

@@ -1,5 +1,5 @@
-//! What is in a TLS record, as a client sees it that takes one record at a time from the socket: each MQTT packet has a
-//! record of its own, so that a client which reads one packet each time its socket is readable never waits for nothing.
+//! The content of TLS records, for a client that takes one record at a time from the socket: each MQTT packet has its
+//! own record, so that a client that reads one packet each time its socket is readable never misses one.
 
 use std::{
     io::{Read, Write},
@@ -32,7 +32,7 @@ impl Records {
         Self { tls: conn, socket: sock }
     }
 
-    /// What is in the next record of application data.
+    /// The content of the next record of application data.
     fn next(&mut self) -> Vec<u8> {
         loop {
             let mut record = vec![0; 5];
@@ -46,7 +46,7 @@ impl Records {
                 self.tls.process_new_packets().unwrap();
             }
             let mut plain = Vec::new();
-            // an error only says that there is no more for now
+            // an error only means that there is no record for now
             let _ = self.tls.reader().read_to_end(&mut plain);
             // without any, it was a session ticket
             if !plain.is_empty() {
@@ -194,7 +194,7 @@ fn a_record_may_take_longer_than_the_keep_alive_while_it_makes_progress() {
     expect(&mut other, &connack(0, 0));
     for part in record.chunks(200) {
         slow.sock.write_all(part).unwrap();
-        // nothing says that part of a record was read; what was sent after it is answered, by the same thread
+        // no event shows that a part of a record was read; later packets are answered by the same thread
         other.write_all(PINGREQ).unwrap();
         expect(&mut other, PINGRESP);
         broker.turn(Duration::from_secs(240).mul_f64(part.len() as f64 / record.len() as f64));

@@ -1,4 +1,4 @@
-//! TLS: who is served, by which name, and with what certificate.
+//! TLS: which clients are served, by which name, and with which certificate.
 
 use std::{
     fs,
@@ -186,7 +186,7 @@ fn a_certificate_that_is_revoked_is_refused() {
         ..with_clients(&certs, ClientCertificates::Required)
     };
     let broker = broker(listener.clone());
-    // a client that keeps what it needs to resume a session
+    // a client with a session ticket
     let lamp = certs.lamp();
     for _ in 0..2 {
         let mut client = secure(broker.address(), &lamp);
@@ -446,13 +446,13 @@ fn a_certificate_is_replaced_under_load_and_no_connection_is_lost() {
             let changed = reload(&broker.server, &with(certs.listener(Transport::Tls))).unwrap();
             let name = format!("listener tls://{address}");
             assert_eq!(changed, [format!("certificate of {name}"), format!("private key of {name}")]);
-            // whoever comes now sees the new certificate: it is by another authority
+            // a client that connects now gets the new certificate, which another authority signed
             let mut client = secure(address, &certs.client());
             connect(&mut client, &format!("new-{at}"));
             let mut refuses = secure(address, &config);
             assert!(refuses.write_all(b"\x10").is_err() || refuses.read(&mut [0]).is_err());
         }
-        // what is wrong changes nothing
+        // an invalid file changes nothing
         fs::write(certs.path("server.pem"), "nothing").unwrap();
         assert!(reload(&broker.server, &with(certs.listener(Transport::Tls))).is_err());
         connect(&mut secure(address, &certs.client()), "after");

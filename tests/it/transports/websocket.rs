@@ -1,4 +1,4 @@
-//! WebSocket: the request, frames that are right, and frames that are not.
+//! WebSocket: the request, valid frames, and invalid ones.
 
 use std::{
     io::{Read, Write},
@@ -174,7 +174,7 @@ fn a_client_that_publishes_too_fast_is_slowed_here_too_also_over_tls() {
     let limits = Limits { publish_rate: Some(20), ..Limits::default() };
     let ws = broker(limits.clone());
     let socket = tcp(ws.address());
-    // what is sent is there before the clock is turned so far that a ping is due
+    // the packets have arrived before the clock is advanced to the next ping
     socket.set_nodelay(true).unwrap();
     flood(&ws, Frames::new(upgrade(socket)));
     let certs = Certs::new();
@@ -222,7 +222,7 @@ fn each_packet_has_its_own_frame_even_after_a_full_socket() {
     expect(&mut subscriber, &suback(1, &[0]));
     let mut publisher = tcp(broker.server.local_addrs()[1]);
     connect(&mut publisher, "publisher");
-    // less than max_outbound_bytes, and more than sockets hold; what is large is not copied
+    // less than max_outbound_bytes, and more than sockets hold; large payloads are not copied
     let messages: Vec<_> = [10, 200_000, 1_000, 130_000, 500]
         .map(|size| Message::new("t", &"x".repeat(size)).frame())
         .into_iter()
@@ -382,7 +382,7 @@ fn a_slow_http_head_closes_its_connection() {
     broker.turn(late);
     assert_eq!(rest(&mut slow), b"");
     broker.wait_for_count(Count::ConnectTimeouts, 1);
-    // and a WebSocket on which nothing is said
+    // and a silent WebSocket
     let mut silent = upgrade(tcp(broker.address()));
     broker.turn(late);
     assert_eq!(rest(&mut silent), close(1000));

@@ -1,9 +1,9 @@
-//! Webhooks: what a service is told, in which order, and what becomes of events when it fails, refuses, stalls or dies.
+//! Webhooks: the events and their order, and the effect of a service that fails, refuses, stalls or dies.
 //!
 //! | file | has |
 //! |---|---|
 //! | this one | the tests |
-//! | `service` | a service that a test steers |
+//! | `service` | a service that a test controls |
 
 mod service;
 
@@ -227,7 +227,7 @@ fn the_events_of_each_client_are_in_order_over_many_clients_and_failures() {
     let mut of_clients: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let mut seen = std::collections::BTreeSet::new();
     for event in service.events() {
-        // what was sent again is known by source and identifier
+        // repeated events are recognised by source and id
         if seen.insert((event["source"].to_string(), event["id"].to_string())) {
             let text = event["data"].get("payload").unwrap_or(&event["type"]).as_str().unwrap().to_owned();
             of_clients.entry(event["source"].to_string()).or_default().push(text);
@@ -282,7 +282,7 @@ fn an_invalid_webhook_is_refused_with_an_instruction() {
     let table = [
         (format!("{url}{events}"), "a webhook needs a name"),
         (format!("name = 'w'\n{events}"), "a webhook needs its address"),
-        (format!("name = 'w'\n{url}"), "nothing would be sent"),
+        (format!("name = 'w'\n{url}"), "no event is selected"),
         (format!("name = 'w'\n{url}events = ['client.came']"), "expected"),
         (format!("name = 'w'\n{url}{events}ca_file = 'a'"), "it is for TLS"),
         (format!("name = 'w'\nurl = 'ftp://a'\n{events}"), "is not a URL"),

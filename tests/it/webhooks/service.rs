@@ -1,4 +1,4 @@
-//! [`Service`]: an HTTP server that does with each request what a test says, and notes all of them.
+//! [`Service`]: an HTTP server that treats each request as the test says, and records it.
 
 use std::{
     io::{Read, Write},
@@ -13,18 +13,18 @@ use std::{
 use parking_lot::{Condvar, Mutex};
 use serde_json::Value;
 
-/// What it does with a request.
+/// An answer to a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Does {
     /// Answers this status.
     Answers(u16),
     /// Sends the client elsewhere.
     Redirects,
-    /// Answers what is not HTTP.
+    /// Answers with bytes that are not HTTP.
     Garbage,
     /// Closes the connection.
     Ends,
-    /// Answers 200 when the test says [`Service::go_on`].
+    /// Answers 200 after [`Service::go_on`].
     Waits,
 }
 

@@ -1,4 +1,4 @@
-//! [`Lane`]: messages of one filter, taken from a client within the process at each update.
+//! [`Lane`]: the messages of one filter, received by a client within the process and taken at each update.
 
 use std::sync::atomic::Ordering;
 
@@ -11,25 +11,25 @@ use crate::{
     types::{QoS, QueueFull},
 };
 
-/// Messages, and bytes of their payloads.
+/// A number of messages, and bytes of their payloads.
 #[derive(Clone, Copy)]
 pub(super) struct Most {
     pub messages: usize,
     pub bytes: usize,
 }
 
-/// What may wait until the next update.
+/// Bound of the messages that wait for the next update.
 const WAITING: Bound = Bound { messages: 20_000, bytes: 16 << 20, policy: QueueFull::DropOldest };
 
-/// Messages of one filter.
+/// Receives the messages of one filter.
 pub(super) struct Lane {
     pub name: &'static str,
     client: Client,
-    /// Of one update.
+    /// Bound of one update.
     most: Most,
-    /// Are retained messages shown that were there before?
+    /// Are messages shown that were retained before?
     retained: bool,
-    /// Messages that were missed and told.
+    /// Missed messages that were already reported.
     told: u64,
 }
 
@@ -55,13 +55,13 @@ impl Lane {
         Ok(Self { name, client, most, retained, told: 0 })
     }
 
-    /// Up to as many messages as an update has, and whether there may be more.
+    /// Takes the messages of an update, up to its bound. `true`: more may wait.
     pub fn take(&self, mut each: impl FnMut(&Received)) -> bool {
         let (mut messages, mut bytes) = (0, 0);
         while messages < self.most.messages && bytes < self.most.bytes {
             let Some(received) = self.client.try_recv() else { return false };
             self.client.ack(&received);
-            // nobody knows when a message was published that was retained before
+            // the time at which an earlier retained message was published is not known
             if received.retain && received.at.is_none() && !self.retained {
                 continue;
             }
@@ -72,25 +72,25 @@ impl Lane {
         true
     }
 
-    /// Messages that were lost since this was asked the last time.
+    /// Number of messages lost since the last call.
     pub fn missed(&mut self) -> u64 {
         let Missed { queue_full, expired } = self.client.missed();
         let missed = queue_full + expired;
         missed - std::mem::replace(&mut self.told, missed)
     }
 
-    /// The messages of an update, and how many were left out.
+    /// The messages of an update, and the number of messages that were left out.
     pub fn update(&mut self) -> (Vec<Value>, u64) {
         let (mut data, mut skipped) = (Vec::new(), 0_u64);
         let is_more = self.take(|received| data.push(streams::message(received)));
-        // what is not shown now would be late: the reader sees how much there is instead
+        // messages over the bound would be shown late: the reader gets their number instead
         if is_more && self.name == "messages" {
             skipped = self.skip();
         }
         (data, skipped + self.missed())
     }
 
-    /// Leaves out what waits; how many that were.
+    /// Discards the waiting messages; returns their number.
     fn skip(&self) -> u64 {
         let mut skipped = 0;
         while skipped < WAITING.messages as u64

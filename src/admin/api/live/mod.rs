@@ -1,11 +1,11 @@
-//! `live`: all that one page of the web console shows, as one stream of server-sent events: at most 20 updates a
-//! second, and what came meanwhile in each. A slow reader loses messages and is told how many.
+//! `live`: everything that one page of the web console shows, as one stream of server-sent events with at most 20
+//! updates a second. A slow reader loses messages and gets the number of lost ones.
 //!
 //! | module | owns |
 //! |---|---|
-//! | this one | the stream: what is asked for, and one update after another |
+//! | this one | the stream and its updates |
 //! | `lane` | messages of one filter |
-//! | `topics` | the last message of each topic, and how many there were |
+//! | `topics` | the last message and the number of messages of each topic |
 
 mod lane;
 mod topics;
@@ -34,11 +34,11 @@ use crate::{
 
 pub(super) static LIVE: [Parameter; 7] = [
     Parameter::new("points", Kind::Flag, "A point of history each second"),
-    Parameter::new("events", Kind::Flag, "What happens, as events tells it without publish"),
+    Parameter::new("events", Kind::Flag, "Events, as the route events sends them without publish"),
     Parameter::new("topics", Kind::Filter, "The last message of each topic that this filter matches; 50,000 topics"),
-    Parameter::new("watch", Kind::Topic, "Every message of this topic, with its payload: from operator on"),
-    Parameter::new("messages", Kind::Filter, "Messages that this filter matches, 100 an update: from operator on"),
-    Parameter::new("record", Kind::Filter, "All messages that this filter matches: from operator on"),
+    Parameter::new("watch", Kind::Topic, "Every message of this topic, with its payload: operator or higher"),
+    Parameter::new("messages", Kind::Filter, "Messages that this filter matches, 100 an update: operator or higher"),
+    Parameter::new("record", Kind::Filter, "All messages that this filter matches: operator or higher"),
     Parameter::new(
         "resumed",
         Kind::Words(&["topics", "watch", "messages", "record"]),
@@ -47,18 +47,18 @@ pub(super) static LIVE: [Parameter; 7] = [
     ),
 ];
 
-/// From one update to the next.
+/// Time between two updates.
 const EVERY: Duration = Duration::from_millis(50);
 
-/// Events of clients in one update.
+/// Most events of clients in one update.
 const MOST_EVENTS: usize = 200;
 
-/// Messages of a lane in one update, and bytes of their payloads.
+/// Bounds of a lane in one update.
 const WATCHED: Most = Most { messages: 200, bytes: 2 << 20 };
 const SHOWN: Most = Most { messages: 100, bytes: 2 << 20 };
 const RECORDED: Most = Most { messages: 2_000, bytes: 4 << 20 };
 
-/// What a page asked for.
+/// The parameters of a page's stream.
 struct Live {
     call: Call,
     points: Option<u64>,
@@ -75,7 +75,7 @@ pub(super) async fn live(call: Call) -> Answer {
     let asked = asked.into_iter().filter_map(|(name, most)| Some((name, text(name)?, most)));
     let asked: Vec<_> = asked.collect();
     if let Some((name, ..)) = asked.first().filter(|_| !sees_payloads) {
-        let detail = format!("{name} shows payloads: it is for the role \"operator\" and those above");
+        let detail = format!("{name} shows payloads: it requires the role \"operator\" or a higher one");
         return Err(Problem::new(StatusCode::FORBIDDEN, "role", detail));
     }
     let (sender, response) = streams::stream(&call.state)?;
@@ -102,7 +102,7 @@ pub(super) async fn live(call: Call) -> Answer {
 }
 
 impl Live {
-    /// Until there is nobody to read.
+    /// Sends updates until the reader is gone.
     async fn run(mut self, sender: mpsc::Sender<Bytes>) {
         let (clock, caller, state) = (self.call.state.clock.clone(), self.call.caller.clone(), self.call.state.clone());
         let mut revoked = pin!(caller.is_let_in_no_more(&state));
@@ -119,7 +119,7 @@ impl Live {
         }
     }
 
-    /// All that came since the last one, as events.
+    /// Everything since the last update, as server-sent events.
     fn update(&mut self) -> String {
         let mut out = String::new();
         let mut put = |name: &str, data: &Value| out.push_str(&streams::text_of_event(name, data));

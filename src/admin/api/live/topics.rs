@@ -1,4 +1,4 @@
-//! [`Topics`]: the last message of each topic, and how many there were since the last update.
+//! [`Topics`]: the last message of each topic, and the number of its messages since the last update.
 
 use std::{
     hash::BuildHasher,
@@ -12,28 +12,28 @@ use serde_json::{Value, json};
 use super::lane::{Lane, Most};
 use crate::inside::Received;
 
-/// Messages that are taken for one update.
+/// Most messages that one update takes.
 pub(super) const TAKEN: Most = Most { messages: 20_000, bytes: 64 << 20 };
 
-/// Topics that one page is told of.
+/// Most topics that one page is told.
 const MOST_TOPICS: usize = 50_000;
 
-/// Topics in one update; the others come with the next.
+/// Most topics in one update; the others follow in the next one.
 const TOPICS_AN_UPDATE: usize = 2_000;
 
-/// Bytes of a payload that are shown in the tree: as text, and of other payloads.
+/// Bytes of a payload that the tree shows: of text, and of other payloads.
 const TEXT: usize = 240;
 const BYTES: usize = 48;
 
-/// What one page is told of topics.
+/// The topics of one page.
 pub(super) struct Topics {
     lane: Lane,
     /// Are payloads shown?
     payloads: bool,
     changed: HashMap<Box<str>, Changed>,
-    /// Hashes of the topics that the page was told of.
+    /// Hashes of the topics that were sent to the page.
     known: HashSet<u64, foldhash::fast::RandomState>,
-    /// Messages of topics beyond [`MOST_TOPICS`] since the last update.
+    /// Number of messages of topics beyond [`MOST_TOPICS`] since the last update.
     beyond: u64,
 }
 
@@ -49,12 +49,12 @@ impl Topics {
         Self { lane, payloads, changed, known, beyond: 0 }
     }
 
-    /// Messages that were lost since this was asked the last time.
+    /// Number of messages lost since the last call.
     pub fn lost(&mut self) -> Option<u64> {
         Some(self.lane.missed()).filter(|lost| *lost > 0)
     }
 
-    /// What changed, if anything did.
+    /// The changes since the last update; `None`: there are none.
     pub fn update(&mut self, now: SystemTime) -> Option<Value> {
         let Self { lane, changed, known, beyond, payloads } = self;
         lane.take(|received| {
@@ -103,12 +103,12 @@ fn row(Changed { count, last }: &Changed, payloads: bool, now: SystemTime) -> Va
     json!([last.topic(), count, size, last.qos as u8, u8::from(last.retain), text, base64, client, at])
 }
 
-/// The begin of a payload: as text where it is text.
+/// The start of a payload: as text if it is text.
 fn begin(payload: &[u8]) -> (Option<&str>, Option<String>) {
     let cut = &payload[..payload.len().min(TEXT)];
     match std::str::from_utf8(cut) {
         Ok(text) => (Some(text), None),
-        // it is cut within a character
+        // it was cut within a character
         Err(error) if error.error_len().is_none() && cut.len() < payload.len() => {
             (std::str::from_utf8(&cut[..error.valid_up_to()]).ok(), None)
         }

@@ -15,10 +15,10 @@ impl Asked<'_> {
         text.ok_or_else(|| format!("Invalid/missing {what}"))
     }
 
-    /// The name of something that is to be, or is there.
+    /// A name for a new or an existing thing.
     pub(super) fn name(&self, key: &str) -> Result<&str, String> {
         let name = self.text(key, key)?;
-        // nobody can log in with an empty one, and a NUL is in no string of MQTT
+        // an empty name cannot log in, and strings of MQTT contain no NUL
         let is_one = !name.is_empty() && !name.contains('\0');
         is_one.then_some(name).ok_or_else(|| format!("Invalid/missing {key}"))
     }
@@ -73,7 +73,7 @@ impl Asked<'_> {
     }
 }
 
-/// Names with priorities: what is no object with that key is left out.
+/// Names with priorities. Entries that are not objects with that key are ignored.
 pub(super) fn names<'a>(list: &'a [Value], key: &'a str) -> impl Iterator<Item = (&'a str, i64)> {
     list.iter().filter_map(move |one| Some((one.get(key)?.as_str()?, priority(one))))
 }

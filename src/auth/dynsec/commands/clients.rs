@@ -104,7 +104,7 @@ pub(super) fn add_role(file: &mut File, asked: &Asked<'_>) -> Done {
     file.role(rolename).ok_or("Role not found")?;
     let client = file.client(name).ok_or(NOT_FOUND)?;
     if client.roles.iter().any(|role| role.rolename == rolename) {
-        // what mosquitto says of a role that the client has
+        // mosquitto's error for a role that the client has already
         return Err("Internal error".into());
     }
     let priority = asked.number("priority").unwrap_or(-1);

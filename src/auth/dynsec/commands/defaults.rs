@@ -1,4 +1,4 @@
-//! What is allowed where no role says anything.
+//! The default access, for actions that no role decides.
 
 use serde_json::{Value, json};
 
@@ -25,7 +25,7 @@ pub(super) fn set(file: &mut File, asked: &Asked<'_>) -> Done {
             *place(&mut file.defaults) = allow;
         }
     }
-    // nobody is disconnected: what is asked next is answered by the new ones
+    // no client is disconnected: the next action is decided by the new defaults
     Ok((Outcome::Changed, Vec::new()))
 }
 

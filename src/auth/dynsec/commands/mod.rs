@@ -6,7 +6,7 @@
 //! | this one | a message with commands, and its answer |
 //! | `asked` | the fields of one command |
 //! | `clients`, `groups`, `roles` | the commands about each of them |
-//! | `defaults` | the commands about what is allowed where no role says anything |
+//! | `defaults` | the commands about the default access |
 
 mod asked;
 mod clients;
@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 use super::file::{self, File};
 use asked::Asked;
 
-/// What a message asked for, done to a file.
+/// The effect of a message with commands on a file.
 #[derive(Debug, Default)]
 pub(super) struct Answered {
     pub responses: Vec<Response>,
@@ -50,7 +50,7 @@ pub(super) enum Outcome {
     Changed,
 }
 
-/// What a command gives: what becomes of it, and whose connections it closes.
+/// Result of a command: its answer, and the connections that it closes.
 type Done = Result<(Outcome, Vec<Option<String>>), String>;
 type Perform = fn(&mut File, &Asked<'_>) -> Done;
 
@@ -89,7 +89,7 @@ const COMMANDS: &[(&str, &str, Perform)] = &[
     ("removeRoleACL", "rolename", roles::remove_acl),
 ];
 
-/// Does to the file what the message asks for.
+/// Applies the commands of a message to the file.
 pub(super) fn perform(file: &mut File, message: &[u8]) -> Answered {
     let mut answered = Answered::default();
     let Ok(message) = serde_json::from_slice::<Value>(message).map(file::lower_case) else {
@@ -104,7 +104,7 @@ pub(super) fn perform(file: &mut File, message: &[u8]) -> Answered {
         let response = one(file, command, &mut answered.closed);
         let is_last = response.result.as_ref().is_err_and(|error| error == CORRELATION);
         answered.responses.push(response);
-        // as mosquitto, which leaves out what follows such a one
+        // like mosquitto, which ignores the rest after such an entry
         if is_last {
             break;
         }
@@ -168,7 +168,7 @@ fn listed<T>(asked: &Asked<'_>, key: &str, all: &[T], name: fn(&T) -> &str, whol
     json!({ "totalCount": all.len(), key: part })
 }
 
-/// Adds a text to what is shown, where there is one.
+/// Adds a text to the answer if it exists.
 fn add_text(json: &mut Value, key: &str, text: Option<&str>) {
     if let Some(text) = text {
         json[key] = text.into();

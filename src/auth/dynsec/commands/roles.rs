@@ -40,7 +40,7 @@ pub(super) fn modify(file: &mut File, asked: &Asked<'_>) -> Done {
     role.textname = asked.some_text("textname").or(role.textname.take());
     role.textdescription = asked.some_text("textdescription").or(role.textdescription.take());
     let wildcards = asked.flag("allowwildcardsubs").unwrap_or(role.wildcards);
-    // what it is called makes no difference to anybody
+    // the text name has no effect
     let is_other = acls.is_some() || wildcards != role.wildcards;
     role.wildcards = wildcards;
     if let Some(acls) = acls {
@@ -84,7 +84,7 @@ pub(super) fn list(file: &mut File, asked: &Asked<'_>) -> Done {
     Ok((Outcome::Shown(listed(asked, "roles", &file.roles, |role| &role.rolename, shown)), Vec::new()))
 }
 
-/// The users who have a role themselves, or by their groups.
+/// The users that have a role, directly or by their groups.
 fn users_of(file: &File, name: &str) -> Vec<Option<String>> {
     let has = |roles: &[RoleName]| roles.iter().any(|role| role.rolename == name);
     let own = file.clients.iter().filter(|client| has(&client.roles)).map(|client| Some(client.username.clone()));
@@ -102,7 +102,7 @@ fn known(kind: &str) -> Option<&'static str> {
     ACL_TYPES.into_iter().find(|known| known.eq_ignore_ascii_case(kind))
 }
 
-/// ACLs of a list; what is none is left out.
+/// ACLs of a list; invalid entries are ignored.
 fn acls(list: &[Value]) -> Result<Vec<Acl>, String> {
     let mut acls: Vec<Acl> = Vec::new();
     for one in list {

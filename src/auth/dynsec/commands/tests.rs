@@ -53,7 +53,7 @@ fn a_command_closes_the_connections_of_affected_clients() {
         ),
         (json!({"command": "setDefaultACLAccess", "acls": [{"acltype": "subscribe", "allow": true}]}), &[]),
         (json!({"command": "listClients"}), &[]),
-        // what fails concerns nobody
+        // a failed command closes no connection
         (json!({"command": "addGroupClient", "groupname": "g", "username": "bob"}), &[]),
     ] {
         let users: Vec<_> = ask(&mut file(), command.clone()).1.into_iter().map(Option::unwrap_or_default).collect();

@@ -245,7 +245,7 @@ mod tests {
 
     type Read = Result<(Vec<u8>, Vec<Asked>), Violation>;
 
-    /// What is read where the bytes come in parts of these sizes.
+    /// The payload that is read if the bytes arrive in parts of these sizes.
     fn read(bytes: &[u8], parts: &[usize]) -> Read {
         let mut inbound = Inbound::new(100_000);
         let (mut all, mut asked, mut rest) = (Vec::new(), Vec::new(), bytes);

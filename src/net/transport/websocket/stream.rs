@@ -397,7 +397,7 @@ mod tests {
 
     use super::*;
 
-    /// A client that sends the same bytes for ever, and takes all that it is told.
+    /// A client that sends the same bytes for ever, and accepts all output.
     struct Endless {
         bytes: &'static [u8],
         sent: usize,
@@ -469,12 +469,12 @@ mod tests {
             Self { start, deadlines: Deadlines::new(start), socket }
         }
 
-        /// One turn: what was sent in it, and when the next is, if nothing happens until then.
+        /// One turn: the bytes sent in it, and the time of the next turn without events.
         fn turn(&mut self, seconds: u64) -> (Vec<u8>, Option<u64>) {
             let mut cx = Context::from_waker(Waker::noop());
             let mut space = [0; 64];
             let mut buf = ReadBuf::new(&mut space);
-            // until nothing is there; at the end there is nothing for ever
+            // until there is no input; at the end there is none for ever
             while Pin::new(&mut self.socket).poll_read(&mut cx, &mut buf).is_ready() && !buf.filled().is_empty() {
                 buf.clear();
             }
@@ -535,7 +535,7 @@ mod tests {
         assert_eq!(clock.turn(2), (vec![], Some(3)));
         clock.socket.socket.room = 3;
         let mut cx = Context::from_waker(Waker::noop());
-        // what was begun is sent first; half a frame follows, in which there is no place for one
+        // a started frame is completed first; no ping fits into it
         assert!(Pin::new(&mut clock.socket).poll_write(&mut cx, b"abc").is_pending());
         assert_eq!(clock.turn(4), ([&PING[1..], &[0x82, 3]].concat(), Some(5)));
         assert_eq!(clock.turn(5), (vec![], Some(6)));
@@ -564,7 +564,7 @@ mod tests {
             let mut socket = WebSocket::new(Endless { bytes, sent: 0, reads: 0 }, Vec::new(), 1 << 20, None);
             let mut space = vec![0; 8192];
             for turn in 1..4 {
-                // as a connection reads: until nothing is there
+                // like a connection, reads until there is no input
                 let read = |socket: &mut WebSocket<Endless>, space: &mut [u8]| {
                     let mut buf = ReadBuf::new(space);
                     Pin::new(socket).poll_read(&mut Context::from_waker(&waker), &mut buf).map(Result::unwrap)

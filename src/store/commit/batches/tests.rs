@@ -77,7 +77,7 @@ fn records_that_arrive_during_a_batch_are_taken_when_it_is_durable() {
     }
     push(&mut batches, cleared(1));
     assert!(!batches.is_due());
-    // one that had nothing to write says nothing of the disk
+    // a batch without a write does not measure the disk
     assert_eq!(complete(&mut batches, 1..2, None), Some(1));
     assert!(batches.is_due());
     assert_eq!(take(&mut batches, true), Some(3));
@@ -150,7 +150,7 @@ fn a_batch_waits_for_the_clients_of_the_batch_before() {
     assert!(batches.wakes(), "to be awake when the time is over");
     let until = gathering().gathers_until().unwrap();
     assert!(until > durable && until < durable + 2 * SLOW);
-    // all are there
+    // all are present
     let mut batches = gathering();
     for all in [false, true] {
         push(&mut batches, cleared(1));

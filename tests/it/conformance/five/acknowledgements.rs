@@ -28,7 +28,7 @@ fn a_message_without_subscribers_is_acknowledged_with_0x10() {
         assert_eq!(publisher.publish(&Publish::new(&topic, "somebody's").qos(qos)), 0);
     }
     subscriber.expect_payloads(&["somebody's", "somebody's"]);
-    // one that is retained is kept, whoever subscribes
+    // a retained message is stored even without subscribers
     publisher.publish(&Publish::new(&case.topic("kept"), "kept").qos(1).retain());
     assert_eq!(case.retained(&case.topic("kept"), 1)[0].text(), "kept");
     // 3.1.1 has no word for it
@@ -37,7 +37,7 @@ fn a_message_without_subscribers_is_acknowledged_with_0x10() {
     old.publish(Message::new(&case.topic("other"), "m").qos(2));
 }
 
-/// A broker whose anonymous clients may do what these rules say.
+/// A broker with these rules for anonymous clients.
 fn ruled(rules: &str) -> (tempfile::TempDir, Broker) {
     let files = tempfile::tempdir().expect("a folder");
     let path = files.path().join("acl");
@@ -99,7 +99,7 @@ fn filters_that_may_not_be_subscribed_are_refused_with_0x87_in_their_place() {
     let filters = [("open/a", 2), ("closed", 1), ("open/b", 0), ("$share/g/closed", 0), ("open/c", 1)];
     assert_eq!(client.ask(&Properties::new(), &filters), [2, 0x87, 0, 0x87, 1]);
     assert_eq!(client.give_up(&["open/b", "closed", "open/a", "open/b"]), [0, 0x11, 0, 0x11]);
-    // an old one is told 0x80 for whatever it is
+    // an older client gets 0x80 for every reason
     let mut old = broker.client("old");
     old.send(&raw::subscribe(1, &[("open/a", 2), ("closed", 1)]));
     old.expect(&raw::suback(1, &[2, 0x80]));
@@ -121,7 +121,7 @@ fn also_a_filter_without_a_readable_topic_is_refused_with_0x87() {
     // granted in 3.1.1, as ever and by mosquitto: nothing comes
     let mut old = broker.client("old");
     old.subscribe(&[("open/no/a", 0), ("other/#", 2)]);
-    // what was granted stays, and new rules decide about what comes
+    // granted subscriptions stay, and new rules decide about later messages
     fs::write(&acl_file, "topic readwrite other/#\n").expect("an ACL file");
     broker.reload(|_| {});
     assert_eq!(client.ask(&Properties::new(), &[("open/a", 2), ("other/#", 2)]), [0x87, 2]);
@@ -201,7 +201,7 @@ fn also_success_of_a_subscriber_may_have_a_reason_and_properties() {
 #[test]
 fn answers_have_only_a_reason_code_for_a_client_with_a_small_limit() {
     let case = case!();
-    // what the largest of the answers has: a client that takes no more gets them all
+    // the size of the largest answer: a client with this limit gets all answers
     let small = Properties::new().int(property::MAXIMUM_PACKET_SIZE, 20).byte(property::REQUEST_PROBLEM_INFORMATION, 0);
     let large = Properties::new().byte(property::REQUEST_PROBLEM_INFORMATION, 1);
     for (role, properties) in [("small", small), ("large", large)] {

@@ -145,7 +145,7 @@ fn an_auth_larger_than_the_client_s_limit_is_not_sent() {
     let mut client = Five::open(broker.address());
     client.send(&Connect::new("c").with(properties(60)).frame());
     client.expect_refused(0x95);
-    // what it takes has neither a Reason String nor User Properties
+    // with its limit there is room for neither a Reason String nor User Properties
     let mut scram = scram.clone();
     let (mut client, answer) = challenged_by(&broker, &Connect::new("c").with(properties(200)), &mut scram);
     client.send(&auth(0x18, &says(METHOD, answer)));

@@ -269,7 +269,7 @@ fn a_malformed_connect_gets_a_reason_and_closes() {
         client.expect(&refused(0x81));
         client.expect_closed();
     }
-    // cut anywhere: until the version is there, nobody knows how to say it
+    // cut at any byte: before the version is known, there is no way to answer
     let whole = good.frame();
     let version = 2 + text("MQTT").len() + 1;
     for cut in 2..version {

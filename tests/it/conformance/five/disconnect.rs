@@ -108,7 +108,7 @@ fn a_client_s_disconnect_is_not_answered() {
         case.five("leaves").leave_with(&disconnect(code));
         case.five("leaves").leave_with(&disconnect_with(code, &reason));
     }
-    // what is behind a DISCONNECT is not looked at
+    // packets after a DISCONNECT are ignored
     let mut watcher = case.five("watcher");
     watcher.subscribe(&[(&case.topic("t"), 0)]);
     let behind = Publish::new(&case.topic("t"), "behind").frame();

@@ -15,7 +15,7 @@ use crate::support::{
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// What a new subscription of a new client brings: payloads, and what is left of their intervals, in tens of seconds.
+/// The messages for a new subscription of a new client: payloads, and the rest of their intervals in tens of seconds.
 #[track_caller]
 fn brought(broker: &Broker, filter: &str, count: usize) -> Vec<(String, Option<u32>)> {
     let mut client = client_of(broker, "looks");
@@ -46,7 +46,7 @@ fn also_expired_retained_messages_are_removed_without_a_request() {
     publisher.publish(&retain("d", "long").expires(100));
     publisher.publish(&retain("e", "one too many"));
     broker.expect_counts(&[(Count::DroppedRetainedFull, 1)]);
-    // another one in its place begins anew, and one that was cleared is no more
+    // its replacement has a new interval, and a cleared one is removed
     publisher.publish(&retain("b", "again").expires(50));
     publisher.publish(&retain("c", ""));
     broker.turn(11 * SECOND);
@@ -60,7 +60,7 @@ fn also_expired_retained_messages_are_removed_without_a_request() {
     broker.turn(100 * SECOND);
     broker.wait_for_count(Count::RetainedExpired, 3);
     assert_eq!(brought(&broker, "#", 2).len(), 2);
-    // what a full broker dropped is all that was dropped
+    // the message that a full broker dropped is the only one
     broker.expect_counts(&[(Count::PublishDropped, 1)]);
 }
 
@@ -88,7 +88,7 @@ fn also_messages_leave_the_queues_of_clients_that_stay_away() {
     let mut old = broker.begin("old");
     old.subscribe(&[("t", 1)]);
     old.disconnect();
-    // this one is there, and has room for one message
+    // this session exists, and has room for one message
     let mut slow = client_of(&broker, "slow");
     slow.subscribe(&[("t", 1)]);
     let mut publisher = client_of(&broker, "pub");
@@ -146,7 +146,7 @@ fn also_a_message_that_expires_before_its_turn_is_not_published() {
     broker.expect_counts(&[(Count::DroppedExpired, 1)]);
 }
 
-/// In the time that nobody ran, too; what is removed is removed from the disk.
+/// Also while no broker runs; expired messages are removed from the disk.
 #[test]
 fn also_messages_expire_while_no_broker_runs() {
     let (directory, clock) = (tempfile::tempdir().expect("a folder"), TestClock::new());
@@ -194,7 +194,7 @@ fn also_setting_the_wall_clock_does_not_change_expiry() {
         publisher.publish(&Publish::new("q", "queued").qos(1).expires(1_000));
         broker.set_wall(set_by);
         broker.turn(100 * SECOND);
-        // the log has the time as it is told now
+        // the log has the present time
         publisher.publish(&Publish::new("other", "m").qos(1).retain());
         publisher.leave();
         shut_down(broker.server);

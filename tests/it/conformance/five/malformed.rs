@@ -32,7 +32,7 @@ fn each_malformed_packet_gets_a_reason_and_closes_only_its_connection() {
 /// The Reason Code by which the standard would have it told.
 fn code_of(row: &Malformed) -> u8 {
     match row.statement {
-        // only servers send it, whatever it says
+        // only servers send it, with any content
         _ if row.bytes[0] >> 4 == 9 => 0x82,
         // "0x94 (Topic Alias invalid)" in section 3.3.2.3.4, 0x81 in section 2.2.2.2, and Protocol Errors by name
         "MQTT-4.13.1-1" if row.name == "5: Topic Alias 0" => 0x94,

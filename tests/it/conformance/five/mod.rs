@@ -1,5 +1,5 @@
-//! MQTT 5 over a raw socket: what a server can be held to by its statements. `coverage` holds the table of all of them,
-//! `../mqtt5-statements.tsv`, whose column `test` names the tests here that show a statement.
+//! MQTT 5 over a raw socket: the statements that a server must meet. `coverage` checks the table of all statements,
+//! `../mqtt5-statements.tsv`, whose column `test` names the tests that show a statement.
 
 mod coverage;
 

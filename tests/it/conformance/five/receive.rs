@@ -93,7 +93,7 @@ fn also_the_receive_maximum_in_connack_stays_valid_after_a_reload() {
         client.expect(&ack_with(0x50, id, 0x10));
     }
     client.expect_nothing_pending();
-    // one that connects now is told so
+    // a client that connects now gets this limit
     let (_, connack) = Five::connect(broker.address(), &Connect::new("other"));
     let number = |id| connack.properties.number(id);
     assert_eq!([property::RECEIVE_MAXIMUM, property::TOPIC_ALIAS_MAXIMUM].map(number), [Some(1), None]);
@@ -117,7 +117,7 @@ fn also_an_identifier_that_is_released_with_an_error_is_free() {
 fn also_topics_of_aliases_count_towards_the_bound_of_waiting_messages() {
     let limits =
         Limits { topic_alias_maximum: 100, max_queued_bytes_total: MemoryBound::Bytes(1 << 20), ..Limits::default() };
-    // what the threads hold together is summed up twice in a second: here there is one
+    // the sum over threads is updated twice a second: here there is one thread
     let broker = Broker::new(Config { limits, workers: Some(1), ..config() });
     let held = || broker.server.counters().held().cost;
     let topic = |size: usize| "t".repeat(size);
@@ -164,7 +164,7 @@ fn also_a_refused_message_frees_its_place_for_the_next() {
         subscriber.subscribe(&[(&topic, 0)]);
         client.send(&Publish::new(&topic, "1").qos(2).id(1).frame());
         client.expect(&ack(0x50, 1));
-        // nobody may publish to these
+        // no client may publish to these
         let denied = (0..refused).flat_map(|n| Publish::new("$SYS/x", "").qos(2).id(2 + n).frame());
         client.send(&denied.chain(Publish::new(&topic, "2").qos(2).id(2 + refused).frame()).collect::<Vec<_>>());
         client.expect_nothing_pending();

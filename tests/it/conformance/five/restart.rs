@@ -74,7 +74,7 @@ fn also_sessions_subscriptions_and_messages_are_the_same_after_a_restart() {
     client_of(&broker, "pub").publish(&Publish::new("t", "").qos(1).retain());
     let came = client.take();
     assert_eq!((came.text(), came.retain, came.properties.identifiers()), ("", true, vec![300]));
-    // what is retained has its properties
+    // the retained message has its properties
     let mut late = client_of(&broker, "late");
     late.send(&subscribe(1, &Properties::new(), &[("other/t", 1)]));
     late.expect(&suback(1, &[1]));
@@ -83,7 +83,7 @@ fn also_sessions_subscriptions_and_messages_are_the_same_after_a_restart() {
     assert_eq!(came.properties.0[5..], properties.0);
 }
 
-/// What waits for the store counts once.
+/// Waiting acknowledgements count once.
 #[test]
 fn also_a_client_may_use_the_whole_receive_maximum_while_the_store_is_waited_for() {
     let directory = tempfile::tempdir().expect("a folder");

@@ -13,7 +13,7 @@ use crate::support::{
     shut_down,
 };
 
-/// Subscribes, and gives what comes with it: payload and RETAIN.
+/// Subscribes, and returns the messages that follow: payload and RETAIN.
 #[track_caller]
 fn ask(client: &mut Five, filter: &str, options: u8) -> Vec<(String, bool)> {
     let id = client.fresh_id();
@@ -22,7 +22,7 @@ fn ask(client: &mut Five, filter: &str, options: u8) -> Vec<(String, bool)> {
     pending(client)
 }
 
-/// What has come: payload and RETAIN.
+/// Received messages: payload and RETAIN.
 #[track_caller]
 fn pending(client: &mut Five) -> Vec<(String, bool)> {
     client.send(&[0xC0, 0]);
@@ -67,7 +67,7 @@ fn retain_handling_selects_the_subscriptions_with_retained_messages() {
     let (topic, mut publisher) = (case.topic("t"), case.five("pub"));
     publisher.publish(&Publish::new(&topic, "kept").retain());
     let mut client = case.lasting("sub", 0);
-    // for a subscription that is new, and for one that is there
+    // for a new subscription, and for an existing one
     assert_eq!(ask(&mut client, &topic, RETAIN_NEVER), []);
     assert_eq!(ask(&mut client, &topic, RETAIN_IF_NEW), []);
     assert_eq!(ask(&mut client, &topic, 0), kept("kept"));
@@ -76,7 +76,7 @@ fn retain_handling_selects_the_subscriptions_with_retained_messages() {
     client.give_up(&[&topic]);
     assert_eq!(ask(&mut client, &topic, RETAIN_IF_NEW), kept("kept"));
     assert_eq!(ask(&mut client, &topic, RETAIN_IF_NEW | 2), []);
-    // one of a session that goes on is there, and brings nothing by that
+    // a resumed session's subscription exists, and brings no retained messages
     client.leave();
     let mut client = case.lasting("sub", 1);
     assert_eq!(pending(&mut client), []);
@@ -116,7 +116,7 @@ fn live_messages_keep_retain_only_with_retain_as_published() {
         assert_eq!(flags, [asks, asks, false, false]);
         away.expect_nothing_pending();
     }
-    // what a subscription brings is retained, whatever it asks for
+    // messages for a new subscription have RETAIN, with any option
     assert_eq!(ask(&mut plain, &topic, 0), kept("m"));
     assert_eq!(ask(&mut asks, &topic, RETAIN_AS_PUBLISHED), kept("m"));
 }
@@ -164,12 +164,12 @@ fn also_a_subscription_is_new_only_if_its_session_has_no_equal_filter() {
     assert_eq!(pending(&mut client), []);
     // another filter that matches the same is one
     assert_eq!(ask(&mut client, &case.topic("+"), RETAIN_IF_NEW), kept("kept"));
-    // given up and made again, whatever it asks for
+    // unsubscribed and subscribed again, with any option
     for handling in [0, RETAIN_IF_NEW] {
         client.give_up(&[&topic]);
         assert_eq!(ask(&mut client, &topic, handling), kept("kept"));
     }
-    // one that was refused what it asked for before is there all the same
+    // a subscription that was refused before exists all the same
     client.give_up(&[&topic]);
     assert_eq!(ask(&mut client, &topic, RETAIN_NEVER), []);
     assert_eq!(ask(&mut client, &topic, RETAIN_IF_NEW), []);

@@ -33,7 +33,7 @@ fn max_qos_bounds_publications_and_granted_subscriptions() {
             old.publish(Message::new("t", "m").qos(qos));
             assert_eq!(client.take().qos, qos);
         }
-        // one that was told so is told again; one that cannot be told is closed
+        // a client of MQTT 5 gets the new value; one that cannot be told is closed
         for qos in max_qos + 1..=2 {
             let mut bad = client_of(&broker, "bad");
             bad.send(&Publish::new("t", "above").qos(qos).id(1).frame());
@@ -96,7 +96,7 @@ fn retain_available_false_refuses_retained_messages() {
     }
     client_of(&broker, "late").subscribe(&[("t", 0)]);
     broker.expect_counts(&[(Count::RefusedRetain, 6)]);
-    // a connection keeps what it was told
+    // a connection keeps the values in its CONNACK
     early.publish(&Publish::new("after", "kept too").retain());
     client.expect_payloads(&["kept too"]);
 }
@@ -132,13 +132,13 @@ fn also_response_information_is_sent_on_request_with_the_client_s_names() {
         (connack.code, connack.properties.string(property::RESPONSE_INFORMATION))
     };
     assert_eq!(asks("lamp"), (0, Some("answers/lamp/100%".into())));
-    // what a name brings is no placeholder, and a wildcard would be that of others too
+    // a name is not replaced again, and a wildcard would include others
     assert_eq!(asks("%u%c"), (0, Some("answers/%u%c/100%".into())));
     assert_eq!(asks("+"), (0, None));
     assert_eq!(asks(&"x".repeat(65_530)), (0, None), "no text is so long");
     let (_, connack) = Five::connect(broker.address(), &Connect::new("lamp"));
     assert_eq!(connack.properties.string(property::RESPONSE_INFORMATION), None);
-    // a client that takes no more goes without it
+    // a client with a smaller limit goes without it
     let small =
         Properties::new().byte(property::REQUEST_RESPONSE_INFORMATION, 1).int(property::MAXIMUM_PACKET_SIZE, 30);
     let (_, connack) = Five::connect(broker.address(), &Connect::new("lamp").with(small));
@@ -168,7 +168,7 @@ fn also_refused_or_disconnected_clients_get_the_server_reference() {
     let (mut refused_one, connack) = Five::connect(address, &Connect::new("second").lasting(100));
     assert_eq!((connack.code, &connack.properties), (0x9C, &named));
     refused_one.expect_closed();
-    // one that takes no more is told no more
+    // a client with a smaller limit gets only the rest
     let small = |id: &str| Connect::new(id).with(Properties::new().int(property::MAXIMUM_PACKET_SIZE, 20));
     let mut client = raw::Client::open(address);
     let lasting = small("second").properties.clone().int(property::SESSION_EXPIRY, 100);

@@ -23,7 +23,7 @@ fn drain<'a>(members: impl IntoIterator<Item = &'a mut Five>, count: usize) -> V
     let (mut all, mut left) = (Vec::new(), count);
     for member in members {
         let mut came = Vec::new();
-        // as many as are there: a ping tells when that is
+        // all that arrived: a ping marks the end
         while let Some(message) = member.take_if_any() {
             came.push(message.text().to_owned());
         }
@@ -67,12 +67,12 @@ fn malformed_shared_filters_are_refused_with_0x8f() {
     assert_eq!(client.ask(&Properties::new(), &asked), [0x8F; 9]);
     assert_eq!(client.give_up(&malformed), [0x8F; 9]);
     assert_eq!(client.give_up(&["$share/g/none"]), [0x11]);
-    // one of 3.1.1 is told 0x80
+    // a client of 3.1.1 gets 0x80
     let mut old = case.client("old");
     let asked: Vec<_> = malformed.iter().map(|filter| (*filter, 1)).collect();
     old.send(&raw::subscribe(1, &asked));
     old.expect(&raw::suback(1, &[0x80; 9]));
-    // what is behind the group's name is a Topic Filter, or the packet is malformed
+    // the part after the group's name must be a Topic Filter, or the packet is malformed
     for bad in ["$share/g/a+", "$share/g/#/a"] {
         let mut client = case.five("bad");
         client.send(&subscribe(1, &Properties::new(), &[(bad, 1)]));
@@ -86,7 +86,7 @@ fn no_local_for_a_group_is_a_protocol_error() {
     let mut client = case.five("sub");
     client.send(&subscribe(1, &Properties::new(), &[("$share/g/t", NO_LOCAL)]));
     client.expect_disconnect(0x82);
-    // a bridge of 3.1.1 says No Local for all that it subscribes to: a group's message would be lost
+    // a bridge of 3.1.1 has No Local for all subscriptions: a group's message would be lost
     let topic = case.topic("t");
     let mut bridge = case.connect(&raw::Connect::new(&case.id("bridge")).protocol("MQTT", 0x84), 0);
     bridge.subscribe(&[(&format!("$share/g/{topic}"), 1)]);
@@ -238,7 +238,7 @@ fn also_retained_messages_are_not_sent_to_a_group() {
     assert!(member.take().retain);
     member.expect_nothing_pending();
     assert_eq!(member.give_up(&[&topic, &format!("$share/h/{topic}")]), [0, 0]);
-    // what is published now is a message like any other; RETAIN as the subscription asks
+    // a message published now is like any other; RETAIN as the subscription asks
     publisher.publish(&Publish::new(&topic, "new").qos(1).retain());
     let came = member.take();
     assert_eq!((came.text(), came.retain), ("new", true));
@@ -265,7 +265,7 @@ fn also_leaving_a_group_does_not_change_other_groups() {
     assert_eq!(drain([&mut a, &mut b], 4), [["0", "1"], ["0", "1"]]);
     assert_eq!(b.give_up(&[&filter("one")]), [0]);
     assert_eq!(a.give_up(&[&filter("two")]), [0]);
-    // nobody is left
+    // no member is left
     assert_eq!(publisher.publish(&Publish::new(&topic, "none").qos(1)), 0x10);
     [&mut a, &mut b].into_iter().for_each(|member| member.expect_nothing_pending());
 }
@@ -307,7 +307,7 @@ fn also_messages_of_an_away_group_wait_for_the_first_returning_member() {
         for qos in 0..3 {
             numbered(&mut publisher, "t", 4, qos);
         }
-        // half of them are its own, the others wait for nobody in particular
+        // half of them are its own, the others have no member yet
         let mut one = lasting(&broker, "one", 1);
         let count = if queue_qos0 { 12 } else { 8 };
         let mut came: Vec<_> = (0..count / 2).map(|_| one.take().text().to_owned()).collect();
@@ -408,7 +408,7 @@ fn also_each_policy_chooses_its_members() {
         }
         let came = drain(&mut members, 225);
         let counts: Vec<_> = came.iter().map(Vec::len).collect();
-        // of how many members is what has this in its payload?
+        // The number of members that received messages with this in their payload.
         let members_with = |has: &dyn Fn(&str) -> bool| came.iter().filter(|came| came.iter().any(|p| has(p))).count();
         let same_client = (0..15).all(|id| members_with(&|p| p.starts_with(&format!("{id} "))) == 1);
         let same_topic = (0..15).all(|topic| members_with(&|p| p.ends_with(&format!(" {topic}"))) == 1);
@@ -450,7 +450,7 @@ fn also_off_refuses_new_groups_and_keeps_existing_ones() {
     assert_eq!(member.give_up(&["$share/g/t"]), [0]);
 }
 
-/// Nobody subscribes to what does not begin with `open`, and `b` receives nothing of `open/a/…`.
+/// No client subscribes outside of `open`, and `b` receives nothing of `open/a/…`.
 #[derive(Debug)]
 struct Open;
 
@@ -493,7 +493,7 @@ fn also_rules_see_the_filter_behind_the_group_and_pass_over_members_that_may_not
     numbered(&mut publisher, "open/b", 4, 1);
     let came = drain([&mut a, &mut b], 8);
     assert_eq!(came[0].len(), 6, "{came:?}");
-    // without the one that may, nobody gets it
+    // without the authorized member, no member gets it
     a.leave();
     publisher.publish(&Publish::new("open/a", "closed").qos(1));
     publisher.publish(&Publish::new("open/b", "open").qos(1));
@@ -547,7 +547,7 @@ fn also_groups_and_their_messages_survive_a_restart() {
     let small = Properties::new().short(property::RECEIVE_MAXIMUM, 2).int(property::SESSION_EXPIRY, 1_000);
     let mut one = Five::accepted(broker.address(), &Connect::new("one").with(small).resume(), 0);
     one.subscribe_as(11, "$share/g/t", 2 | RETAIN_AS_PUBLISHED);
-    // an ordinary filter beside it: what came through that is nobody else's
+    // beside an ordinary filter: messages through that are not the group's
     one.subscribe(&[("t/own", 2), ("$share/g/t/own", 2)]);
     let mut publisher = client_of(&broker, "pub");
     for (payload, qos) in [("sent 1", 1), ("sent 2", 2), ("waits 1", 1), ("waits 2", 2)] {
@@ -563,12 +563,12 @@ fn also_groups_and_their_messages_survive_a_restart() {
     shut_down(broker.server);
 
     let broker = start();
-    // both are members still: what comes now is for the one that is here
+    // both are still members: new messages go to the connected one
     let mut two = lasting(&broker, "two", 1);
     client_of(&broker, "pub").publish(&Publish::new("t", "later").qos(1));
     let came = two.take();
     assert_eq!((came.text(), came.properties.identifiers()), ("later", vec![22]));
-    // and what waits for the other goes to it
+    // and messages queued for the other one go to it
     broker.turn(Duration::from_secs(3));
     assert_eq!([two.take().text(), two.take().text()], ["waits 1", "waits 2"]);
     two.expect_nothing_pending();

@@ -153,7 +153,7 @@ fn each_filter_is_answered_in_its_place() {
     let long = "x".repeat(41);
     let filters = [("a", 2), (&long, 0), ("b", 0), ("$share/g", 1), ("c", 1), ("a", 1), ("d", 1), ("e", 1)];
     assert_eq!(client.ask(&Properties::new(), &filters), [2, 0x8F, 0, 0x8F, 1, 1, 1, 0x97]);
-    // those that were granted are there, the last one for a filter counts
+    // the granted filters are in force; of equal ones the last
     let mut publisher = case.five("pub");
     for topic in ["a", "b", "c", "d", "e", "g"] {
         publisher.publish(&Publish::new(topic, topic).qos(2));

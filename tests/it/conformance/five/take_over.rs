@@ -78,7 +78,7 @@ fn also_a_session_has_the_expiry_of_its_last_connection() {
     case.accepted(&connect(10), 1).leave();
     away(11);
     case.accepted(&connect(1_000), 0).leave();
-    // it says nothing: that is 0
+    // no interval means 0
     case.accepted(&Connect::new(&case.id("c")).resume(), 1).leave();
     case.accepted(&connect(u32::MAX), 0).leave();
     away(100 * 24 * 3_600);

@@ -59,6 +59,6 @@ fn a_text_frame_ends_the_connection() {
     socket.write_all(&frame(BINARY, &Connect::new("text").frame())).expect("it is read");
     expect_connack(&mut socket);
     socket.write_all(&frame(0x81, PINGREQ)).expect("it is read");
-    // WebSocket says why; nothing may follow that
+    // WebSocket has a reason; nothing may follow it
     assert_eq!(rest(&mut socket), [&[0x88, 2][..], &1003_u16.to_be_bytes()].concat());
 }

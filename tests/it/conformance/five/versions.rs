@@ -23,7 +23,7 @@ fn also_a_session_resumes_in_another_version() {
     let too = client.take();
     assert_eq!(too.text(), "too");
     client.disconnect();
-    // what was in flight comes with all that it has
+    // a message in flight is resent with all its properties
     let mut new = case.lasting("both", 1);
     let again = new.receive();
     assert_eq!((again.text(), again.dup, again.id), ("queued", true, message.id));
@@ -34,13 +34,13 @@ fn also_a_session_resumes_in_another_version() {
     );
     new.send(&ack(0x40, again.id));
     new.leave();
-    // its subscription is there without an answer to the identifier, and with it again
+    // the subscription exists without an answer for its identifier, and with one again
     let mut client = old(1);
     publisher.publish(&Publish::new(&topic, "live").qos(1).with(properties.clone()));
     client.expect_message(&topic, "live", 1);
     client.expect_nothing_pending();
     client.disconnect();
-    // a session of 3.1.1 without an end has the one that MQTT 5 says from then on: here, with its connection
+    // a session of 3.1.1 without an expiry gets that of MQTT 5: here it ends with its connection
     let mut new = case.accepted(&Connect::new(&case.id("both")).resume(), 1);
     publisher.publish(&Publish::new(&topic, "last").qos(1).with(properties));
     assert_eq!(new.take().properties.identifiers(), [300]);

@@ -29,7 +29,7 @@ fn a_will_is_published_after_every_end_but_a_normal_disconnect() {
         let mut client = case.accepted(&connect(&case, &Publish::new(&topic, what).qos(1)), 0);
         client.context = what.to_owned();
         client.send(bytes);
-        // the broker may say why
+        // the broker may send a reason
         while client.read().is_some() {}
         if !what.starts_with("normal") {
             assert_eq!(watcher.take().text(), what);
@@ -123,7 +123,7 @@ fn also_a_disconnect_with_will_publishes_it_once_and_keeps_the_session() {
     let expiry = Properties::new().int(property::SESSION_EXPIRY, 2_000);
     case.accepted(&with_will("first"), 0).leave_with(&disconnect_with(0x04, &expiry));
     watcher.expect_payloads(&["first"]);
-    // a session that goes on has the Will of its connection, and none without one
+    // a resumed session has the Will of its connection, and none without one
     case.accepted(&Connect::new(&case.id("with a will")).lasting(1_000), 1).end();
     case.accepted(&with_will("second"), 1).end();
     watcher.expect_payloads(&["second"]);
@@ -132,7 +132,7 @@ fn also_a_disconnect_with_will_publishes_it_once_and_keeps_the_session() {
 }
 
 impl Five {
-    /// Ends the connection without a DISCONNECT, from the client's side, once the broker has read what was sent.
+    /// Closes the connection from the client's side without a DISCONNECT, once the broker has read everything.
     #[track_caller]
     pub(super) fn end(mut self) {
         self.send(PINGREQ);

@@ -49,12 +49,12 @@ impl Scene {
     fn leave(&self, connect: &Connect, session_present: u8, last: &[u8]) {
         let mut client = self.connect(connect, session_present);
         client.send(last);
-        // the broker may say why
+        // the broker may send a reason
         while client.read().is_some() {}
         self.broker.wait_until_away(connect.client_id());
     }
 
-    /// So many seconds pass, and what is due by then is done.
+    /// Advances the clock by these seconds, and waits for everything that is due.
     #[track_caller]
     fn pass(&self, seconds: u32) {
         self.broker.turn(seconds * SECOND);
@@ -378,7 +378,7 @@ fn also_at_a_shutdown_only_wills_of_stored_sessions_wait() {
         assert_eq!(came, expected);
         watcher.expect_disconnect(0x8B);
         drop(connected);
-        // one delay goes on; that of a client whom the broker left begins at the start
+        // one delay continues; that of a client whose broker ended begins at the start
         let mut scene = start();
         if is_kept {
             scene.quiet(350);

@@ -1,4 +1,4 @@
-//! What an operator does to a client's session: subscriptions, and messages that wait.
+//! An operator's changes of a client's session: subscriptions and queued messages.
 
 use dunlin::{Config, Publication, QoS};
 use serde_json::{Value, json};
@@ -20,7 +20,7 @@ fn a_client_is_subscribed_and_unsubscribed_by_an_operator() {
     let put = |body: &Value| api(at, "PUT", "clients/lamp/subscriptions", Some(body));
     let made = done(&put(&json!({ "filter": "home/#", "qos": 1 })));
     assert_eq!((&made["client_id"], &made["filter"], &made["qos"]), (&json!("lamp"), &json!("home/#"), &json!(1)));
-    // the retained message, and what comes from now on
+    // the retained message, and later messages
     lamp.expect_message("home/door", "open", 1);
     other.publish(Message::new("home/lamp", "on").qos(1));
     lamp.expect_message("home/lamp", "on", 1);

@@ -47,7 +47,7 @@ fn pages_list_each_ban_once() {
     loop {
         let page = get(at, &path);
         seen.extend(super::column(&page, "client_id").into_iter().map(str::to_owned));
-        // what is gone meanwhile moves nothing
+        // entries that are removed meanwhile do not shift the page
         api(at, "DELETE", "bans?client_id=c1", None);
         let Some(next) = page["next"].as_str() else { break };
         path = format!("bans?limit=3&cursor={next}");

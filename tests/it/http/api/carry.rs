@@ -1,4 +1,4 @@
-//! Export from one broker, and import into another one that runs.
+//! Export from one broker, and import into another running one.
 
 use dunlin::{
     Config,
@@ -119,7 +119,7 @@ fn an_export_is_imported_and_stored_by_another_broker() {
     away.expect_message("work", "1", 1);
     let retained = publisher.subscribe_retained(&[("home/door", 0)], 1);
     assert_eq!(retained[0].text(), "open");
-    // a session belongs to the user who made it
+    // a session belongs to the user that created it
     let bob = to.ask("GET", "clients?user=ann&state=connected");
     assert!(bob.body.contains("away/1"), "{bob:?}");
 }

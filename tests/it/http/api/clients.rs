@@ -1,4 +1,4 @@
-//! Clients: seen, selected, disconnected, ended.
+//! Clients: listed, selected, disconnected, removed.
 
 use serde_json::json;
 

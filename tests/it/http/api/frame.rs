@@ -42,7 +42,7 @@ fn an_invalid_request_gets_a_problem_with_the_known_names() {
         ("DELETE", "sessions?dry_run=true", (400, "no-filter"), "every client"),
         ("DELETE", "retained", (400, "no-filter"), "every retained message"),
         ("POST", "publish", (400, "json"), "not JSON"),
-        ("POST", "reload", (409, "embedded"), "reads no configuration"),
+        ("POST", "reload", (409, "embedded"), "does not support a reload"),
         ("GET", "config", (403, "role"), "admin"),
     ] {
         let answer = api(at, method, path, None);
@@ -51,7 +51,7 @@ fn an_invalid_request_gets_a_problem_with_the_known_names() {
         assert!(answer.headers.contains("application/problem+json"));
     }
     assert!(api(at, "POST", "clients", None).headers.contains("allow: get"));
-    // a body that nobody reads, one that is too large, one that is too deep: nothing happens
+    // a body that is not read, one that is too large, one that is too deep: nothing happens
     assert_eq!(api(at, "GET", "broker", Some(&json!({}))).code(), "body");
     let deep = "[".repeat(100_000);
     let head = format!("POST /api/v1/publish HTTP/1.1\r\nHost: {at}\r\nConnection: close\r\n");
@@ -127,7 +127,7 @@ fn each_route_is_for_its_role_and_those_above() {
             let least = roles.iter().position(|(role, _)| operation["x-role"] == *role).unwrap();
             seen[least] += 1;
             for (at_role, (role, login)) in roles.iter().enumerate() {
-                // who may is told that there is no such parameter, and nothing happens
+                // an authorized caller gets an error about the parameter, and nothing happens
                 let path = format!("{}?nonsense=1", path.replace("{id}", "a"));
                 let answer = ask(at, &verb.to_uppercase(), &path, &[login, "Content-Length: 0"]);
                 let expected = if at_role < least { (403, "role") } else { (400, "unknown") };
@@ -153,7 +153,7 @@ fn an_administrator_reads_and_checks_configurations() {
     let of = |key: &str| settings.iter().find(|setting| setting["key"] == key).unwrap();
     assert_eq!(of("http.users")["value"], "[\"vera:viewer\", \"otto:operator\", \"ada:admin\"]");
     assert!(settings.len() > 60);
-    // who wrote what, also where it was refused
+    // the audit log has refused requests too
     let otto = format!("Authorization: Basic {}", BASE64.encode("otto:secret"));
     ask(at, "DELETE", "/api/v1/clients/lamp?reason=a", &[&otto]);
     let audit: Value = serde_json::from_str(&ask(at, "GET", "/api/v1/audit?limit=1", &[&login]).body).unwrap();

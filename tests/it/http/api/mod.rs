@@ -27,7 +27,7 @@ pub fn api(at: SocketAddr, method: &str, path: &str, body: Option<&Value>) -> An
     send(at, format!("{method} {path} HTTP/1.1\r\n{head}\r\n{body}").as_bytes())
 }
 
-/// What is answered with 200.
+/// The body of an answer with 200.
 #[track_caller]
 fn get(at: SocketAddr, path: &str) -> Value {
     done(&api(at, "GET", path, None))

@@ -73,7 +73,7 @@ fn events_are_streamed_as_they_happen() {
     let (name, event) = published.next();
     assert_eq!((name.as_str(), &event["payload"], &event["topic"]), ("publish", &"payload".into(), &"x".into()));
 
-    // threads tell of what they do, each in its order
+    // each thread's events are in order
     let mut of_lamp = Vec::new();
     while of_lamp.len() < 3 {
         let (name, event) = all.next();

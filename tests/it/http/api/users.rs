@@ -1,4 +1,4 @@
-//! Users and rules over HTTP: the same files, edited as one and put in force.
+//! Users and rules over HTTP: edits of the files, which are in force at once.
 
 use std::{fs, net::SocketAddr, os::unix::fs::PermissionsExt, path::PathBuf, thread};
 
