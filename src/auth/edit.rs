@@ -79,8 +79,8 @@ pub fn edit_user(
     })
 }
 
-/// Adds the lines of users, as a password file has them, to one: the users who are there stay as they are. A missing
-/// file is created. Gives how many were added.
+/// Adds lines of users to a password file; existing users stay as they are. A missing file is created. Returns the
+/// number of added users.
 pub fn add_users(path: &Path, lines: &[String]) -> Result<usize, AuthError> {
     rewrite(path, "the password file", true, |text, file| {
         let known = Users::parse(text, file)?;
@@ -141,9 +141,9 @@ pub(super) fn check_version(bytes: &[u8], expected: Option<&str>, file: &str) ->
     }
 }
 
-/// Replaces the text of a file by what `change` makes of it; `change` is also told how errors call the file. Of two
-/// edits at once, the later one finds what the other has done. `key`: what errors call the setting that names the file.
-/// `may_make`: a file that is missing is made, as if it had been empty.
+/// Replaces the text of a file by the result of `change`, which also gets the file's name for errors. Of two concurrent
+/// edits, the later one sees the result of the other. `key`: the key that names the file, for errors. `may_make`: a
+/// missing file counts as empty.
 pub(super) fn rewrite<R>(
     path: &Path,
     key: &'static str,

@@ -31,7 +31,7 @@ pub enum RuleOf {
     Anonymous,
     /// A user.
     User(String),
-    /// Everybody: a pattern.
+    /// All clients: a pattern.
     Everybody,
 }
 

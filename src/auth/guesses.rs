@@ -21,8 +21,8 @@ impl Guesses {
         Self { throttle: Mutex::default(), clock }
     }
 
-    /// A wrong key came from there: how long its refusal is delayed; `None`: as many as may be are delayed already, and
-    /// this one is refused at once. `first`: `auth.failed_login_delay`.
+    /// A wrong key arrived from this address: returns the delay of its refusal. `None`: too many refusals are delayed
+    /// already, and this one is sent at once. `first`: `auth.failed_login_delay`.
     pub fn wrong(&self, from: IpAddr, first: Duration) -> Option<Duration> {
         let (whose, now) = (Whose { address: group(from), user: None }, self.clock.now());
         let mut throttle = self.throttle.lock();
@@ -44,7 +44,7 @@ mod tests {
         let first = Duration::from_millis(250);
         let here = IpAddr::from([192, 0, 2, 1]);
         let delays: Vec<_> = std::iter::from_fn(|| guesses.wrong(here, first)).map(|delay| delay.as_millis()).collect();
-        // the clock goes on a little by itself
+        // the clock advances a little by itself
         assert_eq!(delays[..3], [0; 3]);
         assert!(delays[3..].iter().all(|delay| *delay > 200) && delays.len() >= 16, "{delays:?}");
         assert_eq!(guesses.wrong([192, 0, 2, 2].into(), first), Some(Duration::ZERO), "another address");

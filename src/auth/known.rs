@@ -218,7 +218,7 @@ mod tests {
         let after = policy(&dir, b"other");
         assert!(known.right(&tag, &after, Some("bob"), Now::at(now)).is_none());
         assert_eq!(known.wrong(&other, &after, Some("bob"), now), None, "it is the right one now");
-        // also where the old file comes back
+        // even if the old file returns
         assert!(known.right(&tag, &before, Some("bob"), Now::at(now)).is_none());
     }
 

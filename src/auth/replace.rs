@@ -12,8 +12,8 @@ use ring::rand::{SecureRandom, SystemRandom};
 
 use super::files::open_regular;
 
-/// All of a file that another can take the place of. Of several hard links the replacement would be one alone: a user
-/// who is deleted under this name would still be let in by a broker that reads the file by another.
+/// Reads a file that may be replaced. A file with several hard links may not: a replacement would change only one name,
+/// and a deleted user could still log in to a broker that reads another name.
 pub(super) fn read_replaceable(path: &Path) -> io::Result<Vec<u8>> {
     let mut file = open_regular(path)?;
     match file.metadata()?.nlink() {

@@ -123,7 +123,7 @@ fn rules_for_unknown_users_cause_a_warning() {
     assert_eq!(warnings.len(), 11, "{warnings:#?}");
     assert!(warnings[0].contains("acl:3: rules for user \"stranger 0\", who is not in auth.password_file"));
     assert!(warnings[10].contains("rules for 2 more users"));
-    // whose names come from elsewhere as well
+    // users that tokens name, besides those of the file
     let tokens = TokenSettings { secret: Some(crate::types::Secret("x".repeat(32))), ..TokenSettings::default() };
     for settings in [
         Settings { tokens, ..settings.clone() },

@@ -59,8 +59,8 @@ impl TestClock {
         due.into_values().for_each(Waker::wake);
     }
 
-    /// Stops it, until it is [resumed](Self::resume). It can still be turned. A task that waits for a time, waits as
-    /// long by the system's clock, and then finds that the time has not come.
+    /// Pauses the clock until it is [resumed](Self::resume). It can still be turned. A task that waits for a time waits
+    /// as long by the system's clock, and then finds that the time has not come.
     pub fn pause(&self) {
         let hand = self.0.hand.load();
         if hand.stands.is_none() {
@@ -69,7 +69,7 @@ impl TestClock {
         }
     }
 
-    /// Lets it go on from where it was stopped.
+    /// Resumes the clock at the time at which it was paused.
     pub fn resume(&self) {
         let hand = self.0.hand.load();
         if let Some((since, _)) = hand.stands {

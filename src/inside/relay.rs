@@ -1,5 +1,5 @@
 //! [`Relay`]: a client within this process that relays messages to and from another broker. Its calls do not wait: they
-//! say when what they did is durable, and [`Relay::rings`] ends when more of it is.
+//! return the commit of their effects, and [`Relay::rings`] completes when further commits are durable.
 
 use std::{
     sync::Arc,

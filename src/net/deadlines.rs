@@ -246,7 +246,7 @@ mod tests {
         let start = Instant::now();
         let mut deadlines = Deadlines::new(start);
         let (now, wall) = (start + Duration::from_secs(100), |seconds| UNIX_EPOCH + Duration::from_secs(seconds));
-        // 1970, then what it is
+        // first 1970, then the real time
         assert!(deadlines.set_wall(now, wall(150)));
         let end = deadlines.end_of_token(now + Duration::from_secs(1_800_000_000));
         assert_eq!(deadlines.tick_of_token(end), Tick::NEVER, "beyond what ticks can say");

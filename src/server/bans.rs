@@ -1,5 +1,5 @@
-//! Bans of a server: kept in `bans.json` in `data_dir`, or in memory alone where nothing is kept on disk. Those of
-//! clients that come back too often are made here.
+//! Bans of a server: stored in `bans.json` in `data_dir`, or in memory without one. Adds bans of clients that reconnect
+//! too often.
 
 use std::{
     fs, io,
@@ -63,7 +63,7 @@ pub(super) struct BanDesk {
     turn: Mutex<()>,
 }
 
-/// How long a client is banned that comes back too often (`limits.reconnects`).
+/// Duration of such a ban (`limits.reconnects`).
 const FLAPPING: Duration = Duration::from_secs(5 * 60);
 const FILE: &str = "bans.json";
 const VERSION: u32 = 1;
@@ -158,7 +158,7 @@ impl BanDesk {
         self.router.bans(self.clock.now())
     }
 
-    /// A client came back too often. Called on a thread that serves clients: another one writes the file.
+    /// Bans a client that reconnects too often. Called on a worker thread: another thread writes the file.
     fn ban_flapping(self: Arc<Self>, target: BanTarget) {
         let until = self.clock.wall() + FLAPPING;
         let reason = "it connects more often than limits.reconnects allows";
@@ -182,7 +182,7 @@ impl BanDesk {
         }
     }
 
-    /// When a ban ends by the clock that goes on evenly.
+    /// End of a ban by the monotonic clock.
     fn ends(&self, ban: &Ban) -> Result<Option<Instant>, BanError> {
         let Some(until) = ban.until else { return Ok(None) };
         let left = until.duration_since(self.clock.wall()).ok().filter(|left| !left.is_zero());

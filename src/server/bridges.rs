@@ -25,7 +25,7 @@ impl Server {
         self.outward.bridges.views()
     }
 
-    /// Pauses a bridge, or lets it go on. `false`: there is none of this name.
+    /// Pauses or resumes a bridge. `false`: no bridge has this name.
     pub fn pause_bridge(&self, name: &str, paused: bool) -> bool {
         self.outward.bridges.pause(name, paused)
     }

@@ -57,7 +57,7 @@ pub(super) fn read(running: &Arc<tokio::sync::Mutex<Config>>, text: Bytes, now: 
     })
 }
 
-/// The lines of users; the number in the last line, if present, is the number of lines before it.
+/// The lines of users. The number in the last line, if present, must be the number of lines before it.
 fn users_of(text: &[u8]) -> Result<Vec<String>, EditError> {
     let mut users = Vec::new();
     for (number, line) in (0_u64..).zip(text.lines()) {

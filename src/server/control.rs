@@ -168,7 +168,7 @@ fn close(router: &Router, edit: &DynsecEdit, asking: &ClientId) {
     let mut closed = ByAdministrator::new("dynamic security", "what it may do has changed");
     closed.publishes_will = false;
     for client in &found {
-        // one that went meanwhile comes back by the new rights
+        // a client that disconnected meanwhile returns with the new rights
         let _ = router.close(client, &closed);
     }
 }

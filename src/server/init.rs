@@ -32,7 +32,7 @@ struct Password {
 
 /// The origin of a password, which determines how the client's command line contains it.
 enum Origin {
-    /// It was typed, or came through a pipe.
+    /// It was typed or piped.
     Given,
     /// It was generated, with these characters.
     Made(String),

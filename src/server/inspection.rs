@@ -93,9 +93,9 @@ impl Server {
         self.router.retained(filter, after, budget, each)
     }
 
-    /// Removes the retained messages of clients behind `after` that a filter matches; about `budget` topics are looked
-    /// at. Subscribers are not told. Ends when what was removed stays removed, also after a power cut; an error: it is
-    /// removed, and nobody knows when that will be durable.
+    /// Removes clients' retained messages behind `after` that match a filter; visits about `budget` topics. Subscribers
+    /// are not told. Completes when the removal is durable; an error: they are removed, but it is unknown whether that
+    /// will become durable.
     pub async fn remove_retained(
         &self,
         filter: &TopicFilter,
@@ -106,8 +106,8 @@ impl Server {
         until_kept(self.router.clone(), stored).await.map(|()| removed)
     }
 
-    /// Forgets all messages that wait for a client, but for those that it may not receive now; what it was sent and has
-    /// not acknowledged stays. Gives how many, when that is durable; `None`: there is no session of that name.
+    /// Removes the queued messages of a client, except those that it may not receive now; messages in flight stay.
+    /// Returns their number once this is durable; `None`: there is no such session.
     pub async fn clear_queue(&self, client: &ClientId) -> Result<Option<usize>, CloseReason> {
         let Some((messages, stored)) = self.operator.clear_queue(self.clock.now(), client) else { return Ok(None) };
         until_kept(self.router.clone(), stored).await.map(|()| Some(messages))

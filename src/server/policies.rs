@@ -35,8 +35,7 @@ impl Policies {
         lines
     }
 
-    /// A file was edited: reads all files again and puts what they say in force. If that fails, the file gets its old
-    /// text.
+    /// Puts an edited file in force, by reading all files again. If that fails, the file gets its old text.
     pub fn edited(&self, config: &Config, auth: &Auth, path: &Path, old: &[u8]) -> Result<(), AuthError> {
         let before = auth.policy();
         let plugged_in = before.other_login() == Some(OtherLogin::PlugIn);

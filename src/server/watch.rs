@@ -253,7 +253,7 @@ mod tests {
             happened.notify_one();
         };
         assert!(!run(async { tokio::join!(watch.is_left_alone(), writes) }).0);
-        // what came of it may have been told of late
+        // an earlier change may be reported late
         let told = async { while clock_is_waited_for(&watch, &clock).await {} };
         run(async { tokio::time::timeout(Duration::from_secs(20), told).await }).unwrap();
         assert!(!watch.is_whole(), "it is another one than was read");
@@ -264,7 +264,7 @@ mod tests {
         fs::rename(&other, &file).unwrap();
         assert!(watch.is_whole());
         watch.look();
-        // gone: it may come back
+        // removed: it may be created again
         fs::remove_file(&file).unwrap();
         assert!(!watch.is_whole());
     }

@@ -183,7 +183,7 @@ pub enum ProtocolError {
         "the client does not wait for acknowledgements: more than limits.max_outbound_bytes of them wait for the store"
     )]
     TooManyUnacknowledged,
-    /// The first connection goes on, and the client may then try again.
+    /// The first connection continues, and the client may try again later.
     #[error(
         "a QoS 2 PUBLISH came again while another connection of the client was publishing it; it may try once more"
     )]

@@ -25,7 +25,7 @@ pub(super) enum SendState {
 }
 
 impl SendState {
-    /// PUBREC came.
+    /// PUBREC arrived.
     pub(super) fn is_released(&self) -> bool {
         matches!(self, Self::Released)
     }
@@ -44,7 +44,7 @@ impl InFlight {
         }
     }
 
-    /// The QoS of the delivery; `None`: PUBREC came.
+    /// The QoS of the delivery; `None`: PUBREC arrived.
     pub(super) fn qos(&self) -> Option<QoS> {
         match self.state {
             SendState::Published { qos, .. } => Some(qos),

@@ -65,7 +65,7 @@ pub struct Taken {
 pub(super) enum Again {
     /// The message.
     Published(Taken),
-    /// PUBREC came for the message with this number.
+    /// PUBREC arrived for the message with this number.
     Released { seq: u64, number: u64 },
 }
 

@@ -250,7 +250,7 @@ impl Message {
         self.0.header.header.came_at.load(Ordering::Relaxed).checked_sub(1)
     }
 
-    /// Notes when it came, unless that is noted.
+    /// Records its arrival, unless it is recorded already.
     pub fn note_when_it_came(&self, moment: impl FnOnce() -> Option<u32>) {
         let place = &self.0.header.header.came_at;
         if place.load(Ordering::Relaxed) == 0

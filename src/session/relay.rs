@@ -1,6 +1,5 @@
-//! A client within this process that relays messages to and from another broker, as a client of that one: what it takes
-//! it sends with a Packet Identifier, which stays with the message until PUBACK or PUBCOMP; what it receives at QoS 2
-//! leaves a receipt until PUBREL.
+//! A client within this process that relays messages to and from another broker, as a client of that one. A taken
+//! message has a Packet Identifier until PUBACK or PUBCOMP; a message received at QoS 2 leaves a receipt until PUBREL.
 
 use super::{Journal, Session, SessionChange, Stored, Taken, Turn, inbound::Seen, inside::Again, packet_ids};
 use crate::types::PacketId;
@@ -51,7 +50,7 @@ impl Session {
         self.tell_backlog(&mut turn.journal);
     }
 
-    /// PUBREC came for a message of QoS 2: its PUBREL is to be sent once this is durable. `None`: it is not in flight.
+    /// PUBREC arrived for a QoS 2 message: send its PUBREL once this is durable. `None`: it is not in flight.
     pub fn release_relayed(&mut self, ack: u64, turn: &mut Turn<'_, impl Journal>) -> Option<Stored> {
         let number = self.outbound.as_mut()?.release(ack)?;
         self.tell_backlog(&mut turn.journal);

@@ -1,5 +1,5 @@
-//! A session as the member of a shared subscription: what it reports to the group, and which of the group's messages
-//! move to other members if it does not send them (MQTT 5 section 4.8.2).
+//! A session as the member of a shared subscription: its reports to the group, and the selection of messages that move
+//! to other members if it does not send them (MQTT 5 section 4.8.2).
 
 use super::{How, Journal, Message, Moved, Outgoing, Session, SessionChange, SessionLimits, Share, Turn};
 use crate::types::QoS;

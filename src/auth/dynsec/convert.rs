@@ -63,7 +63,7 @@ pub fn convert(text: &[u8]) -> Result<Converted, String> {
     Ok(converted)
 }
 
-/// Whose rules are made.
+/// The subject of the generated rules.
 #[derive(Clone, Copy)]
 struct Who<'a> {
     name: Option<&'a str>,

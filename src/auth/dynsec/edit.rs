@@ -85,7 +85,7 @@ impl Edit {
         self.answered.closed.contains(&user.map(str::to_owned))
     }
 
-    /// Is anybody's connection closed?
+    /// Does it close connections?
     pub fn closes_some(&self) -> bool {
         !self.answered.closed.is_empty()
     }

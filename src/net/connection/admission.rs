@@ -27,7 +27,7 @@ pub(crate) struct Applies<'a> {
     pub(crate) client: ClientId,
     /// Is it a health check?
     pub(crate) check: bool,
-    /// When the CONNECT came.
+    /// Arrival of the CONNECT.
     pub(crate) since: Instant,
 }
 

@@ -19,7 +19,7 @@ pub(crate) struct Applicant {
     pub(crate) connect: Vec<u8>,
     /// It is a health check, if it sends nothing after its CONNECT.
     pub(crate) only_checks_health: bool,
-    /// When its CONNECT came.
+    /// Arrival of its CONNECT.
     pub(crate) since: Instant,
 }
 

@@ -1,6 +1,5 @@
-//! [`Cork`]: a socket that collects what is written to it and sends all of it at the next flush, in one system call
-//! (like TCP_CORK, tcp(7)). TLS writes each record separately, and a WebSocket each frame; without this, each would
-//! take a system call.
+//! [`Cork`]: a socket that collects writes and sends them at the next flush, in one system call (like TCP_CORK,
+//! tcp(7)). TLS writes each record separately, and a WebSocket each frame; without this, each would take a system call.
 
 use std::{
     cell::Cell,
@@ -14,8 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::stream::Stream;
 use crate::session::CloseReason;
 
-/// A socket that sends at a flush what was written since the last flush. Before [`begin`](Self::begin), writes go
-/// directly to the socket.
+/// A socket that collects writes until a flush. Before [`begin`](Self::begin), writes go directly to the socket.
 #[derive(Debug)]
 pub(crate) struct Cork<IO> {
     socket: IO,

@@ -224,7 +224,7 @@ mod tests {
         let (served, client) = tokio::join!(handshake(ours, settings, &places), client);
         let (mut served, name) = served?;
         let mut client = client.unwrap();
-        // what it needs to come back is before this
+        // the session ticket precedes this byte
         served.write_all(b"!").await.unwrap();
         served.flush().await.unwrap();
         client.read_exact(&mut [0]).await.unwrap();

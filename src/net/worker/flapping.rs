@@ -238,7 +238,7 @@ mod tests {
             now += MINUTE;
             assert_eq!(flapping.due(now), [sum(Some("lamp"), None, 100, 200)]);
         }
-        // not so often any more: what came in that minute is summed up still
+        // less often than before: the connections of that minute are still summed up
         for n in 0..SHOWN {
             assert_eq!(comes_and_goes(&mut flapping, "lamp", &address(n), now), [false; 2]);
         }

@@ -1,5 +1,5 @@
-//! Sessions and retained messages of another broker, or of this one at an earlier time, that an operator brings in
-//! while this one runs. What is there already stays as it is.
+//! Imports sessions and retained messages of another broker, or of an earlier time, while this one runs. Existing ones
+//! stay as they are.
 
 use super::{
     super::{
@@ -28,8 +28,8 @@ pub enum NotAdopted {
 }
 
 impl Router {
-    /// Brings in a session, whose client is away: when it is durable. Its Will is left out, because its client is not
-    /// connected here, and so are messages of which only the PUBREL is missing.
+    /// Imports a session of an away client. Returns when this is durable. Left out are its Will, because the client is
+    /// not connected here, and messages of which only the PUBREL is missing.
     pub(crate) fn adopt_session(
         &self,
         local: &mut RouterThread,
@@ -149,7 +149,7 @@ impl Router {
         };
         match self.own_subscriptions(local, slot, added) {
             true => self.store_subscription(slot, filter, Some(options)),
-            // its client came meanwhile and began another session
+            // its client connected meanwhile and began another session
             false => Stored::Done,
         }
     }

@@ -1,4 +1,4 @@
-//! Clients that are not let in, and those that come back so often that they are not any more.
+//! Refuses banned clients, and finds clients that reconnect too often.
 
 use std::net::IpAddr;
 
@@ -27,7 +27,7 @@ impl Router {
         if self.bans.any() { self.look_for_ban(local, client, user, peer) } else { Ok(()) }
     }
 
-    /// The same for one whose user is known by now, and proved if it is `whose`: a client that comes back too often is
+    /// The same after login, when the user is known and, with `whose`, proved. A client that reconnects too often is
     /// banned here.
     #[inline]
     pub(super) fn refuse_unwelcome(
@@ -61,7 +61,7 @@ impl Router {
         Err(CloseReason::Refused { code: ReasonCode::Banned, why: why.into() })
     }
 
-    /// A client was banned while it was let in, perhaps before its session could be found: its connection ends.
+    /// A client was banned during its login, perhaps before its session could be found: closes its connection.
     #[cold]
     pub(super) fn close_if_banned(&self, local: &mut RouterThread, slot: &SlotRef) {
         let mut state = slot.lock();
@@ -74,7 +74,7 @@ impl Router {
         }
     }
 
-    /// A client of this user, who has proved the name, is about to be let in: if it comes back too often, it is banned.
+    /// A client of this user has logged in: bans it if it reconnects too often.
     #[cold]
     fn note_reconnect(&self, local: &RouterThread, client: &ClientId, user: &str, may: Frequency) {
         if self.reconnects.are_too_many(user, client.as_str(), may, local.observers.now)
@@ -85,7 +85,7 @@ impl Router {
     }
 }
 
-/// The address by which networks are told apart; a client by a Unix socket has none.
+/// The address for bans of networks; `None`: a Unix socket.
 pub(crate) fn network_address(peer: PeerAddress) -> Option<IpAddr> {
     match peer {
         PeerAddress::Ip(address) => Some(address.ip()),

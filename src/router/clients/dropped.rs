@@ -28,7 +28,7 @@ impl Router {
         self.answer_publish(local, client, answer, Ok(Stored::Done), replies).map(drop)
     }
 
-    /// A message that came round a ring of brokers is acknowledged as one that was published, and dropped.
+    /// A message that passed a ring of brokers is acknowledged like a published one, and dropped.
     #[cold]
     pub(super) fn drop_loop(
         &self,

@@ -39,12 +39,12 @@ impl Relaying<'_> {
         self.session.acknowledge(ack, &mut self.turn)
     }
 
-    /// PUBREC came: PUBREL is to be sent once this is durable.
+    /// PUBREC arrived: send PUBREL once this is durable.
     pub fn release(&mut self, ack: u64) -> Option<Stored> {
         self.session.release_relayed(ack, &mut self.turn)
     }
 
-    /// PUBREL came: PUBCOMP is to be sent once this is durable.
+    /// PUBREL arrived: send PUBCOMP once this is durable.
     pub fn complete(&mut self, id: PacketId) -> Stored {
         match self.session.handle_packet(Packet::Pubrel(id.into()), &mut self.turn) {
             Ok(Action::Complete(_, _, stored, _)) => stored,

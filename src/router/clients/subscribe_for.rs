@@ -1,5 +1,5 @@
-//! Subscriptions that an operator makes and ends for a client, whether it is connected or away. The client is not told;
-//! what it may read by the rules stays as it is.
+//! Subscribes and unsubscribes a client for an operator, whether it is connected or away. The client is not told, and
+//! receives only messages that its rules allow.
 
 use super::{
     super::{

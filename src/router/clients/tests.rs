@@ -196,8 +196,8 @@ fn event() -> impl Strategy<Value = Event> {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Whatever is published, retained and cleared between the steps: the SUBACK comes first, then for each topic the
-    /// message that was retained when the look-up began, unless it was cleared or replaced meanwhile, then all later
+    /// For all publications, retained messages and clearings between the steps: the SUBACK arrives first, then for each
+    /// topic the message that was retained at the look-up, unless it was cleared or replaced meanwhile, then all later
     /// messages, in order.
     #[test]
     fn retained_messages_in_steps_equal_those_of_one_look_up(

@@ -1,5 +1,4 @@
-//! What is noted of a turn of a connection when it is over: what the connection remembers, what its messages were, and
-//! of some of them how long they take.
+//! The end of a connection's turn: updates its `Presence`, counts its messages, and times some of them.
 
 use std::time::Instant;
 
@@ -43,7 +42,7 @@ impl Router {
         }
     }
 
-    /// The last message that came in this turn is timed, until some of its subscribers acknowledge it.
+    /// Times the last message of this turn until one of its subscribers acknowledges it.
     #[cold]
     fn time(&self, local: &mut RouterThread, client: &Client) {
         let Some(matched) = &client.last else { return };
@@ -55,8 +54,7 @@ impl Router {
         }
     }
 
-    /// How long one of the messages that came in this turn takes is measured: the last one, to one of its subscribers,
-    /// and its acknowledgement.
+    /// Times the last message of this turn: its delivery to one of its subscribers, and its acknowledgement.
     #[cold]
     fn measure(&self, local: &RouterThread, client: &mut Client, before: &Tally, clock: impl Fn() -> Instant) {
         let (began, samples) = (local.observers.now, local.observers.samples());

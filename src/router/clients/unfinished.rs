@@ -2,7 +2,7 @@
 
 use super::super::{Client, Router};
 
-/// What can still be sent to a client, and what it depends on.
+/// The output that a client can still get, and its condition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unfinished {
     /// Nothing.

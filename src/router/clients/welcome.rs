@@ -20,7 +20,7 @@ pub(crate) fn expiry_of(connect: &Connect<'_>) -> Expiry {
     }
 }
 
-/// A client that asks to be let in.
+/// A CONNECT to be accepted.
 pub(crate) struct Asks<'a> {
     pub(crate) connect: &'a Connect<'a>,
     pub(crate) client: &'a ClientId,

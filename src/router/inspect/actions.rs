@@ -55,9 +55,9 @@ impl Router {
         }
     }
 
-    /// Forgets all messages that wait for a client, but for those that it may not receive now: how many, and when that
-    /// is durable. What it was sent and has not acknowledged stays. `None`: there is no session of that name, or a
-    /// client within this process has it.
+    /// Removes the queued messages of a client, except those that it may not receive now. Returns their number, and
+    /// when this is durable. Messages in flight stay. `None`: there is no such session, or it belongs to a client
+    /// within this process.
     pub fn clear_queue(&self, local: &mut RouterThread, client: &ClientId) -> Option<(usize, Stored)> {
         let slot = self.sessions.get(client)?;
         let mut state = slot.lock();

@@ -13,12 +13,12 @@ use crate::session::{ByAdministrator, CloseReason};
 pub type Flaps = Box<dyn Fn(BanTarget) + Send + Sync>;
 
 impl Router {
-    /// Refuses the clients that the ban concerns, until `ends`, and closes their connections: an MQTT 5 client is told
-    /// so by DISCONNECT with Reason Code 0x98. Gives how many are closed. A ban of the same target is
-    /// replaced.
+    /// Refuses the clients that the ban applies to, until `ends`, and closes their connections; MQTT 5 clients get
+    /// DISCONNECT with Reason Code 0x98. Returns the number of closed connections. Replaces a ban with the same
+    /// conditions.
     pub fn ban(&self, ban: Ban, ends: Option<Instant>, now: Instant) -> Result<usize, TooManyBans> {
         self.add_ban(ban.clone(), ends, now)?;
-        // those that are let in after this look for a ban themselves
+        // clients that log in after this check the bans themselves
         let one = ban.target.client.as_deref().map(|client| self.sessions.get(&client.into()).into_iter().collect());
         let slots: Vec<_> = one.unwrap_or_else(|| self.sessions.all());
         let (mut wakes, mut closed) = (Vec::new(), 0);
@@ -39,7 +39,7 @@ impl Router {
                 state.close(CloseReason::Administrator(Box::new(ByAdministrator::new(&ban.by, &ban.reason))));
                 let before = wakes.len();
                 slot.signal(&state, &mut wakes);
-                // one whose socket takes nothing was signalled, and waits for that
+                // a client whose socket accepts nothing was signalled, and waits for the socket
                 if wakes.len() == before {
                     wakes.extend(state.waker().cloned());
                 }
@@ -50,7 +50,7 @@ impl Router {
         Ok(closed)
     }
 
-    /// The same for who is not let in yet: no connection is closed.
+    /// The same without closing connections, before clients are accepted.
     pub fn add_ban(&self, ban: Ban, ends: Option<Instant>, now: Instant) -> Result<(), TooManyBans> {
         self.bans.add(ban, ends, now)
     }
@@ -65,8 +65,8 @@ impl Router {
         self.bans.all(now)
     }
 
-    /// Does this about each client that comes back too often. To be called once, before clients come; it is called by
-    /// threads that serve clients, with nothing locked.
+    /// Sets the action against clients that reconnect too often. Call it once, before clients are accepted. Worker
+    /// threads call the action with nothing locked.
     pub fn on_flapping(&self, flaps: Flaps) {
         let _ = self.flaps.set(flaps);
     }

@@ -85,7 +85,7 @@ pub enum What {
     },
     /// PINGREQ.
     Ping,
-    /// A session expired, whose client was away for this long.
+    /// A session expired after its client was away for this time.
     SessionExpired(Duration),
     /// A message that was timed was acknowledged.
     Acknowledge {
@@ -231,8 +231,8 @@ impl EventStream {
         self.drained.pop_front()
     }
 
-    /// Empties the rings, one after the other. An event from a later ring may have a higher number than one that came
-    /// into an earlier ring meanwhile: so those that are newer than the begin of this wait for the next time.
+    /// Empties the rings, one after the other. A later ring may have events that are newer than events which entered an
+    /// earlier ring meanwhile, so events newer than the beginning of this call wait for the next one.
     fn drain(&mut self) {
         let begin = self.of.next.load(Ordering::Acquire);
         let mut all = std::mem::take(&mut self.early);

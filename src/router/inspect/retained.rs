@@ -58,8 +58,8 @@ impl Router {
         }
     }
 
-    /// Removes the retained messages behind `after` that a filter matches, of clients alone, as if each topic were sent
-    /// an empty one that nobody is subscribed to: about `budget` topics are looked at. Gives when it is durable, too.
+    /// Removes clients' retained messages behind `after` that match a filter, like an empty retained message without
+    /// subscribers: visits about `budget` topics. Returns also when this is durable.
     pub fn remove_retained(&self, filter: &TopicFilter, after: Cursor, budget: usize) -> (Removed, Stored) {
         let mut found = Vec::new();
         let next = self.retained(filter, after, budget, &mut |retained| {

@@ -29,8 +29,8 @@ use crate::{
 pub struct Peer {
     /// The client's address; the one that a trusted proxy reports, if there is one.
     pub address: PeerAddress,
-    /// The client is local: the listener it came through is bound to a loopback address, or is a Unix socket, and
-    /// neither a PROXY header nor the HTTP request for a WebSocket shows that it comes from beyond this machine.
+    /// The client is local: its listener is bound to a loopback address, or is a Unix socket, and neither a PROXY
+    /// header nor the HTTP request for a WebSocket shows that it is on another machine.
     pub loopback_listener: bool,
     /// The listener of the connection, by its place in the configuration: 0 is the first.
     /// [`NO_LISTENER`](Self::NO_LISTENER): none.
@@ -359,8 +359,8 @@ pub trait Forward: Send + Sync {
 
 /// Takes commands that clients publish to the broker.
 pub trait Command: Send + Sync {
-    /// Is this a command? It comes from a client that may publish it, and nobody else gets it. Called on an I/O thread:
-    /// it may not wait.
+    /// Is this a command? The client may publish it; subscribers do not get it. Called on a worker thread: it must not
+    /// block.
     fn take(&self, message: &Outgoing<'_>) -> bool;
 }
 

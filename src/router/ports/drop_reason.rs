@@ -29,7 +29,7 @@ pub enum DropReason {
     PacketTooLarge,
     /// Its payload is larger than clients may publish (`limits.max_message_size`): not published.
     MessageTooLarge,
-    /// A bridge of this broker sent it to another broker before, and it came back: not published.
+    /// A bridge of this broker had sent it to another broker, and it returned: not published.
     BridgeLoop,
 }
 

@@ -1,5 +1,5 @@
-//! Messages that come round a ring of brokers: a bridge names its broker in a User Property of each message that it
-//! sends (MQTT 5), and a broker with bridges takes none that names itself.
+//! Messages that passed a ring of brokers: a bridge names its broker in a User Property of each sent message (MQTT 5),
+//! and a broker with bridges drops messages that name itself.
 
 use crate::{codec::Properties, router::Router};
 

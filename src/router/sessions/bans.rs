@@ -1,5 +1,4 @@
-//! [`Bans`]: who is not let in. They are asked about each CONNECT before anybody proves a name; while there are none,
-//! that is one look at a flag.
+//! [`Bans`]: refused clients. Each CONNECT is checked before its login; without bans, this is one look at a flag.
 
 use std::{
     collections::HashMap,
@@ -19,9 +18,9 @@ use crate::types::Network;
 pub struct BanTarget {
     /// Its Client Identifier.
     pub client: Option<Box<str>>,
-    /// Its user name: the one that it gives, and the one that it has once it is let in.
+    /// User name: that of the CONNECT, and that of the login.
     pub user: Option<Box<str>>,
-    /// Where it comes from. Clients by Unix sockets come from no network.
+    /// Network of its address. Clients on Unix sockets are in no network.
     pub network: Option<Network>,
 }
 
@@ -82,12 +81,12 @@ impl BanTarget {
         Self { user: Some(user.into()), ..Self::default() }
     }
 
-    /// All clients that come from there.
+    /// All clients in this network.
     pub fn network(network: Network) -> Self {
         Self { network: Some(network), ..Self::default() }
     }
 
-    /// Does it concern this client? `address`: of one that comes by TCP.
+    /// Does it apply to this client? `address`: of a TCP client.
     pub fn concerns(&self, client: &str, user: Option<&str>, address: Option<IpAddr>) -> bool {
         *self != Self::default()
             && self.client.as_deref().is_none_or(|banned| banned == client)

@@ -130,7 +130,7 @@ impl Presence {
         self.since
     }
 
-    /// When its client's last packet came.
+    /// Time of its client's last packet.
     pub(crate) fn last_packet(&self) -> Tick {
         Tick(self.last_packet.load(Ordering::Relaxed))
     }

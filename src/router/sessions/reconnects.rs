@@ -1,6 +1,5 @@
-//! [`Reconnects`]: finds clients that come back too often. Only connections whose client has proved its user name are
-//! counted, for the user and the Client Identifier together: so nobody gets another user's client banned by using its
-//! name.
+//! [`Reconnects`]: finds clients that reconnect too often. Only connections with a proved user name are counted, by
+//! user and Client Identifier: so a client cannot get another user's client banned by using its name.
 
 use std::{
     collections::{HashMap, hash_map::RandomState},
@@ -24,7 +23,7 @@ pub(crate) struct Reconnects {
 const CLIENTS: usize = 50_000;
 
 impl Reconnects {
-    /// A client was let in. `true`: it comes back too often.
+    /// Counts a login. `true`: the client reconnects too often.
     pub(crate) fn are_too_many(&self, user: &str, client: &str, may: Frequency, now: Instant) -> bool {
         let key = self.hasher.hash_one((user, client));
         let (every, most) = (may.within / may.most.max(1), may.within);

@@ -178,8 +178,8 @@ impl RetainedStore {
         self.inner.read().tree.get(topic).map(Retained::found)
     }
 
-    /// Finds those that a filter matches in the places from `from` on, of which `most` are looked at: each with its
-    /// place. Gives the place to go on from; `None`: there are no more.
+    /// Finds messages that match a filter in the places from `from` on, with their places; visits at most `most`
+    /// places. Returns the next place; `None`: there are no more.
     pub(crate) fn scan(
         &self,
         filter: &TopicFilter,

@@ -44,7 +44,7 @@ fn slot() -> SlotRef {
     SlotRef::new(Session::new("c".into(), Expiry::WithConnection, None))
 }
 
-/// Two levels whose hash is that of the level `a` in the cache's generations: one alone, one before the level `b`.
+/// Two levels with the hash of `a` in the cache's generations: one alone, one before the level `b`.
 fn collide_with_a() -> Vec<String> {
     let generations = Generations::default();
     let beginnings: [fn(&str) -> Beginning<'_>; 2] =

@@ -30,7 +30,7 @@ pub struct Counted {
     pub logins: BTreeMap<(LoginMethod, bool), u64>,
 }
 
-/// Connections of clients that came by one listener.
+/// Connections of one listener.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OfListener {
     /// Since the start.
@@ -58,7 +58,7 @@ impl LoginMethod {
     /// All of them.
     pub const ALL: [Self; 5] = [Self::None, Self::Password, Self::Token, Self::Certificate, Self::Enhanced];
 
-    /// Of a client that was let in as this, or was not.
+    /// Of a login with this result.
     pub(crate) fn of(connect: &Connect<'_>, certificate: Option<&str>, identity: Option<&Identity>) -> Self {
         if connect.properties.has(PropertyId::AuthenticationMethod) {
             return Self::Enhanced;

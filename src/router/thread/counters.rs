@@ -22,7 +22,7 @@ use crate::session::Backlog;
 #[derive(Debug, Default)]
 pub struct Counters {
     shards: parking_lot::Mutex<Vec<Arc<Shard>>>,
-    /// Skipped messages, whose subscriber may not receive them: counted by all threads.
+    /// Skipped messages, which their subscribers may not receive: counted by all threads.
     skipped: AtomicU64,
     /// Counts of threads without a shard, which are rare.
     elsewhere: Held,
@@ -124,7 +124,7 @@ pub enum Count {
     RetainedExpired,
     /// Dropped: larger than the client accepts.
     DroppedTooLarge,
-    /// Dropped: a bridge of this broker had sent it to another one, and it came back.
+    /// Dropped: a bridge of this broker had sent it to another broker, and it returned.
     DroppedBridgeLoop,
     /// Sockets accepted.
     SocketsOpened,

@@ -372,19 +372,19 @@ impl RouterThread {
         self.observers.count(count, n);
     }
 
-    /// A packet of a client that is not PUBLISH came: the upper half of its first byte.
+    /// Counts a packet other than PUBLISH, by the upper half of its first byte.
     #[inline]
     pub fn heard(&self, packet: u8) {
         self.observers.traffic().heard(packet);
     }
 
-    /// How many packets that are not PUBLISH have come so far.
+    /// Number of packets other than PUBLISH so far.
     #[inline]
     pub fn others(&self) -> u64 {
         self.observers.traffic().others()
     }
 
-    /// So many PUBLISH packets came.
+    /// Counts PUBLISH packets.
     #[inline]
     pub fn heard_publishes(&self, count: u64) {
         self.observers.traffic().heard_publishes(count);

@@ -189,7 +189,7 @@ impl Journal for Coalescing<'_> {
 }
 
 impl Coalescing<'_> {
-    /// Passes on what was noted: says when all that was told is durable.
+    /// Passes the recorded changes to the store. Returns when all of them are durable.
     pub(crate) fn finish(&mut self) -> Stored {
         self.tell();
         self.recorder.stored

@@ -12,7 +12,7 @@ const TIMED_EVERY: Duration = Duration::from_millis(100);
 /// Which messages are measured.
 #[derive(Debug, Default)]
 pub(crate) struct Sampler {
-    /// Messages that still come before the next one.
+    /// Messages before the next timed one.
     left: u64,
     taken: usize,
     /// When the next message may be timed.
@@ -27,7 +27,7 @@ impl Sampler {
         self.taken
     }
 
-    /// Is a message timed that came in the turn that began now?
+    /// Is a message of this turn timed?
     #[inline]
     pub(crate) fn times(&mut self, now: Instant) -> bool {
         let due = self.next.is_none_or(|next| now >= next);
@@ -44,7 +44,7 @@ impl Sampler {
         from
     }
 
-    /// So many messages came in a turn: is one of them measured?
+    /// Is one of these messages of a turn timed?
     #[inline]
     pub(crate) fn takes(&mut self, messages: u64) -> bool {
         match self.left.checked_sub(messages) {

@@ -1,5 +1,5 @@
-//! [`Traffic`]: what one thread counted of packets, by type, and of messages, by QoS and by the version that their
-//! clients speak. [`Loads`]: the same of all threads.
+//! [`Traffic`]: one thread's counts of packets by type, and of messages by QoS and by version of MQTT. [`Loads`]: the
+//! sums over all threads.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -90,7 +90,7 @@ pub(crate) type Published = [Load; QOS];
 impl Traffic {
     // ---- to be called by its own thread ----
 
-    /// A packet of a client that is not PUBLISH came: the upper half of its first byte.
+    /// Counts a packet other than PUBLISH, by the upper half of its first byte.
     #[inline]
     pub(crate) fn heard(&self, packet: u8) {
         if packet != PacketType::Publish as u8 {
@@ -98,26 +98,26 @@ impl Traffic {
         }
     }
 
-    /// So many packets of a type that is not PUBLISH came.
+    /// Counts packets of a type other than PUBLISH.
     #[inline]
     pub(crate) fn heard_some(&self, packet: u8, count: u64) {
         add_alone(&self.received[usize::from(packet) % TYPES], count);
         add_alone(&self.received_others, count);
     }
 
-    /// How many packets that are not PUBLISH have come so far.
+    /// Number of packets other than PUBLISH so far.
     #[inline]
     pub(crate) fn others(&self) -> u64 {
         self.received_others.load(Ordering::Relaxed)
     }
 
-    /// So many PUBLISH packets came.
+    /// Counts PUBLISH packets.
     #[inline]
     pub(crate) fn heard_publishes(&self, count: u64) {
         add_alone(&self.received[PacketType::Publish as usize], count);
     }
 
-    /// All packets that have come so far.
+    /// Number of packets so far.
     #[inline]
     pub(crate) fn packets_received(&self) -> u64 {
         self.received[PacketType::Publish as usize].load(Ordering::Relaxed).wrapping_add(self.others())
@@ -172,7 +172,7 @@ impl Traffic {
         std::array::from_fn(|qos| self.published[qos].get().less(self.wills[qos].get()))
     }
 
-    /// A client that speaks this version published what came since.
+    /// Counts messages that a client of this version published since.
     pub(crate) fn published_by(&self, version: ProtocolVersion, since: &Published) {
         let now = self.published_so_far();
         let of_version = &self.by_version[usize::from(version == ProtocolVersion::V5)];
@@ -229,8 +229,8 @@ impl Loads {
         sum
     }
 
-    /// A message to a client of MQTT 5 is counted for its version first, then for all: in between, one less seems to
-    /// have gone to the others. What was shown once stays: a counter that falls would seem to begin anew.
+    /// A message to a client of MQTT 5 is counted first for its version, then for all, so that between both the others
+    /// seem to have one less. A shown value never decreases: a falling counter would look like a restart.
     pub(super) fn keep_up(&mut self, shown: &Shown) {
         for (load, shown) in self.sent[0].iter_mut().zip(&shown.0) {
             let keep = |value: &mut u64, shown: &AtomicU64| {

@@ -1,5 +1,5 @@
-//! What `dunlin ctl` tells people: sentences for what was done, the columns of a table that matter, a sentence where a
-//! list is empty.
+//! The output of `dunlin ctl`: sentences about results, tables with the most important columns, a sentence for an empty
+//! list.
 
 use serde_json::Value;
 

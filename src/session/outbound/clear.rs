@@ -4,7 +4,7 @@ use super::Outbound;
 use crate::types::QoS;
 
 impl Outbound {
-    /// Takes out all that waits, but for what its client may not read now: numbers and QoS.
+    /// Takes all queued messages, except those that the client may not read now: numbers and QoS.
     pub(in super::super) fn take_waiting(&mut self) -> Vec<(u64, QoS)> {
         let mut gone = Vec::with_capacity(self.queue.len() + self.brought.len());
         self.forget_queued(|m| {

@@ -143,7 +143,7 @@ impl Outbound {
         })
     }
 
-    /// PUBREC came for a message that the client took: its number. `None`: it is not in flight.
+    /// PUBREC arrived for a message that the client took: returns its number. `None`: it is not in flight.
     pub(in super::super) fn release(&mut self, seq: u64) -> Option<u64> {
         let at = self.inflight.binary_search_by_key(&seq, |sent| sent.seq).ok()?;
         let number = self.inflight[at].number;

@@ -6,7 +6,7 @@ use super::{super::timed::Timed, Outbound};
 use crate::{topic::TopicName, types::QoS};
 
 impl Outbound {
-    /// The last message that came `began` its way then.
+    /// Records when the last message began its way.
     pub(in super::super) fn mark(&mut self, began: Instant) {
         let last = self.last_number;
         self.marked.get_or_insert_with(|| Box::new((last, began)));
@@ -23,7 +23,7 @@ impl Outbound {
         self.marked.take_if(|marked| number >= marked.0).map(|marked| marked.1)
     }
 
-    /// Times the last message that came, if it is of this topic and no other is timed.
+    /// Times the last message if it has this topic and no other is timed.
     pub(in super::super) fn time(&mut self, topic: &TopicName, began: Instant) {
         if self.timed().is_some() {
             return;

@@ -116,7 +116,7 @@ mod tests {
             let message = message(1, "t", b"x");
             contents.list.push(Record::Queued { message, copy: copy(session), identifiers: None, sent: None });
         }
-        // those of a message that was queued later may come before those of an earlier one
+        // records of a later message may precede those of an earlier one
         assert!(contents.add_copies(&copy(3), &[copy(4)]));
         assert!(contents.add_copies(&copy(1), &[copy(5), copy(6)]));
         assert!(!contents.add_copies(&copy(7), &[copy(8)]));

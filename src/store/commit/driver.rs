@@ -163,7 +163,7 @@ impl<F: Files> Driver<F> {
         self.write(self.shared.collecting(), bring)
     }
 
-    /// Does what is due: a batch, or other work. `false`: the store is closed.
+    /// Does due work: a batch, or other work. `false`: the store is closed.
     pub(crate) fn turn(&mut self, bring: impl Bring<F>) -> Result<bool, Failure> {
         let batch = self.shared.take(&mut self.contents, self.writer.syncs_overlap());
         self.writer.note_synced(batch.synced)?;
@@ -241,7 +241,7 @@ impl<F: Files> Driver<F> {
         Ok(())
     }
 
-    /// When to go on even if no record is appended.
+    /// Time of the next turn without an appended record.
     pub(crate) fn next_turn(&self) -> Option<Instant> {
         let now = self.now();
         if self.cleans {
@@ -313,7 +313,7 @@ impl<F: Files> Drop for Driver<F> {
     }
 }
 
-/// A sync thread: syncs what was written, while the writer writes the next batch.
+/// A sync thread: syncs written batches, while the writer writes the next one.
 fn sync_until_closed<F: File>(shared: &Handover, written: &Mutex<mpsc::Receiver<Written<F>>>) {
     struct Tells<'a>(&'a Handover);
     impl Drop for Tells<'_> {

@@ -241,7 +241,7 @@ impl Handover {
         self.pending.lock().number
     }
 
-    /// Should the writer go on while a batch is on its way?
+    /// Should the writer continue while a batch is being synced?
     pub(crate) fn overlaps(&self) -> bool {
         self.pending.lock().overlaps()
     }

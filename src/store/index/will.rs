@@ -1,4 +1,4 @@
-//! [`KeptWill`]: the Will of a connected client whose session is not kept.
+//! [`KeptWill`]: the Will of a connected client without a stored session.
 
 use super::session::{Place, due_cost};
 use crate::{

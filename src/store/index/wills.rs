@@ -1,5 +1,5 @@
 //! The part of the [`Index`] that has Wills: those that wait for room, with their sessions, and those of connected
-//! clients whose sessions are not kept.
+//! clients without stored sessions.
 
 use super::{
     apply::{Dirty, Index},

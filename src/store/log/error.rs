@@ -32,7 +32,7 @@ pub enum OpenError {
         what: &'static str,
         /// The system's error; part of the text.
         error: io::Error,
-        /// If it belongs to another user: who that is, and the command that changes it.
+        /// If another user owns it: that user, and the command that changes the owner.
         chown: Option<String>,
     },
     /// Another process has the lock.

@@ -1,5 +1,5 @@
-//! [`MemoryDisk`]: a directory in memory that knows what was synced. What was not is lost when the process is killed,
-//! as on a disk whose power is cut, so that a test finds out what was acknowledged too early.
+//! [`MemoryDisk`]: a directory in memory that records what was synced. The rest is lost when the process is killed, as
+//! in a power cut, so that a test finds acknowledgements that were sent too early.
 
 use std::{collections::BTreeMap, io, sync::Arc};
 

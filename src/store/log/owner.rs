@@ -2,7 +2,7 @@
 
 use std::{fs, os::unix::fs::MetadataExt, path::Path};
 
-/// If another user owns the directory: who that is, and the command that changes it.
+/// If another user owns the directory: that user, and the command that changes the owner.
 pub fn chown(path: &Path) -> Option<String> {
     let owner = fs::metadata(path).ok()?.uid();
     let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());

@@ -241,8 +241,8 @@ fn the_writer_is_told_that_something_is_held_back_unless_it_looks_by_itself() {
     assert!(!batches.wakes());
     batches.push(cleared(), || now);
     assert!(batches.wakes());
-    // a task that waits for a batch that is being written is told about the delayed record, but not about each record
-    // that makes nothing due
+    // a task that waits for a batch that is being written is woken for the delayed record, but not for each record that
+    // makes nothing due
     assert_eq!(take(&mut batches), Some(2));
     for writer in [WriterIs::Waiting, WriterIs::Idle] {
         batches.writer = writer;

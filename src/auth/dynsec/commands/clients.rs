@@ -154,7 +154,7 @@ fn shown(file: &File, client: &Client) -> Value {
     json
 }
 
-/// Whose connections end, as mosquitto ends them.
+/// The command changed this client: its connections are closed, as in mosquitto.
 fn changed(name: &str) -> Done {
     Ok((Outcome::Changed, vec![Some(name.into())]))
 }

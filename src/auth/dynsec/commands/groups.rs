@@ -118,7 +118,7 @@ pub(super) fn get_anonymous(file: &mut File, _: &Asked<'_>) -> Done {
     Ok((Outcome::Shown(json!({ "group": { "groupname": name } })), Vec::new()))
 }
 
-/// Whose rights are those of a group.
+/// The clients that have the rights of a group.
 pub(super) fn members(file: &File, name: &str) -> Vec<Option<String>> {
     let group = file.groups.iter().find(|group| group.groupname == name);
     let users = group.into_iter().flat_map(|group| &group.clients).map(|member| Some(member.username.clone()));

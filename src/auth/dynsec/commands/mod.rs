@@ -1,5 +1,5 @@
-//! The commands of mosquitto's dynamic security, as clients publish them to `$CONTROL/dynamic-security/v1`: what each
-//! changes in a file, and what it is answered. Names, keys and errors are mosquitto's. No files, no clients.
+//! The commands of mosquitto's dynamic security, which clients publish to `$CONTROL/dynamic-security/v1`: the changes
+//! of the file, and the answers. Names, keys and errors are mosquitto's. No files, no clients.
 //!
 //! | module | owns |
 //! |---|---|
@@ -27,7 +27,7 @@ use asked::Asked;
 #[derive(Debug, Default)]
 pub(super) struct Answered {
     pub responses: Vec<Response>,
-    /// Users whose connections are closed, as mosquitto closes them; `None`: those of clients without a user name.
+    /// Users whose connections are closed, as in mosquitto; `None`: clients without a user name.
     pub closed: BTreeSet<Option<String>>,
 }
 

@@ -17,7 +17,7 @@ fn file() -> File {
     file
 }
 
-/// What one command is answered, and whose connections it closes.
+/// The answer to one command, and the users whose connections it closes.
 fn ask(file: &mut File, command: Value) -> (Value, Vec<Option<String>>) {
     let answered = perform(file, json!({ "commands": [command] }).to_string().as_bytes());
     assert_eq!(answered.responses.len(), 1);

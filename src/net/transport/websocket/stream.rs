@@ -491,7 +491,7 @@ mod tests {
         assert_eq!(clock.turn(0), (vec![], Some(30)));
         assert_eq!(clock.turn(29), (vec![], Some(30)));
         assert_eq!(clock.turn(30), (PING.to_vec(), Some(60)));
-        // the answer is heard, and so is what else comes
+        // the answer is read, and later frames too
         clock.socket.socket.says = vec![0x8a, 0x80, 1, 2, 3, 4];
         assert_eq!(clock.turn(31), (vec![], Some(61)));
         clock.socket.socket.says = vec![0x89, 0x80, 1, 2, 3, 4];

@@ -311,7 +311,7 @@ impl Batches {
         if self.hold.is_empty() { ENOUGH } else { ENOUGH_HELD }
     }
 
-    /// Should the writer go on while a batch is on its way?
+    /// Should the writer continue while a batch is being synced?
     pub(crate) fn overlaps(&self) -> bool {
         self.may_overlap && self.slow == SLOW_IN_A_ROW
     }

@@ -79,7 +79,7 @@ fn the_database_is_converted_to_a_store() {
     assert_eq!(plan.left_out.to_string(), "1 that expired");
 }
 
-/// mosquitto publishes a QoS 2 message when it is released, dunlin when it comes.
+/// mosquitto publishes a QoS 2 message at its release, dunlin at its arrival.
 #[test]
 fn unreleased_messages_go_to_their_subscribers() {
     let bytes = file(
