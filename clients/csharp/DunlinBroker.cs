@@ -6,17 +6,17 @@ using System.Text.Json.Nodes;
 
 namespace Dunlin.Testing;
 
-/// <summary>What was expected did not become true: the message has what did arrive, and the nearest miss.</summary>
+/// <summary>An expectation was not met: the message has what arrived and the nearest miss.</summary>
 public sealed class Unmet(string problem) : Exception(problem);
 
 /// <summary>
-/// The MQTT broker dunlin for tests, with faults, a clock to turn, and expectations. .NET 8, nothing else.
+/// The MQTT broker dunlin for tests, with faults, a clock to advance, and expectations. .NET 8, nothing else.
 /// <code>
 /// await using var broker = await DunlinBroker.Start();
 /// StartMyClient(broker.Port);
 /// await broker.Expect(new { filter = "rooms/+", payload = "on" });
 /// </code>
-/// The program is looked for in PATH, or at DUNLIN.
+/// The program is searched in PATH, or at DUNLIN.
 /// </summary>
 public sealed class DunlinBroker : IAsyncDisposable
 {
@@ -24,7 +24,7 @@ public sealed class DunlinBroker : IAsyncDisposable
     private readonly HttpClient client = new() { Timeout = Timeout.InfiniteTimeSpan };
     private readonly string http;
 
-    /// <summary>Where clients connect to, on 127.0.0.1.</summary>
+    /// <summary>The port of MQTT on 127.0.0.1.</summary>
     public int Port { get; }
 
     private DunlinBroker(Process process, JsonNode ready)
@@ -42,7 +42,7 @@ public sealed class DunlinBroker : IAsyncDisposable
         {
             var file = Path.Combine(place.FullName, "ready.json");
             var program = Environment.GetEnvironmentVariable("DUNLIN") ?? "dunlin";
-            // standard input is a pipe, which closes when this process ends, in whatever way
+            // standard input is a pipe, which closes when this process ends in any way
             var start = new ProcessStartInfo(program) { RedirectStandardInput = true };
             foreach (var flag in (string[])["test", "--exit-with-parent", "--ready-file", file, .. flags])
             {
@@ -65,7 +65,7 @@ public sealed class DunlinBroker : IAsyncDisposable
         }
     }
 
-    /// <summary>Asks /test/v1/PATH; the answer.</summary>
+    /// <summary>Calls /test/v1/PATH and returns the answer.</summary>
     public async Task<JsonNode> Call(HttpMethod method, string path, object? body = null)
     {
         using var request = new HttpRequestMessage(method, $"{http}/test/v1/{path}");
@@ -80,13 +80,13 @@ public sealed class DunlinBroker : IAsyncDisposable
         };
     }
 
-    /// <summary>Waits until it is true; the messages. docs/testing.md has what can be expected.</summary>
+    /// <summary>Waits until the expectation is met and returns the messages. docs/testing.md lists all expectations.</summary>
     public Task<JsonNode> Expect(object what) => Call(HttpMethod.Post, "expect", what);
 
-    /// <summary>Turns the clock: "25h".</summary>
+    /// <summary>Advances the clock: "25h".</summary>
     public Task Advance(string by) => Call(HttpMethod.Post, "clock", new { advance = by });
 
-    /// <summary>Forgets everything.</summary>
+    /// <summary>Removes everything.</summary>
     public Task Reset() => Call(HttpMethod.Post, "reset");
 
     /// <summary>Ends the broker as by kill -9 and starts it again on the same port.</summary>

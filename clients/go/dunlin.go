@@ -1,4 +1,4 @@
-// Package dunlin starts the MQTT broker dunlin for tests, with faults, a clock to turn, and expectations.
+// Package dunlin starts the MQTT broker dunlin for tests, with faults, a clock to advance, and expectations.
 //
 //	broker, err := dunlin.Start()
 //	defer broker.Stop()
@@ -20,7 +20,7 @@ import (
 
 // Broker runs until Stop, or until this process ends.
 type Broker struct {
-	// URL is where clients connect to, HTTP where /test/v1/ is.
+	// URL is the address of MQTT, HTTP the one of /test/v1/.
 	URL, HTTP string
 	Port      int
 	command   *exec.Cmd
@@ -41,7 +41,7 @@ func Start(flags ...string) (*Broker, error) {
 	file := filepath.Join(place, "ready.json")
 	command := exec.Command(program, append([]string{"test", "--exit-with-parent", "--ready-file", file}, flags...)...)
 	command.Stderr = os.Stderr
-	// the pipe closes when this process ends, in whatever way
+	// the pipe closes when this process ends in any way
 	input, err := command.StdinPipe()
 	if err != nil {
 		return nil, err
@@ -77,7 +77,7 @@ func (b *Broker) Stop() error {
 	return b.command.Wait()
 }
 
-// Call asks /test/v1/PATH; the answer is read into answer, if that is not nil.
+// Call calls /test/v1/PATH and decodes the answer into answer, unless that is nil.
 func (b *Broker) Call(method, path string, body, answer any) error {
 	text, err := json.Marshal(body)
 	if err != nil {
@@ -102,15 +102,15 @@ func (b *Broker) Call(method, path string, body, answer any) error {
 	return json.NewDecoder(response.Body).Decode(answer)
 }
 
-// Expect waits until it is true. docs/testing.md has what can be expected.
+// Expect waits until the expectation is met. docs/testing.md lists all expectations.
 func (b *Broker) Expect(what map[string]any) error { return b.Call("POST", "expect", what, nil) }
 
-// Advance turns the clock: "25h".
+// Advance advances the clock: "25h".
 func (b *Broker) Advance(by string) error {
 	return b.Call("POST", "clock", map[string]any{"advance": by}, nil)
 }
 
-// Reset forgets everything.
+// Reset removes everything.
 func (b *Broker) Reset() error { return b.Call("POST", "reset", map[string]any{}, nil) }
 
 // Restart ends the broker as by kill -9 and starts it again on the same port.

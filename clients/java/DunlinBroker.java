@@ -11,7 +11,7 @@ import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
 /**
- * The MQTT broker dunlin for tests, with faults, a clock to turn, and expectations. Java 17, nothing else.
+ * The MQTT broker dunlin for tests, with faults, a clock to advance, and expectations. Java 17, nothing else.
  *
  * <pre>
  * try (var broker = DunlinBroker.start()) {
@@ -21,10 +21,10 @@ import java.util.regex.Pattern;
  * }
  * </pre>
  *
- * <p>The program is looked for in PATH, or at DUNLIN. Bodies and answers are JSON as text: any library reads them.
+ * <p>The program is searched in PATH, or at DUNLIN. Bodies and answers are JSON as text: any library reads them.
  */
 public final class DunlinBroker implements AutoCloseable {
-    /** What was expected did not become true: the message has what did arrive, and the nearest miss. */
+    /** An expectation was not met: the message has what arrived and the nearest miss. */
     public static final class Unmet extends AssertionError {
         Unmet(String problem) {
             super(problem);
@@ -50,7 +50,7 @@ public final class DunlinBroker implements AutoCloseable {
         try {
             var command = new ArrayList<>(List.of(program, "test", "--exit-with-parent", "--ready-file", file.toString()));
             command.addAll(List.of(flags));
-            // standard input is a pipe, which closes when this process ends, in whatever way
+            // standard input is a pipe, which closes when this process ends in any way
             var process = new ProcessBuilder(command).redirectError(ProcessBuilder.Redirect.INHERIT).start();
             while (!Files.exists(file)) {
                 if (!process.isAlive()) {
@@ -73,12 +73,12 @@ public final class DunlinBroker implements AutoCloseable {
         return matcher.group(1);
     }
 
-    /** Where clients connect to, on 127.0.0.1. */
+    /** The port of MQTT on 127.0.0.1. */
     public int port() {
         return port;
     }
 
-    /** Asks /test/v1/PATH; the answer. */
+    /** Calls /test/v1/PATH and returns the answer. */
     public String call(String method, String path, String body) {
         var request = HttpRequest.newBuilder(URI.create(http + "/test/v1/" + path))
             .method(method, HttpRequest.BodyPublishers.ofString(body)).build();
@@ -97,17 +97,17 @@ public final class DunlinBroker implements AutoCloseable {
         }
     }
 
-    /** Waits until it is true; the messages. docs/testing.md has what can be expected. */
+    /** Waits until the expectation is met and returns the messages. docs/testing.md lists all expectations. */
     public String expect(String what) {
         return call("POST", "expect", what);
     }
 
-    /** Turns the clock: "25h". */
+    /** Advances the clock: "25h". */
     public void advance(String by) {
         call("POST", "clock", "{\"advance\": \"" + by + "\"}");
     }
 
-    /** Forgets everything. */
+    /** Removes everything. */
     public void reset() {
         call("POST", "reset", "{}");
     }

@@ -1,4 +1,4 @@
-// The broker dunlin for tests, with faults, a clock to turn, and expectations.
+// The broker dunlin for tests, with faults, a clock to advance, and expectations.
 //
 //     const broker = await Broker.start();
 //     startMyClient(broker.url);
@@ -14,7 +14,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
-/** What was expected did not become true: what did arrive, and the nearest miss, are in `problem`. */
+/** An expectation was not met: `problem` has the messages that arrived and the nearest one. */
 export class Unmet extends Error {
   constructor(problem) {
     const arrived = (problem.arrived ?? []).map((one) => JSON.stringify(one)).join("\n");
@@ -66,17 +66,17 @@ export class Broker {
     throw value.code === "unmet" ? new Unmet(value) : new Error(value.detail);
   }
 
-  /** Waits until it is true; the messages. docs/testing.md has what can be expected. */
+  /** Waits until the expectation is met and returns the messages. docs/testing.md lists all expectations. */
   expect(what) {
     return this.call("POST", "expect", what);
   }
 
-  /** Turns the clock: "25h". All that became due has happened then. */
+  /** Advances the clock: "25h". All that became due has happened then. */
   advance(by, { keepAlive = false } = {}) {
     return this.call("POST", "clock", { advance: by, keep_alive: keepAlive });
   }
 
-  /** Forgets everything, or what has this prefix. */
+  /** Removes everything, or everything with this prefix. */
   reset(prefix) {
     return this.call("POST", "reset", prefix === undefined ? {} : { prefix });
   }

@@ -1,4 +1,4 @@
-"""A pytest plug-in: a broker of dunlin to test clients against, with faults, a clock to turn, and expectations.
+"""A pytest plug-in: a broker of dunlin to test clients against, with faults, a clock to advance, and expectations.
 
     def test_my_client(broker):
         start_my_client(port=broker.port)
@@ -21,7 +21,7 @@ import pytest
 
 
 class Unmet(AssertionError):
-    """What was expected did not become true: what did arrive, and the nearest miss, are in `problem`."""
+    """An expectation was not met: `problem` has the messages that arrived and the nearest one."""
 
     def __init__(self, problem):
         nearest = json.dumps(problem.get("nearest"), indent=2)
@@ -38,7 +38,7 @@ class Broker:
         with tempfile.TemporaryDirectory() as place:
             ready = pathlib.Path(place, "ready.json")
             command = [program, "test", "--exit-with-parent", "--ready-file", ready, *flags]
-            # the pipe closes when this process ends, in whatever way
+            # the pipe closes when this process ends in any way
             self.process = subprocess.Popen(command, stdin=subprocess.PIPE)
             while not ready.exists():
                 if self.process.poll() is not None:
@@ -56,12 +56,12 @@ class Broker:
         self.stop()
 
     def stop(self):
-        """Ends the broker; its exit code."""
+        """Ends the broker and returns its exit code."""
         self.process.stdin.close()
         return self.process.wait()
 
     def call(self, method, path, body=None):
-        """Asks /test/v1/PATH."""
+        """Calls /test/v1/PATH."""
         data = None if body is None else json.dumps(body).encode()
         headers = {"Content-Type": "application/json"}
         request = urllib.request.Request(f"{self.http}/test/v1/{path}", data, headers, method=method)
@@ -75,15 +75,15 @@ class Broker:
             raise ValueError(problem["detail"]) from None
 
     def expect(self, **what):
-        """Waits until it is true; the messages. docs/testing.md has what can be expected."""
+        """Waits until the expectation is met and returns the messages. docs/testing.md lists all expectations."""
         return self.call("POST", "expect", what)
 
     def advance(self, by, keep_alive=False):
-        """Turns the clock: "25h". All that became due has happened when this returns."""
+        """Advances the clock: "25h". Returns when everything that is due has happened."""
         return self.call("POST", "clock", {"advance": by, "keep_alive": keep_alive})
 
     def reset(self, prefix=None):
-        """Forgets everything, or what has this prefix."""
+        """Removes everything, or everything with this prefix."""
         return self.call("POST", "reset", {} if prefix is None else {"prefix": prefix})
 
     def restart(self, **how):
@@ -92,7 +92,7 @@ class Broker:
 
     @contextlib.contextmanager
     def fault(self, do, seed=0, **when):
-        """Sets a fault for as long as the block lasts; gives how often it has hit, as a function."""
+        """Sets a fault during the block; yields a function that returns its number of hits."""
         identity = self.call("POST", "faults", {"when": when, "do": do, "seed": seed})["id"]
         try:
             yield lambda: next(one["hits"] for one in self.call("GET", "faults")["data"] if one["id"] == identity)
@@ -109,6 +109,6 @@ def dunlin():
 
 @pytest.fixture
 def broker(dunlin):
-    """The same, empty."""
+    """The broker of the session, reset before the test."""
     dunlin.reset()
     yield dunlin
