@@ -99,8 +99,8 @@ fn main() -> ExitCode {
             "", "raw log/s", "memory/s", "disk/s", "/raw", "/memory", "memory µs", "disk µs"
         ),
     }
-    let all = scenarios(options.seconds).into_iter();
-    for scenario in all.filter(|scenario| scenario.name.contains(&options.only)) {
+    let all = if options.overlap { of_overlap() } else { scenarios(options.seconds) };
+    for scenario in all.into_iter().filter(|scenario| scenario.name.contains(&options.only)) {
         let mut rows = Rows::default();
         for _ in 0..options.rounds {
             if let Err(error) = rows.measure(&options, &program, &scenario) {
@@ -144,7 +144,28 @@ fn scenarios(seconds: u64) -> Vec<Scenario> {
     pairs.into_iter().chain([backlog]).chain(retained).collect()
 }
 
-/// What each round found.
+/// Windows that are larger than the bytes at which a batch may overlap: with smaller ones nothing overlaps.
+fn of_overlap() -> Vec<Scenario> {
+    let away = [(20, 256, 256, 5_000), (20, 256, 1_024, 5_000), (4, 4_096, 128, 5_000), (1, 1_024, 512, 20_000)];
+    let away = away.map(|(sessions, size, inflight, messages)| Scenario {
+        name: format!("away {sessions}, {size} B × {inflight}"),
+        load: format!("--qos 1 --size {size} --persistent --inflight {inflight} backlog {sessions} {messages}"),
+        rates: &["queued_per_s"],
+        cpu: None,
+        raw: None,
+    });
+    let retained = [(256, 1_024, 50_000), (4_096, 128, 10_000), (16_384, 32, 4_000)];
+    let retained = retained.map(|(size, inflight, messages)| Scenario {
+        name: format!("retained, {size} B × {inflight}"),
+        load: format!("--qos 1 --size {size} --inflight {inflight} retained {messages}"),
+        rates: &["stored_per_s"],
+        cpu: None,
+        raw: None,
+    });
+    away.into_iter().chain(retained).collect()
+}
+
+/// The results of all rounds.
 #[derive(Default)]
 struct Rows {
     raw: Vec<f64>,
