@@ -1,5 +1,4 @@
-//! What an exchange keeps account of: messages in sent, SUBSCRIBE packets that are due, the rate, and what is wished
-//! of its bridge.
+//! Counts of an exchange: messages in flight, SUBSCRIBE packets in flight, the rate; and the wanted state of its bridge.
 
 use std::time::{Duration, Instant};
 

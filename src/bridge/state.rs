@@ -88,15 +88,15 @@ counts! {
     Connects, connects, "Connections that began.";
     Failures, failures, "Connections that failed or were lost.";
     Sent, sent, "Messages that were sent to the other broker and, at QoS 1 and 2, acknowledged by it.";
-    Received, received, "Messages that came from the other broker and were published here.";
-    TooLarge, too_large, "Messages that were not passed on as they are too large.";
+    Received, received, "Messages of the other broker that were published here.";
+    TooLarge, too_large, "Messages that were dropped because they are too large.";
     Refused, refused, "Messages that the other broker refused.";
-    Echoes, echoes, "Messages that came back from the other broker and were dropped.";
+    Echoes, echoes, "Messages that the other broker sent back and that were dropped.";
     Loops, loops, "Messages that had passed this broker before and were dropped.";
-    Unasked, unasked, "Messages from the other broker that no topic of the bridge is for.";
-    QueueFull, queue_full, "Messages that the queue had no place for.";
+    Unasked, unasked, "Messages of the other broker that match no topic of the bridge.";
+    QueueFull, queue_full, "Messages that were dropped because the queue was full.";
     Expired, expired, "Messages that expired in the queue.";
-    Queued, queued, "Messages that wait or are in sent.";
+    Queued, queued, "Messages that are queued or in flight.";
 }
 
 /// A bridge, as the API and metrics show it.

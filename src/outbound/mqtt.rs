@@ -21,11 +21,11 @@ pub(crate) struct Accepted {
     pub(crate) keep_alive: u16,
     /// QoS 1 and 2 messages that may be sent and not be acknowledged.
     pub(crate) receive_maximum: u16,
-    /// The highest QoS that it takes.
+    /// The highest QoS that it accepts.
     pub(crate) max_qos: QoS,
-    /// It takes messages with RETAIN.
+    /// It accepts messages with RETAIN.
     pub(crate) retain: bool,
-    /// Bytes of the largest packet that it takes.
+    /// Bytes of the largest packet that it accepts.
     pub(crate) max_packet_size: usize,
 }
 
