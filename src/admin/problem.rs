@@ -22,6 +22,11 @@ pub(crate) struct Problem {
 }
 
 impl Problem {
+    /// The text for people.
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
     pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
         Self { status, code, detail: detail.into(), version: None, more: Vec::new() }
     }

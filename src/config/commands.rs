@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 
-use super::{ctl::Ctl, listen::ListenAddress, testing::TestArgs};
+use super::{ctl::Ctl, listen::ListenAddress, replay::ReplayArgs, testing::TestArgs};
 use crate::types::Role;
 
 /// A subcommand.
@@ -38,6 +38,8 @@ pub enum Command {
         /// Another one.
         other: PathBuf,
     },
+    /// Publish the messages of a recording again, at any broker.
+    Replay(ReplayArgs),
     /// Print a script with which a shell completes command lines of dunlin.
     Completions {
         /// The shell.

@@ -29,7 +29,7 @@
 //! mosquitto ────► Import          a mosquitto.conf: its translation to TOML, and a report
 //! origins                         the file, variable or flag that set each key
 //! commands                        the command lines of the subcommands
-//! ctl, testing                    those of dunlin ctl and dunlin test
+//! ctl, testing, replay            those of dunlin ctl, dunlin test and dunlin replay
 //! error                           the errors, one line each
 //! ```
 //!
@@ -60,6 +60,7 @@ pub mod mosquitto;
 mod origins;
 mod plain;
 pub mod reference;
+mod replay;
 mod resolve;
 mod settings;
 pub mod starter;
@@ -87,6 +88,7 @@ pub use listen::{ListenAddress, ListenAddressError};
 pub use listener::{CertificateIdentity, ClientCertificates, ListenerConfig, TlsVersion};
 pub use memory_bound::MemoryBound;
 pub use origins::Origins;
+pub use replay::{ReplayArgs, Rewrite, Speed};
 pub use settings::*;
 pub use summary::{persistence_text, summary};
 pub use testing::{Strictness, TestArgs};

@@ -38,7 +38,7 @@ pub fn command(cli: &Cli, command: &Command) -> Result<u8, CommandError> {
         Command::Store(StoreArgs { action }) => store(action),
         Command::Ctl(args) => Ok(ctl::ask(cli, args).map(|()| true)?),
         // the binary runs these
-        Command::Test(_) | Command::Diff { .. } => Ok(true),
+        Command::Test(_) | Command::Diff { .. } | Command::Replay(_) => Ok(true),
         Command::Completions { shell } => manual::completions(*shell).map(|()| true),
         Command::Man { dir } => manual::man(dir.as_deref()).map(|()| true),
     };

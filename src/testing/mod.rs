@@ -15,6 +15,7 @@
 //! | `packets` | decodes packets for faults and journal |
 //! | `restart` | ends the broker and starts it again |
 //! | `strict` | finds violations by clients |
+//! | `replay` | publishes the messages of a recording again |
 //! | `recording` | records packets, and compares recordings |
 //! | `span`, `shown` | durations and events as JSON |
 //! | `parent` | detects the end of the parent process |
@@ -33,6 +34,7 @@ mod packets;
 mod parent;
 mod quiet;
 mod recording;
+mod replay;
 mod reset;
 mod restart;
 mod shown;
@@ -49,6 +51,7 @@ pub use options::{Options, TestError};
 pub use packets::Direction;
 pub use parent::{Parent, parent};
 pub use recording::{Differences, RecordingError, diff};
+pub use replay::{ReplayError, Replayed, replay};
 pub use restart::Restart;
 pub use span::Span;
 pub use strict::{Mode, Violation};

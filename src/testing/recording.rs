@@ -123,6 +123,11 @@ pub fn diff(one: &Path, other: &Path) -> Result<Differences, RecordingError> {
     Ok(Differences(differences))
 }
 
+/// Is this the first line of a recording?
+pub(super) fn is_first_line(value: &Value) -> bool {
+    value["dunlin"] == "recording" && value["version"] == 1
+}
+
 fn flows(path: &Path) -> Result<Flows, RecordingError> {
     let read = |error| RecordingError::Read { path: path.to_owned(), error };
     let wrong = |line, problem: &str| RecordingError::Line { path: path.to_owned(), line, problem: problem.into() };
@@ -131,7 +136,7 @@ fn flows(path: &Path) -> Result<Flows, RecordingError> {
         let line = line.map_err(read)?;
         let value: Value = serde_json::from_str(&line).map_err(|error| wrong(number, &error.to_string()))?;
         if number == 1 {
-            match value["dunlin"] == "recording" && value["version"] == 1 {
+            match is_first_line(&value) {
                 true => continue,
                 false => return Err(wrong(1, "not the first line of a recording")),
             }

@@ -46,6 +46,7 @@ mod users;
 mod webhooks;
 
 pub(crate) use messages::{properties as shown_properties, put_payload};
+pub(crate) use publish::settable_properties;
 
 use std::sync::Arc;
 

@@ -153,6 +153,15 @@ const SETTABLE: [PropertyId; 6] = [
     PropertyId::UserProperty,
 ];
 
+/// Parses those properties of a recorded message that a publisher may set. The error says what is wrong.
+pub(crate) fn settable_properties(value: &Value) -> Result<PropertiesBuf, String> {
+    let mut known = value.clone();
+    if let Value::Object(all) = &mut known {
+        all.retain(|word, _| SETTABLE.into_iter().any(|id| name(id) == *word));
+    }
+    properties(&known).map_err(|problem| problem.detail().to_owned())
+}
+
 /// Parses properties, in the form in which messages show them.
 fn properties(value: &Value) -> Result<PropertiesBuf, Problem> {
     let mut all = PropertiesBuf::default();

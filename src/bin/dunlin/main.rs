@@ -57,6 +57,12 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         print(&differences.to_string())?;
         return Ok(if differences.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
+    if let Some(Command::Replay(args)) = &cli.command {
+        let replayed = dunlin::testing::replay(args);
+        let replayed = tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(replayed)?;
+        print(&format!("{replayed}\n"))?;
+        return Ok(if replayed.is_whole() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+    }
     if let Some(command) = &cli.command {
         return Ok(server::command(cli, command)?.into());
     }

@@ -5,6 +5,7 @@ mod command;
 mod expect;
 mod faults;
 mod recording;
+mod replay;
 mod reset;
 mod restart;
 mod rumqttc;

@@ -1,0 +1,197 @@
+//! `dunlin replay`: the messages of a recording are published again, by one client, at their times.
+//!
+//! | module | owns |
+//! |---|---|
+//! | this one | the options, from the command line to the connection |
+//! | `read` | a recording, as a list of messages |
+//! | `publish` | one connection: PUBLISH packets and their acknowledgements |
+
+mod publish;
+mod read;
+
+use std::{collections::BTreeMap, fmt, fs, io, path::PathBuf, pin::pin, time::Duration};
+
+use thiserror::Error;
+
+use super::recording::RecordingError;
+use crate::{
+    clock::{Clock, Stopwatch},
+    codec::{Connect, PacketType, Properties, ReasonCode},
+    config::{ReplayArgs, Rewrite},
+    outbound::{ClientTls, ConnectError, NotAccepted, Target, TlsOptions, connect, log_in},
+    topic::TopicFilter,
+    types::ProtocolVersion,
+};
+use publish::Publishing;
+use read::Message;
+
+/// The result of a replay.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Replayed {
+    /// Messages that were sent.
+    pub sent: u64,
+    /// Those of them that the broker refused, by Reason Code.
+    pub refused: BTreeMap<u8, u64>,
+    /// Messages that were not sent, because they are larger than the broker accepts.
+    pub too_large: u64,
+    /// How long it took.
+    pub took: Duration,
+}
+
+impl Replayed {
+    /// Did the broker accept all messages?
+    pub fn is_whole(&self) -> bool {
+        self.refused.is_empty() && self.too_large == 0
+    }
+}
+
+impl fmt::Display for Replayed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { sent, refused, too_large, took } = self;
+        write!(f, "{sent} messages sent in {:.3} s", took.as_secs_f64())?;
+        for (code, number) in refused {
+            match ReasonCode::from_byte(*code, PacketType::Pubrec) {
+                Some(reason) => write!(f, "; refused: {number} (0x{code:02x}, {reason})")?,
+                None => write!(f, "; refused: {number} (0x{code:02x})")?,
+            }
+        }
+        match too_large {
+            0 => Ok(()),
+            number => write!(f, "; not sent: {number}, which are larger than the broker accepts"),
+        }
+    }
+}
+
+/// Why a recording was not replayed to its end.
+#[derive(Debug, Error)]
+pub enum ReplayError {
+    /// The recording cannot be read.
+    #[error(transparent)]
+    Recording(#[from] RecordingError),
+    /// An option is wrong.
+    #[error("{0}")]
+    Option(String),
+    /// There is no connection.
+    #[error("{to}: {why}")]
+    Connect {
+        /// The broker.
+        to: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// The connection ended.
+    #[error("{to}: {why}, after {sent} messages, of which {waiting} are not acknowledged")]
+    Lost {
+        /// The broker.
+        to: String,
+        /// What is wrong.
+        why: String,
+        /// Messages that were sent.
+        sent: u64,
+        /// Messages at QoS 1 and 2 that the broker may or may not have.
+        waiting: usize,
+    },
+}
+
+/// From TCP to CONNACK.
+const CONNECTS_WITHIN: Duration = Duration::from_secs(10);
+/// How long data may be unacknowledged by the other machine's TCP until the connection is lost.
+const USER_TIMEOUT: Duration = Duration::from_secs(30);
+const KEEP_ALIVE: u16 = 60;
+
+/// Publishes the messages of a recording. It returns when the broker has acknowledged all of them.
+pub async fn replay(args: &ReplayArgs) -> Result<Replayed, ReplayError> {
+    let ReplayArgs { recording, to, speed, filter, rewrite, user, password_file, ca_file } = args;
+    let filters = filter.iter().map(|filter| match TopicFilter::new(filter) {
+        Ok(filter) => Ok(filter),
+        Err(error) => Err(ReplayError::Option(format!("--filter {filter:?} is not a Topic Filter: it {error}"))),
+    });
+    let filters = filters.collect::<Result<Vec<_>, _>>()?;
+    let password = password_file.as_ref().map(|path| {
+        let wrong = |error: io::Error| ReplayError::Option(format!("--password-file {}: {error}", path.display()));
+        fs::read(path).map_err(wrong).map(|text| text.trim_ascii_end().to_vec())
+    });
+    let password = password.transpose()?;
+    let mut messages = read::messages(recording, &filters)?;
+    messages.iter_mut().try_for_each(|message| rewritten(message, rewrite))?;
+    let target = Target {
+        transport: to.transport,
+        host: to.host.clone(),
+        port: to.port,
+        path: to.path.clone(),
+        from: None,
+        user_timeout: USER_TIMEOUT,
+    };
+    let to = to.to_string();
+    let tls = load_tls(&target, ca_file.clone()).map_err(|why| ReplayError::Connect { to: to.clone(), why })?;
+    let (clock, took) = (Clock::system(), Stopwatch::start());
+    let mut version = ProtocolVersion::V5;
+    let (line, accepted, read) = loop {
+        let mut line = connect(&target, tls.as_ref(), &clock, CONNECTS_WITHIN)
+            .await
+            .map_err(|why: ConnectError| ReplayError::Connect { to: to.clone(), why: why.to_string() })?;
+        let client_id = format!("dunlin-replay-{}", std::process::id());
+        let connect = Connect {
+            version,
+            bridge: false,
+            clean_session: true,
+            keep_alive: KEEP_ALIVE,
+            client_id: &client_id,
+            will: None,
+            username: user.as_deref(),
+            password: password.as_deref(),
+            properties: Properties::default(),
+        };
+        let mut read = Vec::new();
+        let answered = clock.timeout(CONNECTS_WITHIN, pin!(log_in(&mut *line, connect, &mut read))).await;
+        match answered {
+            Ok(Ok(accepted)) => break (line, accepted, read),
+            Ok(Err(NotAccepted::Version(_) | NotAccepted::Closed)) if version == ProtocolVersion::V5 => {
+                version = ProtocolVersion::V311;
+            }
+            Ok(Err(why)) => return Err(ReplayError::Connect { to, why: why.to_string() }),
+            Err(_) => {
+                let why = format!("no answer to CONNECT within {} s", CONNECTS_WITHIN.as_secs());
+                return Err(ReplayError::Connect { to, why });
+            }
+        }
+    };
+    let mut publishing = Publishing::new(&messages, *speed, version, accepted, clock);
+    match publishing.run(line, read).await {
+        Ok(()) => Ok(Replayed { took: took.took(), ..publishing.replayed() }),
+        Err(why) => {
+            let (sent, waiting) = (publishing.replayed().sent, publishing.waiting());
+            Err(ReplayError::Lost { to, why, sent, waiting })
+        }
+    }
+}
+
+/// Replaces the beginning of a topic: the first rule that fits counts.
+fn rewritten(message: &mut Message, rules: &[Rewrite]) -> Result<(), ReplayError> {
+    let fits = |rule: &Rewrite| message.topic.strip_prefix(&*rule.from).map(|rest| format!("{}{rest}", rule.to));
+    let Some(topic) = rules.iter().find_map(fits) else { return Ok(()) };
+    if let Err(error) = crate::topic::TopicName::new(&topic) {
+        let before = &message.topic;
+        return Err(ReplayError::Option(format!("--rewrite makes {topic:?} of {before:?}, which {error}")));
+    }
+    message.topic = topic.into();
+    Ok(())
+}
+
+#[cfg(feature = "tls")]
+fn load_tls(target: &Target, authorities: Option<PathBuf>) -> Result<Option<ClientTls>, String> {
+    if !target.transport.has_tls() {
+        return Ok(None);
+    }
+    let options = TlsOptions { authorities, ..TlsOptions::default() };
+    let loaded = ClientTls::load(&options, target.transport.has_websocket());
+    loaded.map(|(tls, _)| Some(tls)).map_err(|error| error.to_string())
+}
+
+#[cfg(not(feature = "tls"))]
+fn load_tls(target: &Target, _: Option<PathBuf>) -> Result<Option<ClientTls>, String> {
+    match target.transport.has_tls() {
+        true => Err("this dunlin was built without TLS (the feature `tls`)".into()),
+        false => Ok(None),
+    }
+}

@@ -1,0 +1,120 @@
+//! `dunlin replay`: the messages of a recording, at another broker.
+
+use std::{
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use dunlin::testing::Options;
+use serde_json::json;
+
+use super::{Bench, run};
+use crate::support::{
+    Broker,
+    command::{dunlin, refused, text, told},
+    config,
+    mosquitto::Mosquitto,
+    raw::{Client, Connect, Message},
+};
+
+/// A recording with the messages of one client: a/1, b/1, a/2, a/3, at QoS 0, 1, 1 and 2, the third one retained.
+fn recording(dir: &Path) -> PathBuf {
+    let path = dir.join("run.jsonl");
+    let bench = Bench::with(Options { record: Some(path.clone()), ..Options::default() });
+    let mut client = bench.client("c");
+    for (topic, qos) in [("a/1", 0), ("b/1", 1), ("a/2", 1), ("a/3", 2)] {
+        let message = Message::new(topic, "x").qos(qos).id(qos.into());
+        client.publish(if topic == "a/2" { message.retain() } else { message });
+    }
+    bench.post("expect", json!({ "packet": "PUBREC", "client": "c" }));
+    run(bench.broker.stop());
+    path
+}
+
+fn replay(dir: &Path, to: SocketAddr, speed: &str, more: &[&str]) -> String {
+    let to = format!("mqtt://{to}");
+    told(dir, &[], &[&["replay", "run.jsonl", "--to", &to, "--speed", speed][..], more].concat())
+}
+
+/// The messages that a replay brings to a subscriber of everything.
+fn arrive(subscriber: &mut Client, topics: &[(&str, u8)]) {
+    for (topic, qos) in topics {
+        subscriber.expect_message(topic, "x", *qos);
+    }
+}
+
+#[test]
+fn messages_are_published_again_in_order_and_topics_are_rewritten() {
+    let dir = tempfile::tempdir().unwrap();
+    recording(dir.path());
+    let broker = Broker::new(config());
+    let mut subscriber = broker.client("s");
+    subscriber.subscribe(&[("#", 2)]);
+    let printed = replay(dir.path(), broker.address(), "max", &["--filter", "a/#", "--rewrite", "a/=copy/"]);
+    assert!(printed.starts_with("3 messages sent in "), "{printed}");
+    arrive(&mut subscriber, &[("copy/1", 0), ("copy/2", 1), ("copy/3", 2)]);
+    assert_eq!(broker.retained("#", 1), [("copy/2".to_owned(), "x".to_owned())]);
+}
+
+#[test]
+fn mosquitto_gets_them_too() {
+    let dir = tempfile::tempdir().unwrap();
+    recording(dir.path());
+    let Some(mosquitto) = Mosquitto::start(dir.path(), "allow_anonymous true\n") else { return };
+    let mut subscriber = Client::accepted(mosquitto.address, &Connect::new("s"), 0);
+    subscriber.subscribe(&[("#", 2)]);
+    assert!(replay(dir.path(), mosquitto.address, "max", &[]).starts_with("4 messages sent in "));
+    arrive(&mut subscriber, &[("a/1", 0), ("b/1", 1), ("a/2", 1), ("a/3", 2)]);
+}
+
+#[test]
+fn the_time_between_messages_is_kept_and_divided_by_the_speed() {
+    let dir = tempfile::tempdir().unwrap();
+    let lines = [
+        r#"{"dunlin":"recording","version":1}"#,
+        r#"{"at":"2026-11-30T10:00:00Z","topic":"a","payload":"1"}"#,
+        r#"{"at":"2026-11-30T10:00:02Z","topic":"a","payload":"2"}"#,
+    ];
+    fs::write(dir.path().join("run.jsonl"), lines.join("\n")).unwrap();
+    let broker = Broker::new(config());
+    let printed = replay(dir.path(), broker.address(), "10", &[]);
+    let seconds: f64 = printed.split_whitespace().nth(4).unwrap().parse().unwrap();
+    assert!(seconds >= 0.2, "{printed}");
+}
+
+#[test]
+fn what_the_broker_refuses_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    recording(dir.path());
+    let acl = dir.path().join("acl");
+    fs::write(&acl, "topic readwrite a/#\n").unwrap();
+    let mut settings = config();
+    (settings.auth.acl_file, settings.allow_anonymous) = (Some(acl), Some(true));
+    let broker = Broker::new(settings);
+    let to = format!("mqtt://{}", broker.address());
+    let output = dunlin(dir.path(), &[], &["replay", "run.jsonl", "--to", &to, "--speed", "max"]);
+    let (printed, code) = (text(&output.stdout), output.status.code());
+    assert!(code == Some(1) && printed.starts_with("4 messages sent in "), "{printed} {code:?}");
+    assert!(printed.contains("refused: 1 (0x87, "), "{printed}");
+}
+
+#[test]
+fn wrong_options_and_brokers_that_are_not_there_are_told() {
+    let dir = tempfile::tempdir().unwrap();
+    recording(dir.path());
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let to = format!("mqtt://{}", nobody.local_addr().unwrap());
+    drop(nobody);
+    let cases: [(&[&str], i32, &str); 5] = [
+        (&[], 1, "cannot connect to 127.0.0.1:"),
+        (&["--filter", "a/#/b"], 1, "is not a Topic Filter"),
+        (&["--rewrite", "a/=#/"], 1, "--rewrite makes \"#/1\" of \"a/1\""),
+        (&["--speed", "0"], 2, "a number from 0.001 to 1000000, or max"),
+        (&["--rewrite", "a"], 2, "write FROM=TO"),
+    ];
+    for (flags, code, expected) in cases {
+        let told = refused(dir.path(), &[], &[&["replay", "run.jsonl", "--to", &to][..], flags].concat(), code);
+        assert!(told.contains(expected), "{told}");
+    }
+}
