@@ -43,7 +43,7 @@ def at_terminal(*typed):
             break
         shown += part
         while asked < len(typed) and shown.count(b": ") > asked:
-            # the question stands there a moment before what is typed is hidden
+            # the prompt appears a moment before the terminal's echo is off
             while termios.tcgetattr(terminal)[3] & termios.ECHO:
                 os.sched_yield()
             os.write(terminal, typed[asked].encode() + b"\n")

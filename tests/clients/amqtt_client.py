@@ -97,7 +97,7 @@ async def retained_and_will(transport):
 
 if __name__ == "__main__":
     binary, CERTIFICATES = sys.argv[1:]
-    # it logs that its connection breaks, which is what is asked of it
+    # it logs the broken connection, as this test intends
     logging.disable()
     with Dunlin(binary, listeners(CERTIFICATES, *SCHEMES)) as dunlin:
         PORTS = dict(zip(SCHEMES, dunlin.ports))

@@ -168,7 +168,7 @@ def kill_of_mosquitto_loses_nothing_that_it_had_not_acknowledged(version):
         equal(here.next()[:2], (STATE, "0"))
         for topic in topics[COUNT // 2 :]:
             here.publish(topic, "x")
-        # dunlin answers the bridge only when the other subscriber is there
+        # dunlin answers the bridge only when the other subscriber is connected
         broker.signal(signal.SIGSTOP)
         with Mosquitto(version, broker.ports[0], SOON) as mosquitto, Client(mosquitto.port, "there") as there:
             there.subscribe(("here/#", 1))
@@ -189,7 +189,7 @@ if __name__ == "__main__":
         retained_messages_on_both,
         kill_of_dunlin_loses_nothing,
     ]
-    # in 3.1 what its Protocol Level says, the rest is that of 3.1.1
+    # in 3.1 the Protocol Level differs, the rest equals 3.1.1
     failed = run("mosquitto as a bridge in MQTT", scenarios[1:3], ["3.1"])
     failed += run("mosquitto as a bridge in MQTT", scenarios + kept, ["3.1.1"])
     failed += run("mosquitto as a bridge in MQTT", scenarios, ["5"])

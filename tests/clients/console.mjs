@@ -19,7 +19,7 @@ const api = async (method, path, body) => {
 };
 
 const browser = await chromium.launch({ executablePath: "/usr/bin/chromium", args: ["--no-sandbox"] });
-// what the browser says is wrong, of any page
+// errors that the browser reports on any page
 const complaints = [];
 const open = async (options = {}) => {
     const context = await browser.newContext({ viewport: { width: 1280, height: 860 }, acceptDownloads: true, ...options });
@@ -404,7 +404,7 @@ await test("50,000 topics and 2,000 messages a second stay usable", async () => 
     const other = await open();
     await show(other, "topics");
     const all = other.locator(".head .sub", { hasText: /50,0|5\d,\d{3} topics/ });
-    // a page that is slower than what comes loses messages, and is told so: then they come once more
+    // a slow page loses messages and is told so: then they are sent once more
     for (let round = 0; round < 4 && !(await all.count()); round += 1) {
         for (const batch of seeds) await api("POST", "publish", batch);
         await other.waitForTimeout(2000);
@@ -452,7 +452,7 @@ await test("a wrong login is refused, and says so", async () => {
             enter(other, "vera", wrong),
         ]);
         expect(response.status() === 401, `${response.status()}`);
-        // a browser that was told of Basic would show a form of its own
+        // with Basic, a browser would show its own login form
         expect(!/basic/i.test(response.headers()["www-authenticate"] ?? ""), "Basic is asked for");
         await other.getByRole("alert").waitFor();
     }

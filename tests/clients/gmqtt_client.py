@@ -238,7 +238,7 @@ async def take_over(transport):
 
 if __name__ == "__main__":
     binary, CERTIFICATES = sys.argv[1:]
-    # it logs that it is refused and that its connection breaks, which is what is asked of it
+    # it logs the refusal and the broken connection, as this test intends
     logging.disable()
     transports = ["tcp", "tls"]
     with Dunlin(binary, listeners(CERTIFICATES, *transports)) as dunlin:

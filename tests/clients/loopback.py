@@ -20,7 +20,7 @@ import paho.mqtt.client as mqtt
 from scenarios import GUARD, equal
 
 FOLDER = tempfile.TemporaryDirectory()
-# the folder goes then, too
+# the folder is removed then, too
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
 HOST = "127.0.0.1"
 

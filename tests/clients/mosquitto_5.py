@@ -93,7 +93,7 @@ def topic_aliases_of_a_publisher(version):
 def retain_handling_and_retain_as_published(version):
     topic = fresh("m5/handling/")
     publish(version, topic, "-r", "-m", "kept", qos=1)
-    # -R asks the broker for none of those that are there
+    # -R asks the broker for no existing retained messages
     for options, gets in ([], True), (["-R"], False):
         with Subscriber(version, "-t", topic, "-q", 1, "--retain-as-published", *options) as subscriber:
             publish(version, topic, "-m", "live", qos=1)
@@ -107,7 +107,7 @@ def retain_handling_and_retain_as_published(version):
 def a_session_expires_when_it_says(version):
     id, topic = fresh("m5session"), fresh("m5/session/")
     session = ["-i", id, "-c", "-t", topic, "-q", 1]
-    # for a while: what comes meanwhile is kept with its properties
+    # for a while: messages are queued with their properties
     with Subscriber(version, "-E", *session, "-x", 1000) as away:
         away.ends()
     publish(version, topic, "-m", "while away", *PROPERTIES, *EXPIRES, qos=1)
@@ -152,7 +152,7 @@ def a_group_shares_its_messages(version):
     with Subscriber(version, "-t", filter, "-q", 1, *identifier, form=form) as one, Subscriber("3.1.1", "-t", filter, "-q", 1) as two:
         for number in range(6):
             publish(version, topic, "-m", number, qos=1)
-        # in turn, in either order; what is retained is for neither
+        # in turn, in either order; neither gets the retained message
         one.read_until("MESSAGE ")
         first = int(one.messages[0][-1].split(" ")[-1])
         one.expect(*(("9", topic, 1, f"0 {number}") for number in range(first, 6, 2)))

@@ -34,7 +34,7 @@ class Subscriber:
     def __init__(self, version, *args, count=None, form="%t %q %r %p"):
         bounds = ["-W", GUARD] + (["-C", count] if count else [])
         line = command("mosquitto_sub", version, "-d", "-F", f"MESSAGE {form}", *bounds, *args)
-        # stdbuf: a line is written when it is there
+        # stdbuf: lines are not buffered
         self.process = subprocess.Popen(["stdbuf", "-oL", *line], stdout=subprocess.PIPE, text=True)
         self.messages = []
         self.read_until("Subscribed (mid")
@@ -119,7 +119,7 @@ def will(version):
             with Subscriber(version, "-t", fresh("m/other/"), *said) as mortal:
                 mortal.terminate()
             if version == "5":
-                # its DISCONNECT says that the Will is to be sent
+                # its DISCONNECT asks for the Will
                 watcher.expect((topic, qos, 0, "gone"))
             publish(version, topic, "-m", "nothing came before", qos=2)
             watcher.expect((topic, 2, 0, "nothing came before"))
@@ -138,7 +138,7 @@ def persistent_session(version):
     with Subscriber(version, *session, count=10) as back:
         back.read_until(None)
         back.ends()
-        # a QoS 2 message is told once it is released: order holds within a QoS
+        # a QoS 2 message is reported once it is released: order is kept within a QoS
         expected = sorted(range(10), key=lambda number: number % 2)
         equal(sorted(back.messages, key=lambda message: message[1]), [(topic, str(1 + number % 2), "0", str(number)) for number in expected])
     with Subscriber(version, "-E", "-i", id, "-t", topic) as clean:

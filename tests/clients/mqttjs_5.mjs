@@ -1,5 +1,5 @@
-// MQTT.js in MQTT 5: node mqttjs_5.mjs URL CA. Each wait is for an event; that nothing comes is shown by a later message
-// that comes first.
+// MQTT.js in MQTT 5: node mqttjs_5.mjs URL CA. Each wait is for an event; a later message that arrives
+// first shows that an earlier one was not sent.
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -9,12 +9,12 @@ const mqtt = createRequire(process.env.MQTTJS_ROOT + "/")("mqtt");
 
 const [url, caFile] = process.argv.slice(2);
 const ca = readFileSync(caFile);
-// Milliseconds. No scenario waits for this; it is what ends one whose event never comes.
+// Milliseconds. Time limit of a scenario whose event never happens; no scenario waits for it.
 const GUARD = 20000;
 let numbers = 0;
 const fresh = (what) => `${what}${numbers++}`;
 
-// What was said waits here until it is asked for.
+// Received events until a scenario asks for them.
 class Inbox {
     constructor() {
         [this.waiting, this.asking] = [[], []];
@@ -128,7 +128,7 @@ const scenarios = {
         return [publisher, subscriber];
     },
 
-    // MQTT.js shows the topic that an alias stands for; the packet has none.
+    // MQTT.js shows the topic of an alias; the packet has none.
     async topic_aliases_of_the_broker() {
         const root = fresh("a/longer/topic/");
         const client = await connected({ properties: { topicAliasMaximum: 2 } });
@@ -177,7 +177,7 @@ const scenarios = {
         await first.endAsync();
         const publisher = await connected();
         await publisher.publishAsync(clientId, "while away", { qos: 1, properties });
-        // a message may come before MQTT.js says that it is connected
+        // a message may arrive before MQTT.js reports that it is connected
         const back = await connected(kept);
         assert.equal(back.connack.sessionPresent, true);
         const [, payload, said] = await back.messages.take();
@@ -201,7 +201,7 @@ const scenarios = {
         return [client, publisher];
     },
 
-    // Members of both versions get messages in turn; what waits for one whose session ends goes to the other.
+    // Members of both versions get messages in turn; messages of an ended session go to the other member.
     async a_group_shares_its_messages() {
         const topic = fresh("shared/");
         const filter = `$share/${fresh("group")}/${topic}`;
@@ -222,7 +222,7 @@ const scenarios = {
         await one.endAsync();
         for (const n of ["7", "8", "9"]) await publisher.publishAsync(topic, n, { qos: 1 });
         await two.subscribeAsync(filter, { qos: 1 });
-        // a new session: what waited in the one before goes to the other
+        // a new session: messages of the earlier one go to the other member
         const again = await connected({ clientId });
         for (const n of ["7", "8", "9"]) assert.equal((await two.messages.take())[1], n);
         await expectNothing(again);
@@ -250,7 +250,7 @@ const scenarios = {
         return [watcher];
     },
 
-    // It is sent when the session ends, and not if the client comes back to it.
+    // It is sent when the session ends, but not if the client resumes it.
     async a_will_with_a_delay() {
         const [topic, clientId] = [fresh("delay/"), fresh("mortal")];
         const watcher = await connected();

@@ -150,7 +150,7 @@ def properties_are_passed_on(_):
                 late.subscribe(topic)
                 topic_, payload, retain, said = late.next()
                 equal((topic_, payload, retain, 990 < said.pop("MessageExpiryInterval") <= 1000, said), (topic, "live", True, True, ALL))
-            # and what a client of 3.1.1 publishes
+            # and a message of a client of 3.1.1
             four.publish(topic, "plain", qos)
             five.expect(topic, "plain")
             publisher.publish(topic, "", 1, retain=True)
@@ -186,7 +186,7 @@ def a_will_waits_for_its_delay(_):
         # the delay ends
         dies("after a second", 1, **KEPT)
         watcher.expect(topic, "after a second", ContentType="text/plain")
-        # the client comes back before
+        # the client reconnects before
         dies("not at all", 1000, **KEPT)
         with Client(id, False, **KEPT) as back:
             equal(back.session_present, True)
@@ -227,7 +227,7 @@ def messages_expire(_):
         publisher.publish(topic + "/queued", "long", MessageExpiryInterval=1000)
         publisher.publish(topic + "/retained", "short", retain=True, MessageExpiryInterval=1)
         publisher.subscribe(topic + "/end")
-        # the retained one has gone some time, and what was published before it then too
+        # the retained message is cleared at some time, and earlier messages have arrived by then
         while True:
             publisher.subscribe(topic + "/retained")
             publisher.publish(topic + "/end")
@@ -306,7 +306,7 @@ def sessions_expire_when_they_say(_):
     equal(is_there(), False)
     equal(is_there(), False)
     equal(is_there(**KEPT), False)
-    # without the property it ends with the connection, whatever the one before said
+    # without the property it ends with the connection, whatever the earlier CONNECT had
     equal(is_there(), True)
     equal(is_there(**KEPT), False)
     # a DISCONNECT has the last word
@@ -314,7 +314,7 @@ def sessions_expire_when_they_say(_):
     equal(back.session_present, True)
     back.disconnect(SessionExpiryInterval=0)
     equal(is_there(SessionExpiryInterval=1), False)
-    # Clean Start ends what was there, and begins one that is kept
+    # Clean Start discards the old session and begins a persistent one
     Client(id, True, **KEPT).disconnect()
     equal(is_there(SessionExpiryInterval=0), True)
     # one of a clean session of 3.1.1 does not outlive it, one that is not is the same session

@@ -28,7 +28,7 @@ def publish(transport, topic, *more, qos=1):
 def every_qos_both_ways(transport):
     for subscribed in range(3):
         topic = f"{transport}/qos/{subscribed}"
-        # who has this is subscribed
+        # a client with this message is subscribed
         publish(transport, f"{topic}/begin", "-m", "begin", "-r")
         line = command("paho_c_sub", transport, "-t", f"{topic}/#", "-q", subscribed, "--verbose")
         with Program("stdbuf", "-oL", *line) as subscriber:

@@ -161,7 +161,7 @@ def persistent_session(version):
             publisher.publish(f"{topic}/{number}", str(number), 1 + number % 2)
     with Client(version, id, clean=False) as back:
         equal(back.session_present, present)
-        # a QoS 2 message is told once it is released: order holds within a QoS
+        # a QoS 2 message is reported once it is released: order is kept within a QoS
         messages = sorted((back.next() for _ in range(40)), key=lambda message: message.qos)
         got = [(message.topic, message.payload.decode(), message.qos) for message in messages]
         expected = sorted(range(40), key=lambda number: number % 2)

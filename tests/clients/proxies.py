@@ -196,7 +196,7 @@ def nobody_is_let_in_by_accident(_):
 def clients_from_elsewhere_where_anybody_may(_):
     with client("haproxy_elsewhere_anybody", "elsewhere", "tcp"):
         equal(DUNLIN.peer("elsewhere"), ELSEWHERE)
-    # nobody said that this proxy is to be believed
+    # this proxy is not trusted
     with client("nginx_unread_anybody", "unread", "ws"):
         equal(DUNLIN.peer("unread"), HOST)
 

@@ -2,7 +2,7 @@
 
 import traceback
 
-# Seconds. No scenario waits for this; it is what ends one whose event never comes.
+# Seconds. Time limit of a scenario whose event never happens; no scenario waits for it.
 GUARD = 20
 
 
