@@ -154,7 +154,7 @@ fn of_overlap() -> Vec<Scenario> {
         cpu: None,
         raw: None,
     });
-    let retained = [(256, 1_024, 50_000), (4_096, 128, 10_000), (16_384, 32, 4_000)];
+    let retained = [(256, 1_024, 50_000), (4_096, 128, 10_000)];
     let retained = retained.map(|(size, inflight, messages)| Scenario {
         name: format!("retained, {size} B × {inflight}"),
         load: format!("--qos 1 --size {size} --inflight {inflight} retained {messages}"),
