@@ -14,8 +14,9 @@
 //!
 //! Imports go one way: [`types`] ← [`topic`] ← [`codec`] ← [`session`] ← [`router`] ← `inside` ← `net`, [`auth`],
 //! [`store`], `admin`, `bridge` ← [`server`] ← `testing`; [`config`] imports `types` alone, and `server` turns it into
-//! each room's own options; `pem` and `outbound`, connections to other servers, are below the rooms that use them;
-//! [`certs`] stands alone, and so does `platform`, which contains the differences between operating systems.
+//! each room's own options; `trace` (packets for people), `pem` and `outbound`, connections to other servers, are below
+//! the rooms that use them; [`certs`] stands alone, and so does `platform`, which contains the differences between
+//! operating systems.
 //! `topic`, `codec` and `session` are pure: no sockets, no clock, no randomness, no locks. `tests/tidy` checks both.
 //!
 //! `ARCHITECTURE.md` in the repository describes the rooms, the way of a packet, the threads and the memory.
@@ -78,6 +79,7 @@ pub mod store;
 pub mod testing;
 #[doc(hidden)]
 pub mod topic;
+mod trace;
 #[doc(hidden)]
 pub mod types;
 

@@ -23,6 +23,7 @@ use crate::{
         Observe, Router,
         inspect::{EventStreams, Operator},
     },
+    trace::Traces,
     types::Endpoint,
 };
 
@@ -86,7 +87,7 @@ impl Admin {
     }
 
     /// Does nothing.
-    pub fn serves(&self, _: Arc<Operator>, _: Arc<Inside>, _: Arc<EventStreams>, _: Arc<dyn Control>) {}
+    pub fn serves(&self, _: Arc<Operator>, _: Arc<Inside>, _: (Arc<EventStreams>, Arc<Traces>), _: Arc<dyn Control>) {}
 
     /// Does nothing.
     pub fn adopts(&self, _: TakeSocket) {}

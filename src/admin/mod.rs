@@ -62,7 +62,7 @@ mod ticks;
 mod topics;
 
 pub use admission::{Delay, Key, Rules};
-pub(crate) use api::{put_payload, settable_properties, shown_properties};
+pub(crate) use api::settable_properties;
 pub use audit::AuditFile;
 pub use bound::{Bound, Socket};
 pub use control::{

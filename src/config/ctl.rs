@@ -166,6 +166,12 @@ pub enum CtlAction {
         #[arg(value_name = "NAME=VALUE")]
         parameters: Vec<String>,
     },
+    /// Print the packets of a client, of a network, or about some topics, as they come and go, or list the traces.
+    Trace {
+        /// What to do; without it, list the traces.
+        #[command(subcommand)]
+        action: Option<TraceAction>,
+    },
     /// Publish a message.
     Pub {
         /// Topic Name.
@@ -253,6 +259,64 @@ pub enum CtlAction {
     Config,
 }
 
+/// What to do with traces.
+#[derive(Clone, Debug, PartialEq, Subcommand)]
+pub enum TraceAction {
+    /// Start one and print a line for each packet until the time is over or this program ends; then it is stopped.
+    /// With --json, the lines are a recording, which `dunlin diff` reads.
+    Start {
+        #[command(flatten)]
+        target: TraceTarget,
+        /// Show payloads.
+        #[arg(long)]
+        payload: bool,
+        /// How long: 90 or 90s, 10m, at most 24h.
+        #[arg(long = "for", value_name = "DURATION", default_value = "10m")]
+        lasts: String,
+        /// End after so many packets.
+        #[arg(short = 'n', long, value_name = "N", conflicts_with = "detach")]
+        count: Option<u64>,
+        /// Only start it: it goes on until its time is over, and `show` prints what it has.
+        #[arg(long)]
+        detach: bool,
+    },
+    /// List the traces.
+    List,
+    /// Print what a trace has.
+    Show {
+        /// Its number.
+        id: u64,
+        /// Wait for more until it has ended.
+        #[arg(short, long)]
+        follow: bool,
+    },
+    /// Stop a trace, and keep what it has.
+    Stop {
+        /// Its number.
+        id: u64,
+    },
+    /// Remove a trace, and what it has.
+    Remove {
+        /// Its number.
+        id: u64,
+    },
+}
+
+/// Which packets a trace is about.
+#[derive(Args, Clone, Debug, PartialEq)]
+#[group(required = true, multiple = false)]
+pub struct TraceTarget {
+    /// All of this client: a Client Identifier.
+    #[arg(long, value_name = "ID")]
+    pub client: Option<String>,
+    /// All about topics that this filter matches.
+    #[arg(long, value_name = "FILTER")]
+    pub topic: Option<String>,
+    /// All of clients in a network such as 192.0.2.0/24, or of one address.
+    #[arg(long, value_name = "NETWORK")]
+    pub network: Option<String>,
+}
+
 /// Operations on the users of auth.password_file.
 #[derive(Clone, Debug, PartialEq, Subcommand)]
 pub enum UsersAction {
@@ -334,5 +398,6 @@ Durations are seconds, or a number with a unit: 90s, 10m, 25h, 7d, 1h 30m.
   dunlin ctl sessions state=away queued_min=1000  end sessions of away clients
   dunlin ctl ban lamp --for 1h --reason noise     refuse a client for an hour
   dunlin ctl rules set --user ann read 'home/#'   allow ann to read this
+  dunlin ctl trace start --client lamp            print its packets as they come
   dunlin ctl pub home/door open --qos 1           exits when it is stored
   dunlin ctl --url unix:/run/dunlin/admin.sock broker";

@@ -80,7 +80,7 @@ pub use commands::{
     Action, CertsArgs, Command, Explain, Health, ImportArgs, Init, KeyAction, KeyArgs, Passwd, Shell, StoreAction,
     StoreArgs,
 };
-pub use ctl::{Ctl, CtlAction, RuleFor, RulesAction, Target, UsersAction};
+pub use ctl::{Ctl, CtlAction, RuleFor, RulesAction, Target, TraceAction, TraceTarget, UsersAction};
 pub use error::ConfigError;
 pub use file::{load, parse};
 pub use http::{HttpAddresses, HttpConfig, HttpUser};

@@ -28,6 +28,7 @@ use super::{
 use crate::{
     clock::Clock,
     router::{Peer, Router},
+    trace::Traces,
 };
 
 /// The state shared by a client and the broker's end of its connection.
@@ -161,8 +162,8 @@ impl Stepped {
         let (rates, connects) = (PublishRates::default(), ConnectRate::default());
         rates.limits_changed(&limits);
         let (limits, lines) = (ArcSwap::from_pointee(limits), Lines::new(clock.clone()));
-        let shared =
-            Arc::new(NetShared { router, clock, limits, gate: Gate::default(), rates, connects, lines, tap: None });
+        let (gate, traces) = (Gate::default(), Arc::new(Traces::new(clock.clone())));
+        let shared = Arc::new(NetShared { router, clock, limits, gate, rates, connects, lines, tap: None, traces });
         let tidied = shared.clock.now();
         Worker::new(shared.clone(), vec![0; SHARED_BUFFER], ANSWERS_A_TURN, tidied).begin();
         Self { shared, tasks: BTreeMap::new(), last: 0, tidied }

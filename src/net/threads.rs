@@ -32,6 +32,7 @@ use crate::{
     clock::{Clock, Stopwatch},
     platform,
     router::{Count, Peer, Router, RouterThread, SysTopics},
+    trace::Traces,
     types::Endpoint,
 };
 
@@ -65,19 +66,21 @@ pub struct Workers {
 }
 
 impl Workers {
-    /// Starts `count` threads, at least one. `clock`: for all their timers; `tap`: what all connections go through.
+    /// Starts `count` threads, at least one. `clock`: for all their timers; `tap`: what all connections go through;
+    /// `traces`: who wants to see packets.
     pub(crate) fn start(
         router: Arc<Router>,
         limits: NetLimits,
         count: usize,
         clock: Clock,
-        tap: Option<Arc<dyn Tap>>,
+        (tap, traces): (Option<Arc<dyn Tap>>, Arc<Traces>),
     ) -> io::Result<Self> {
         let (rates, connects) = (PublishRates::default(), ConnectRate::default());
         rates.limits_changed(&limits);
         let limits = ArcSwap::from_pointee(limits);
         let lines = Lines::new(clock.clone());
-        let shared = Arc::new(NetShared { router, clock, limits, gate: Gate::default(), rates, connects, lines, tap });
+        let gate = Gate::default();
+        let shared = Arc::new(NetShared { router, clock, limits, gate, rates, connects, lines, tap, traces });
         let (senders, receivers): (Vec<_>, Vec<_>) = (0..count.max(1)).map(|_| mpsc::unbounded_channel()).unzip();
         let mut workers = Self { shared, senders: Arc::new(senders), threads: Vec::new(), listeners: Mutex::default() };
         for (index, commands) in receivers.into_iter().enumerate() {

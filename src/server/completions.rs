@@ -21,6 +21,7 @@ pub(super) fn script(shell: Shell) -> Vec<u8> {
             let text = String::from_utf8_lossy(&script);
             let (head, rest) = text.split_once("\n\n").unwrap_or(("#compdef dunlin", &text));
             let rest = rest.replace("Client Identifier:_default", "Client Identifier:_dunlin_clients");
+            let rest = rest.replace("a Client Identifier]:ID:_default", "a Client Identifier]:ID:_dunlin_clients");
             format!("{head}\n\n{ZSH}\n{rest}").into_bytes()
         }
         Shell::Fish => {
@@ -46,6 +47,8 @@ _dunlin_with_clients() {
                 ((++i))
                 ;;
             ,ctl) place=ctl ;;
+            ctl,trace) place=trace ;;
+            trace,--client) place=client ;;
             ctl,client | ctl,kick | ctl,queue | ctl,inflight | ctl,subscribe | ctl,unsubscribe | ctl,ban | ctl,unban) place=client ;;
         esac
     done
@@ -72,7 +75,7 @@ _dunlin_clients() {
                 options+=("${(Q)all[i]}" "${(Q)all[i + 1]}")
                 ((++i))
                 ;;
-            client | kick | queue | inflight | subscribe | unsubscribe | ban | unban) break ;;
+            client | kick | queue | inflight | subscribe | unsubscribe | ban | unban | trace) break ;;
         esac
     done
     ids=(${(f)"$(dunlin ctl "${options[@]}" clients fields=client_id limit=100 "prefix=${(Q)PREFIX}" 2> /dev/null |
@@ -93,7 +96,7 @@ function __dunlin_clients
                 set -l value (math $i + 1)
                 set -a options $all[$i] $all[$value]
                 set i $value
-            case client kick queue inflight subscribe unsubscribe ban unban
+            case client kick queue inflight subscribe unsubscribe ban unban trace
                 break
         end
         set i (math $i + 1)
@@ -101,4 +104,5 @@ function __dunlin_clients
     dunlin ctl $options clients fields=client_id limit=100 prefix=(commandline -ct) 2>/dev/null | sed -e 1d -e '/^more: /d'
 end
 complete -c dunlin -n '__fish_seen_subcommand_from ctl; and __fish_seen_subcommand_from client kick queue inflight subscribe unsubscribe ban unban' -f -a '(__dunlin_clients)'
+complete -c dunlin -n '__fish_seen_subcommand_from ctl; and __fish_seen_subcommand_from trace' -l client -x -a '(__dunlin_clients)'
 "#;

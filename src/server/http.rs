@@ -25,6 +25,7 @@ use crate::{
         Observe, Router,
         inspect::{EventStreams, Operator},
     },
+    trace::Traces,
     types::{Endpoint, Transport},
 };
 
@@ -154,10 +155,10 @@ impl Http {
         &self,
         operator: &Arc<Operator>,
         inside: &Arc<Inside>,
-        events: &Arc<EventStreams>,
+        (events, traces): (&Arc<EventStreams>, Arc<Traces>),
         control: Arc<dyn Control>,
     ) {
-        self.admin.serves(operator.clone(), inside.clone(), events.clone(), control);
+        self.admin.serves(operator.clone(), inside.clone(), (events.clone(), traces), control);
     }
 
     /// Connections that ask for MQTT over WebSocket are handed over to the threads that serve it from now on.

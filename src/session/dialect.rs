@@ -72,6 +72,17 @@ impl Dialect {
         self.known.get_or_insert_default().resolve(publish, number).map(Some)
     }
 
+    /// Calls `each` with all Topic Aliases: whether it is one of the client's, its number, its topic.
+    pub(super) fn agreed(&self, each: &mut dyn FnMut(bool, u16, &str)) {
+        let theirs = self.known.places.iter().map(Option::as_deref);
+        for (alias, topic) in (1..).zip(theirs) {
+            topic.into_iter().for_each(|topic| each(true, alias, topic));
+        }
+        for (topic, alias) in &self.aliases.numbers {
+            str::from_utf8(topic).into_iter().for_each(|topic| each(false, *alias, topic));
+        }
+    }
+
     /// Bytes of memory for the topics of its own aliases.
     pub(super) fn memory(&self) -> usize {
         let known = self.known.as_ref();

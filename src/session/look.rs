@@ -57,6 +57,12 @@ pub enum Stage {
 }
 
 impl Session {
+    /// Calls `each` with the Topic Aliases of its connection: whether it is one of the client's, its number, its topic.
+    pub(crate) fn topic_aliases(&self, each: &mut dyn FnMut(bool, u16, &str)) {
+        let dialect = self.attached.as_ref().and_then(|attached| attached.dialect.as_ref());
+        dialect.into_iter().for_each(|dialect| dialect.agreed(each));
+    }
+
     /// The contents in numbers.
     pub fn holds(&self) -> Holds {
         let outbound = self.outbound.as_deref();

@@ -151,6 +151,18 @@ impl OutBuf {
         self.large.is_empty().then(|| &self.bytes[self.written..])
     }
 
+    /// A copy of what is not written yet, from this place of [`bytes_mut`](Self::bytes_mut) on.
+    pub fn copy_from(&self, at: usize) -> Vec<u8> {
+        let (mut from, mut copy) = (self.written.max(at), Vec::with_capacity(self.len()));
+        for large in self.large.iter().skip(self.large_written).filter(|large| large.at > at) {
+            copy.extend_from_slice(&self.bytes[from..large.at]);
+            copy.extend_from_slice(&large.message.payload()[large.written..]);
+            from = large.at;
+        }
+        copy.extend_from_slice(&self.bytes[from..]);
+        copy
+    }
+
     /// The first `n` unwritten bytes were written.
     pub fn advance(&mut self, mut n: usize) {
         while let Some(large) = self.large.get_mut(self.large_written) {
@@ -251,6 +263,8 @@ mod tests {
             buf.bytes_mut().extend_from_slice(b"end");
             expected.extend_from_slice(b"end");
             assert_eq!(buf.len(), expected.len());
+            assert_eq!(buf.copy_from(0), expected);
+            assert_eq!(buf.copy_from(buf.bytes.len() - 2), b"nd");
             assert_eq!(drain(&mut buf, step), expected, "in steps of {step}");
         }
     }

@@ -14,7 +14,6 @@ use tokio::sync::watch;
 
 use super::{
     forget::Reset,
-    packets::Seen,
     strict::{Strict, Violation},
 };
 use crate::{
@@ -22,6 +21,7 @@ use crate::{
     codec::PropertiesBuf,
     router::{ClientInfo, Event, EventKinds, Observe},
     session::{CloseReason, ProtocolError},
+    trace::Seen,
     types::{ClientId, QoS},
 };
 

@@ -12,7 +12,6 @@
 //! | `faults` | faults between clients and the broker |
 //! | `expect` | waits until an expectation is met |
 //! | `forget`, `reset` | selects what a reset removes; removes it |
-//! | `packets` | decodes packets for faults and journal |
 //! | `restart` | ends the broker and starts it again |
 //! | `strict` | finds violations by clients |
 //! | `replay` | publishes the messages of a recording again |
@@ -30,7 +29,6 @@ mod forget;
 mod http;
 mod journal;
 mod options;
-mod packets;
 mod parent;
 mod quiet;
 mod recording;
@@ -41,6 +39,7 @@ mod shown;
 mod span;
 mod strict;
 
+pub use crate::trace::Direction;
 pub use broker::Broker;
 pub use clock::Turn;
 pub use expect::{Expect, Met, Missed};
@@ -48,7 +47,6 @@ pub use faults::{Does, Fault, Shown, When, preset};
 pub use forget::Reset;
 pub use journal::Entry;
 pub use options::{Options, TestError};
-pub use packets::Direction;
 pub use parent::{Parent, parent};
 pub use recording::{Differences, RecordingError, diff};
 pub use replay::{ReplayError, Replayed, replay};

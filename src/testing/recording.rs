@@ -16,7 +16,10 @@ use super::{
     journal::{Entry, What},
     shown::entry,
 };
-use crate::clock::{Clock, Stopwatch};
+use crate::{
+    clock::{Clock, Stopwatch},
+    trace::first_line,
+};
 
 /// Writes a recording on a thread of its own. Passwords and Authentication Data are left out.
 pub(super) struct Recorder {
@@ -29,10 +32,7 @@ impl Recorder {
     /// Creates the file, or replaces that of an earlier run.
     pub(super) fn create(path: &Path) -> io::Result<Self> {
         let mut out = LineWriter::new(fs::File::create(path)?);
-        let started = humantime::format_rfc3339_micros(Clock::system().wall()).to_string();
-        let version = env!("CARGO_PKG_VERSION");
-        let first = json!({ "dunlin": "recording", "version": 1, "broker": version, "started": started });
-        writeln!(out, "{first}")?;
+        writeln!(out, "{}", first_line(Clock::system().wall()))?;
         let (lines, noted) = mpsc::channel::<String>();
         let writer = thread::Builder::new().name("dunlin-record".into()).spawn(move || {
             if let Some(error) = noted.iter().find_map(|line| writeln!(out, "{line}").err()) {

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::journal::{Entry, Noted, What};
-use crate::admin::{put_payload, shown_properties};
+use crate::trace::{properties as shown_properties, put_payload};
 
 /// An event as JSON.
 pub(super) fn entry(entry: &Entry) -> Value {

@@ -97,6 +97,50 @@ fn ctl_lists_and_controls_clients() {
 }
 
 #[test]
+fn packets_are_printed_as_they_come() {
+    let place = Place::new();
+    let mut lamp = place.broker.client("lamp");
+    // a client that goes on until a packet was seen
+    let traced = |more: &'static [&'static str], lamp: &mut crate::support::raw::Client| {
+        std::thread::scope(|scope| {
+            let dir = place.path().to_owned();
+            let words =
+                ["ctl", "--config", "dunlin.toml", "trace", "start", "--client", "lamp", "--payload", "-n", "2"];
+            let printed = scope.spawn(move || told(&dir, &[], &[&words[..], more].concat()));
+            while !printed.is_finished() {
+                lamp.publish(Message::new("home/lamp", "on").qos(1));
+            }
+            printed.join().unwrap()
+        })
+    };
+    let printed = traced(&[], &mut lamp);
+    let lines: Vec<_> = printed.lines().map(|line| line.split_once(' ').unwrap().1).collect();
+    let expected = |arrow: &str| lines.iter().find(|line| line.starts_with(arrow)).copied().unwrap_or_default();
+    assert!(expected("lamp -> PUBLISH home/lamp ").contains(" payload=on "), "{printed}");
+    assert!(expected("lamp <- PUBACK ").contains("reason_code=0"), "{printed}");
+    // the recording of the same
+    let lines: Vec<Value> =
+        traced(&["--json"], &mut lamp).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((&lines[0]["dunlin"], lines.len()), (&json!("recording"), 3));
+    // both ended with their reader
+    let both_ended = || {
+        let list = place.json(&["trace"]);
+        list["data"].as_array().unwrap().iter().all(|trace| trace["ended"].is_string())
+    };
+    wait_until(both_ended, || place.ctl(&["trace"]));
+    let started = place.ctl(&["trace", "start", "--topic", "home/#", "--for", "1h", "--detach"]);
+    assert_eq!(started, "Trace 3 runs. dunlin ctl trace show 3 prints what it has.\n");
+    lamp.publish(Message::new("home/door", "open").qos(1));
+    assert_eq!(place.ctl(&["trace", "stop", "3"]), "Trace 3 is stopped, with 2 packets.\n");
+    assert!(place.ctl(&["trace", "show", "3", "--follow"]).contains("lamp -> PUBLISH home/door "));
+    assert!(place.ctl(&["trace", "list"]).lines().next().unwrap().starts_with("ID "));
+    assert_eq!(place.ctl(&["trace", "remove", "3"]), "Trace 3 is removed.\n");
+    let wrong = refused(place.path(), &[], &["ctl", "-c", "dunlin.toml", "trace", "show", "3"], 1);
+    assert!(wrong.contains("there is no trace \"3\"") && wrong.contains("(404 no-trace)"), "{wrong}");
+    place.broker.stop();
+}
+
+#[test]
 fn ctl_reload_prints_the_changes_or_the_error() {
     let place = Place::new();
     let file = place.path().join("dunlin.toml");

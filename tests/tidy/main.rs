@@ -25,12 +25,13 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("session", &["types", "topic", "codec"]),
     ("router", &["types", "topic", "codec", "session"]),
     ("inside", &["types", "clock", "topic", "codec", "session", "router"]),
+    ("trace", &["types", "clock", "topic", "codec"]),
     ("pem", &["types", "clock"]),
     ("outbound", &["types", "clock", "topic", "codec", "pem"]),
-    ("net", &["types", "clock", "platform", "topic", "codec", "session", "router", "pem"]),
+    ("net", &["types", "clock", "platform", "topic", "codec", "session", "router", "pem", "trace"]),
     ("auth", &["types", "clock", "topic", "codec", "session", "router", "outbound"]),
     ("store", &["types", "clock", "platform", "topic", "codec", "session", "router"]),
-    ("admin", &["types", "clock", "topic", "codec", "session", "router", "inside"]),
+    ("admin", &["types", "clock", "topic", "codec", "session", "router", "inside", "trace"]),
     ("bridge", &["types", "clock", "topic", "codec", "session", "router", "inside", "outbound"]),
     ("hooks", &["types", "clock", "topic", "codec", "session", "router", "inside", "outbound"]),
     ("config", &["types"]),
@@ -39,14 +40,14 @@ const ROOMS: &[(&str, &[&str])] = &[
         "server",
         &[
             "types", "clock", "topic", "codec", "session", "router", "net", "auth", "store", "inside", "admin",
-            "config", "certs", "bridge", "hooks", "outbound",
+            "config", "certs", "bridge", "hooks", "outbound", "trace",
         ],
     ),
     (
         "testing",
         &[
             "types", "clock", "topic", "codec", "session", "router", "net", "store", "admin", "config", "server",
-            "outbound",
+            "outbound", "trace",
         ],
     ),
 ];

@@ -6,13 +6,13 @@ use serde_json::{Value, json};
 use super::{
     super::problem::Problem,
     call::{Answer, Call, answer, next},
-    messages,
     parameters::{Kind, Parameter, bad},
     schema::{Field, Is, Shape, field, nullable, optional},
     selection::{CLIENT_FIELDS, FILTERS, KEYS, NAMES, Row, Selection},
 };
 use crate::{
     router::inspect::{ByAdministrator, Closed, Cursor, Ended, Wanted},
+    trace::{properties, put_payload},
     types::{ClientId, Role},
 };
 
@@ -117,10 +117,10 @@ pub(super) async fn one(call: Call) -> Answer {
                 "retain": will.retain,
                 "delay": will.delay.as_secs(),
                 "size": will.payload.len(),
-                "properties": messages::properties(will.properties),
+                "properties": properties(will.properties),
             });
             if shows_payload {
-                messages::put_payload(&mut shown, will.payload);
+                put_payload(&mut shown, will.payload);
             }
             shown
         });

@@ -49,9 +49,11 @@ fn operation(route: &Route) -> Value {
     let words = route.path.replace(['/', '-', '.'], "_").replace(['{', '}'], "");
     let mut parameters: Vec<_> = route.parameters.iter().copied().flatten().map(parameter).collect();
     if route.path.contains("{id}") {
-        let about = match route.path.starts_with("users/") {
-            true => "A user name, percent-encoded, slashes too",
-            false => "A Client Identifier, percent-encoded, slashes too",
+        let about = match route.path.split('/').next() {
+            Some("users") => "A user name, percent-encoded, slashes too",
+            Some("bridges") => "The name of a bridge, percent-encoded",
+            Some("traces") => "The number of a trace",
+            _ => "A Client Identifier, percent-encoded, slashes too",
         };
         parameters.push(json!({
             "name": "id", "in": "path", "required": true, "description": about, "schema": { "type": "string" },

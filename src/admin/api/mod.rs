@@ -14,6 +14,7 @@
 //! | `session`, `keys` | logins of browsers and of programs |
 //! | `topics` | the busiest topics |
 //! | `slow` | the slowest subscribers |
+//! | `traces` | packets of some clients or about some topics |
 //! | `carry` | export and import |
 //! | `bans` | bans of clients, users and networks |
 //! | `users` | users and rules |
@@ -42,10 +43,10 @@ mod streams;
 mod subscriptions;
 mod table;
 mod topics;
+mod traces;
 mod users;
 mod webhooks;
 
-pub(crate) use messages::{properties as shown_properties, put_payload};
 pub(crate) use publish::settable_properties;
 
 use std::sync::Arc;

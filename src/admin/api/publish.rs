@@ -9,7 +9,6 @@ use serde_json::{Value, json};
 use super::{
     super::problem::Problem,
     call::{Answer, Call, answer, check_fields, kind},
-    messages::name,
     parameters::{Kind, Parameter, bad, unknown},
     schema::{Is, Shape, field, optional},
 };
@@ -17,6 +16,7 @@ use crate::{
     codec::{PropertiesBuf, PropertyId, PropertyValue},
     inside::{Publication, PublishError, Published},
     topic::TopicName,
+    trace::name,
     types::QoS,
 };
 

@@ -8,11 +8,18 @@ use serde_json::json;
 use super::{
     super::problem::Problem,
     call::{Answer, Call, answer, next},
-    messages::{self, MOST_BYTES},
+    messages::MOST_BYTES,
     parameters::{Kind, Parameter, bad},
     schema::{Is, Shape, field, nullable, optional},
 };
-use crate::{inside::until_kept, router::inspect::Cursor, session::Stored, topic::TopicFilter, types::ClientId};
+use crate::{
+    inside::until_kept,
+    router::inspect::Cursor,
+    session::Stored,
+    topic::TopicFilter,
+    trace::{properties, put_payload},
+    types::ClientId,
+};
 
 pub(super) static WHICH: [Parameter; 2] = [
     Parameter::new("filter", Kind::Filter, "Messages whose topic this filter matches"),
@@ -61,11 +68,11 @@ pub(super) async fn list(call: Call) -> Answer {
                 "client_id": retained.publisher().map(ClientId::as_str),
                 "user": retained.user(),
                 "own": retained.is_own(),
-                "properties": messages::properties(retained.properties()),
+                "properties": properties(retained.properties()),
             });
             if call.query.flag("payload") {
                 bytes += retained.payload().len();
-                messages::put_payload(&mut shown, retained.payload());
+                put_payload(&mut shown, retained.payload());
             }
             data.push(shown);
             if data.len() < limit && bytes <= MOST_BYTES { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }

@@ -19,7 +19,6 @@ use tokio::sync::mpsc;
 use super::{
     super::{problem::Problem, state::State},
     call::{Answer, Call, time},
-    messages::{properties, put_payload},
     parameters::{Kind, Parameter, bad},
 };
 use crate::{
@@ -29,6 +28,7 @@ use crate::{
         inspect::{Happened, What},
     },
     session::Missed,
+    trace::{properties, put_payload},
     types::{QoS, Role},
 };
 
@@ -223,13 +223,18 @@ pub(super) fn text_of_event(name: &str, data: &Value) -> String {
 
 /// A response with a channel for its body, if a stream more is allowed.
 pub(super) fn stream(state: &Arc<State>) -> Result<(mpsc::Sender<Bytes>, Response), Problem> {
-    let place = Place::take(state)?;
-    let (sender, receiver) = mpsc::channel(ON_THEIR_WAY);
+    let (sender, body) = lines(state)?;
     // a first comment, so that the reader sees the connection
     let _there_is_room = sender.try_send(Bytes::from_static(b": dunlin\n\n"));
     let head = [(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-store")];
-    let body = Body::new(Flow { receiver, _place: place });
     Ok((sender, (head, body).into_response()))
+}
+
+/// The body of a stream of lines. An error: too many streams are read.
+pub(super) fn lines(state: &Arc<State>) -> Result<(mpsc::Sender<Bytes>, Body), Problem> {
+    let place = Place::take(state)?;
+    let (sender, receiver) = mpsc::channel(ON_THEIR_WAY);
+    Ok((sender, Body::new(Flow { receiver, _place: place })))
 }
 
 /// Counts one stream.

@@ -15,7 +15,7 @@ use super::{
     publish, retained,
     schema::Shape,
     selection::{CLIENT, FILTERS, STATE},
-    session, slow, streams, subscriptions, topics, users, webhooks,
+    session, slow, streams, subscriptions, topics, traces, users, webhooks,
 };
 use crate::types::Role;
 
@@ -80,7 +80,7 @@ macro_rules! route {
 use Gives::{Document, Either, List, One, Stream};
 use Takes::Nothing;
 
-pub(super) static ROUTES: [Route; 53] = [
+pub(super) static ROUTES: [Route; 58] = [
     route!(GET "openapi.json" Viewer "This document", [], Nothing => Document, document),
     route!(GET "session" Viewer "The caller and the role of this request", [],
         Nothing => One(&session::SESSION), session::show),
@@ -127,6 +127,16 @@ pub(super) static ROUTES: [Route; 53] = [
         [topics::BUSIEST], Nothing => One(&topics::TOPICS), topics::busiest),
     route!(GET "slow" Viewer "The slowest subscribers, by a sample of timed messages",
         [slow::SLOWEST], Nothing => One(&slow::SLOW), slow::slowest),
+    route!(GET "traces" Operator "Traces, also those that have ended", [],
+        Nothing => List(&traces::TRACE), traces::list),
+    route!(POST "traces" Operator "Traces the packets of a client, of a network, or about some topics", [],
+        Takes::One(&traces::NEW) => One(&traces::TRACE), traces::start),
+    route!(GET "traces/{id}" Operator "The packets of a trace, as a recording: lines of JSON", [traces::FOLLOW],
+        Nothing => Gives::Lines, traces::read),
+    route!(DELETE "traces/{id}" Operator "Removes a trace and what it has", [],
+        Nothing => One(&traces::REMOVED), traces::remove),
+    route!(POST "traces/{id}/stop" Operator "Stops a trace; what it has is kept", [],
+        Nothing => One(&traces::TRACE), traces::stop),
     route!(GET "explain" Operator "Whether a client may do this, and which rule decides", [broker::EXPLAIN],
         Nothing => One(&broker::EXPLANATION), broker::explain),
     route!(GET "retained" Operator "Retained messages", [LIST, retained::WHICH, PAYLOAD],

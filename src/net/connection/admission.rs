@@ -42,6 +42,7 @@ impl<S: Stream> Connection<S> {
         frame: &[u8],
         behind: &[u8],
     ) -> Result<(), CloseReason> {
+        self.trace_connect(worker, connect, frame);
         let (peer, since) = (self.peer(), worker.now());
         let certificate = (self.socket.certificate_name(), self.socket.names_in_certificates());
         let asked = worker.shared.router.authenticate(&mut worker.local, connect, peer, certificate);

@@ -40,8 +40,12 @@ impl<S: Stream> Connection<S> {
                 match told.filter(|told| codec::encode::auth_len(&told.as_properties()) <= most) {
                     Some(told) => {
                         let out = self.writing.get_or_insert_with(|| worker.local.pool.take());
+                        let at = out.bytes_mut().len();
                         codec::encode::auth(out.bytes_mut(), ReasonCode::ContinueAuthentication, &told.as_properties());
                         worker.local.said(PacketType::Auth);
+                        if self.is_traced() {
+                            self.trace_output(worker, at);
+                        }
                         None
                     }
                     None => Some(CloseReason::from(ProtocolError::AnswerTooLarge)),

@@ -28,6 +28,9 @@ impl<S: Stream> Connection<S> {
     /// Frees everything and logs the reason, once.
     pub(crate) fn end(&mut self, worker: &mut Worker, reason: &CloseReason) {
         worker.replies.clear();
+        if self.is_traced() {
+            self.trace_end(worker, reason);
+        }
         match std::mem::replace(&mut self.phase, Phase::Ended) {
             Phase::Open(mut open) => {
                 let now = worker.now();

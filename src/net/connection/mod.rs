@@ -13,6 +13,7 @@
 //! | `refusal` | tells a client that it is refused |
 //! | `health` | the connections of `dunlin health` |
 //! | `ending` | its end |
+//! | `traced` | its packets, for traces |
 //! | `draining`, `farewell` | its last turns, when the server shuts down |
 
 mod admission;
@@ -27,6 +28,7 @@ mod pacing;
 mod reader;
 mod refusal;
 mod task;
+mod traced;
 mod turn;
 mod waiting;
 mod writing;

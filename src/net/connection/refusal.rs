@@ -84,10 +84,14 @@ impl<S: Stream> Connection<S> {
             }
         }
         let mut out = self.writing.take().unwrap_or_else(|| worker.local.pool.take());
+        let (at, said) = (out.bytes_mut().len(), connack.reason);
         if codec::encode::connack(out.bytes_mut(), version, &connack) {
             worker.local.said(PacketType::Connack);
         }
         self.writing = Some(out);
-        connack.reason
+        if self.is_traced() {
+            self.trace_output(worker, at);
+        }
+        said
     }
 }

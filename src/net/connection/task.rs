@@ -41,6 +41,8 @@ pub(crate) struct Connection<S> {
     pub(crate) write_by: Tick,
     /// The thread's count of writes when this connection last let others write first.
     pub(crate) gave_way: u16,
+    /// As of which change of the traces none is about it; [`TRACED`]: one is.
+    pub(crate) untraced: u32,
 }
 
 /// A [`Peer`] in fewer bytes, because every connection has one.
@@ -62,8 +64,13 @@ impl Caller {
         self.listener
     }
 
+    /// `None`: a Unix socket.
+    pub(crate) fn socket_address(&self) -> Option<SocketAddr> {
+        self.ip.map(|ip| SocketAddr::new(ip, self.port))
+    }
+
     fn address(&self) -> PeerAddress {
-        self.ip.map_or(PeerAddress::Unix, |ip| PeerAddress::Ip(SocketAddr::new(ip, self.port)))
+        self.socket_address().map_or(PeerAddress::Unix, PeerAddress::Ip)
     }
 }
 
@@ -95,6 +102,9 @@ pub(crate) struct Open {
     pub(crate) until: Tick,
 }
 
+/// A trace is about the connection.
+pub(crate) const TRACED: u32 = u32::MAX;
+
 /// The size of the last read.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LastRead {
@@ -120,6 +130,7 @@ impl<S: Stream> Connection<S> {
             progress: 0,
             write_by: Tick::NEVER,
             gave_way: u16::MAX,
+            untraced: 0,
         }
     }
 

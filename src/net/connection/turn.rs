@@ -26,6 +26,7 @@ use crate::{
     codec::{self, Connect, Cut, Frame, Packet, PacketType, ReasonCode},
     router::{Admitted, Count, Handled},
     session::{CloseReason, ProtocolError},
+    trace::Direction,
     types::{ClientId, ProtocolVersion},
 };
 
@@ -44,6 +45,9 @@ impl<S: Stream> Connection<S> {
         let now = worker.now();
         worker.shared.router.refresh(&mut worker.local, now);
         self.begin(worker, cx, now);
+        if self.untraced != worker.shared.traces.changes() {
+            self.look_at_traces(worker);
+        }
         let before = worker.local.tally();
         worker.written = 0;
         let result = match worker.draining {
@@ -292,6 +296,9 @@ impl<S: Stream> Connection<S> {
                 }
             }
         };
+        if self.is_traced() {
+            self.trace(worker, &bytes[..at], Direction::ToServer);
+        }
         worker.local.heard_publishes(frames.saturating_sub(worker.local.others().wrapping_sub(others)));
         worker.local.work.add_packets(frames);
         if frames > 0 {

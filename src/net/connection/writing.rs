@@ -42,7 +42,12 @@ impl<S: Stream> Connection<S> {
             match shared.router.flush(local, &mut open.client, replies, unwritten) {
                 Flush::Close(reason) => return Err(reason),
                 Flush::Write(None) => return Ok(()),
-                Flush::Write(out) => self.writing = out,
+                Flush::Write(out) => {
+                    self.writing = out;
+                    if self.is_traced() {
+                        self.trace_output(worker, 0);
+                    }
+                }
             }
         }
         go_on_later(cx);
@@ -122,8 +127,12 @@ impl<S: Stream> Connection<S> {
             code = ReasonCode::UseAnotherServer;
         }
         let out = self.writing.get_or_insert_with(|| worker.local.pool.take());
+        let at = out.bytes_mut().len();
         codec::encode::disconnect(out.bytes_mut(), code, &more.as_properties());
         worker.local.said(PacketType::Disconnect);
+        if self.is_traced() {
+            self.trace_output(worker, at);
+        }
         // the connection ends in any case
         let _ = self.write_held(worker, cx, now);
     }

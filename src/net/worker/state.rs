@@ -25,6 +25,7 @@ use super::{
 use crate::{
     clock::Clock,
     router::{Router, RouterThread},
+    trace::{Traces, Watched},
 };
 
 /// The state that all worker threads share.
@@ -38,6 +39,7 @@ pub(crate) struct NetShared {
     pub(crate) lines: Lines,
     /// A test bench has one.
     pub(crate) tap: Option<Arc<dyn Tap>>,
+    pub(crate) traces: Arc<Traces>,
 }
 
 /// The state of one worker thread.
@@ -50,6 +52,8 @@ pub(crate) struct Worker {
     pub(crate) deadlines: Deadlines,
     /// The state of clients with rates.
     pub(crate) paced: HashMap<Key, Paced>,
+    /// The connections that traces are about.
+    pub(crate) watched: HashMap<Key, Watched>,
     /// The current settings for client certificates.
     pub(crate) judges: Judges,
     /// Permits for TLS handshakes that are being computed.
@@ -83,6 +87,7 @@ impl Worker {
             replies: Vec::new(),
             deadlines: Deadlines::new(now),
             paced: HashMap::new(),
+            watched: HashMap::new(),
             judges: Judges::default(),
             handshakes: Arc::new(Semaphore::new(handshakes)),
             unwritten: 0,
@@ -130,6 +135,7 @@ impl Worker {
         self.deadlines.remove(key);
         self.large_writes.forget(key);
         self.paced.remove(&key);
+        self.watched.remove(&key);
     }
 
     /// A connection has ended.

@@ -275,6 +275,14 @@ impl Router {
         if client.is_attached() { Ok(state) } else { Err(CloseReason::SessionTakenOver) }
     }
 
+    /// Calls `each`, with the session locked, with the Topic Aliases of a connection: whether it is one of the client's,
+    /// its number, its topic.
+    pub(crate) fn topic_aliases(&self, client: &Client, each: &mut dyn FnMut(bool, u16, &str)) {
+        if let Ok(state) = self.own(client) {
+            state.session.topic_aliases(each);
+        }
+    }
+
     /// Does a client accept a packet of this size?
     pub fn takes(&self, client: &Client, bytes: usize) -> bool {
         self.own(client).is_ok_and(|state| state.session.takes_answer(bytes).is_ok())

@@ -4,6 +4,7 @@
 use std::{
     io::{self, BufRead, BufReader, Read, Write},
     net::TcpStream,
+    ops::ControlFlow,
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
 };
@@ -77,11 +78,25 @@ impl Asking {
         mut each: impl FnMut(&str) -> Result<(), CtlError>,
     ) -> Result<Option<Value>, CtlError> {
         let mut last = String::new();
-        for line in self.begin("GET", path, NO_BODY)?.lines() {
-            last = line.map_err(|error| self.silent(error))?;
-            each(&last)?;
-        }
+        self.lines(path, |line| {
+            line.clone_into(&mut last);
+            each(line).map(ControlFlow::Continue)
+        })?;
         Ok(serde_json::from_str(&last).ok())
+    }
+
+    /// Reads the lines of an answer until there are no more, or `each` says that it is enough.
+    pub fn lines(
+        &self,
+        path: &str,
+        mut each: impl FnMut(&str) -> Result<ControlFlow<()>, CtlError>,
+    ) -> Result<(), CtlError> {
+        for line in self.begin("GET", path, NO_BODY)?.lines() {
+            if each(&line.map_err(|error| self.silent(error))?)?.is_break() {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Reads server-sent events until there are no more, or the wanted number has arrived.

@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use super::shown;
-use crate::config::{CtlAction, Target, UsersAction};
+use crate::config::{CtlAction, Target, TraceAction, UsersAction};
 
 /// A sentence about a list without an entry; `None`: it has some, or is not a list.
 pub(super) fn nothing(action: &CtlAction, value: &Value) -> Option<&'static str> {
@@ -15,6 +15,7 @@ pub(super) fn nothing(action: &CtlAction, value: &Value) -> Option<&'static str>
         CtlAction::Subscriptions { .. } => "No subscriptions.",
         CtlAction::Queue { .. } => "No messages wait.",
         CtlAction::Inflight { .. } => "No messages are in flight.",
+        CtlAction::Trace { .. } => "No traces.",
         CtlAction::Topics { .. } => "No topics: they are counted from the first request on.",
         CtlAction::Slow { .. } => "No slow subscribers.",
         CtlAction::Retained { .. } => "No retained messages.",
@@ -41,6 +42,15 @@ pub(super) fn people(action: &CtlAction, value: &Value) -> String {
             shown::people(value, asked("fields").is_none().then_some(&columns[..]))
         }
         CtlAction::Reload => reloaded(value),
+        CtlAction::Trace { action: Some(TraceAction::Start { .. }) } => {
+            let id = &value["id"];
+            format!("Trace {id} runs. dunlin ctl trace show {id} prints what it has.\n")
+        }
+        CtlAction::Trace { action: Some(TraceAction::Stop { id }) } => {
+            format!("Trace {id} is stopped, with {} packets.\n", number("packets"))
+        }
+        CtlAction::Trace { action: Some(TraceAction::Remove { id }) } => format!("Trace {id} is removed.\n"),
+        CtlAction::Trace { .. } => shown::people(value, Some(&TRACE_COLUMNS)),
         CtlAction::Ban { target, lasts, .. } => {
             let until = lasts.as_ref().map_or_else(String::new, |lasts| format!(" for {lasts}"));
             format!("Banned {}{until}. {} closed.\n", named(target), connections(number("closed")))
@@ -65,6 +75,9 @@ pub(super) fn people(action: &CtlAction, value: &Value) -> String {
 /// The columns of a table of clients without `fields=`: it fits a terminal.
 const CLIENT_COLUMNS: [&str; 8] =
     ["client_id", "user", "connected", "peer", "subscriptions", "queued", "inflight", "dropped"];
+
+/// The columns of a table of traces.
+const TRACE_COLUMNS: [&str; 8] = ["id", "client_id", "filter", "network", "packets", "lost", "until", "ended"];
 
 fn reloaded(value: &Value) -> String {
     let changes: Vec<_> = value["changes"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();

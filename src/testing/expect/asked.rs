@@ -5,7 +5,8 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
-use super::super::{packets::Direction, span::Span};
+use super::super::span::Span;
+use crate::trace::Direction;
 
 /// What a test waits for: messages, unless `state`, `subscribed`, `acknowledged` or `idle` is set.
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -5,15 +5,13 @@ use regex_lite::Regex;
 use serde_json::{Map, Value};
 
 use super::{
-    super::{
-        journal::{Entry, Noted, What},
-        packets::{Direction, Seen, packet_type},
-    },
+    super::journal::{Entry, Noted, What},
     asked::Expect,
 };
 use crate::{
     codec::PacketType,
     topic::{TopicFilter, TopicName},
+    trace::{Direction, Seen, packet_type},
 };
 
 /// Selects messages.

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, de::Error};
 
-use super::super::{
-    packets::{Direction, packet_type},
-    span::Span,
+use super::super::span::Span;
+use crate::{
+    codec::PacketType,
+    topic::TopicFilter,
+    trace::{Direction, packet_type},
 };
-use crate::{codec::PacketType, topic::TopicFilter};
 
 /// A fault, as a test sets it.
 #[derive(Clone, Debug, Deserialize)]

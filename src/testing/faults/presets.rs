@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use super::{
-    super::{packets::Direction, span::Span},
+    super::span::Span,
     fault::{Does, Fault, When},
 };
-use crate::codec::PacketType;
+use crate::{codec::PacketType, trace::Direction};
 
 /// The names with their descriptions.
 pub(in super::super) const PRESETS: [(&str, &str); 6] = [

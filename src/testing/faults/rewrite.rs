@@ -1,6 +1,6 @@
 //! Builds and changes packets.
 
-use super::super::packets::{Direction, Seen};
+use crate::trace::{Direction, Seen};
 use crate::{
     codec::{self, Cut, Packet, PacketType, PropertyId},
     types::{ProtocolVersion, QoS},

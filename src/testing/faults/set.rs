@@ -14,7 +14,6 @@ use super::{
     super::{
         forget::Reset,
         journal::{Journal, What},
-        packets::{Seen, Who},
         strict::Strict,
     },
     fault::{Does, Fault},
@@ -23,6 +22,7 @@ use crate::{
     clock::{Clock, TestClock},
     net::Stream,
     topic::{TopicFilter, TopicName},
+    trace::{Seen, Who},
 };
 
 /// All faults of a bench.
@@ -271,7 +271,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::{codec::PacketType, testing::packets::Direction};
+    use crate::{codec::PacketType, trace::Direction};
 
     fn faults(clock: &TestClock) -> Faults {
         let strict = Arc::new(Strict::new(None));

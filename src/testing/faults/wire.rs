@@ -10,19 +10,11 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::{
-    super::{
-        journal::What,
-        packets::{Direction, Seen, Who},
-    },
-    fault::Does,
-    lane::Lane,
-    rewrite,
-    set::Faults,
-};
+use super::{super::journal::What, fault::Does, lane::Lane, rewrite, set::Faults};
 use crate::{
     net::{Deadlines, Judges, Stream, Tick},
     session::CloseReason,
+    trace::{Direction, Seen, Who},
     types::ProtocolVersion,
 };
 

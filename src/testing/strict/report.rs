@@ -5,12 +5,10 @@ use std::{collections::HashMap, fmt};
 use parking_lot::Mutex;
 
 use super::{
-    super::{
-        forget::Reset,
-        packets::{Seen, Who},
-    },
+    super::forget::Reset,
     track::{Track, Wrong},
 };
+use crate::trace::{Seen, Who};
 
 /// Consequence of a violation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

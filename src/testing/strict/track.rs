@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use super::super::packets::{Direction, Seen};
+use crate::trace::{Direction, Seen};
 use crate::{
     clock::Stopwatch,
     codec::PacketType,

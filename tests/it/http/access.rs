@@ -5,6 +5,8 @@ use std::{
     io::{Read, Write},
     net::{TcpListener, TcpStream},
     os::unix::{fs::PermissionsExt, net::UnixStream},
+    sync::mpsc,
+    thread,
     time::Duration,
 };
 
@@ -17,7 +19,7 @@ use dunlin::{
 use tempfile::TempDir;
 
 use super::{Answer, address, ask, broker, get, http, send};
-use crate::support::{Broker, GUARD, config, running::Running};
+use crate::support::{Broker, GUARD, config, raw, running::Running, wait_until};
 
 /// Users alice and bob, whose passwords are "secret".
 fn with_users(dir: &TempDir, lines: &str) -> Config {
@@ -113,6 +115,38 @@ fn a_login_that_is_configured_closes_it_until_users_are_named() {
     assert_eq!(get(at, "/metrics").status, 200);
     assert_eq!(ask(at, "GET", "/metrics", &["Host: broker.example.org"]).status, 200);
     assert_eq!(get(at, "/nothing").status, 401);
+}
+
+#[test]
+fn guesses_over_http_and_over_mqtt_are_counted_together() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = with_users(&dir, "users = [\"alice:viewer\", \"bob:viewer\"]");
+    config.auth.failed_login_delay = AuthConfig::default().failed_login_delay;
+    let broker = Broker::new(config);
+    let (at, mqtt) = (address(&broker), broker.server.local_addrs()[0]);
+    for _ in 0..3 {
+        assert_eq!(ask(at, "GET", "/metrics", &[&basic("alice:wrong")]).status, 401);
+    }
+    let log_in = |user: &str| {
+        let mut client = raw::Client::open(mqtt);
+        client.send(&raw::Connect::new(user).user(user, "secret").frame());
+        client
+    };
+    let (sender, accepted) = mpsc::channel();
+    let mut alice = log_in("alice");
+    thread::spawn(move || {
+        alice.expect(&raw::connack(0, 0));
+        sender.send(())
+    });
+    // another user does not wait, and alice does until the clock is turned
+    log_in("bob").expect(&raw::connack(0, 0));
+    assert_eq!(ask(at, "GET", "/metrics", &[&basic("bob:secret")]).status, 200);
+    assert!(accepted.try_recv().is_err());
+    let is_in = || {
+        broker.turn(Duration::from_secs(1));
+        accepted.try_recv().is_ok()
+    };
+    wait_until(is_in, || "alice is not let in".into());
 }
 
 #[test]

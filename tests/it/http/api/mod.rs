@@ -7,6 +7,7 @@ mod clients;
 mod frame;
 mod publishing;
 pub mod streams;
+mod traces;
 mod users;
 
 use std::net::SocketAddr;

@@ -116,6 +116,27 @@ fn messages_are_streamed_and_a_slow_reader_gets_the_number_of_lost_ones() {
 }
 
 #[test]
+fn a_slow_reader_of_events_is_told_what_it_lost_and_slows_nobody() {
+    let broker = broker("");
+    let at = address(&broker);
+    let mut slow = Stream::open(at, "events?types=publish&payload=true");
+    let mut lamp = client(&broker, "lamp");
+    let (all, payload) = (1_500, "x".repeat(64 << 10));
+    // each is acknowledged, though nobody reads
+    for _ in 0..all {
+        lamp.publish(Message::new("big", &payload).qos(1));
+    }
+    let (mut got, mut lost) = (0, 0);
+    while got + lost < all {
+        match slow.next() {
+            (name, data) if name == "lost" => lost += data["lost"].as_u64().unwrap(),
+            _ => got += 1,
+        }
+    }
+    assert!(lost > 0 && got > 0, "{got} came, {lost} were lost");
+}
+
+#[test]
 fn streams_are_bounded() {
     let broker = broker("");
     let at = address(&broker);

@@ -1,0 +1,351 @@
+//! [`Traces`]: the traces that are set, and their lines, as far back as there is room for.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant, SystemTime},
+};
+
+use parking_lot::Mutex;
+use serde_json::json;
+use tokio::sync::Notify;
+
+use super::{
+    target::{Awaited, Target},
+    watched::{About, Chosen, Watched},
+};
+use crate::clock::Clock;
+
+/// Most traces, also those that have ended and are kept.
+pub(crate) const MOST_TRACES: usize = 30;
+
+/// Most bytes of lines of all traces.
+const MOST_BYTES: usize = 64 << 20;
+
+/// What a line costs beside its text.
+const A_LINE: usize = 48;
+
+/// What is asked for.
+#[derive(Clone, Debug)]
+pub(crate) struct Asked {
+    pub(crate) target: Target,
+    /// Payloads are shown.
+    pub(crate) payload: bool,
+    pub(crate) lasts: Duration,
+    /// It is stopped when the reader that follows it leaves.
+    pub(crate) attached: bool,
+    /// Who asks.
+    pub(crate) by: Box<str>,
+}
+
+/// The traces that are set.
+pub(crate) struct Traces {
+    clock: Clock,
+    /// Rises with each change of the traces that run. [`u32::MAX`] is none.
+    changes: AtomicU32,
+    running: AtomicUsize,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    last: u64,
+    /// By their numbers.
+    all: Vec<Trace>,
+    /// Bytes of all of them.
+    bytes: usize,
+    /// Another trace runs, or one that ran does not.
+    has_changed: bool,
+    /// Whom to tell when nothing is locked.
+    news: Vec<Arc<Notify>>,
+}
+
+struct Trace {
+    id: u64,
+    asked: Asked,
+    begun: Instant,
+    started: SystemTime,
+    until: Instant,
+    /// When it was stopped, or its time was over.
+    ended: Option<SystemTime>,
+    lines: VecDeque<Arc<str>>,
+    /// The number of the first of `lines`.
+    first: u64,
+    bytes: usize,
+    packets: u64,
+    /// Lines that there was no room for.
+    lost: u64,
+    news: Arc<Notify>,
+}
+
+/// A line for a trace.
+pub(crate) struct Piece {
+    pub(crate) trace: u64,
+    pub(crate) is_packet: bool,
+    pub(crate) line: Arc<str>,
+}
+
+/// A trace as it is now.
+#[derive(Clone, Debug)]
+pub(crate) struct Shown {
+    pub(crate) id: u64,
+    pub(crate) asked: Asked,
+    pub(crate) started: SystemTime,
+    pub(crate) until: SystemTime,
+    /// `None`: it runs.
+    pub(crate) ended: Option<SystemTime>,
+    pub(crate) packets: u64,
+    pub(crate) bytes: usize,
+    pub(crate) lost: u64,
+}
+
+/// Lines of a trace, for a reader.
+pub(crate) struct Lines {
+    /// Lines that went before this reader had them.
+    pub(crate) lost: u64,
+    pub(crate) lines: Vec<Arc<str>>,
+    /// The number behind them.
+    pub(crate) next: u64,
+    /// No more will come.
+    pub(crate) has_ended: bool,
+}
+
+/// So many traces run already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TooMany;
+
+impl Traces {
+    pub(crate) fn new(clock: Clock) -> Self {
+        Self { clock, changes: AtomicU32::new(0), running: AtomicUsize::new(0), inner: Mutex::default() }
+    }
+
+    pub(super) fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// How often the traces that run have changed: a connection compares it with what it saw last.
+    #[inline]
+    pub(crate) fn changes(&self) -> u32 {
+        self.changes.load(Ordering::Relaxed)
+    }
+
+    fn changed(&self, inner: &Inner) {
+        let running = inner.all.iter().filter(|trace| trace.ended.is_none()).count();
+        self.running.store(running, Ordering::Release);
+        let next = self.changes().wrapping_add(1);
+        self.changes.store(if next == u32::MAX { 0 } else { next }, Ordering::Release);
+    }
+
+    // ---- for those that trace ----
+
+    /// Sets a trace. The oldest one that has ended makes room.
+    pub(crate) fn start(&self, asked: Asked) -> Result<Shown, TooMany> {
+        let (begun, started) = (self.clock.now(), self.clock.wall());
+        self.act(begun, |inner| {
+            if inner.all.len() >= MOST_TRACES {
+                let at = inner.all.iter().position(|trace| trace.ended.is_some()).ok_or(TooMany)?;
+                inner.remove(at);
+            }
+            inner.last += 1;
+            inner.all.push(Trace::new(inner.last, asked, begun, started));
+            inner.has_changed = true;
+            Ok(inner.all[inner.all.len() - 1].shown())
+        })
+    }
+
+    /// All traces.
+    pub(crate) fn all(&self) -> Vec<Shown> {
+        self.look(|inner| inner.all.iter().map(Trace::shown).collect())
+    }
+
+    /// One of them.
+    pub(crate) fn one(&self, id: u64) -> Option<Shown> {
+        self.look(|inner| inner.find(id).map(|trace| trace.shown()))
+    }
+
+    /// Stops a trace, whose lines are kept. `None`: there is none.
+    pub(crate) fn stop(&self, id: u64) -> Option<Shown> {
+        let wall = self.clock.wall();
+        self.look(|inner| {
+            inner.end(wall, |trace| trace.id == id);
+            inner.find(id).map(|trace| trace.shown())
+        })
+    }
+
+    /// Removes a trace and its lines. `false`: there is none.
+    pub(crate) fn remove(&self, id: u64) -> bool {
+        self.look(|inner| {
+            let at = inner.all.iter().position(|trace| trace.id == id);
+            at.into_iter().for_each(|at| inner.remove(at));
+            at.is_some()
+        })
+    }
+
+    /// Some lines of a trace, from this number on. `None`: there is none.
+    pub(crate) fn read(&self, id: u64, from: u64, most: usize) -> Option<Lines> {
+        self.look(|inner| inner.find(id).map(|trace| trace.read(from, most)))
+    }
+
+    /// What tells when a trace has a new line, has ended or is removed, and until when it lasts. `None`: there is none.
+    pub(crate) fn news(&self, id: u64) -> Option<(Arc<Notify>, Instant)> {
+        self.look(|inner| inner.find(id).map(|trace| (trace.news.clone(), trace.until)))
+    }
+
+    /// Waits until that time.
+    pub(crate) async fn until(&self, at: Instant) {
+        self.clock.sleep_until(at).await;
+    }
+
+    fn look<R>(&self, look: impl FnOnce(&mut Inner) -> R) -> R {
+        self.act(self.clock.now(), look)
+    }
+
+    /// Ends the traces whose time is over first. Readers are told of news when nothing is locked.
+    fn act<R>(&self, now: Instant, act: impl FnOnce(&mut Inner) -> R) -> R {
+        let mut inner = self.inner.lock();
+        if inner.all.iter().any(|trace| trace.ended.is_none() && trace.until <= now) {
+            inner.end(self.clock.wall(), |trace| trace.until <= now);
+        }
+        let result = act(&mut inner);
+        if std::mem::take(&mut inner.has_changed) {
+            self.changed(&inner);
+        }
+        let news = std::mem::take(&mut inner.news);
+        drop(inner);
+        news.iter().for_each(|news| news.notify_waiters());
+        result
+    }
+
+    // ---- for connections ----
+
+    /// The traces that are about a connection, as they are now. `before`: as they were.
+    #[cold]
+    pub(crate) fn watch(&self, about: &About<'_>, before: Option<Watched>) -> Option<Watched> {
+        if self.running.load(Ordering::Acquire) == 0 {
+            return None;
+        }
+        let inner = self.inner.lock();
+        let running = inner.all.iter().filter(|trace| trace.ended.is_none());
+        let of_it = running
+            .filter(|trace| trace.asked.target.concerns(about.client, about.address.map(|address| address.ip())));
+        let chosen: Vec<_> = of_it.map(Trace::chosen).collect();
+        let as_of = self.changes();
+        drop(inner);
+        (!chosen.is_empty()).then(|| Watched::new(about, as_of, chosen).go_on(before))
+    }
+
+    /// Adds lines to traces that run.
+    pub(super) fn write(&self, now: Instant, pieces: Vec<Piece>) {
+        if pieces.is_empty() {
+            return;
+        }
+        self.act(now, |inner| pieces.into_iter().for_each(|piece| inner.write(piece)));
+    }
+}
+
+impl Inner {
+    fn find(&mut self, id: u64) -> Option<&mut Trace> {
+        self.all.iter_mut().find(|trace| trace.id == id)
+    }
+
+    fn remove(&mut self, at: usize) {
+        let trace = self.all.remove(at);
+        self.bytes -= trace.bytes;
+        self.has_changed = true;
+        self.news.push(trace.news);
+    }
+
+    /// Ends the traces of which this is true.
+    fn end(&mut self, wall: SystemTime, which: impl Fn(&Trace) -> bool) {
+        for trace in self.all.iter_mut().filter(|trace| trace.ended.is_none() && which(trace)) {
+            trace.ended = Some(wall);
+            self.has_changed = true;
+            self.news.push(trace.news.clone());
+        }
+    }
+
+    fn write(&mut self, Piece { trace: id, is_packet, line }: Piece) {
+        let running = |trace: &&mut Trace| trace.id == id && trace.ended.is_none();
+        let Some(trace) = self.all.iter_mut().find(running) else { return };
+        let cost = line.len() + A_LINE;
+        trace.packets += u64::from(is_packet);
+        trace.bytes += cost;
+        trace.lines.push_back(line);
+        if !self.news.iter().any(|news| Arc::ptr_eq(news, &trace.news)) {
+            self.news.push(trace.news.clone());
+        }
+        self.bytes += cost;
+        while self.bytes > MOST_BYTES {
+            // the one that has most gives way, so that none takes the room of the others
+            let Some(largest) = self.all.iter_mut().max_by_key(|trace| trace.bytes) else { return };
+            let Some(oldest) = largest.lines.pop_front() else { return };
+            let cost = oldest.len() + A_LINE;
+            (largest.first, largest.lost) = (largest.first + 1, largest.lost + 1);
+            largest.bytes -= cost;
+            self.bytes -= cost;
+        }
+    }
+}
+
+impl Trace {
+    fn new(id: u64, asked: Asked, begun: Instant, started: SystemTime) -> Self {
+        Self {
+            id,
+            begun,
+            started,
+            until: begun + asked.lasts,
+            asked,
+            ended: None,
+            lines: VecDeque::new(),
+            first: 0,
+            bytes: 0,
+            packets: 0,
+            lost: 0,
+            news: Arc::default(),
+        }
+    }
+
+    fn chosen(&self) -> Chosen {
+        let Asked { target, payload, .. } = &self.asked;
+        let (target, begun) = (target.clone(), self.begun);
+        Chosen { id: self.id, target, payload: *payload, begun, awaited: Awaited::default() }
+    }
+
+    fn shown(&self) -> Shown {
+        Shown {
+            id: self.id,
+            asked: self.asked.clone(),
+            started: self.started,
+            until: self.started + self.asked.lasts,
+            ended: self.ended,
+            packets: self.packets,
+            bytes: self.bytes,
+            lost: self.lost,
+        }
+    }
+
+    fn read(&self, from: u64, most: usize) -> Lines {
+        let lost = self.first.saturating_sub(from);
+        let skip = usize::try_from(from.saturating_sub(self.first)).unwrap_or(usize::MAX);
+        let (mut lines, mut bytes) = (Vec::new(), 0);
+        for line in self.lines.iter().skip(skip) {
+            if bytes >= most {
+                break;
+            }
+            bytes += line.len();
+            lines.push(line.clone());
+        }
+        let next = from + lost + lines.len() as u64;
+        let is_all = next >= self.first + self.lines.len() as u64;
+        Lines { lost, lines, next, has_ended: is_all && self.ended.is_some() }
+    }
+}
+
+/// The first line of a recording.
+pub(crate) fn first_line(started: SystemTime) -> String {
+    let started = humantime::format_rfc3339_micros(started).to_string();
+    json!({ "dunlin": "recording", "version": 1, "broker": env!("CARGO_PKG_VERSION"), "started": started }).to_string()
+}

@@ -1,0 +1,154 @@
+//! [`Watched`]: a connection that traces are about.
+
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
+
+use serde_json::{Value, json};
+
+use super::{
+    line::{self, How},
+    packet::{Direction, Who},
+    set::{Piece, Traces},
+    target::{Awaited, Target},
+};
+use crate::{codec, types::ProtocolVersion};
+
+/// A connection that traces are about.
+#[derive(Debug)]
+pub(crate) struct Watched {
+    /// As of which change of the traces.
+    pub(crate) as_of: u32,
+    who: Who,
+    address: Option<SocketAddr>,
+    traces: Vec<Chosen>,
+    /// Its CONNECT is not written again.
+    knows_connect: bool,
+}
+
+/// A trace, and what it awaits of the connection.
+#[derive(Debug)]
+pub(super) struct Chosen {
+    pub(super) id: u64,
+    pub(super) target: Target,
+    pub(super) payload: bool,
+    pub(super) begun: Instant,
+    pub(super) awaited: Awaited,
+}
+
+/// A connection.
+#[derive(Clone, Copy)]
+pub(crate) struct About<'a> {
+    pub(crate) client: &'a str,
+    pub(crate) user: Option<&'a str>,
+    pub(crate) version: ProtocolVersion,
+    /// `None`: a Unix socket.
+    pub(crate) address: Option<SocketAddr>,
+}
+
+impl Watched {
+    pub(super) fn new(about: &About<'_>, as_of: u32, traces: Vec<Chosen>) -> Self {
+        let who = Who::new(about.client, about.user, about.version);
+        Self { as_of, who, address: about.address, traces, knows_connect: false }
+    }
+
+    /// Takes over what it awaits, and which Topic Aliases are known, from before a change of the traces.
+    pub(super) fn go_on(mut self, before: Option<Self>) -> Self {
+        if let Some(before) = before {
+            (self.who, self.knows_connect) = (before.who, before.knows_connect);
+            for Chosen { id, awaited, .. } in before.traces {
+                if let Some(same) = self.traces.iter_mut().find(|chosen| chosen.id == id) {
+                    same.awaited = awaited;
+                }
+            }
+        }
+        self
+    }
+
+    /// A Topic Alias that was agreed before.
+    pub(crate) fn knows(&mut self, direction: Direction, alias: u16, topic: &str) {
+        self.who.knows(direction, alias, topic);
+    }
+
+    /// Its CONNECT, which is seen before all other packets.
+    pub(crate) fn connects(&mut self, traces: &Traces, bytes: &[u8]) {
+        self.note(traces, bytes, Direction::ToServer);
+        self.knows_connect = true;
+    }
+
+    /// Writes whole packets to the traces. What follows the last one is left out.
+    pub(crate) fn note(&mut self, traces: &Traces, mut bytes: &[u8], direction: Direction) {
+        let when = When::now(traces);
+        let mut pieces = Vec::new();
+        while let Some(length) = codec::packet_len(bytes).filter(|length| *length <= bytes.len()) {
+            let (packet, rest) = bytes.split_at(length);
+            bytes = rest;
+            if direction == Direction::ToServer && std::mem::take(&mut self.knows_connect) {
+                continue;
+            }
+            let Some(looked) = self.who.look(packet, direction) else { continue };
+            // with payloads, and without
+            let mut shown = [None, None];
+            let mut all = std::mem::take(&mut self.traces);
+            for chosen in &mut all {
+                if chosen.target.is_about(&looked, direction, &mut chosen.awaited) {
+                    let shown = shown[usize::from(chosen.payload)].get_or_insert_with(|| {
+                        let how = How { version: self.who.version, payload: chosen.payload };
+                        line::packet(&looked, packet.len(), direction, how)
+                    });
+                    pieces.push(chosen.piece(true, self.told(shown, when, chosen.begun)));
+                }
+            }
+            self.traces = all;
+        }
+        traces.write(when.now, pieces);
+    }
+
+    /// Its connection ended: traces of all that it does say so.
+    pub(crate) fn ends(&self, traces: &Traces, reason: &str) {
+        let when = When::now(traces);
+        let mut shown = json!({ "event": "disconnected", "reason": reason });
+        let whole = self.traces.iter().filter(|chosen| !matches!(chosen.target, Target::Topics(_)));
+        let pieces = whole.map(|chosen| chosen.piece(false, self.told(&mut shown, when, chosen.begun)));
+        traces.write(when.now, pieces.collect());
+    }
+
+    /// A line of a trace that began then.
+    fn told(&self, shown: &mut Value, when: When, begun: Instant) -> Arc<str> {
+        let Who { client, user, .. } = &self.who;
+        shown["at"] = humantime::format_rfc3339_micros(when.wall).to_string().into();
+        let since = when.now.saturating_duration_since(begun).as_micros();
+        shown["mono_us"] = u64::try_from(since).unwrap_or(u64::MAX).into();
+        shown["client"] = client.as_deref().into();
+        if let Some(user) = user {
+            shown["user"] = (&**user).into();
+        }
+        // the other packets are known by their client
+        let says_where = client.is_none() || shown["packet"].is_null() || shown["packet"] == "CONNECT";
+        if let Some(address) = self.address.filter(|_| says_where) {
+            shown["peer"] = address.to_string().into();
+        }
+        (shown.to_string() + "\n").into()
+    }
+}
+
+impl Chosen {
+    fn piece(&self, is_packet: bool, line: Arc<str>) -> Piece {
+        Piece { trace: self.id, is_packet, line }
+    }
+}
+
+/// A moment, by both clocks.
+#[derive(Clone, Copy)]
+struct When {
+    now: Instant,
+    wall: SystemTime,
+}
+
+impl When {
+    fn now(traces: &Traces) -> Self {
+        Self { now: traces.clock().now(), wall: traces.clock().wall() }
+    }
+}
