@@ -35,6 +35,7 @@ use crate::{
         Router,
         inspect::{EventStreams, Operator},
     },
+    trace::Traces,
     types::{Endpoint, Role},
 };
 
@@ -61,6 +62,8 @@ pub(super) struct State {
     pub streams: AtomicUsize,
     /// Numbers for the clients that read messages for streams.
     pub stream_ids: AtomicU64,
+    /// HTTP is served by a test bench, which has routes of its own.
+    pub is_bench: AtomicBool,
     /// All listeners accept clients.
     pub listening: AtomicBool,
     /// A shutdown has begun.
@@ -93,6 +96,7 @@ pub(super) struct Desk {
     pub operator: Arc<Operator>,
     pub inside: Arc<Inside>,
     pub events: Arc<EventStreams>,
+    pub traces: Arc<Traces>,
     pub control: Arc<dyn Control>,
 }
 
@@ -137,6 +141,7 @@ impl State {
             changes: watch::Sender::new(()),
             streams: AtomicUsize::new(0),
             stream_ids: AtomicU64::new(1),
+            is_bench: AtomicBool::new(false),
             listening: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
             ticks: Arc::default(),

@@ -35,6 +35,7 @@ use crate::{
         Observe, Router,
         inspect::{EventStreams, Operator},
     },
+    trace::Traces,
     types::Endpoint,
 };
 
@@ -88,6 +89,7 @@ impl Admin {
     /// Another server will serve the [routes](Self::routes). Call it before [`observers`](Self::observers).
     pub(crate) fn serve_by_another(&mut self) {
         self.by_another = true;
+        self.state.is_bench.store(true, Ordering::Release);
     }
 
     /// Addresses with all routes.
@@ -113,10 +115,10 @@ impl Admin {
         &self,
         operator: Arc<Operator>,
         inside: Arc<Inside>,
-        events: Arc<EventStreams>,
+        (events, traces): (Arc<EventStreams>, Arc<Traces>),
         control: Arc<dyn Control>,
     ) {
-        let _ = self.state.desk.set(Desk { operator, inside, events, control });
+        let _ = self.state.desk.set(Desk { operator, inside, events, traces, control });
     }
 
     /// Sets the receiver of connections that ask for MQTT over WebSocket. Call it once.

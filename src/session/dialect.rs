@@ -74,11 +74,11 @@ impl Dialect {
 
     /// Calls `each` with all Topic Aliases: whether it is one of the client's, its number, its topic.
     pub(super) fn agreed(&self, each: &mut dyn FnMut(bool, u16, &str)) {
-        let theirs = self.known.places.iter().map(Option::as_deref);
+        let theirs = self.known.iter().flat_map(|known| known.places.iter().map(Option::as_deref));
         for (alias, topic) in (1..).zip(theirs) {
             topic.into_iter().for_each(|topic| each(true, alias, topic));
         }
-        for (topic, alias) in &self.aliases.numbers {
+        for (topic, alias) in self.aliases.iter().flat_map(|aliases| &aliases.numbers) {
             str::from_utf8(topic).into_iter().for_each(|topic| each(false, *alias, topic));
         }
     }

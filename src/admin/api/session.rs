@@ -1,5 +1,7 @@
 //! `session`: login and logout of a browser; the caller and the role of a request.
 
+use std::sync::atomic::Ordering;
+
 use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::Response,
@@ -22,7 +24,13 @@ use super::{
 /// The caller of a request.
 pub(super) static SESSION: Shape = Shape {
     name: "Session",
-    fields: &[field("user", Is::Text), field("role", Is::Text), field("open", Is::Flag), nullable("csrf", Is::Text)],
+    fields: &[
+        field("user", Is::Text),
+        field("role", Is::Text),
+        field("open", Is::Flag),
+        nullable("csrf", Is::Text),
+        field("test", Is::Flag),
+    ],
 };
 
 /// A new session.
@@ -54,6 +62,7 @@ pub(super) async fn show(call: Call) -> Answer {
         "role": call.caller.role.name(),
         "open": open,
         "csrf": csrf,
+        "test": call.state.is_bench.load(Ordering::Acquire),
     })))
 }
 

@@ -89,7 +89,7 @@ fn a_browser_logs_in_reads_writes_and_logs_out() {
     let page = Page::of(&begun);
 
     let now = shown(&ask(at, "GET", AT, &[&page.cookie]));
-    assert_eq!(now, json!({ "user": "otto", "role": "operator", "open": false, "csrf": body["csrf"] }));
+    assert_eq!(now, json!({ "user": "otto", "role": "operator", "open": false, "csrf": body["csrf"], "test": false }));
     assert_eq!(ask(at, "GET", "/api/v1/retained", &[&page.cookie]).status, 200);
     assert_eq!(ask(at, "GET", "/api/v1/config", &[&page.cookie]).code(), "role");
     let other = format!("Cookie: theme=dark; {}", page.cookie.split_once(": ").unwrap().1);
@@ -170,7 +170,7 @@ fn a_login_in_a_header_and_one_with_a_key_begin_sessions_too() {
     assert_eq!(shown(&ask(at, "GET", AT, &[&cookie(&by_bearer)]))["role"], "viewer");
     // without a session
     let now = shown(&ask(at, "GET", AT, &[&basic("vera:secret")]));
-    assert_eq!(now, json!({ "user": "vera", "role": "viewer", "open": false, "csrf": null }));
+    assert_eq!(now, json!({ "user": "vera", "role": "viewer", "open": false, "csrf": null, "test": false }));
     let none = ask(at, "DELETE", AT, &[&basic("vera:secret")]);
     assert_eq!((none.status, none.code()), (409, "no-session".into()));
     // behind a proxy that speaks TLS
@@ -277,7 +277,7 @@ fn without_logins_a_session_cannot_be_begun() {
     let broker = super::broker("");
     let at = address(&broker);
     let now = shown(&ask(at, "GET", AT, &[]));
-    assert_eq!(now, json!({ "user": "local program", "role": "operator", "open": true, "csrf": null }));
+    assert_eq!(now, json!({ "user": "local program", "role": "operator", "open": true, "csrf": null, "test": false }));
     let begun = post(at, &[], &json!({ "user": "a", "password": "b" }));
     assert_eq!((begun.status, begun.code()), (409, "no-login".into()));
     assert_eq!(ask(at, "GET", AT, &["Host: evil.example"]).code(), "host");

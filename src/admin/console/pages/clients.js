@@ -129,6 +129,7 @@ const One = ({ id }) => {
     if (!data) return html`<${Failure} error=${error} />`;
     return html`<${Head} title=${html`<${Text}>${id.slice(0, 200)}<//>`} sub=${html`<${Badge} kind=${data.connected ? "good" : ""}>${data.connected ? o.connected : o.away}<//>`}>
         <a class="button" href="#/clients">${o.back}</a>
+        ${may("operator") && server.routes.has("traces") && html`<a class="button" href=${`#/traces/of/${encodeURIComponent(id)}`}>${t.traces.ofClient}</a>`}
         ${may("operator") && html`${data.connected && html`<${Button} kind="bad" onClick=${kick}>${o.kick}<//>`}<${Button} kind="bad" onClick=${end}>${o.end}<//>${server.routes.has("bans") && html`<${Button} kind="bad" onClick=${ban}>${t.bans.ban}<//>`}`}
     <//><div class="stack">
         <${Facts} data=${data} />

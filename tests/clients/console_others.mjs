@@ -1,0 +1,137 @@
+// Pages of the web console in chromium, for tests/clients/console_others: node console_others.mjs URL PORT, and the same
+// of `dunlin test`.
+import { execFileSync } from "node:child_process";
+import { mkdirSync, readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+
+const require = createRequire(`${process.env.CONSOLE_ROOT}/`);
+const { chromium } = require("playwright-core");
+const axe = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
+
+const [url, port, benchUrl, benchPort] = process.argv.slice(2);
+const shots = process.env.DUNLIN_SHOTS;
+if (shots) mkdirSync(shots, { recursive: true });
+
+const publish = (at, topic, payload, ...more) => execFileSync("mosquitto_pub", ["-h", "127.0.0.1", "-p", at, "-t", topic, "-m", payload, "-q", "1", ...more]);
+
+const browser = await chromium.launch({ executablePath: "/usr/bin/chromium", args: ["--no-sandbox"] });
+const complaints = [];
+const open = async (options = {}) => {
+    const context = await browser.newContext({ viewport: { width: 1280, height: 860 }, acceptDownloads: true, ...options });
+    const page = await context.newPage();
+    page.setDefaultTimeout(15_000);
+    page.on("console", (message) => ["error", "warning"].includes(message.type()) && complaints.push(`${page.url()}: ${message.text()}`));
+    page.on("pageerror", (error) => complaints.push(`${page.url()}: ${error.stack}`));
+    return page;
+};
+
+let failures = 0;
+const test = async (name, body) => {
+    const before = complaints.length;
+    try {
+        await body();
+        if (complaints.length > before) throw new Error(complaints.slice(before).join("\n"));
+        console.log(`ok     ${name}`);
+    } catch (error) {
+        failures += 1;
+        console.log(`FAILED ${name}: ${error.stack ?? error}`);
+    }
+};
+const expect = (is, text) => {
+    if (!is) throw new Error(text);
+};
+const show = async (page, at, name) => {
+    await page.goto(`${at}/#/${name}`);
+    await page.locator("h1").first().waitFor();
+};
+
+const page = await open();
+
+await test("a trace is started, followed, stopped, downloaded and removed", async () => {
+    await show(page, url, "traces");
+    await page.getByText("No traces").waitFor();
+    await page.getByLabel("Client", { exact: true }).fill("lamp");
+    await page.getByLabel("With payloads").check();
+    await page.getByRole("button", { name: "Start", exact: true }).click();
+    await page.getByText("No packets yet").waitFor();
+    publish(port, "home/lamp", "<b>on</b>", "-i", "lamp");
+    await page.getByText("home/lamp").waitFor();
+    const text = await page.locator(".events").innerText();
+    expect(["CONNECT", "CONNACK", "PUBLISH", "PUBACK", "payload=<b>on</b>"].every((word) => text.includes(word)), text);
+    await page.getByRole("button", { name: "Stop" }).click();
+    await page.getByText("ended", { exact: true }).waitFor();
+    const [file] = await Promise.all([page.waitForEvent("download"), page.getByRole("link", { name: /Download/ }).click()]);
+    const lines = readFileSync(await file.path(), "utf8").trim().split("\n").map((line) => JSON.parse(line));
+    expect(lines[0].dunlin === "recording" && lines.some((line) => line.payload === "<b>on</b>"), JSON.stringify(lines));
+    await page.getByRole("button", { name: /Remove trace/ }).click();
+    await page.getByText("No traces").waitFor();
+});
+
+await test("a client's page of traces asks for that client", async () => {
+    await show(page, url, `traces/of/${encodeURIComponent("a/b <i>")}`);
+    await page.locator("input.mono").waitFor();
+    expect((await page.locator("input.mono").inputValue()) === "a/b <i>", await page.locator("input.mono").inputValue());
+});
+
+await test("a bridge and a webhook that do not reach the other side say why", async () => {
+    await show(page, url, "links");
+    await page.getByText("upward", { exact: true }).waitFor();
+    await page.getByText("centre", { exact: true }).waitFor();
+    publish(port, "up/1", "x");
+    await page.getByText(/refused/i).first().waitFor();
+    await page.locator("tr", { hasText: "centre" }).getByText("failing").waitFor();
+});
+
+await test("a bridge is paused and goes on", async () => {
+    await page.getByRole("button", { name: "Pause" }).click();
+    await page.locator("tr", { hasText: "upward" }).getByText("paused").waitFor();
+    await page.getByRole("button", { name: "Resume" }).click();
+    await page.getByRole("button", { name: "Pause" }).waitFor();
+});
+
+await test("the bench is under dunlin test alone", async () => {
+    expect(!(await page.getByRole("link", { name: "Test bench" }).count()), "it is in the menu");
+});
+
+await test("faults are set, hit and removed, and the clock is turned", async () => {
+    await show(page, benchUrl, "overview");
+    await page.getByRole("link", { name: "Test bench" }).click();
+    await page.getByText("No faults are set").waitFor();
+    const set = await fetch(`${benchUrl}/test/v1/faults`, { method: "POST", body: JSON.stringify({ when: { packet: "PUBACK", times: 1 }, do: "duplicate" }) });
+    expect(set.status === 200, await set.text());
+    await page.getByText("duplicate").first().waitFor();
+    publish(benchPort, "home/lamp", "on", "-i", "lamp");
+    await page.locator(".events").getByText("lamp", { exact: true }).waitFor();
+    await page.locator(".events").getByText("PUBACK").waitFor();
+    await page.getByLabel("Advance by").fill("25h");
+    await page.getByRole("button", { name: "Advance", exact: true }).click();
+    await page.getByText(/1day.* ahead/).waitFor();
+    await page.getByRole("button", { name: /^Remove/ }).first().click();
+    await page.getByText("No faults are set").waitFor();
+});
+
+for (const [at, name] of [[url, "traces"], [url, "links"], [benchUrl, "bench"]]) {
+    await test(`${name}: no violation of WCAG 2.2 AA, and nothing is cut off at a phone's width`, async () => {
+        for (const theme of ["light", "dark"]) {
+            const other = await open({ bypassCSP: true });
+            await show(other, at, name);
+            await other.evaluate((theme) => (document.documentElement.dataset.theme = theme), theme);
+            await other.waitForTimeout(500);
+            await other.evaluate(axe);
+            const { violations } = await other.evaluate(() => window.axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"] }));
+            expect(!violations.length, `${theme}: ${JSON.stringify(violations.map(({ id, nodes }) => [id, nodes.map(({ html }) => html)]))}`);
+            if (shots) await other.screenshot({ path: `${shots}/${name}-${theme}-1280.png`, fullPage: true });
+            await other.context().close();
+        }
+        const small = await open({ viewport: { width: 390, height: 844 } });
+        await show(small, at, name);
+        await small.waitForTimeout(500);
+        const wide = await small.evaluate(() => document.documentElement.scrollWidth);
+        expect(wide <= 390, `${wide} pixels`);
+        if (shots) await small.screenshot({ path: `${shots}/${name}-390.png`, fullPage: true });
+        await small.context().close();
+    });
+}
+
+await browser.close();
+process.exit(failures > 0 ? 1 : 0);
