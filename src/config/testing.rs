@@ -38,6 +38,11 @@ pub struct TestArgs {
     #[arg(long, value_name = "FILE")]
     pub record: Option<PathBuf>,
 
+    /// Write this report on exit, in the XML of JUnit: one test case for each expectation, and for each client that
+    /// violated the specification.
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
+
     /// Allow addresses that are not on loopback, as a container needs them. Anyone who reaches them controls the
     /// broker.
     #[arg(long)]

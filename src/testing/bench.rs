@@ -9,6 +9,7 @@ use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use super::{
     faults::{Faults, Tapped},
     journal::{Journal, Sink},
+    junit::Junit,
     options::{Options, TestError},
     recording::Recorder,
     strict::Strict,
@@ -34,6 +35,7 @@ pub(super) struct Bench {
     pub(super) journal: Arc<Journal>,
     pub(super) faults: Arc<Faults>,
     pub(super) strict: Arc<Strict>,
+    pub(super) junit: Option<Junit>,
     pub(super) disk: Mutex<MemoryDisk>,
     pub(super) snapshots: Mutex<HashMap<String, MemoryDisk>>,
     pub(super) any_address: bool,
@@ -53,6 +55,13 @@ impl Bench {
             }
             None => None,
         };
+        let junit = match &options.junit {
+            Some(path) => {
+                let created = Junit::create(path);
+                Some(created.map_err(|error| TestError::Junit { path: path.clone(), error })?)
+            }
+            None => None,
+        };
         let sink = recorder.map(|recorder| -> Sink { Box::new(move |entry| recorder.note(entry)) });
         let journal = Arc::new(Journal::new(strict.clone(), sink));
         let faults = Arc::new(Faults::new(&clock, journal.clone(), strict.clone()));
@@ -66,6 +75,7 @@ impl Bench {
             journal,
             faults,
             strict,
+            junit,
             disk: Mutex::new(disk.clone()),
             snapshots: Mutex::default(),
             any_address: options.any_address,

@@ -137,5 +137,10 @@ impl Broker {
         if let Some(server) = server {
             let _ = server.shutdown().await;
         }
+        if let Some(junit) = &self.bench.junit
+            && let Err(error) = junit.write(&self.violations())
+        {
+            tracing::error!(%error, "cannot write the report");
+        }
     }
 }

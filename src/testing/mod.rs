@@ -15,6 +15,7 @@
 //! | `restart` | ends the broker and starts it again |
 //! | `strict` | finds violations by clients |
 //! | `replay` | publishes the messages of a recording again |
+//! | `junit` | the report for CI services |
 //! | `recording` | records packets, and compares recordings |
 //! | `span`, `shown` | durations and events as JSON |
 //! | `parent` | detects the end of the parent process |
@@ -28,6 +29,7 @@ mod faults;
 mod forget;
 mod http;
 mod journal;
+mod junit;
 mod options;
 mod parent;
 mod quiet;

@@ -26,6 +26,8 @@ pub struct Options {
     pub strict: Option<Mode>,
     /// File in which the packets are recorded.
     pub record: Option<PathBuf>,
+    /// File for the report in the XML of JUnit, which is written when the broker is stopped.
+    pub junit: Option<PathBuf>,
 }
 
 impl Default for Options {
@@ -37,6 +39,7 @@ impl Default for Options {
             any_address: false,
             strict: None,
             record: None,
+            junit: None,
         }
     }
 }
@@ -59,6 +62,14 @@ pub enum TestError {
         /// The file.
         path: PathBuf,
         /// The system's error, which the text contains.
+        error: io::Error,
+    },
+    /// The report cannot be written.
+    #[error("cannot write the report {}: {error}", .path.display())]
+    Junit {
+        /// The file.
+        path: PathBuf,
+        /// Error of the system, which is also in the text.
         error: io::Error,
     },
     /// The broker did not start.

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 use super::super::span::Span;
 use crate::trace::Direction;
 
 /// What a test waits for: messages, unless `state`, `subscribed`, `acknowledged` or `idle` is set.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Expect {
     /// Messages whose topics this Topic Filter matches.
@@ -63,7 +63,7 @@ pub struct Expect {
     /// Only what happened after the event with this number counts.
     pub after: u64,
     /// Time limit: 5 s by default, 10 minutes at most.
-    #[serde(deserialize_with = "span")]
+    #[serde(deserialize_with = "span", skip_serializing)]
     pub within: Option<Duration>,
 }
 

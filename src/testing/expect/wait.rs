@@ -73,6 +73,15 @@ impl Missed {
 impl Bench {
     /// Waits until the expectation is met or its time is over.
     pub(in super::super) async fn expect(&self, expect: &Expect) -> Result<Met, Missed> {
+        let watch = Stopwatch::start();
+        let result = self.wait_for(expect).await;
+        if let Some(junit) = &self.junit {
+            junit.note(expect, watch.took(), result.as_ref().err());
+        }
+        result
+    }
+
+    async fn wait_for(&self, expect: &Expect) -> Result<Met, Missed> {
         expect.check().map_err(Missed::wrong)?;
         let within = expect.within().map_err(Missed::wrong)?;
         if let Some(state) = expect.state.as_deref().filter(|state| !STATES.contains(state)) {

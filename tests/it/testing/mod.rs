@@ -4,6 +4,7 @@ mod clock;
 mod command;
 mod expect;
 mod faults;
+mod junit;
 mod recording;
 mod replay;
 mod reset;

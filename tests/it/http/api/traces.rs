@@ -139,7 +139,7 @@ fn a_trace_of_mqtt_5_has_its_properties_and_knows_the_aliases_of_before() {
     lamp.subscribe(&[("home/#", 2)]);
     traced.expect(&["> SUBSCRIBE", "< SUBACK"]);
     lamp.publish(&Publish::new("home/door", "open").qos(2));
-    assert_eq!(lamp.receive().text(), "open");
+    assert_eq!(lamp.take().text(), "open");
     let flows: Vec<_> = (0..8).map(|_| flow(&traced.next().expect("a packet"))).collect();
     for (of, count) in [("> PUBLISH", 1), ("< PUBREC", 1), ("> PUBREL", 1), ("< PUBCOMP", 1), ("< PUBLISH", 1)] {
         assert_eq!(flows.iter().filter(|flow| *flow == of).count(), count, "{flows:?}");
