@@ -166,9 +166,9 @@ pub enum CtlAction {
         #[arg(value_name = "NAME=VALUE")]
         parameters: Vec<String>,
     },
-    /// Print the packets of a client, of a network, or about some topics, as they come and go, or list the traces.
+    /// Print the packets of a client, of a network or about topics as they pass, or list the traces.
     Trace {
-        /// What to do; without it, list the traces.
+        /// The operation; without it, list the traces.
         #[command(subcommand)]
         action: Option<TraceAction>,
     },
@@ -259,60 +259,60 @@ pub enum CtlAction {
     Config,
 }
 
-/// What to do with traces.
+/// Operations on traces.
 #[derive(Clone, Debug, PartialEq, Subcommand)]
 pub enum TraceAction {
-    /// Start one and print a line for each packet until the time is over or this program ends; then it is stopped.
-    /// With --json, the lines are a recording, which `dunlin diff` reads.
+    /// Start a trace and print a line for each packet, until its duration has passed or this program ends; then the
+    /// trace is stopped. With --json, the lines are a recording, as `dunlin diff` reads it.
     Start {
         #[command(flatten)]
         target: TraceTarget,
-        /// Show payloads.
+        /// Include payloads.
         #[arg(long)]
         payload: bool,
-        /// How long: 90 or 90s, 10m, at most 24h.
+        /// Duration: 90 or 90s, 10m, at most 24h.
         #[arg(long = "for", value_name = "DURATION", default_value = "10m")]
         lasts: String,
-        /// End after so many packets.
+        /// Exit after this number of packets.
         #[arg(short = 'n', long, value_name = "N", conflicts_with = "detach")]
         count: Option<u64>,
-        /// Only start it: it goes on until its time is over, and `show` prints what it has.
+        /// Only start the trace, which runs until its duration has passed; `show` prints its packets.
         #[arg(long)]
         detach: bool,
     },
     /// List the traces.
     List,
-    /// Print what a trace has.
+    /// Print the packets of a trace.
     Show {
         /// Its number.
         id: u64,
-        /// Wait for more until it has ended.
+        /// Wait for further packets until the trace has ended.
         #[arg(short, long)]
         follow: bool,
     },
-    /// Stop a trace, and keep what it has.
+    /// Stop a trace and keep its packets.
     Stop {
         /// Its number.
         id: u64,
     },
-    /// Remove a trace, and what it has.
+    /// Remove a trace and its packets.
     Remove {
         /// Its number.
         id: u64,
     },
 }
 
-/// Which packets a trace is about.
+/// Selects the packets of a trace.
 #[derive(Args, Clone, Debug, PartialEq)]
 #[group(required = true, multiple = false)]
 pub struct TraceTarget {
-    /// All of this client: a Client Identifier.
+    /// All packets of this client: a Client Identifier.
     #[arg(long, value_name = "ID")]
     pub client: Option<String>,
-    /// All about topics that this filter matches.
+    /// Packets about topics that match this filter.
     #[arg(long, value_name = "FILTER")]
     pub topic: Option<String>,
-    /// All of clients in a network such as 192.0.2.0/24, or of one address.
+    /// All packets of clients in a network such as 192.0.2.0/24, or of one address.
     #[arg(long, value_name = "NETWORK")]
     pub network: Option<String>,
 }

@@ -66,20 +66,19 @@ pub struct Workers {
 }
 
 impl Workers {
-    /// Starts `count` threads, at least one. `clock`: for all their timers; `tap`: what all connections go through;
-    /// `traces`: who wants to see packets.
+    /// Starts `count` threads, at least one. `clock`: for all their timers; `tap`: what all connections go through.
     pub(crate) fn start(
         router: Arc<Router>,
         limits: NetLimits,
         count: usize,
         clock: Clock,
-        (tap, traces): (Option<Arc<dyn Tap>>, Arc<Traces>),
+        tap: Option<Arc<dyn Tap>>,
     ) -> io::Result<Self> {
         let (rates, connects) = (PublishRates::default(), ConnectRate::default());
         rates.limits_changed(&limits);
         let limits = ArcSwap::from_pointee(limits);
         let lines = Lines::new(clock.clone());
-        let gate = Gate::default();
+        let (gate, traces) = (Gate::default(), Arc::new(Traces::new(clock.clone())));
         let shared = Arc::new(NetShared { router, clock, limits, gate, rates, connects, lines, tap, traces });
         let (senders, receivers): (Vec<_>, Vec<_>) = (0..count.max(1)).map(|_| mpsc::unbounded_channel()).unzip();
         let mut workers = Self { shared, senders: Arc::new(senders), threads: Vec::new(), listeners: Mutex::default() };
@@ -149,6 +148,11 @@ impl Workers {
             let _ = senders[next].send(Command::Adopted(socket, peer, state));
         };
         Adoption::new(ListenerState::new(number, endpoint.clone(), options), Box::new(deal))
+    }
+
+    /// The traces of packets of its connections.
+    pub(crate) fn traces(&self) -> Arc<Traces> {
+        self.shared.traces.clone()
     }
 
     /// A handle to ask whether the threads respond.

@@ -99,7 +99,6 @@ use crate::{
     },
     session::SessionLimits,
     store::{self, DiskStore},
-    trace::Traces,
     types::{QoS, Told},
 };
 use bans::BanDesk;
@@ -327,8 +326,7 @@ impl Server {
         let data_dir = store.as_ref().and(config.data_dir.as_deref());
         let bans = BanDesk::open(router.clone(), clock.clone(), data_dir)?;
         let count = config.worker_threads();
-        let traces = Arc::new(Traces::new(clock.clone()));
-        let workers = Workers::start(router.clone(), net_limits(&config), count, clock.clone(), (tap, traces.clone()))
+        let workers = Workers::start(router.clone(), net_limits(&config), count, clock.clone(), tap)
             .map_err(ServerError::Threads)?;
         http.restored(&router, workers.pings());
         let inside = Arc::new(Inside::new(router.clone(), clock.clone()));
@@ -351,7 +349,7 @@ impl Server {
         let (desk, reloads) = Desk::new(&config, running.clone(), policies.clone(), on, bans.clone(), others);
         let (config, ready_file) = (running, Mutex::new(ready_file));
         let operator = Arc::new(Operator::new(router.clone(), clock.now()));
-        http.serves(&operator, &inside, (&events, traces), desk.clone());
+        http.serves(&operator, &inside, (&events, workers.traces()), desk.clone());
         outward.hooks.tell(Told::BrokerStarted);
         Ok(Self {
             router,

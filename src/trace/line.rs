@@ -1,4 +1,4 @@
-//! A packet as JSON: the packet form of recordings. Passwords and Authentication Data are never in it.
+//! The JSON form of packets in recordings. It never contains passwords or Authentication Data.
 
 use serde_json::{Value, json};
 
@@ -11,17 +11,17 @@ use crate::{
     types::ProtocolVersion,
 };
 
-/// A larger payload is left out.
+/// Larger payloads are left out.
 const LARGEST_PAYLOAD: usize = 1 << 20;
 
-/// How much of a packet is shown.
+/// Options of the form.
 #[derive(Clone, Copy)]
 pub(super) struct How {
     pub(super) version: ProtocolVersion,
     pub(super) payload: bool,
 }
 
-/// A packet of `size` bytes: all but when it was, and whose it is.
+/// A packet of `size` bytes, without its time and client.
 pub(super) fn packet(looked: &Looked<'_>, size: usize, direction: Direction, how: How) -> Value {
     let mut shown = json!({ "packet": looked.packet.to_string(), "direction": direction, "size": size });
     match &looked.contents {

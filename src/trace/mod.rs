@@ -1,16 +1,16 @@
-//! Traces: the packets of some connections, as lines of JSON, for an operator who looks for a fault. And the form of
-//! packets in recordings, which the test bench shares.
+//! Traces: packets of selected connections as lines of JSON, for operators. Also the JSON form of packets in
+//! recordings, which the test bench uses too.
 //!
 //! | module | owns |
 //! |---|---|
-//! | `packet` | what a packet is: its type and its contents, with Topic Aliases resolved |
+//! | `packet` | decodes packets, and resolves Topic Aliases |
 //! | `form` | payloads and properties as JSON |
 //! | `line` | a packet as JSON |
-//! | `target` | which packets a trace is about |
-//! | `watched` | a connection that a trace is about |
-//! | `set` | the traces that are set, and their lines |
+//! | `target` | selects the packets of a trace |
+//! | `watched` | the state of a traced connection |
+//! | `set` | all traces and their lines |
 //!
-//! A connection compares one number in each turn: while no trace is set or ended, that is all that this room costs.
+//! A connection compares one number in each turn. Without traces, this room costs nothing else.
 
 mod form;
 mod line;

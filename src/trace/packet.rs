@@ -58,7 +58,7 @@ pub(crate) struct Who {
     to_server: HashMap<u16, Box<str>>,
 }
 
-/// A packet and its contents, of which parts are in its bytes.
+/// A decoded packet that borrows from its bytes.
 pub(crate) struct Looked<'a> {
     pub(crate) packet: PacketType,
     /// The topic of a PUBLISH; its Topic Alias is resolved.
@@ -67,7 +67,7 @@ pub(crate) struct Looked<'a> {
 }
 
 impl Direction {
-    /// The other way.
+    /// The opposite direction.
     pub(crate) fn reverse(self) -> Self {
         match self {
             Self::ToClient => Self::ToServer,
@@ -115,7 +115,7 @@ impl Who {
         Some(seen)
     }
 
-    /// The same, without a copy of its contents.
+    /// [`see`](Self::see), without a copy of the contents.
     pub(crate) fn look<'a>(&mut self, bytes: &'a [u8], direction: Direction) -> Option<Looked<'a>> {
         let packet = TYPES.into_iter().find(|packet| *packet as u8 == bytes[0] >> 4)?;
         let contents = match codec::frame(self.version, bytes, usize::MAX) {
@@ -127,7 +127,7 @@ impl Who {
         Some(Looked { packet, topic, contents })
     }
 
-    /// Notes what the sender of a packet says of itself. Gives the topic of a PUBLISH.
+    /// Remembers names and Topic Aliases. Returns the topic of a PUBLISH.
     fn hear(&mut self, contents: &Packet<'_>, direction: Direction) -> Option<Box<str>> {
         match contents {
             Packet::Connect(connect) => {
@@ -150,7 +150,7 @@ impl Who {
         }
     }
 
-    /// A Topic Alias that was agreed before.
+    /// Adds a Topic Alias.
     pub(crate) fn knows(&mut self, direction: Direction, alias: u16, topic: &str) {
         self.topic_of(direction, topic, Some(alias));
     }

@@ -1,4 +1,4 @@
-//! [`Traces`]: the traces that are set, and their lines, as far back as there is room for.
+//! [`Traces`]: all traces and their lines, in bounded memory.
 
 use std::{
     collections::VecDeque,
@@ -19,32 +19,32 @@ use super::{
 };
 use crate::clock::Clock;
 
-/// Most traces, also those that have ended and are kept.
+/// Most traces, including ended ones.
 pub(crate) const MOST_TRACES: usize = 30;
 
 /// Most bytes of lines of all traces.
 const MOST_BYTES: usize = 64 << 20;
 
-/// What a line costs beside its text.
+/// Approximate bytes of memory of a line besides its text.
 const A_LINE: usize = 48;
 
-/// What is asked for.
+/// The options of a new trace.
 #[derive(Clone, Debug)]
 pub(crate) struct Asked {
     pub(crate) target: Target,
-    /// Payloads are shown.
+    /// Include payloads.
     pub(crate) payload: bool,
     pub(crate) lasts: Duration,
-    /// It is stopped when the reader that follows it leaves.
+    /// Stop it when a reader that follows it disconnects.
     pub(crate) attached: bool,
-    /// Who asks.
+    /// The name of the caller.
     pub(crate) by: Box<str>,
 }
 
-/// The traces that are set.
+/// All traces.
 pub(crate) struct Traces {
     clock: Clock,
-    /// Rises with each change of the traces that run. [`u32::MAX`] is none.
+    /// Number of starts and ends of traces so far; never [`u32::MAX`].
     changes: AtomicU32,
     running: AtomicUsize,
     inner: Mutex<Inner>,
@@ -53,13 +53,13 @@ pub(crate) struct Traces {
 #[derive(Default)]
 struct Inner {
     last: u64,
-    /// By their numbers.
+    /// In the order of their numbers.
     all: Vec<Trace>,
-    /// Bytes of all of them.
+    /// Bytes of all lines.
     bytes: usize,
-    /// Another trace runs, or one that ran does not.
+    /// A trace was started, or one has ended.
     has_changed: bool,
-    /// Whom to tell when nothing is locked.
+    /// Readers to be notified after the lock is released.
     news: Vec<Arc<Notify>>,
 }
 
@@ -69,51 +69,51 @@ struct Trace {
     begun: Instant,
     started: SystemTime,
     until: Instant,
-    /// When it was stopped, or its time was over.
+    /// When it was stopped, or its duration had passed.
     ended: Option<SystemTime>,
     lines: VecDeque<Arc<str>>,
     /// The number of the first of `lines`.
     first: u64,
     bytes: usize,
     packets: u64,
-    /// Lines that there was no room for.
+    /// Number of lines that were dropped to make room.
     lost: u64,
     news: Arc<Notify>,
 }
 
-/// A line for a trace.
+/// A new line of a trace.
 pub(crate) struct Piece {
     pub(crate) trace: u64,
     pub(crate) is_packet: bool,
     pub(crate) line: Arc<str>,
 }
 
-/// A trace as it is now.
+/// The state of a trace.
 #[derive(Clone, Debug)]
 pub(crate) struct Shown {
     pub(crate) id: u64,
     pub(crate) asked: Asked,
     pub(crate) started: SystemTime,
     pub(crate) until: SystemTime,
-    /// `None`: it runs.
+    /// `None`: it is running.
     pub(crate) ended: Option<SystemTime>,
     pub(crate) packets: u64,
     pub(crate) bytes: usize,
     pub(crate) lost: u64,
 }
 
-/// Lines of a trace, for a reader.
+/// The next lines for a reader.
 pub(crate) struct Lines {
-    /// Lines that went before this reader had them.
+    /// Number of lines before these that were dropped and that the reader has not received.
     pub(crate) lost: u64,
     pub(crate) lines: Vec<Arc<str>>,
-    /// The number behind them.
+    /// The number after the last one.
     pub(crate) next: u64,
-    /// No more will come.
+    /// The trace has ended and there are no more lines.
     pub(crate) has_ended: bool,
 }
 
-/// So many traces run already.
+/// [`MOST_TRACES`] traces are running.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TooMany;
 
@@ -126,7 +126,7 @@ impl Traces {
         &self.clock
     }
 
-    /// How often the traces that run have changed: a connection compares it with what it saw last.
+    /// Number of starts and ends of traces so far. A connection compares it with the number at its last look.
     #[inline]
     pub(crate) fn changes(&self) -> u32 {
         self.changes.load(Ordering::Relaxed)
@@ -139,9 +139,9 @@ impl Traces {
         self.changes.store(if next == u32::MAX { 0 } else { next }, Ordering::Release);
     }
 
-    // ---- for those that trace ----
+    // ---- for the API ----
 
-    /// Sets a trace. The oldest one that has ended makes room.
+    /// Starts a trace. If there are too many, the oldest ended one is removed.
     pub(crate) fn start(&self, asked: Asked) -> Result<Shown, TooMany> {
         let (begun, started) = (self.clock.now(), self.clock.wall());
         self.act(begun, |inner| {
@@ -166,7 +166,7 @@ impl Traces {
         self.look(|inner| inner.find(id).map(|trace| trace.shown()))
     }
 
-    /// Stops a trace, whose lines are kept. `None`: there is none.
+    /// Stops a trace and keeps its lines. `None`: there is no such trace.
     pub(crate) fn stop(&self, id: u64) -> Option<Shown> {
         let wall = self.clock.wall();
         self.look(|inner| {
@@ -175,7 +175,7 @@ impl Traces {
         })
     }
 
-    /// Removes a trace and its lines. `false`: there is none.
+    /// Removes a trace and its lines. `false`: there is no such trace.
     pub(crate) fn remove(&self, id: u64) -> bool {
         self.look(|inner| {
             let at = inner.all.iter().position(|trace| trace.id == id);
@@ -184,12 +184,12 @@ impl Traces {
         })
     }
 
-    /// Some lines of a trace, from this number on. `None`: there is none.
+    /// About `most` bytes of lines from the number `from` on. `None`: there is no such trace.
     pub(crate) fn read(&self, id: u64, from: u64, most: usize) -> Option<Lines> {
         self.look(|inner| inner.find(id).map(|trace| trace.read(from, most)))
     }
 
-    /// What tells when a trace has a new line, has ended or is removed, and until when it lasts. `None`: there is none.
+    /// Notifies of new lines, the end and the removal of a trace; with its latest end. `None`: there is no such trace.
     pub(crate) fn news(&self, id: u64) -> Option<(Arc<Notify>, Instant)> {
         self.look(|inner| inner.find(id).map(|trace| (trace.news.clone(), trace.until)))
     }
@@ -203,7 +203,7 @@ impl Traces {
         self.act(self.clock.now(), look)
     }
 
-    /// Ends the traces whose time is over first. Readers are told of news when nothing is locked.
+    /// Ends traces whose duration has passed, then calls `act`. Notifies readers after the lock is released.
     fn act<R>(&self, now: Instant, act: impl FnOnce(&mut Inner) -> R) -> R {
         let mut inner = self.inner.lock();
         if inner.all.iter().any(|trace| trace.ended.is_none() && trace.until <= now) {
@@ -221,7 +221,7 @@ impl Traces {
 
     // ---- for connections ----
 
-    /// The traces that are about a connection, as they are now. `before`: as they were.
+    /// Finds the running traces of a connection. `before`: its state so far. `None`: no trace selects it.
     #[cold]
     pub(crate) fn watch(&self, about: &About<'_>, before: Option<Watched>) -> Option<Watched> {
         if self.running.load(Ordering::Acquire) == 0 {
@@ -237,7 +237,7 @@ impl Traces {
         (!chosen.is_empty()).then(|| Watched::new(about, as_of, chosen).go_on(before))
     }
 
-    /// Adds lines to traces that run.
+    /// Adds lines to running traces.
     pub(super) fn write(&self, now: Instant, pieces: Vec<Piece>) {
         if pieces.is_empty() {
             return;
@@ -258,7 +258,7 @@ impl Inner {
         self.news.push(trace.news);
     }
 
-    /// Ends the traces of which this is true.
+    /// Ends the selected traces.
     fn end(&mut self, wall: SystemTime, which: impl Fn(&Trace) -> bool) {
         for trace in self.all.iter_mut().filter(|trace| trace.ended.is_none() && which(trace)) {
             trace.ended = Some(wall);
@@ -279,7 +279,7 @@ impl Inner {
         }
         self.bytes += cost;
         while self.bytes > MOST_BYTES {
-            // the one that has most gives way, so that none takes the room of the others
+            // the largest trace loses its oldest line, so that a busy trace does not displace the others
             let Some(largest) = self.all.iter_mut().max_by_key(|trace| trace.bytes) else { return };
             let Some(oldest) = largest.lines.pop_front() else { return };
             let cost = oldest.len() + A_LINE;

@@ -1,4 +1,4 @@
-//! [`Target`]: which packets a trace is about.
+//! [`Target`]: selects the packets of a trace.
 
 use std::{collections::HashSet, net::IpAddr};
 
@@ -9,24 +9,24 @@ use crate::{
     types::{Network, PacketId},
 };
 
-/// Which packets a trace is about.
+/// Selects the packets of a trace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Target {
-    /// All of the client with this identifier.
+    /// All packets of the client with this Client Identifier.
     Client(Box<str>),
-    /// Every PUBLISH whose topic this filter matches, SUBSCRIBE and UNSUBSCRIBE for the filter itself or a topic that
-    /// it matches, and their acknowledgements.
+    /// PUBLISH packets whose topic matches this filter, SUBSCRIBE and UNSUBSCRIBE packets with this filter or a
+    /// matching topic, and their acknowledgements.
     Topics(Box<str>),
-    /// All of clients in a network. A Unix socket is in none.
+    /// All packets of clients in a network. A Unix socket has no network.
     Network(Network),
 }
 
-/// The packets of a trace by topic whose acknowledgements are awaited: who sent them, and their identifiers.
+/// Packets of a trace by topic whose acknowledgements are outstanding: their direction and Packet Identifier.
 #[derive(Debug, Default)]
 pub(super) struct Awaited(HashSet<(Direction, PacketId)>);
 
 impl Target {
-    /// May a connection have such packets? `client`: empty before its CONNECT.
+    /// May a connection have selected packets? `client`: empty before its CONNECT.
     pub(super) fn concerns(&self, client: &str, address: Option<IpAddr>) -> bool {
         match self {
             Self::Client(id) => client == &**id,
@@ -35,7 +35,7 @@ impl Target {
         }
     }
 
-    /// Is it about this packet?
+    /// Is this packet selected?
     pub(super) fn is_about(&self, looked: &Looked<'_>, direction: Direction, awaited: &mut Awaited) -> bool {
         let Self::Topics(filter) = self else { return true };
         let filter = TopicFilter::from_valid(filter);
@@ -55,7 +55,7 @@ impl Target {
         if let Some(id) = id {
             match is_about {
                 true => awaited.0.insert((direction, id)),
-                // another message has the identifier now
+                // another packet uses the identifier now
                 false => awaited.0.remove(&(direction, id)),
             };
         }
@@ -64,7 +64,7 @@ impl Target {
 }
 
 impl Awaited {
-    /// Is this an acknowledgement that is awaited? The last one is not awaited any more.
+    /// Is this an outstanding acknowledgement? After the last one of an exchange, the identifier is forgotten.
     fn has(&mut self, answer: &Packet<'_>, direction: Direction) -> bool {
         let (id, by, is_last) = match answer {
             Packet::Puback(ack) | Packet::Pubcomp(ack) => (ack.packet_id, direction.reverse(), true),

@@ -1,4 +1,4 @@
-//! [`Watched`]: a connection that traces are about.
+//! [`Watched`]: the state of a traced connection.
 
 use std::{
     net::SocketAddr,
@@ -16,19 +16,19 @@ use super::{
 };
 use crate::{codec, types::ProtocolVersion};
 
-/// A connection that traces are about.
+/// The state of a traced connection.
 #[derive(Debug)]
 pub(crate) struct Watched {
-    /// As of which change of the traces.
+    /// The [number of changes](Traces::changes) at its last look.
     pub(crate) as_of: u32,
     who: Who,
     address: Option<SocketAddr>,
     traces: Vec<Chosen>,
-    /// Its CONNECT is not written again.
+    /// Its CONNECT is recorded; the next packet from the client is that CONNECT again.
     knows_connect: bool,
 }
 
-/// A trace, and what it awaits of the connection.
+/// A trace that selects the connection.
 #[derive(Debug)]
 pub(super) struct Chosen {
     pub(super) id: u64,
@@ -38,7 +38,7 @@ pub(super) struct Chosen {
     pub(super) awaited: Awaited,
 }
 
-/// A connection.
+/// A connection, for the selection of traces.
 #[derive(Clone, Copy)]
 pub(crate) struct About<'a> {
     pub(crate) client: &'a str,
@@ -54,7 +54,7 @@ impl Watched {
         Self { as_of, who, address: about.address, traces, knows_connect: false }
     }
 
-    /// Takes over what it awaits, and which Topic Aliases are known, from before a change of the traces.
+    /// Takes over Topic Aliases and awaited acknowledgements from the state before a change of the traces.
     pub(super) fn go_on(mut self, before: Option<Self>) -> Self {
         if let Some(before) = before {
             (self.who, self.knows_connect) = (before.who, before.knows_connect);
@@ -67,18 +67,18 @@ impl Watched {
         self
     }
 
-    /// A Topic Alias that was agreed before.
+    /// Adds a Topic Alias from before the trace.
     pub(crate) fn knows(&mut self, direction: Direction, alias: u16, topic: &str) {
         self.who.knows(direction, alias, topic);
     }
 
-    /// Its CONNECT, which is seen before all other packets.
+    /// Records its CONNECT, before the connection handles it.
     pub(crate) fn connects(&mut self, traces: &Traces, bytes: &[u8]) {
         self.note(traces, bytes, Direction::ToServer);
         self.knows_connect = true;
     }
 
-    /// Writes whole packets to the traces. What follows the last one is left out.
+    /// Records complete packets.
     pub(crate) fn note(&mut self, traces: &Traces, mut bytes: &[u8], direction: Direction) {
         let when = When::now(traces);
         let mut pieces = Vec::new();
@@ -89,7 +89,7 @@ impl Watched {
                 continue;
             }
             let Some(looked) = self.who.look(packet, direction) else { continue };
-            // with payloads, and without
+            // one form without payload, one with it
             let mut shown = [None, None];
             let mut all = std::mem::take(&mut self.traces);
             for chosen in &mut all {
@@ -106,7 +106,7 @@ impl Watched {
         traces.write(when.now, pieces);
     }
 
-    /// Its connection ended: traces of all that it does say so.
+    /// Records the end of the connection, except in traces by topic.
     pub(crate) fn ends(&self, traces: &Traces, reason: &str) {
         let when = When::now(traces);
         let mut shown = json!({ "event": "disconnected", "reason": reason });
@@ -115,7 +115,7 @@ impl Watched {
         traces.write(when.now, pieces.collect());
     }
 
-    /// A line of a trace that began then.
+    /// A line of a trace that began at `begun`.
     fn told(&self, shown: &mut Value, when: When, begun: Instant) -> Arc<str> {
         let Who { client, user, .. } = &self.who;
         shown["at"] = humantime::format_rfc3339_micros(when.wall).to_string().into();
@@ -125,7 +125,7 @@ impl Watched {
         if let Some(user) = user {
             shown["user"] = (&**user).into();
         }
-        // the other packets are known by their client
+        // further packets are identified by their client
         let says_where = client.is_none() || shown["packet"].is_null() || shown["packet"] == "CONNECT";
         if let Some(address) = self.address.filter(|_| says_where) {
             shown["peer"] = address.to_string().into();
@@ -140,7 +140,7 @@ impl Chosen {
     }
 }
 
-/// A moment, by both clocks.
+/// The current time, by both clocks.
 #[derive(Clone, Copy)]
 struct When {
     now: Instant,

@@ -97,6 +97,16 @@ fn ctl_lists_and_controls_clients() {
 }
 
 #[test]
+fn ctl_asks_at_the_unix_socket_first() {
+    let place = Place::new();
+    // nothing listens at port 1
+    let text = format!("[http]\nlisten = [\"127.0.0.1:1\", \"unix:{}\"]\n", place.path().join("admin.sock").display());
+    fs::write(place.path().join("both.toml"), text).unwrap();
+    assert!(told(place.path(), &[], &["ctl", "-c", "both.toml", "broker"]).contains("version: "));
+    place.broker.stop();
+}
+
+#[test]
 fn packets_are_printed_as_they_come() {
     let place = Place::new();
     let mut lamp = place.broker.client("lamp");
@@ -129,7 +139,7 @@ fn packets_are_printed_as_they_come() {
     };
     wait_until(both_ended, || place.ctl(&["trace"]));
     let started = place.ctl(&["trace", "start", "--topic", "home/#", "--for", "1h", "--detach"]);
-    assert_eq!(started, "Trace 3 runs. dunlin ctl trace show 3 prints what it has.\n");
+    assert_eq!(started, "Trace 3 runs. dunlin ctl trace show 3 prints its packets.\n");
     lamp.publish(Message::new("home/door", "open").qos(1));
     assert_eq!(place.ctl(&["trace", "stop", "3"]), "Trace 3 is stopped, with 2 packets.\n");
     assert!(place.ctl(&["trace", "show", "3", "--follow"]).contains("lamp -> PUBLISH home/door "));

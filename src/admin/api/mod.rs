@@ -14,7 +14,7 @@
 //! | `session`, `keys` | logins of browsers and of programs |
 //! | `topics` | the busiest topics |
 //! | `slow` | the slowest subscribers |
-//! | `traces` | packets of some clients or about some topics |
+//! | `traces` | packets of clients or about topics |
 //! | `carry` | export and import |
 //! | `bans` | bans of clients, users and networks |
 //! | `users` | users and rules |

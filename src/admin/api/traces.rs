@@ -1,4 +1,4 @@
-//! `traces`: the packets of a client, of a network, or about some topics, as lines of JSON.
+//! `traces`: packets of a client, of a network or about topics, as lines of JSON.
 
 use std::{pin::pin, time::Duration};
 
@@ -42,7 +42,7 @@ pub(super) static TRACE: Shape = Shape {
     ],
 };
 
-/// What is asked for.
+/// The body of POST.
 pub(super) static NEW: Shape = Shape {
     name: "NewTrace",
     fields: &[
@@ -58,13 +58,13 @@ pub(super) static NEW: Shape = Shape {
 pub(super) static REMOVED: Shape = Shape { name: "TraceRemoved", fields: &[field("removed", Is::Flag)] };
 
 pub(super) static FOLLOW: [Parameter; 1] =
-    [Parameter::new("follow", Kind::Flag, "Wait for more until the trace has ended")];
+    [Parameter::new("follow", Kind::Flag, "Wait for further packets until the trace has ended")];
 
-/// How long a trace runs without `for`, and at most.
+/// The duration without `for`, and the longest one.
 const USUAL: Duration = Duration::from_secs(10 * 60);
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Bytes of one piece of the lines; a line more may be in it.
+/// Approximate bytes of lines in one read.
 const A_PIECE: usize = 64 << 10;
 
 pub(super) async fn list(call: Call) -> Answer {
@@ -167,7 +167,7 @@ fn unknown(call: &Call) -> Problem {
     Problem::new(StatusCode::NOT_FOUND, "no-trace", format!("there is no trace {id:?}"))
 }
 
-/// A recording of what it has, and of what comes while it is followed.
+/// Answers the lines of a trace, and with `follow` its further lines.
 pub(super) async fn read(call: Call) -> Answer {
     let trace = number(&call).and_then(|id| call.desk.traces.one(id)).ok_or_else(|| unknown(&call))?;
     let (sender, body) = lines(&call.state)?;

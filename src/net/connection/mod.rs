@@ -13,7 +13,7 @@
 //! | `refusal` | tells a client that it is refused |
 //! | `health` | the connections of `dunlin health` |
 //! | `ending` | its end |
-//! | `traced` | its packets, for traces |
+//! | `traced` | records its packets for traces |
 //! | `draining`, `farewell` | its last turns, when the server shuts down |
 
 mod admission;

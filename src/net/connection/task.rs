@@ -41,7 +41,7 @@ pub(crate) struct Connection<S> {
     pub(crate) write_by: Tick,
     /// The thread's count of writes when this connection last let others write first.
     pub(crate) gave_way: u16,
-    /// As of which change of the traces none is about it; [`TRACED`]: one is.
+    /// The number of changes of traces at its last look, if it is not traced; otherwise [`TRACED`].
     pub(crate) untraced: u32,
 }
 
@@ -102,7 +102,7 @@ pub(crate) struct Open {
     pub(crate) until: Tick,
 }
 
-/// A trace is about the connection.
+/// Marks a traced connection.
 pub(crate) const TRACED: u32 = u32::MAX;
 
 /// The size of the last read.

@@ -1,5 +1,4 @@
-//! The packets of a connection that a trace is about. While no trace is set, a turn compares a number, and nothing else
-//! of this is called.
+//! Records the packets of a traced connection. Without traces, a turn compares one number and calls nothing of this.
 
 use super::{
     super::{transport::Stream, worker::Worker},
@@ -13,13 +12,14 @@ use crate::{
 };
 
 impl<S: Stream> Connection<S> {
-    /// Is a trace about it?
+    /// Is it traced?
     #[inline]
     pub(crate) fn is_traced(&self) -> bool {
         self.untraced == TRACED
     }
 
-    /// The traces have changed since it looked at them last, or one is about it.
+    /// Looks whether a trace selects the connection. Called if traces have changed since the last look, or if it is
+    /// traced.
     #[cold]
     pub(crate) fn look_at_traces(&mut self, worker: &mut Worker) {
         let changes = worker.shared.traces.changes();
@@ -34,17 +34,17 @@ impl<S: Stream> Connection<S> {
                 let (version, user) = (open.client.version(), user.as_deref());
                 self.choose_traces(worker, &About { client: client.as_str(), user, version, address });
             }
-            // its CONNECT may be malformed, or never come
+            // the CONNECT may be malformed
             Phase::Connecting(_) => {
                 let version = ProtocolVersion::default();
                 self.choose_traces(worker, &About { client: "", user: None, version, address });
             }
-            // it does so when it is let in
+            // looks again once the client is accepted
             Phase::Asking(_) | Phase::Challenged(_) | Phase::Refused | Phase::Ended => {}
         }
     }
 
-    /// Its CONNECT has come.
+    /// Records the CONNECT, if a trace selects the client.
     #[inline]
     pub(crate) fn trace_connect(&mut self, worker: &mut Worker, connect: &Connect<'_>, frame: &[u8]) {
         if worker.shared.traces.changes() > 0 {
@@ -78,7 +78,7 @@ impl<S: Stream> Connection<S> {
         self.untraced = TRACED;
     }
 
-    /// Whole packets came, or are sent.
+    /// Records complete packets.
     #[cold]
     pub(crate) fn trace(&self, worker: &mut Worker, bytes: &[u8], direction: Direction) {
         if let Some(watched) = self.deadline.and_then(|key| worker.watched.get_mut(&key)) {
@@ -86,7 +86,7 @@ impl<S: Stream> Connection<S> {
         }
     }
 
-    /// Output was appended to what is written, at this place.
+    /// Records the output from this place on.
     #[cold]
     pub(crate) fn trace_output(&self, worker: &mut Worker, at: usize) {
         if let Some(out) = &self.writing {
@@ -94,7 +94,7 @@ impl<S: Stream> Connection<S> {
         }
     }
 
-    /// It ends.
+    /// Records the end.
     #[cold]
     pub(crate) fn trace_end(&self, worker: &Worker, reason: &CloseReason) {
         if let Some(watched) = self.deadline.and_then(|key| worker.watched.get(&key)) {

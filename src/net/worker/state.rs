@@ -52,7 +52,7 @@ pub(crate) struct Worker {
     pub(crate) deadlines: Deadlines,
     /// The state of clients with rates.
     pub(crate) paced: HashMap<Key, Paced>,
-    /// The connections that traces are about.
+    /// The state of traced connections.
     pub(crate) watched: HashMap<Key, Watched>,
     /// The current settings for client certificates.
     pub(crate) judges: Judges,

@@ -275,8 +275,8 @@ impl Router {
         if client.is_attached() { Ok(state) } else { Err(CloseReason::SessionTakenOver) }
     }
 
-    /// Calls `each`, with the session locked, with the Topic Aliases of a connection: whether it is one of the client's,
-    /// its number, its topic.
+    /// Calls `each`, with the session locked, with the Topic Aliases of a connection: whether the client made it, its
+    /// number, its topic.
     pub(crate) fn topic_aliases(&self, client: &Client, each: &mut dyn FnMut(bool, u16, &str)) {
         if let Ok(state) = self.own(client) {
             state.session.topic_aliases(each);

@@ -3,7 +3,7 @@
 mod asking;
 mod shown;
 mod told;
-mod tracing;
+mod traces;
 
 use std::{
     fs,
@@ -94,8 +94,8 @@ pub(super) fn ask(cli: &Cli, ctl: &Ctl) -> Result<(), CtlError> {
             let path = format!("events{}", query(parameters)?);
             return asking.stream(&path, *count, |name, data| shown::event(name, data, ctl.json));
         }
-        CtlAction::Trace { action: Some(action) } if tracing::prints(action) => {
-            return tracing::print(&asking, action, ctl.json);
+        CtlAction::Trace { action: Some(action) } if traces::prints(action) => {
+            return traces::print(&asking, action, ctl.json);
         }
         CtlAction::Export => {
             let last = asking.copy("export", |line| shown::print(&format!("{line}\n")))?;
@@ -158,7 +158,7 @@ fn request(action: &CtlAction) -> Result<(&'static str, String, Option<Value>), 
         CtlAction::Inflight { id } => get(of(id, "/inflight?limit=1000")),
         CtlAction::Topics { parameters } => get(format!("topics{}", query(parameters)?)),
         CtlAction::Slow { parameters } => get(format!("slow{}", query(parameters)?)),
-        CtlAction::Trace { action } => Ok(tracing::request(action.as_ref())),
+        CtlAction::Trace { action } => Ok(traces::request(action.as_ref())),
         CtlAction::Routes { topic } => get(format!("routes?limit=1000&topic={}", encode(topic))),
         CtlAction::Retained { filter, remove: true, dry_run } => {
             Ok(("DELETE", format!("retained?filter={}&dry_run={dry_run}", encode(filter)), None))

@@ -44,7 +44,7 @@ pub(super) fn people(action: &CtlAction, value: &Value) -> String {
         CtlAction::Reload => reloaded(value),
         CtlAction::Trace { action: Some(TraceAction::Start { .. }) } => {
             let id = &value["id"];
-            format!("Trace {id} runs. dunlin ctl trace show {id} prints what it has.\n")
+            format!("Trace {id} runs. dunlin ctl trace show {id} prints its packets.\n")
         }
         CtlAction::Trace { action: Some(TraceAction::Stop { id }) } => {
             format!("Trace {id} is stopped, with {} packets.\n", number("packets"))

@@ -104,7 +104,7 @@ const Line = ({ line }) => {
     const out = line.direction === "to_client";
     const fields = Object.entries(line).filter(([name, value]) => !TOLD.has(name) && value !== false && value !== null);
     const text = fields.map(([name, value]) => (value === true ? name : `${name}=${typeof value === "string" ? value : JSON.stringify(value)}`)).join(" ");
-    return html`<li><time>${line.at.slice(11, 23)}</time><span aria-label=${line.packet && (out ? t.traces.toClient : t.traces.toServer)}>${line.packet ? (out ? "←" : "→") : "·"}</span>
+    return html`<li><time>${line.at.slice(11, 23)}</time>${line.packet ? html`<span role="img" aria-label=${out ? t.traces.toClient : t.traces.toServer}>${out ? "←" : "→"}</span>` : html`<span>·</span>`}
         <${Badge} kind=${line.malformed || line.reason_code >= 128 ? "bad" : line.packet ? "" : "warn"}>${line.packet ?? line.event}<//>
         <span class="grow"><${Text} mono>${short(line.client ?? "–", 100)}<//>${line.topic !== undefined && html` <strong><${Text}>${short(line.topic ?? "–", 200)}<//></strong>`} <span class="soft"><${Text}>${short(text, 500)}<//></span></span></li>`;
 };

@@ -1,4 +1,4 @@
-//! Traces: asked for, and printed, a line for each packet.
+//! Traces: requests, and packets as lines.
 
 use std::ops::ControlFlow;
 
@@ -8,12 +8,12 @@ use serde_json::{Map, Value, json};
 use super::{CtlError, asking::Asking, shown};
 use crate::config::{TraceAction, TraceTarget};
 
-/// Does it print packets?
+/// Does the operation print packets?
 pub(super) fn prints(action: &TraceAction) -> bool {
     matches!(action, TraceAction::Start { detach: false, .. } | TraceAction::Show { .. })
 }
 
-/// Prints packets as they come.
+/// Prints packets as they arrive.
 pub(super) fn print(asking: &Asking, action: &TraceAction, as_json: bool) -> Result<(), CtlError> {
     let (path, count) = match action {
         TraceAction::Show { id, follow } => (format!("traces/{id}?follow={follow}"), None),
@@ -54,7 +54,7 @@ pub(super) fn request(action: Option<&TraceAction>) -> (&'static str, String, Op
     }
 }
 
-/// A line for people; `None`: there is nothing for them in it.
+/// A line for people; `None`: nothing is printed.
 fn text(line: &Value) -> Option<String> {
     let object = line.as_object()?;
     if let Some(lost) = object.get("lost") {
@@ -74,11 +74,11 @@ fn text(line: &Value) -> Option<String> {
     Some(printable(text.trim_end()) + "\n")
 }
 
-/// What is told of a packet beside its type.
+/// The fields of a packet besides its type.
 fn fields(object: &Map<String, Value>) -> Vec<String> {
     const TOLD: [&str; 8] = ["at", "client", "direction", "event", "mono_us", "packet", "size", "user"];
     let mut fields = Vec::new();
-    // what it is about comes first
+    // the topic first
     fields.extend(object.get("topic").and_then(Value::as_str).map(str::to_owned));
     for (name, value) in object.iter().filter(|(name, _)| *name != "topic" && !TOLD.contains(&name.as_str())) {
         match value {
