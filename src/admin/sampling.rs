@@ -41,14 +41,16 @@ impl Counted {
     }
 
     fn since(&self, last: &Self, seconds: f64, router: &Router) -> Point {
-        let rate = |at: usize| (self.counts[at].saturating_sub(last.counts[at]) as f64 / seconds) as u32;
+        let since = |at: usize| self.counts[at].saturating_sub(last.counts[at]);
+        let rate = |at: usize| a_second(since(at), seconds);
         let small = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
         let backlog = router.backlog();
         let fsync_p99 = self.fsyncs.as_ref().zip(last.fsyncs.as_ref()).and_then(|(now, last)| p99(now, last));
         Point {
             messages_received: rate(0),
             messages_sent: rate(1),
-            messages_dropped: rate(2),
+            // they are added up: none of them is rounded away
+            messages_dropped: u32::try_from(since(2)).unwrap_or(u32::MAX),
             bytes_received: rate(3),
             bytes_sent: rate(4),
             connected: small(router.connected()),
@@ -57,6 +59,11 @@ impl Counted {
             queued_bytes: backlog.bytes as u64,
         }
     }
+}
+
+/// The rate of a counter that grew by `count` within that time.
+fn a_second(count: u64, seconds: f64) -> u32 {
+    (count as f64 / seconds).round() as u32
 }
 
 /// 99th percentile of the values between two moments. In the last bucket, which has no upper bound: its lower bound.
@@ -77,6 +84,12 @@ fn p99(now: &Distribution, last: &Distribution) -> Option<f32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_message_is_counted_once_when_a_point_is_late() {
+        assert_eq!([0, 1, 3, 1000].map(|count| a_second(count, 1.01)), [0, 1, 3, 990]);
+        assert_eq!(a_second(u64::MAX, 1.0), u32::MAX);
+    }
 
     #[test]
     fn the_99th_percentile_covers_only_the_last_second() {
