@@ -86,6 +86,9 @@ pub mod types;
 #[doc(hidden)] // for the fuzz target: any bytes may arrive
 pub use net::{ProxyCertificate, ProxyHeader, proxy_header};
 
+#[cfg(feature = "http")]
+#[doc(hidden)] // the binary has the log
+pub use admin::{LogLines, log_lines};
 pub use bridge::{BridgeError, Counts as BridgeCounts, Phase as BridgePhase, View as BridgeView};
 pub use clock::{Clock, TestClock};
 pub use codec::{Properties, PropertiesBuf, PropertyId, PropertyValue, ReasonCode};

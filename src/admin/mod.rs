@@ -40,9 +40,11 @@ mod busiest;
 mod closed;
 mod control;
 mod depths;
+mod feed;
 mod health;
 mod history;
 mod last;
+mod lines;
 mod login;
 mod metrics;
 mod page;
@@ -69,6 +71,7 @@ pub use control::{
     AddedKey, Asked, BridgeState, Control, Doing, FileProblem, Imported, LoginServiceState, NewPassword, Reloading,
     RuleEdit, RuleShown, RulesShown, Setting, UserShown, WebhookState, Whom,
 };
+pub use lines::{LogLines, log_lines};
 pub(crate) use problem::Problem;
 pub(crate) use rules::Via;
 pub use secure::{Accepting, Duplex, Secure};

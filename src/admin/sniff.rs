@@ -10,7 +10,10 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use tokio::net::TcpStream;
+use tokio::{
+    io::{AsyncRead, AsyncReadExt},
+    net::TcpStream,
+};
 
 use super::{problem::Problem, rules::is_own_origin, serving::LONGEST_HEAD, state::State};
 
@@ -40,6 +43,27 @@ pub(super) async fn asks_for_mqtt(socket: &TcpStream, state: &State) -> bool {
         }
     }
     false
+}
+
+/// Reads the head of the first request of a stream that cannot be peeked. Returns the bytes read, and whether the request
+/// is for MQTT and allowed. `None`: the stream ended.
+pub(super) async fn begins(stream: &mut (impl AsyncRead + Unpin + ?Sized), state: &State) -> Option<(Vec<u8>, bool)> {
+    let due = state.clock.now() + LONGEST_HEAD;
+    let mut head = Vec::with_capacity(1 << 10);
+    loop {
+        let read = state.clock.timeout_at(due, pin!(stream.read_buf(&mut head))).await;
+        // the HTTP server answers 408
+        let Ok(read) = read else { return Some((head, false)) };
+        if read.ok()? == 0 {
+            return None;
+        }
+        match parse(&head) {
+            Head::Other => return Some((head, false)),
+            Head::Part if head.len() >= LONGEST => return Some((head, false)),
+            Head::Part => {}
+            Head::Whole(uri, headers) => return Some((head, check(&uri, &headers, state).is_ok())),
+        }
+    }
 }
 
 /// Answers requests to the path that were not handed over.

@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr},
     sync::{Arc, Weak, atomic::Ordering},
     thread::JoinHandle,
     time::{Duration, SystemTime},
@@ -10,6 +10,7 @@ use std::{
 
 use axum::Router as Routes;
 use tokio::{
+    io::AsyncReadExt,
     net::TcpStream,
     sync::{Semaphore, oneshot},
 };
@@ -22,7 +23,7 @@ use super::{
     routes,
     rules::Via,
     sampling,
-    secure::Secure,
+    secure::{Duplex, Secure},
     serving::{LONGEST_HEAD, serve},
     sniff,
     state::{Broker, Desk, Reload, State},
@@ -107,7 +108,7 @@ impl Admin {
         if !self.by_another && self.endpoints.is_empty() {
             return Vec::new();
         }
-        vec![self.state.closed.clone(), self.state.topics.clone(), self.state.slow.clone()]
+        vec![self.state.closed.clone(), self.state.topics.clone(), self.state.feed.clone(), self.state.slow.clone()]
     }
 
     /// Sets the interfaces that the API acts through. Call it once.
@@ -222,11 +223,12 @@ async fn listen(bound: Bound, routes: Routes, state: Arc<State>) {
             Listener::Tcp(listener) => listener.accept().await.map(|(socket, peer)| {
                 let state_of = (!checks_alone).then(|| state.clone());
                 let secure = state.secure.load_full().filter(|_| !checks_alone);
+                let state = state.clone();
                 tokio::spawn(async move {
                     match secure {
                         None => meet(socket, (peer, local), routes, clock, state_of).await,
                         Some(secure) => match clock.timeout(LONGEST_HANDSHAKE, secure.accept(socket)).await {
-                            Ok(Ok(stream)) => serve(stream, Via::Tcp(peer), routes, clock, LONGEST_HEAD).await,
+                            Ok(Ok(stream)) => meet_secure(stream, (peer, local), routes, clock, state).await,
                             Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake of an HTTP client failed"),
                             Err(_) => tracing::debug!(%peer, "TLS handshake of an HTTP client timed out"),
                         },
@@ -269,6 +271,47 @@ async fn meet(
     }
     let left = LONGEST_HEAD.saturating_sub(clock.now().saturating_duration_since(began)).max(LEAST);
     serve(socket, Via::Tcp(peer), routes, clock, left).await;
+}
+
+/// Serves a TLS connection. The threads that serve MQTT take sockets: this task hands over one of a connected pair, and
+/// copies bytes between the other one and the client.
+async fn meet_secure(
+    mut stream: Box<dyn Duplex>,
+    (peer, local): (SocketAddr, bool),
+    routes: Routes,
+    clock: Clock,
+    state: Arc<State>,
+) {
+    let began = clock.now();
+    let Some((head, asks)) = sniff::begins(&mut *stream, &state).await else { return };
+    let (reading, writing) = tokio::io::split(stream);
+    let mut stream = tokio::io::join(io::Cursor::new(head).chain(reading), writing);
+    let Some(take) = state.mqtt.get().filter(|_| asks) else {
+        let left = LONGEST_HEAD.saturating_sub(clock.now().saturating_duration_since(began)).max(LEAST);
+        return serve(stream, Via::Tcp(peer), routes, clock, left).await;
+    };
+    let handed = pair().await.and_then(|(own, other)| Ok((own, other.into_std()?)));
+    match handed {
+        Ok((mut own, other)) => {
+            take(other, peer, local);
+            let _ = tokio::io::copy_bidirectional(&mut stream, &mut own).await;
+        }
+        Err(error) => tracing::debug!(%peer, %error, "connection not handed over"),
+    }
+}
+
+/// Two sockets connected to each other.
+async fn pair() -> io::Result<(TcpStream, TcpStream)> {
+    let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    let own = TcpStream::connect(listener.local_addr()?).await?;
+    own.set_nodelay(true)?;
+    loop {
+        let (other, from) = listener.accept().await?;
+        // another process of this machine may have connected
+        if from == own.local_addr()? {
+            return Ok((own, other));
+        }
+    }
 }
 
 /// Least time limit, if the wait for a head used it up.

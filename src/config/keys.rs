@@ -536,7 +536,7 @@ const HTTP: Table<Config> = Table {
         console: Switch, "Whether the web console is served, at / of the same addresses.";
         mqtt: OrWord { form: Switch, word: "auto", zero: false },
             "Whether MQTT over WebSocket is served at /mqtt of the same addresses, to pages of this server, as the console's \
-             client page is one. \"auto\": while they are all on loopback and no listener demands client certificates. Not with TLS.";
+             client page is one. \"auto\": while they are all on loopback and no listener demands client certificates.";
         console_dir: OptionalPath,
             "Directory from which the files of the web console are read at each request, instead of those in the \
              binary: for developers of the console.";

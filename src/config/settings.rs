@@ -476,7 +476,7 @@ impl Config {
     pub fn http_takes_mqtt(&self) -> bool {
         let local = || self.http_addresses().iter().all(ListenAddress::is_local);
         let by_certificates = || self.listeners.iter().any(ListenerConfig::demands_certificates);
-        self.http.certificate_file.is_none() && self.http.mqtt.unwrap_or_else(|| local() && !by_certificates())
+        self.http.mqtt.unwrap_or_else(|| local() && !by_certificates())
     }
 
     /// Is `http.listen` missing? Then HTTP is served at the default address, if that is free.

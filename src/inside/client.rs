@@ -181,6 +181,16 @@ impl Client {
         self.shared.take().flatten()
     }
 
+    /// Takes up to `most` messages that are there now, and acknowledges them. `true`: there may be more.
+    pub(crate) fn take_acknowledged(&self, most: usize, into: &mut Vec<Received>) -> bool {
+        let clock = self.shared.threads.clock();
+        let (now, wall) = (clock.now(), clock.wall());
+        let more = self.shared.with(|Open { router, thread, client, .. }| {
+            router.take_acknowledged(thread, client, most, |taken| into.push(Received::at(taken, wall, now)))
+        });
+        more == Some(true)
+    }
+
     /// Acknowledges a message, so that it does not arrive again. `false`: it was acknowledged before, or is of QoS
     /// 0, or the client is closed.
     ///

@@ -45,9 +45,13 @@ pub struct Ack(pub(super) u64);
 
 impl Received {
     pub(super) fn new(taken: Taken, clock: &Clock, now: Instant) -> Self {
+        Self::at(taken, clock.wall(), now)
+    }
+
+    /// It is taken at this time, by both clocks.
+    pub(super) fn at(taken: Taken, wall: SystemTime, now: Instant) -> Self {
         let Taken { message, qos, retain, dup, ack, note } = taken;
-        let wall = |at: Instant| clock.wall().checked_sub(now.saturating_duration_since(at));
-        let at = note.as_ref().and_then(|note| wall(note.at));
+        let at = note.as_ref().and_then(|note| wall.checked_sub(now.saturating_duration_since(note.at)));
         let publisher = note.and_then(|note| Some(Publisher { client: note.client?, user: note.user }));
         let expires_in = message.expires().map(|at| at.saturating_duration_since(now));
         Self { message, qos, retain, dup, publisher, at, expires_in, ack: ack.map(Ack) }

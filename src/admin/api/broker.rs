@@ -5,7 +5,12 @@ use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
 
 use super::{
-    super::{audit::Write, control::Asked, problem::Problem},
+    super::{
+        audit::Write,
+        control::Asked,
+        lines::{LogLine, log_lines},
+        problem::Problem,
+    },
     call::{Answer, Call, answer, next, time},
     parameters::{Kind, Parameter, bad},
     schema::{Is, Shape, field, nullable},
@@ -140,6 +145,19 @@ pub(super) async fn audit(call: Call) -> Answer {
     };
     let (some, behind) = call.state.audit.before(before, call.limit());
     call.list(some.iter().map(Write::shown).collect(), behind.map(next))
+}
+
+pub(super) static LOG_LINE: Shape =
+    Shape { name: "LogLine", fields: &[field("at", Is::Time), field("level", Is::Text), field("text", Is::Text)] };
+
+/// The latest first.
+pub(super) async fn log(call: Call) -> Answer {
+    let before = match call.number_of_cursor()? {
+        0 => u64::MAX,
+        number => number,
+    };
+    let (some, behind) = log_lines().before(before, call.limit());
+    call.list(some.iter().map(LogLine::shown).collect(), behind.map(next))
 }
 
 pub(super) static EXPLAIN: [Parameter; 4] = [

@@ -2,6 +2,7 @@
 
 use std::{
     convert::Infallible,
+    fmt::Display,
     pin::{Pin, pin},
     sync::{Arc, atomic::Ordering},
     task::{Context, Poll},
@@ -216,7 +217,7 @@ fn event(name: &str, data: &Value) -> Bytes {
 }
 
 /// A server-sent event.
-pub(super) fn text_of_event(name: &str, data: &Value) -> String {
+pub(super) fn text_of_event(name: &str, data: &dyn Display) -> String {
     // JSON as written here has no line breaks
     format!("event: {name}\ndata: {data}\n\n")
 }

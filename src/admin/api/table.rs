@@ -80,7 +80,7 @@ macro_rules! route {
 use Gives::{Document, Either, List, One, Stream};
 use Takes::Nothing;
 
-pub(super) static ROUTES: [Route; 58] = [
+pub(super) static ROUTES: [Route; 59] = [
     route!(GET "openapi.json" Viewer "This document", [], Nothing => Document, document),
     route!(GET "session" Viewer "The caller and the role of this request", [],
         Nothing => One(&session::SESSION), session::show),
@@ -177,6 +177,8 @@ pub(super) static ROUTES: [Route; 58] = [
     route!(DELETE "keys" Admin "Deletes a key", [keys::NAME], Nothing => One(&keys::DELETED), keys::delete),
     route!(GET "audit" Admin "The last 1,000 writing requests, the latest first", [LIST],
         Nothing => List(&broker::WRITE), broker::audit),
+    route!(GET "log" Operator "The last 1,000 lines of the log, the latest first", [LIST],
+        Nothing => List(&broker::LOG_LINE), broker::log),
     route!(GET "export" Admin "Stored state and users at one moment, as lines of JSON", [],
         Nothing => Gives::Lines, carry::export),
     route!(POST "import" Admin "Imports what is missing from an export, which is checked first", [carry::ONLY],

@@ -15,10 +15,11 @@ use std::{
     time::Duration,
 };
 
-use anyhow::Context;
+use anyhow::Context as _;
 use dunlin::{
     Clock,
     config::{LogConfig, LogFormat, LogLevel},
+    log_lines,
 };
 use serde::Serialize;
 use tracing::{
@@ -34,7 +35,7 @@ use tracing_subscriber::{
         format::{JsonFields, Writer},
         time::FormatTime,
     },
-    layer::SubscriberExt,
+    layer::{Context, SubscriberExt},
     registry::LookupSpan,
     reload,
     util::SubscriberInitExt,
@@ -75,8 +76,25 @@ pub fn init(log: &LogConfig) -> anyhow::Result<LevelHandle> {
         [(To::Stderr, log.to_stderr()), (To::File, outputs.file.is_some()), (To::Syslog, outputs.syslog.is_some())];
     let queue = Lines::start(outputs).context("cannot set up the log")?;
     let layers: Vec<_> = has.into_iter().filter(|(_, has)| *has).map(|(to, _)| layer(log.format, &queue, to)).collect();
-    tracing_subscriber::registry().with(filter).with(layers).try_init().context("cannot set up the log")?;
+    tracing_subscriber::registry()
+        .with(filter)
+        .with(layers)
+        .with(Remembered)
+        .try_init()
+        .context("cannot set up the log")?;
     Ok(LevelHandle { level: handle, lines: queue })
+}
+
+/// Remembers the last lines, for those who read the log over HTTP.
+struct Remembered;
+
+impl<S: Subscriber> Layer<S> for Remembered {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        let mut text = String::new();
+        if TextFields.format_fields(Writer::new(&mut text), event).is_ok() {
+            log_lines().add(Clock::system().wall(), event.metadata().level().as_str(), text);
+        }
+    }
 }
 
 /// The layer that formats lines for one destination.

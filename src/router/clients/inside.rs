@@ -253,6 +253,39 @@ impl Router {
         (taken, more)
     }
 
+    /// Takes up to `most` messages for a client within this process, and acknowledges each of them at once. `true`:
+    /// there may be more.
+    pub fn take_acknowledged(
+        &self,
+        local: &mut RouterThread,
+        client: &Client,
+        most: usize,
+        mut each: impl FnMut(Taken),
+    ) -> bool {
+        let more = {
+            let mut state = client.slot.lock();
+            if !client.is_attached() {
+                return false;
+            }
+            for _ in 0..most {
+                let Some(taken) = state.session.take(&mut self.turn(local)) else { break };
+                if let Some(ack) = taken.ack {
+                    state.session.acknowledge(ack, &mut self.turn(local));
+                }
+                each(taken);
+            }
+            let more = state.session.has_waiting();
+            if !more {
+                client.slot.clear_signal();
+            }
+            more
+        };
+        if let Some(store) = &self.ports.store {
+            store.settle(&mut local.wakes);
+        }
+        more
+    }
+
     /// Acknowledges a message that a client within this process took. `false`: it was acknowledged before, or the
     /// session has ended.
     pub fn acknowledge(&self, local: &mut RouterThread, client: &Client, ack: u64) -> bool {

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// A request for a WebSocket from a page there, with more lines.
-fn request(at: SocketAddr, lines: &str) -> String {
+pub(super) fn request(at: SocketAddr, lines: &str) -> String {
     format!(
         "GET /mqtt HTTP/1.1\r\nHost: {at}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
          Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: mqtt\r\n{lines}\r\n"

@@ -1,17 +1,29 @@
 //! TLS for HTTP: access does not change, a reload renews certificates, and the commands that call HTTP speak TLS.
 
-use std::{fs, io::Write, path::Path, process::Command, sync::Arc};
+use std::{
+    fs,
+    io::{Read, Write},
+    path::Path,
+    process::Command,
+    sync::Arc,
+};
 
 use dunlin::{Config, config::HttpConfig};
 use tokio_rustls::rustls::ClientConfig;
 
-use super::{Answer, http};
-use crate::support::{
-    Broker,
-    command::{dunlin, refused, text, told},
-    config, reload, run,
-    running::Running,
-    secure::{Certs, Secure, rest, secure, tcp},
+use super::{Answer, http, mqtt::request};
+use crate::{
+    support::{
+        Broker,
+        command::{dunlin, refused, text, told},
+        config,
+        raw::Connect,
+        reload, run,
+        running::Running,
+        secure::{Certs, Secure, rest, secure, tcp},
+        wait_until,
+    },
+    transports::websocket::{BINARY, frame, read_head},
 };
 
 /// HTTP over TLS on a free port.
@@ -129,4 +141,34 @@ fn ctl_and_health_speak_tls() {
     let said = refused(dir.path(), &[], &["ctl", "--config", "asked.toml", "broker"], 1);
     assert!(said.contains("not the one in http.certificate_file"), "{said}");
     broker.stop();
+}
+
+#[test]
+fn a_page_that_came_over_tls_is_a_client_over_tls() {
+    let certs = Certs::new();
+    let broker = Broker::new(Config { http: secured(&certs), ..config() });
+    let url = broker.server.http_urls()[0].clone();
+    let address = url.strip_prefix("https://").unwrap().parse().unwrap();
+    let open = |origin: &str| {
+        let mut stream = secure(address, &certs.client());
+        // its head comes in two parts, and its CONNECT with the second
+        let head = request(address, &format!("Origin: {origin}\r\n"));
+        let (first, second) = head.split_at(12);
+        stream.write_all(first.as_bytes()).unwrap();
+        stream.flush().unwrap();
+        stream.write_all(&[second.as_bytes(), &frame(BINARY, &Connect::new("page").frame())].concat()).unwrap();
+        stream
+    };
+    let mut stream = open(&url);
+    let head = String::from_utf8(read_head(&mut stream)).unwrap();
+    assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+    let mut connack = [0; 6];
+    stream.read_exact(&mut connack).unwrap();
+    assert_eq!(connack, [BINARY, 4, 0x20, 2, 0, 0]);
+    let listed = || ask(&url, &certs.client(), "/api/v1/clients").0.body;
+    assert!(listed().contains("\"listener\":\"http\""), "{}", listed());
+    drop(stream);
+    wait_until(|| !listed().contains("\"page\""), || "it stays".into());
+    let head = String::from_utf8(read_head(&mut open("https://elsewhere"))).unwrap();
+    assert!(head.starts_with("HTTP/1.1 403 "), "{head}");
 }

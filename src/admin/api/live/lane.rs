@@ -21,6 +21,9 @@ pub(super) struct Most {
 /// Bound of the messages that wait for the next update.
 const WAITING: Bound = Bound { messages: 20_000, bytes: 16 << 20, policy: QueueFull::DropOldest };
 
+/// Messages taken under one lock of the session. The bytes of so many may exceed the bound of an update.
+const AT_ONCE: usize = 32;
+
 /// Receives the messages of one filter.
 pub(super) struct Lane {
     pub name: &'static str,
@@ -31,6 +34,8 @@ pub(super) struct Lane {
     retained: bool,
     /// Missed messages that were already reported.
     told: u64,
+    /// Those that are taken together.
+    taken: Vec<Received>,
 }
 
 impl Lane {
@@ -52,22 +57,27 @@ impl Lane {
         };
         let client = call.desk.inside.client(asked).await;
         let client = client.map_err(|error| bad("filter", error.to_string()))?;
-        Ok(Self { name, client, most, retained, told: 0 })
+        Ok(Self { name, client, most, retained, told: 0, taken: Vec::new() })
     }
 
     /// Takes the messages of an update, up to its bound. `true`: more may wait.
-    pub fn take(&self, mut each: impl FnMut(&Received)) -> bool {
+    pub fn take(&mut self, mut each: impl FnMut(Received)) -> bool {
+        let Self { client, most, retained, taken, .. } = self;
         let (mut messages, mut bytes) = (0, 0);
-        while messages < self.most.messages && bytes < self.most.bytes {
-            let Some(received) = self.client.try_recv() else { return false };
-            self.client.ack(&received);
-            // the time at which an earlier retained message was published is not known
-            if received.retain && received.at.is_none() && !self.retained {
-                continue;
+        while messages < most.messages && bytes < most.bytes {
+            let more = client.take_acknowledged(AT_ONCE.min(most.messages - messages), taken);
+            for received in taken.drain(..) {
+                // the time at which an earlier retained message was published is not known
+                if received.retain && received.at.is_none() && !*retained {
+                    continue;
+                }
+                messages += 1;
+                bytes += received.payload().len();
+                each(received);
             }
-            messages += 1;
-            bytes += received.payload().len();
-            each(&received);
+            if !more {
+                return false;
+            }
         }
         true
     }
@@ -82,7 +92,7 @@ impl Lane {
     /// The messages of an update, and the number of messages that were left out.
     pub fn update(&mut self) -> (Vec<Value>, u64) {
         let (mut data, mut skipped) = (Vec::new(), 0_u64);
-        let is_more = self.take(|received| data.push(streams::message(received)));
+        let is_more = self.take(|received| data.push(streams::message(&received)));
         // messages over the bound would be shown late: the reader gets their number instead
         if is_more && self.name == "messages" {
             skipped = self.skip();
@@ -91,14 +101,16 @@ impl Lane {
     }
 
     /// Discards the waiting messages; returns their number.
-    fn skip(&self) -> u64 {
+    fn skip(&mut self) -> u64 {
         let mut skipped = 0;
-        while skipped < WAITING.messages as u64
-            && let Some(received) = self.client.try_recv()
-        {
-            self.client.ack(&received);
-            skipped += 1;
+        while skipped < WAITING.messages {
+            let more = self.client.take_acknowledged(AT_ONCE, &mut self.taken);
+            skipped += self.taken.len();
+            self.taken.clear();
+            if !more {
+                break;
+            }
         }
-        skipped
+        skipped as u64
     }
 }

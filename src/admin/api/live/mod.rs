@@ -5,12 +5,14 @@
 //! |---|---|
 //! | this one | the stream and its updates |
 //! | `lane` | messages of one filter |
+//! | `shown` | the first messages of each update |
 //! | `topics` | the last message and the number of messages of each topic |
 
 mod lane;
+mod shown;
 mod topics;
 
-use std::{pin::pin, time::Duration};
+use std::{fmt::Display, pin::pin, time::Duration};
 
 use axum::{body::Bytes, http::StatusCode};
 use serde_json::{Value, json};
@@ -18,17 +20,23 @@ use tokio::sync::mpsc;
 
 use self::{
     lane::{Lane, Most},
+    shown::Shown,
     topics::Topics,
 };
 use super::{
-    super::{history::Point, problem::Problem},
+    super::{
+        feed::{Feed, Kind as Taken},
+        history::Point,
+        problem::Problem,
+    },
     call::{Answer, Call, time},
     history::show,
-    parameters::{Kind, Parameter},
+    parameters::{Kind, Parameter, bad},
     streams::{self, KINDS},
 };
 use crate::{
     router::{EventKinds, inspect::EventStream},
+    topic::TopicFilter,
     types::Role,
 };
 
@@ -65,6 +73,7 @@ struct Live {
     events: Option<EventStream>,
     events_lost: u64,
     topics: Option<Topics>,
+    shown: Option<Shown>,
     lanes: Vec<Lane>,
 }
 
@@ -81,14 +90,31 @@ pub(super) async fn live(call: Call) -> Answer {
     let (sender, response) = streams::stream(&call.state)?;
     let resumed = call.query.text("resumed").unwrap_or_default();
     let is_new = |name: &str| !resumed.split(',').any(|resumed| resumed == name);
-    let mut lanes = Vec::new();
+    let tap =
+        |filter: &str, kind: Taken| TopicFilter::new(filter).map(|filter| Feed::tap(&call.state.feed, filter, kind));
+    let (mut lanes, mut shown) = (Vec::new(), None);
     for (name, filter, most) in asked {
-        lanes.push(Lane::open(&call, name, filter, most, is_new(name)).await?);
+        let is_fed = name == "messages" && TopicFilter::new(&filter).is_ok_and(Feed::serves);
+        let tap = is_fed.then(|| tap(&filter, Taken::messages(most.messages, most.bytes)).ok()).flatten();
+        // what is fed comes from a lane as far as it was retained before
+        let lane = match tap.is_none() || is_new(name) {
+            true => Some(Lane::open(&call, name, filter, most, is_new(name)).await?),
+            false => None,
+        };
+        match tap {
+            Some(tap) => shown = Some(Shown::new(tap, lane)),
+            None => lanes.extend(lane),
+        }
     }
     let topics = match text("topics") {
         Some(filter) => {
-            let lane = Lane::open(&call, "topics", filter, topics::TAKEN, is_new("topics")).await?;
-            Some(Topics::new(lane, sees_payloads))
+            let stays = !TopicFilter::new(&filter).is_ok_and(Feed::serves);
+            let tap = tap(&filter, Taken::topics(topics::KEPT)).map_err(|error| bad("filter", error.to_string()))?;
+            let lane = match stays || is_new("topics") {
+                true => Some(Lane::open(&call, "topics", filter, topics::TAKEN, is_new("topics")).await?),
+                false => None,
+            };
+            Some(Topics::new(tap, lane, stays, sees_payloads))
         }
         None => None,
     };
@@ -96,7 +122,7 @@ pub(super) async fn live(call: Call) -> Answer {
         KINDS.iter().filter(|(word, _)| *word != "publish").fold(EventKinds::NONE, |all, (_, kind)| all | *kind);
     let events = call.query.flag("events").then(|| call.desk.events.open(kinds));
     let points = call.query.flag("points").then_some(0);
-    let live = Live { call, points, events, events_lost: 0, topics, lanes };
+    let live = Live { call, points, events, events_lost: 0, topics, shown, lanes };
     tokio::spawn(live.run(sender));
     Ok(response)
 }
@@ -122,7 +148,8 @@ impl Live {
     /// Everything since the last update, as server-sent events.
     fn update(&mut self) -> String {
         let mut out = String::new();
-        let mut put = |name: &str, data: &Value| out.push_str(&streams::text_of_event(name, data));
+        let now = self.call.state.clock.wall();
+        let mut put = |name: &str, data: &dyn Display| out.push_str(&streams::text_of_event(name, data));
         if let Some((point, at)) = self.points.as_mut().and_then(|seen| self.call.state.history.after(seen)) {
             put("point", &point_at(&point, time(at)));
         }
@@ -130,11 +157,17 @@ impl Live {
             put("events", &data);
         }
         if let Some(topics) = &mut self.topics {
-            if let Some(data) = topics.update(self.call.state.clock.wall()) {
+            if let Some(data) = topics.update(now) {
                 put("topics", &data);
             }
             if let Some(lost) = topics.lost() {
                 put("lost", &json!({ "of": "topics", "lost": lost }));
+            }
+        }
+        if let Some(shown) = &mut self.shown {
+            let (data, skipped) = shown.update(now);
+            if !data.is_empty() || skipped > 0 {
+                put("messages", &json!({ "data": data, "skipped": skipped }));
             }
         }
         for lane in &mut self.lanes {
