@@ -20,7 +20,14 @@ const load = () =>
         document.head.append(style, script);
     }));
 
-const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+// A colour of the style sheet, as it is in this theme.
+const colour = (name) => {
+    const probe = document.body.appendChild(document.createElement("span"));
+    probe.style.color = `var(${name})`;
+    const found = getComputedStyle(probe).color;
+    probe.remove();
+    return found;
+};
 
 // `data`: seconds of Unix time, then a list of numbers for each name.
 export const Chart = ({ data, names, format, height = 190, label, zero = true }) => {
@@ -39,7 +46,7 @@ export const Chart = ({ data, names, format, height = 190, label, zero = true })
                 {
                     width: box.current.clientWidth - 20,
                     height,
-                    padding: [8, 8, 0, 0],
+                    padding: [8, 22, 0, 0],
                     legend: { show: false },
                     cursor: { points: { size: 6 }, y: false, drag: { x: true, y: false } },
                     scales: { x: { time: true }, y: { range: (u, low, high) => [zero ? 0 : low - (high - low || 1) * 0.1, high > low || high > 0 ? high + (high - (zero ? 0 : low) || 1) * 0.1 : 1] } },

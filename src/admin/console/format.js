@@ -33,6 +33,12 @@ export const span = (s) => {
     return `${Math.floor(s / 86_400)} d ${Math.floor((s % 86_400) / 3600)} h`;
 };
 
+// The same in its largest unit.
+export const brief = (s) => {
+    const [size, unit] = [[86_400, "d"], [3600, "h"], [60, "min"], [1, "s"]].find(([size]) => s >= size) ?? [1, "s"];
+    return `${Math.max(0, Math.floor(s / size))} ${unit}`;
+};
+
 export const since = (time) => span((Date.now() - new Date(time).getTime()) / 1000);
 
 const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });

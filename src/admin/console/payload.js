@@ -142,13 +142,14 @@ export const Difference = ({ before, after }) => {
     return html`<div class="value-box diff">${told.map(([way, line]) => (way === " " ? html`<div>  ${shown(line)}</div>` : way === "-" ? html`<del>- ${shown(line)}</del>` : html`<ins>+ ${shown(line)}</ins>`))}</div>`;
 };
 
-// The numbers of a value, by their paths.
+// The numbers of a value, by their paths; what is true or false comes behind them, as 1 and 0.
 export const numbers = (text, most = 100) => {
     const found = new Map();
+    const flags = new Map();
     const add = (path, value, depth) => {
         if (found.size >= most || depth > 6) return;
         if (typeof value === "number") found.set(path, value);
-        else if (typeof value === "boolean") found.set(path, Number(value));
+        else if (typeof value === "boolean") flags.set(path, Number(value));
         else if (value && typeof value === "object") Object.entries(value).forEach(([name, one]) => add(path ? `${path}.${name}` : name, one, depth + 1));
     };
     if (text === null) return found;
@@ -159,5 +160,6 @@ export const numbers = (text, most = 100) => {
         const number = /^\s*[-+]?\d+([.,]\d+)?/.exec(text);
         if (number && text.length < 40) found.set("", Number(number[0].trim().replace(",", ".")));
     }
+    flags.forEach((value, path) => found.size < most && found.set(path, value));
     return found;
 };

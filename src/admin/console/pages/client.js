@@ -4,7 +4,8 @@ import { t } from "../texts.js";
 import { Badge, Button, Card, Check, Empty, Failure, Field, Head, Input, Notice, Area, Select, Tabs, Text, toast, useFrames, useKept } from "../ui.js";
 import { bytes, hourMs, lines, matches, short, textOf } from "../format.js";
 import { hexOf } from "../payload.js";
-import { badFilter } from "./topics.js";
+import { NO_PROPERTIES, Pairs, PropertyFields, correlationOf, pairsOfMqtt, propertiesOfMqtt, shownOfMqtt } from "../properties.js";
+import { Properties, badFilter } from "./topics.js";
 
 const MOST = 500;
 const COLOURS = 6;
@@ -19,7 +20,8 @@ const load = () =>
 // The address of MQTT at this server, also below a path of a proxy.
 const address = () => new URL("mqtt", document.baseURI.replace(/#.*$/, "")).href.replace(/^http/, "ws");
 
-const EMPTY = { id: "", user: "", version: "5", keepAlive: "60", clean: true, expiry: "0", will: false, willTopic: "", willPayload: "" };
+const NO_WILL = { topic: "", payload: "", qos: "0", retain: false, delay: "", ...NO_PROPERTIES };
+const EMPTY = { id: "", user: "", version: "5", keepAlive: "60", clean: true, expiry: "0", receive: "", largest: "", aliases: "", response: false, problem: true, properties: [], will: false, theWill: NO_WILL };
 
 // It lives as long as the page does, also while another part of it is shown.
 const state = { mqtt: null, status: "offline", subscriptions: [], talk: [], number: 0, watcher: null };
@@ -31,8 +33,30 @@ const say = (entry) => {
     changed();
 };
 
+// What CONNECT has in MQTT 5, but for what is left to the broker.
+const propertiesOf = (form) => {
+    const number = (name, text) => (text === "" ? {} : { [name]: Number(text) });
+    return {
+        sessionExpiryInterval: Number(form.expiry) || 0,
+        ...number("receiveMaximum", form.receive),
+        ...number("maximumPacketSize", form.largest),
+        ...number("topicAliasMaximum", form.aliases),
+        ...(form.response && { requestResponseInformation: true }),
+        ...(!form.problem && { requestProblemInformation: false }),
+        ...pairsOfMqtt(form.properties),
+    };
+};
+
+const willOf = ({ topic, payload, qos, retain, delay, ...properties }, five) => ({
+    topic,
+    payload,
+    qos: Number(qos),
+    retain,
+    ...(five && { properties: { ...(delay !== "" && { willDelayInterval: Number(delay) }), ...propertiesOfMqtt(properties) } }),
+});
+
 const connect = async (form, password) => {
-    const { default: _, ...mqtt } = (await load()) ?? window.mqtt;
+    await load();
     const five = form.version === "5";
     const options = {
         clientId: form.id || `console-${Math.random().toString(16).slice(2, 10)}`,
@@ -47,9 +71,9 @@ const connect = async (form, password) => {
         timerVariant: "native",
         resubscribe: false,
     };
-    if (five) options.properties = { sessionExpiryInterval: Number(form.expiry) || 0 };
-    if (form.will && form.willTopic) options.will = { topic: form.willTopic, payload: form.willPayload, qos: 1, retain: false };
-    const client = (window.mqtt ?? mqtt).connect(address(), options);
+    if (five) options.properties = propertiesOf(form);
+    if (form.will) options.will = willOf(form.theWill, five);
+    const client = window.mqtt.connect(address(), options);
     state.mqtt = client;
     state.status = "connecting";
     changed();
@@ -61,9 +85,12 @@ const connect = async (form, password) => {
         wanted.forEach((one) => subscribe(one));
     });
     client.on("message", (topic, payload, packet) => {
-        const by = state.subscriptions.find(({ filter }) => matches(filter, topic));
-        say({ kind: "in", topic, data: new Uint8Array(payload), qos: packet.qos, retain: packet.retain, dup: packet.dup, filter: by?.filter, colour: by?.colour });
+        // MQTT 5 says for which subscriptions it is
+        const named = [packet.properties?.subscriptionIdentifier ?? []].flat();
+        const all = state.subscriptions.filter(({ filter, identifier }) => (named.length ? named.includes(identifier) : matches(filter, topic)));
+        say({ kind: "in", topic, data: new Uint8Array(payload), qos: packet.qos, retain: packet.retain, dup: packet.dup, filters: all.map(({ filter }) => filter), colour: all[0]?.colour, properties: shownOfMqtt(packet.properties) });
     });
+    client.on("disconnect", ({ reasonCode, properties }) => say({ kind: "said", bad: true, text: t.client.saidDisconnect(`0x${(reasonCode ?? 0).toString(16).padStart(2, "0")}`, properties?.reasonString) }));
     client.on("error", (error) => say({ kind: "said", bad: true, text: t.client.saidError(error.message || String(error)) }));
     client.on("close", () => {
         if (state.mqtt !== client) return;
@@ -85,10 +112,12 @@ const disconnect = () => {
     changed();
 };
 
-const subscribe = ({ filter, qos, noLocal, rap, colour }) => {
-    const one = { filter, qos, noLocal, rap, colour: colour ?? state.number++ % COLOURS };
+const subscribe = ({ filter, qos, noLocal, rap, handling, colour }) => {
+    state.number += 1;
+    const identifier = state.number;
+    const one = { filter, qos, noLocal, rap, handling, identifier, colour: colour ?? state.number % COLOURS };
     const five = state.mqtt.options.protocolVersion === 5;
-    const options = five ? { qos: Number(qos), nl: noLocal, rap } : { qos: Number(qos) };
+    const options = five ? { qos: Number(qos), nl: noLocal, rap, rh: Number(handling), properties: { subscriptionIdentifier: identifier } } : { qos: Number(qos) };
     state.mqtt.subscribe(filter, options, (error, granted) => {
         const refused = error?.message ?? (granted?.[0]?.qos >= 128 ? `0x${granted[0].qos.toString(16)}` : null);
         if (refused) say({ kind: "said", bad: true, text: t.client.refused(filter, refused) });
@@ -127,13 +156,20 @@ export const Page = () => {
 
 const Connect = () => {
     const c = t.client;
-    const [form, set] = useKept("client", EMPTY);
+    const [kept, set] = useKept("client", EMPTY);
+    const form = { ...EMPTY, ...kept };
+    const five = form.version === "5";
     const [password, setPassword] = useState("");
     const [error, setError] = useState(null);
     const on = (name) => (value) => set({ ...form, [name]: value });
+    const will = form.theWill;
+    const wrongWill = form.will && (!will.topic || /[+#\0]/.test(will.topic)) ? t.publish.wrongTopic : null;
+    const [tried, setTried] = useState(false);
     const go = async (event) => {
         event.preventDefault();
         setError(null);
+        setTried(true);
+        if (wrongWill || (form.will && five && correlationOf(will) === null)) return;
         connect(form, password).catch(setError);
     };
     return html`<${Card} label=${c.connect}><form class="form" onSubmit=${go}>
@@ -146,15 +182,32 @@ const Connect = () => {
         <details><summary>${c.options}</summary><div class="form inset">
             <div class="cols">
                 <${Field} label=${c.keepAlive}><${Input} type="number" min="0" max="65535" value=${form.keepAlive} onInput=${on("keepAlive")} /><//>
-                <${Field} label=${c.expiry}><${Input} type="number" min="0" value=${form.expiry} onInput=${on("expiry")} disabled=${form.version !== "5"} /><//>
-                <${Check} checked=${form.clean} onInput=${on("clean")} label=${c.clean} />
-                <${Check} checked=${form.will} onInput=${on("will")} label=${c.will} />
+                <${Field} label=${c.expiry}><${Input} type="number" min="0" max="4294967295" value=${form.expiry} onInput=${on("expiry")} disabled=${!five} /><//>
+                ${five && html`<${Field} label=${c.receive}><${Input} type="number" min="1" max="65535" value=${form.receive} onInput=${on("receive")} placeholder="65535" /><//>
+                <${Field} label=${c.largest}><${Input} type="number" min="1" max="4294967295" value=${form.largest} onInput=${on("largest")} placeholder=${c.noLimit} /><//>
+                <${Field} label=${c.aliases}><${Input} type="number" min="0" max="65535" value=${form.aliases} onInput=${on("aliases")} placeholder="0" /><//>`}
             </div>
-            ${form.will && html`<div class="cols"><${Field} label=${c.willTopic}><${Input} mono value=${form.willTopic} onInput=${on("willTopic")} /><//><${Field} label=${c.willPayload}><${Input} value=${form.willPayload} onInput=${on("willPayload")} /><//></div>`}
+            <div class="row wide-gap"><${Check} checked=${form.clean} onInput=${on("clean")} label=${five ? c.clean : c.cleanSession} />
+                ${five && html`<${Check} checked=${form.response} onInput=${on("response")} label=${c.response} /><${Check} checked=${form.problem} onInput=${on("problem")} label=${c.problem} />`}</div>
+            ${five && html`<${Pairs} pairs=${form.properties} onInput=${on("properties")} />`}
+            <${Check} checked=${form.will} onInput=${on("will")} label=${c.will} />
+            ${form.will && html`<${Will} will=${will} five=${five} wrong=${tried ? wrongWill : null} onInput=${on("theWill")} />`}
         </div></details>
         <${Failure} error=${error} />
-        <div class="row"><button class="button is-first">${c.connect}</button><span class="soft mono cut">${address()}</span></div>
+        <div class="row"><button class="button is-first">${c.connect}</button><span class="soft mono cut">${address()}</span><span class="soft">${address().startsWith("wss:") ? c.secure : c.plain}</span></div>
     </form><//>`;
+};
+
+const Will = ({ will, five, wrong, onInput }) => {
+    const c = t.client;
+    const on = (name) => (value) => onInput({ ...will, [name]: value });
+    return html`<fieldset class="will" aria-label=${c.will}><div class="form">
+        <div class="cols"><${Field} label=${c.willTopic} error=${wrong}><${Input} mono value=${will.topic} onInput=${on("topic")} aria-invalid=${String(Boolean(wrong))} /><//>
+            <${Field} label=${c.willPayload}><${Input} value=${will.payload} onInput=${on("payload")} /><//>
+            ${five && html`<${Field} label=${c.willDelay}><${Input} type="number" min="0" max="4294967295" value=${will.delay} onInput=${on("delay")} placeholder="0" /><//>`}</div>
+        <div class="row"><${Tabs} label=${c.willQos} value=${will.qos} onInput=${on("qos")} options=${["0", "1", "2"].map((n) => [n, `QoS ${n}`])} /><${Check} checked=${will.retain} onInput=${on("retain")} label=${t.publish.retain} /></div>
+        ${five && html`<${PropertyFields} form=${will} on=${on} />`}
+    </div></fieldset>`;
 };
 
 const Subscriptions = ({ is }) => {
@@ -163,18 +216,21 @@ const Subscriptions = ({ is }) => {
     const [qos, setQos] = useState("1");
     const [noLocal, setNoLocal] = useState(false);
     const [rap, setRap] = useState(true);
+    const [handling, setHandling] = useState("0");
     const [wrong, setWrong] = useState(null);
+    const five = !is || state.mqtt?.options.protocolVersion === 5;
     const go = (event) => {
         event.preventDefault();
         const problem = badFilter(filter);
         setWrong(problem);
-        if (!problem) subscribe({ filter, qos, noLocal, rap });
+        if (!problem) subscribe({ filter, qos, noLocal, rap, handling });
     };
     return html`<${Card} bare title=${c.subscriptions}>
         <form class="form padded" onSubmit=${go}>
             <${Field} label=${c.filter} error=${wrong}><${Input} mono value=${filter} onInput=${setFilter} disabled=${!is} /><//>
             <div class="row"><${Tabs} label="QoS" value=${qos} onInput=${setQos} options=${["0", "1", "2"].map((n) => [n, `QoS ${n}`])} /><button class="button is-first" disabled=${!is}>${c.subscribe}</button></div>
-            <div class="row"><${Check} checked=${noLocal} onInput=${setNoLocal} label=${c.noLocal} /><${Check} checked=${rap} onInput=${setRap} label=${c.rap} /></div>
+            ${five && html`<div class="row wide-gap"><${Check} checked=${noLocal} onInput=${setNoLocal} label=${c.noLocal} /><${Check} checked=${rap} onInput=${setRap} label=${c.rap} />
+                <${Select} aria-label=${c.handling} value=${handling} onInput=${setHandling} options=${Object.entries(c.handlings)} /></div>`}
         </form>
         ${state.subscriptions.length ? html`<ul class="events">${state.subscriptions.map((one) => html`<li class=${`c${one.colour}`}><span class="swatch"></span><span class="grow"><${Text} mono>${one.filter.slice(0, 300)}<//></span><${Badge}>QoS ${one.qos}<//><${Button} kind="plain" icon="close" aria-label=${`${c.remove} ${one.filter}`} onClick=${() => unsubscribe(one.filter)} /></li>`)}</ul>` : html`<${Empty} title=${t.none}><p>${c.noSubscriptions}</p><//>`}
     <//>`;
@@ -199,27 +255,35 @@ const Bubble = ({ one }) => {
     const isHex = hex || text === null;
     return html`<div class=${`bubble ${one.kind === "out" ? "is-own" : ""} ${one.colour !== undefined ? `c${one.colour}` : ""}`}>
         <div class="top-line"><strong><${Text}>${one.topic.slice(0, 300)}<//></strong><span>${hourMs(one.at)}</span><span>QoS ${one.qos}</span>${one.retain && html`<${Badge} kind="accent">${t.topics.retained}<//>`}${one.dup && html`<${Badge} kind="warn">dup<//>`}
-            ${one.filter && one.filter !== one.topic && html`<span>${t.client.matching} <${Text} mono>${one.filter.slice(0, 100)}<//></span>`}
+            ${one.filters?.some((filter) => filter !== one.topic) && html`<span>${t.client.matching} <${Text} mono>${short(one.filters.join(", "), 200)}<//></span>`}
             ${text !== null && one.data.length > 0 && html`<button type="button" class="button is-plain is-small" aria-pressed=${String(hex)} onClick=${() => setHex(!hex)}>${t.client.hex}</button>`}</div>
         <pre class=${isHex ? "is-hex" : ""} tabindex=${isHex ? 0 : undefined}>${one.data.length === 0 ? html`<span class="soft">${t.payload.empty}</span>` : isHex ? hexOf(one.data.subarray(0, 2048)) : lines(text.slice(0, 10_000))}</pre>
         ${one.data.length > (isHex ? 2048 : 10_000) && html`<span class="soft">${bytes(one.data.length)}</span>`}
+        <${Properties} all=${one.properties} />
     </div>`;
 };
 
+const NOTHING = { topic: "hello", payload: "world", qos: "0", retain: false, ...NO_PROPERTIES };
+
 const Send = ({ is }) => {
     const c = t.client;
-    const [form, set] = useKept("client-send", { topic: "hello", payload: "world", qos: "0", retain: false });
+    const [kept, set] = useKept("client-send", NOTHING);
+    const form = { ...NOTHING, ...kept };
+    const five = !is || state.mqtt?.options.protocolVersion === 5;
     const on = (name) => (value) => set({ ...form, [name]: value });
     const go = (event) => {
         event.preventDefault();
         if (!form.topic || /[+#]/.test(form.topic)) return toast(t.publish.wrongTopic, "bad");
+        if (five && correlationOf(form) === null) return toast(t.publish.wrongHex, "bad");
         const qos = Number(form.qos);
-        state.mqtt.publish(form.topic, form.payload, { qos, retain: form.retain }, (error) => error && say({ kind: "said", bad: true, text: t.client.saidError(error.message) }));
-        say({ kind: "out", topic: form.topic, data: new TextEncoder().encode(form.payload), qos, retain: form.retain });
+        const properties = five ? propertiesOfMqtt(form) : {};
+        state.mqtt.publish(form.topic, form.payload, { qos, retain: form.retain, ...(five && { properties }) }, (error) => error && say({ kind: "said", bad: true, text: t.client.saidError(error.message) }));
+        say({ kind: "out", topic: form.topic, data: new TextEncoder().encode(form.payload), qos, retain: form.retain, properties: shownOfMqtt(properties) });
     };
     return html`<form class="send" onSubmit=${go}>
         <div class="row"><div class="grow"><${Input} mono value=${form.topic} onInput=${on("topic")} aria-label=${c.topic} placeholder=${c.topic} /></div>
         <${Tabs} label="QoS" value=${form.qos} onInput=${on("qos")} options=${["0", "1", "2"].map((n) => [n, n, `QoS ${n}`])} /><${Check} checked=${form.retain} onInput=${on("retain")} label=${t.publish.retain} /></div>
         <div class="row"><textarea class="area grow" rows="2" value=${form.payload} aria-label=${c.payload} placeholder=${c.payload} onInput=${(e) => on("payload")(e.target.value)} onKeyDown=${(e) => e.key === "Enter" && (e.ctrlKey || e.metaKey) && is && go(e)}></textarea><button class="button is-first" disabled=${!is}>${c.send}</button></div>
+        ${five && html`<details><summary>${t.publish.properties}</summary><div class="form inset"><${PropertyFields} form=${form} on=${on} /></div></details>`}
     </form>`;
 };

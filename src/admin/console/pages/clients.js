@@ -59,7 +59,8 @@ const List = () => {
     const broker = useAsk((signal) => get("broker", {}, signal), "", 5000);
     const by = (column) => setSort(sort === `-${column}` ? column : sort === column ? "" : `-${column}`);
     const { data, error } = fetched;
-    const rows = data?.data ?? [];
+    // what pages read with is shown to those who look for it
+    const rows = (data?.data ?? []).filter(({ client_id }) => search.startsWith("$") || !client_id.startsWith("$http-"));
     const c = t.clients;
     const isFiltered = search || name || protocol || having !== "any" || state !== "connected";
     return html`<${Head} title=${c.title} sub=${broker.data && c.count(broker.data.connected)} /><div class="stack">

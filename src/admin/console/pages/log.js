@@ -1,10 +1,10 @@
-// What happens, as it happens; and who had what written over HTTP.
+// What happens, as it happens; the broker's log; and who had what written over HTTP.
 import { html, useRef, useState } from "../kit.js";
 import { t } from "../texts.js";
-import { get, may } from "../api.js";
+import { get, may, server } from "../api.js";
 import { useLive } from "../live.js";
 import { Badge, Button, Card, Empty, Failure, Head, Input, Select, Tabs, Text, useAsk, useFrames } from "../ui.js";
-import { when } from "../format.js";
+import { hour, when } from "../format.js";
 import { Event } from "./overview.js";
 
 const MOST = 1_000;
@@ -12,7 +12,27 @@ const MOST = 1_000;
 export const Page = () => {
     const l = t.log;
     const [shows, setShows] = useState("events");
-    return html`<${Head} title=${l.title}><${Tabs} label=${l.title} value=${shows} onInput=${setShows} options=${[["events", l.events], ["audit", l.audit]]} /><//>${shows === "events" ? html`<${Events} />` : html`<${Audit} />`}`;
+    const parts = { events: () => html`<${Events} />`, log: () => html`<${Log} />`, audit: () => html`<${Audit} />` };
+    const options = ["events", may("operator") && server.routes.has("log") && "log", "audit"].filter(Boolean).map((part) => [part, l[part]]);
+    return html`<${Head} title=${l.title}><${Tabs} label=${l.title} value=${shows} onInput=${setShows} options=${options} /><//>${parts[shows]()}`;
+};
+
+const LEVELS = ["ERROR", "WARN", "INFO", "DEBUG", "TRACE"];
+
+const Log = () => {
+    const l = t.log;
+    const [least, setLeast] = useState("TRACE");
+    const [text, setText] = useState("");
+    const [paused, pause] = useState(false);
+    const { data, error } = useAsk((signal) => get("log", { limit: 1000 }, signal), "", paused ? 0 : 2000);
+    const small = text.toLowerCase();
+    const rows = (data?.data ?? []).filter((one) => LEVELS.indexOf(one.level) <= LEVELS.indexOf(least) && (!small || one.text.toLowerCase().includes(small)));
+    const kind = { ERROR: "bad", WARN: "warn", INFO: "good" };
+    return html`<div class="stack"><div class="toolbar"><${Input} type="search" value=${text} onInput=${setText} placeholder=${t.search} aria-label=${t.search} />
+        <${Select} aria-label=${l.level} value=${least} onInput=${setLeast} options=${LEVELS.map((level) => [level, l.levels[level]])} />
+        <${Button} icon=${paused ? "play" : "pause"} aria-pressed=${String(paused)} onClick=${() => pause(!paused)}>${paused ? t.messages.go : t.messages.pause}<//></div>
+        <${Failure} error=${error} />
+        <${Card} bare label=${l.log}>${rows.length ? html`<ul class="events">${rows.slice(0, 300).map((one) => html`<li><time title=${when(one.at)}>${hour(new Date(one.at))}</time><${Badge} kind=${kind[one.level]}>${one.level}<//><span class="grow"><${Text} mono>${one.text}<//></span></li>`)}</ul>` : html`<${Empty} title=${data?.data.length ? l.noLine : l.noLog}><p>${data?.data.length ? t.clients.noneMore : l.noLogMore}</p><//>`}<//></div>`;
 };
 
 const Events = () => {

@@ -15,6 +15,7 @@ const KINDS = {
     all: () => true,
     retained: ({ retain }) => retain,
     fresh: ({ retain }) => !retain,
+    again: ({ again }) => again,
     qos0: ({ qos }) => qos === 0,
     qos1: ({ qos }) => qos === 1,
     qos2: ({ qos }) => qos === 2,
@@ -25,6 +26,7 @@ const FROM = { all: () => true, clients: ({ client }) => client !== null, broker
 export const asLine = ({ at, topic, qos, retain, payload, payload_base64, client, properties }) => JSON.stringify({ at, topic, qos, retain, ...(payload_base64 !== undefined ? { payload_base64 } : { payload }), client, properties });
 
 export const Page = ({ id }) => {
+    const m = t.messages;
     const [filter, setFilter] = useState(id ?? "#");
     const [wrong, setWrong] = useState(null);
     const [text, setText] = useState("");
@@ -34,7 +36,7 @@ export const Page = ({ id }) => {
     const [chosen, choose] = useState(null);
     const [skipped, setSkipped] = useState(0);
     const [active, setActive] = useState(-1);
-    const log = useRef({ all: [], bytes: 0, held: 0, number: 0 });
+    const log = useRef({ all: [], bytes: 0, held: 0, number: 0, last: new Map() });
     const draw = useFrames(100);
     useEffect(() => setFilter(id ?? "#"), [id]);
     useLive({ messages: filter }, {
@@ -52,9 +54,17 @@ export const Page = ({ id }) => {
                 one.at ??= new Date().toISOString();
                 one.size = (one.payload ?? one.payload_base64 ?? "").length;
                 l.bytes += one.size;
+                const before = l.last.get(one.topic);
+                one.again = Boolean(before) && before.payload === one.payload && before.payload_base64 === one.payload_base64;
+                l.last.delete(one.topic);
+                l.last.set(one.topic, one);
                 l.all.push(one);
             }
-            while (l.all.length > MOST || l.bytes > MOST_BYTES) l.bytes -= l.all.shift().size;
+            while (l.all.length > MOST || l.bytes > MOST_BYTES) {
+                const gone = l.all.shift();
+                l.bytes -= gone.size;
+                if (l.last.get(gone.topic) === gone) l.last.delete(gone.topic);
+            }
             draw();
         },
     });
@@ -62,7 +72,7 @@ export const Page = ({ id }) => {
     const finds = (one) => KINDS[kind](one) && FROM[from](one) && (!small || one.topic.toLowerCase().includes(small) || (one.payload ?? "").toLowerCase().includes(small));
     const rows = log.current.all.filter(finds);
     const clear = () => {
-        Object.assign(log.current, { all: [], bytes: 0, held: 0 });
+        Object.assign(log.current, { all: [], bytes: 0, held: 0, last: new Map() });
         setSkipped(0);
         choose(null);
         draw();
@@ -89,8 +99,7 @@ export const Page = ({ id }) => {
     const row = (one, at, style) => html`<div class="entry" role="option" id=${`row-${at}`} key=${one.number} style=${style} aria-selected=${String(one === chosen)} onClick=${() => (choose(one), setActive(at))}>
         <time>${hourMs(new Date(one.at))}</time><bdi class="cut" title=${short(one.topic, 300)}>${short(one.topic, 200)}</bdi>
         <bdi class="cut mono payload">${one.payload_base64 !== undefined ? html`<span class="soft">${bytes(one.payload_base64.length * 0.75)}</span>` : short(one.payload, 240)}</bdi>
-        <span class="marks">${one.retain && html`<span class="pin accent" title=${t.topics.retained}><${Badge} kind="accent">R<//></span>`}<${Badge}>${one.qos}<//></span></div>`;
-    const m = t.messages;
+        <span class="marks">${one.again && html`<span title=${m.again}><${Badge}>=<//></span>`}${one.retain && html`<span class="pin accent" title=${t.topics.retained}><${Badge} kind="accent">R<//></span>`}<${Badge}>${one.qos}<//></span></div>`;
     return html`<${Head} title=${m.title} sub=${m.count(log.current.all.length)}>
         <${Button} icon=${paused ? "play" : "pause"} aria-pressed=${String(paused)} onClick=${go}>${paused ? m.go : m.pause}<//>
         <${Button} onClick=${clear}>${m.clear}<//><${Button} icon="down" onClick=${saveLines} disabled=${!rows.length}>${m.json}<//><${Button} icon="down" onClick=${saveCsv} disabled=${!rows.length}>${m.csv}<//>

@@ -65,7 +65,7 @@ const Charts = ({ all }) => {
 };
 
 // What is not as it should be, in words, with what to do.
-const conditions = (broker, drops, worst) => {
+export const conditions = (broker, drops, worst) => {
     const told = [];
     const tell = (kind, title, more) => told.push({ kind, title, more });
     const o = t.overview;
@@ -126,7 +126,7 @@ export const Event = ({ event }) => {
 const Events = () => {
     const [all, set] = useState([]);
     useLive({ events: true }, { events: ({ data }) => data.length && set((before) => [...data.slice(-12).reverse(), ...before].slice(0, 12)) });
-    return html`<${Card} bare title=${t.overview.events}>${all.length ? html`<ul class="events">${all.map((event) => html`<${Event} event=${event} />`)}</ul>` : html`<${Empty} title=${t.overview.noEvents} />`}<//>`;
+    return html`<${Card} bare title=${t.overview.events}>${all.length ? html`<ul class="events">${all.map((event) => html`<${Event} event=${event} />`)}</ul>` : html`<${Empty} title=${t.overview.noEvents}><p>${t.overview.noEventsMore}</p><//>`}<//>`;
 };
 
 const Listeners = ({ all }) => html`<${Card} bare title=${t.overview.listeners}><div class="scroll"><table class="is-list"><thead><tr><th>${t.overview.address}</th><th>${t.overview.certificateEnds}</th></tr></thead><tbody>

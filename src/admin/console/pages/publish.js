@@ -4,10 +4,11 @@ import { t } from "../texts.js";
 import { post } from "../api.js";
 import { useLive } from "../live.js";
 import { Area, Badge, Button, Card, Check, Empty, Failure, Field, Head, Input, Select, Tabs, Text, doing, useKept } from "../ui.js";
-import { bytes, fromBase64, fromHex, hourMs, payloadOf, short, textOf, toBase64 } from "../format.js";
-import { Payload, parse } from "../payload.js";
+import { bytes, fromBase64, fromHex, payloadOf, short, toBase64 } from "../format.js";
+import { Payload } from "../payload.js";
+import { NO_PROPERTIES, PropertyFields, correlationOf, propertiesOf } from "../properties.js";
 
-const EMPTY = { topic: "", form: "text", payload: "", qos: "0", retain: false, content_type: "", response_topic: "", correlation: "", expiry: "", utf8: false, user: [] };
+const EMPTY = { topic: "", form: "text", payload: "", qos: "0", retain: false, ...NO_PROPERTIES };
 const LARGEST = 700_000;
 
 // The message that a form describes, or what is wrong with it.
@@ -37,14 +38,8 @@ const message = (form, file) => {
     } else if (file) body.payload_base64 = toBase64(file.data);
     else wrong.payload = p.chooseFile;
     if ((body.payload ?? body.payload_base64 ?? "").length > LARGEST) wrong.payload = p.tooLarge;
-    const properties = {};
-    if (form.content_type) properties.content_type = form.content_type;
-    if (form.response_topic) properties.response_topic = form.response_topic;
-    if (form.correlation) properties.correlation_data = toBase64(new TextEncoder().encode(form.correlation));
-    if (form.expiry !== "") properties.message_expiry_interval = Number(form.expiry);
-    if (form.utf8) properties.payload_format_indicator = 1;
-    const user = form.user.filter(([name, value]) => name || value);
-    if (user.length) properties.user_property = user;
+    if (correlationOf(form) === null) wrong.correlation = p.wrongHex;
+    const properties = propertiesOf(form);
     if (Object.keys(properties).length) body.properties = properties;
     return { body, wrong, is: Object.keys(wrong).length === 0 };
 };
@@ -105,17 +100,7 @@ export const Page = ({ id }) => {
                 : html`<${Field} label=${p.payload} error=${show("payload")}><${Area} value=${form.payload} onInput=${on("payload")} aria-invalid=${String(Boolean(show("payload")))} /><//>`}
             <div class="row"><${Tabs} label=${p.qos} value=${form.qos} onInput=${on("qos")} options=${["0", "1", "2"].map((n) => [n, `QoS ${n}`])} /><${Check} checked=${form.retain} onInput=${on("retain")} label=${p.retain} /></div>
             <details open=${Boolean(body.properties) || waits}><summary>${p.properties}</summary><div class="form inset">
-                <div class="cols">
-                    <${Field} label=${p.contentType}><${Input} value=${form.content_type} onInput=${on("content_type")} placeholder="application/json" /><//>
-                    <${Field} label=${p.responseTopic}><${Input} mono value=${form.response_topic} onInput=${on("response_topic")} /><//>
-                    <${Field} label=${p.correlation}><${Input} value=${form.correlation} onInput=${on("correlation")} /><//>
-                    <${Field} label=${p.expiry}><${Input} type="number" min="0" value=${form.expiry} onInput=${on("expiry")} /><//>
-                </div>
-                <${Check} checked=${form.utf8} onInput=${on("utf8")} label=${p.utf8} />
-                <fieldset><legend>${p.user}</legend>
-                    ${form.user.map(([name, value], at) => html`<div class="row"><div class="grow"><${Input} aria-label=${p.name} placeholder=${p.name} value=${name} onInput=${(next) => on("user")(form.user.map((one, place) => (place === at ? [next, value] : one)))} /></div><div class="grow"><${Input} aria-label=${p.value} placeholder=${p.value} value=${value} onInput=${(next) => on("user")(form.user.map((one, place) => (place === at ? [name, next] : one)))} /></div><${Button} kind="plain" icon="close" aria-label=${p.remove} onClick=${() => on("user")(form.user.filter((_, place) => place !== at))} /></div>`)}
-                    <${Button} small icon="plus" onClick=${() => on("user")([...form.user, ["", ""]])}>${p.add}<//>
-                </fieldset>
+                <${PropertyFields} form=${form} on=${on} />
                 <${Check} checked=${waits} onInput=${setWaits} label=${`${p.wait} ${p.waitMore}`} />
             </div></details>
             <div class="row"><button class="button is-first">${p.send}</button><span class="grow"></span>
@@ -141,6 +126,6 @@ const Saved = ({ form, use }) => {
     };
     return html`<${Card} bare title=${p.saved}>
         <form class="row padded" onSubmit=${save}><div class="grow"><${Input} value=${name} onInput=${setName} placeholder=${p.saveName} aria-label=${p.saveName} /></div><button class="button" disabled=${!form.topic}>${p.save}</button></form>
-        ${saved.length ? html`<ul class="events">${saved.map((one) => html`<li><span class="grow"><strong><${Text}>${one.name}<//></strong><br /><span class="soft"><${Text} mono>${short(one.form.topic, 80)}<//></span></span><${Button} small onClick=${() => use(one.form)}>${p.load}<//><${Button} small kind="plain" icon="trash" aria-label=${`${p.delete} ${one.name}`} onClick=${() => set(saved.filter((other) => other !== one))} /></li>`)}</ul>` : html`<${Empty} title=${p.noSaved} />`}
+        ${saved.length ? html`<ul class="events">${saved.map((one) => html`<li><span class="grow"><strong><${Text}>${one.name}<//></strong><br /><span class="soft"><${Text} mono>${short(one.form.topic, 80)}<//></span></span><${Button} small onClick=${() => use(one.form)}>${p.load}<//><${Button} small kind="plain" icon="trash" aria-label=${`${p.delete} ${one.name}`} onClick=${() => set(saved.filter((other) => other !== one))} /></li>`)}</ul>` : html`<${Empty} title=${p.noSaved}><p>${p.noSavedMore}</p><//>`}
     <//>`;
 };

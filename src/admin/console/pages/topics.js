@@ -5,7 +5,7 @@ import { t } from "../texts.js";
 import { get, may, post, remove } from "../api.js";
 import { useLive } from "../live.js";
 import { Badge, Button, Card, Check, Copy, Empty, Failure, Field, Head, Icon, Input, Notice, Rows, Select, Tabs, Text, Area, confirm, doing, useFrames } from "../ui.js";
-import { bytes, count, fromBase64, hourMs, matches, payloadOf, rate, shown, short, since, textOf, when } from "../format.js";
+import { brief, bytes, count, fromBase64, hourMs, matches, payloadOf, rate, shown, short, since, textOf, when } from "../format.js";
 import { Difference, Payload, numbers } from "../payload.js";
 import { Chart } from "../charts.js";
 
@@ -72,7 +72,8 @@ export class Tree {
         // an empty retained message takes the pin away
         const pinned = retain ? size > 0 : (before?.pinned ?? false);
         node.topic = { size, qos, retain, text, base64, client, at, pinned, number: (before?.number ?? 0) + 1 };
-        node.add(n, now);
+        // what was retained before is no message of now
+        node.add(at === null ? 0 : n, now);
     }
 
     unpin(filter) {
@@ -199,6 +200,7 @@ export const Page = ({ id }) => {
         <bdi class="level cut" title=${shown(node.path)}>${node.name === "" ? html`<span class="soft">∅</span>` : short(node.name, 120)}</bdi>
         ${node.topic?.pinned && html`<span class="pin" title=${t.topics.retained}><${Icon} name="pin" /></span>`}
         <bdi class="last cut">${node.topic ? html`<span key=${node.topic.number}>${value(node.topic)}</span>` : html`<span class="soft">${t.topics.topicsBelow(node.topics)}</span>`}</bdi>
+        <span class="age">${node.topic?.at ? brief((Date.now() - node.topic.at) / 1000) : ""}</span>
         <span class="rate">${t.topics.perSecond(rate(node.rateAt(now)))}</span>
     </div>`;
     return html`<${Head} title=${t.topics.title} sub=${text ? t.topics.found(hits, all) : t.topics.shown(all)}>
@@ -266,7 +268,7 @@ const Detail = ({ topic, tree }) => {
     const isBranch = !node && tree.root.children && findNode(tree, topic);
     const sees = may("operator");
     useLive(sees && !/[+#]/.test(topic) && topic ? { watch: topic } : null, {
-        watch: ({ data }) => data.length && set((before) => [...data.slice(-HISTORY).reverse().map((one, at) => ({ ...one, at: one.at ?? new Date().toISOString(), key: `${one.at}-${at}-${Math.random()}`, data: payloadOf(one) })), ...before].slice(0, HISTORY)),
+        watch: ({ data }) => data.length && set((before) => [...data.slice(-HISTORY).reverse().map((one, at) => ({ ...one, known: one.at !== null, at: one.at ?? new Date().toISOString(), key: `${one.at}-${at}-${Math.random()}`, data: payloadOf(one) })), ...before].slice(0, HISTORY)),
     });
     const [chosen, choose] = useState(null);
     const [now, before] = history;
@@ -274,8 +276,8 @@ const Detail = ({ topic, tree }) => {
     return html`<${Card} title=${html`<${Text} mono>${topic.slice(0, 600)}<//>`} label=${t.topics.last} actions=${html`<${Copy} small text=${topic} label=${t.topics.copyTopic} />`}>
             <div class="stack">
             ${!sees && html`<${Notice} kind="warn" title=${t.topics.viewer} />`}
-            ${seen ? html`<p class="row"><span class="soft">${when(seen.at)}</span><${Badge}>QoS ${seen.qos}<//>${(seen.retain || node?.topic?.pinned) && html`<${Badge} kind="accent">${t.topics.retained}<//>`}
-                    <span class="soft">${t.topics.by} ${seen.client ? html`<a href=${`#/clients/${encodeURIComponent(seen.client)}`}><${Text}>${seen.client.slice(0, 100)}<//></a>` : t.topics.brokerItself}</span></p>
+            ${seen ? html`<p class="row">${seen.known && html`<span class="soft">${when(seen.at)}</span>`}<${Badge}>QoS ${seen.qos}<//>${(seen.retain || node?.topic?.pinned) && html`<${Badge} kind="accent">${t.topics.retained}<//>`}
+                    <span class="soft">${!seen.known ? t.topics.unknown : html`${t.topics.by} ${seen.client ? html`<a href=${`#/clients/${encodeURIComponent(seen.client)}`}><${Text}>${seen.client.slice(0, 100)}<//></a>` : t.topics.brokerItself}`}</span></p>
                 <${Payload} data=${seen.data} topic=${topic} />
                 <${Properties} all=${seen.properties} />`
             : sees && html`<p class="soft">${isBranch ? t.topics.branch : t.topics.waits}</p>`}
@@ -312,7 +314,7 @@ const Numbers = ({ history }) => {
     if (!paths.length) return null;
     const names = paths.map((one) => [one, one === "" ? t.topics.value : short(one, 60)]);
     return html`<${Card} bare title=${t.topics.chart} actions=${paths.length > 1 && html`<${Select} aria-label=${t.topics.chartField} value=${path} onInput=${choose} options=${names} />`}>
-        <${Chart} data=${data} names=${[path || t.topics.value]} format=${(n) => Number(n.toPrecision(6)).toLocaleString("en")} label=${t.topics.chart} height=${160} zero=${false} /><//>`;
+        ${data[0].length > 1 ? html`<${Chart} data=${data} names=${[path || t.topics.value]} format=${(n) => Number(n.toPrecision(6)).toLocaleString("en")} label=${t.topics.chart} height=${160} zero=${false} />` : html`<p class="soft padded-all">${shown(path)}${path && ": "}${data[1][0]}. ${t.topics.chartWaits}</p>`}<//>`;
 };
 
 const Actions = ({ topic, tree, last }) => {

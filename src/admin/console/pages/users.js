@@ -1,9 +1,10 @@
 // Users, the rules of what they may do, and keys of programs: edits of the files that the configuration names.
-import { html, useState } from "../kit.js";
+import { html, useRef, useState } from "../kit.js";
 import { t } from "../texts.js";
 import { ask, get, id as inPath, post, put, remove, server } from "../api.js";
-import { Area, Badge, Button, Card, Code, Empty, Failure, Field, Head, Input, Select, Tabs, Text, confirm, doing, useAsk } from "../ui.js";
+import { Area, Badge, Button, Card, Code, Empty, Failure, Field, Head, Input, Notice, Select, Tabs, Text, confirm, doing, toast, useAsk } from "../ui.js";
 import { when } from "../format.js";
+import { Difference } from "../payload.js";
 
 const PARTS = { users: () => html`<${Users} />`, rules: () => html`<${Rules} />`, keys: () => html`<${Keys} />` };
 
@@ -30,6 +31,11 @@ const Users = () => {
             again();
         }
     };
+    const secret = useRef(null);
+    const change = (user) => {
+        setName(user);
+        secret.current?.querySelector("input[type=password]").focus();
+    };
     const drop = async (user) => {
         if (!(await confirm({ title: u.deleteTitle, text: u.deleteText(user), yes: u.delete, bad: true }))) return;
         await doing(() => remove(`users/${inPath(user)}`), u.deleted(user));
@@ -38,9 +44,9 @@ const Users = () => {
     if (error && !data) return html`<${NotThere} error=${error} />`;
     const rows = data?.data ?? [];
     return html`<div class="split wide-left">
-        <${Card} bare label=${u.users}>${data && !rows.length ? html`<${Empty} title=${u.none} />` : html`<div class="scroll"><table class="is-list"><thead><tr><th>${u.name}</th><th>${u.stored}</th><th>${u.role}</th><th><span class="hide-text">${u.delete}</span></th></tr></thead><tbody>
-            ${rows.map((one) => html`<tr key=${one.name}><td class="is-title wide"><${Text}>${one.name}<//></td><td class="soft" data-name=${u.stored}>${one.stored}</td><td data-name=${u.role}>${one.role ? html`<${Badge} kind="accent">${one.role}<//>` : html`<span class="soft">–</span>`}</td><td class="num"><${Button} small kind="plain" icon="trash" aria-label=${`${u.delete} ${one.name}`} onClick=${() => drop(one.name)} /></td></tr>`)}</tbody></table></div>`}<//>
-        <${Card} title=${u.add}><form class="form" onSubmit=${set}><p class="soft">${u.addMore}</p>
+        <${Card} bare label=${u.users}>${data && !rows.length ? html`<${Empty} title=${u.none}><p>${u.noneMore}</p><//>` : html`<div class="scroll"><table class="is-list"><thead><tr><th>${u.name}</th><th>${u.stored}</th><th>${u.role}</th><th><span class="hide-text">${u.delete}</span></th></tr></thead><tbody>
+            ${rows.map((one) => html`<tr key=${one.name}><td class="is-title wide"><${Text}>${one.name}<//></td><td class="soft" data-name=${u.stored}>${one.stored}</td><td data-name=${u.role}>${one.role ? html`<${Badge} kind="accent">${one.role}<//>` : html`<span class="soft">–</span>`}</td><td class="num"><${Button} small onClick=${() => change(one.name)} aria-label=${u.changePassword(one.name)}>${u.change}<//> <${Button} small kind="plain" icon="trash" aria-label=${`${u.delete} ${one.name}`} onClick=${() => drop(one.name)} /></td></tr>`)}</tbody></table></div>`}<//>
+        <${Card} title=${u.add}><form class="form" onSubmit=${set} ref=${secret}><p class="soft">${u.addMore}</p>
             <${Field} label=${u.name}><${Input} value=${name} onInput=${setName} required autocomplete="off" /><//><${Field} label=${u.password}><${Input} type="password" value=${password} onInput=${setPassword} required autocomplete="new-password" /><//>
             <div class="row"><button class="button is-first">${u.save}</button></div></form><//></div>`;
 };
@@ -59,11 +65,28 @@ const Rules = () => {
     const drop = async ({ for: whom, user, filter }) => {
         if (await doing(() => remove("rules", user ? { user, filter } : { for: whom, filter }), u.ruleDeleted)) again();
     };
-    const save = async () => {
-        const done = await doing(() => ask("PUT", "rules", { body: { text }, headers: { "If-Match": `"${data.version}"` } }), u.rulesSaved);
-        if (done) {
-            setText(null);
-            again();
+    // the version that the text was made from: another writer's is not overwritten unseen
+    const [version, setVersion] = useState(null);
+    const [changed, setChanged] = useState(false);
+    const edit = (next) => {
+        if (text === null) setVersion(data.version);
+        setText(next);
+    };
+    const leave = () => {
+        setText(null);
+        setChanged(false);
+        again();
+    };
+    const save = async (over) => {
+        try {
+            await ask("PUT", "rules", { body: { text }, headers: { "If-Match": over ? "*" : `"${version}"` } });
+            toast(u.rulesSaved);
+            leave();
+        } catch (error) {
+            if (error.code === "changed") {
+                setChanged(true);
+                again();
+            } else toast(error.message, "bad");
         }
     };
     if (error && !data) return html`<${NotThere} error=${error} />`;
@@ -71,14 +94,42 @@ const Rules = () => {
     const whom = (one) => (one.user ? html`<${Text}>${one.user}<//>` : html`<span class="soft">${u.whom[one.for] ?? one.for}</span>`);
     return html`<div class="stack"><div class="split wide-left">
         <${Card} bare label=${u.rules}>${data.rules.length ? html`<div class="scroll"><table class="is-list"><thead><tr><th>${u.who}</th><th>${u.access}</th><th>${u.filter}</th><th class="num">${u.line}</th><th><span class="hide-text">${u.delete}</span></th></tr></thead><tbody>
-            ${data.rules.map((one) => html`<tr><td class="is-title">${whom(one)}</td><td data-name=${u.access}><${Badge} kind=${one.access === "deny" ? "bad" : "good"}>${one.access}<//></td><td class="wide" data-name=${u.filter}><${Text} mono>${one.filter}<//></td><td class="num soft" data-name=${u.line}>${one.line}</td><td class="num"><${Button} small kind="plain" icon="trash" aria-label=${`${u.delete} ${one.filter}`} onClick=${() => drop(one)} /></td></tr>`)}</tbody></table></div>` : html`<${Empty} title=${u.noRules} />`}<//>
+            ${data.rules.map((one) => html`<tr><td class="is-title">${whom(one)}</td><td data-name=${u.access}><${Badge} kind=${one.access === "deny" ? "bad" : "good"}>${one.access}<//></td><td class="wide" data-name=${u.filter}><${Text} mono>${one.filter}<//></td><td class="num soft" data-name=${u.line}>${one.line}</td><td class="num"><${Button} small kind="plain" icon="trash" aria-label=${`${u.delete} ${one.filter}`} onClick=${() => drop(one)} /></td></tr>`)}</tbody></table></div>` : html`<${Empty} title=${u.noRules}><p>${u.noRulesMore}</p><//>`}<//>
         <${Card} title=${u.addRule}><form class="form" onSubmit=${add}>
             <${Field} label=${u.who}><${Select} value=${rule.for} onInput=${on("for")} options=${Object.entries(u.whom)} /><//>
             ${rule.for === "user" && html`<${Field} label=${u.name}><${Input} value=${rule.user} onInput=${on("user")} required /><//>`}
             <${Field} label=${u.access}><${Select} value=${rule.access} onInput=${on("access")} options=${["read", "write", "readwrite", "deny"].map((one) => [one, one])} /><//>
             <${Field} label=${u.filter}><${Input} mono value=${rule.filter} onInput=${on("filter")} required placeholder="home/#" /><//>
             <div class="row"><button class="button is-first">${u.save}</button></div></form><//></div>
-        <${Card} title=${u.text} actions=${text !== null && html`<${Button} small onClick=${() => setText(null)}>${t.cancel}<//><${Button} small kind="first" onClick=${save}>${u.save}<//>`}><${Area} value=${text ?? data.text} onInput=${setText} aria-label=${u.text} rows="14" /><//></div>`;
+        <${Explain} />
+        <${Card} title=${u.text} actions=${text !== null && html`<${Button} small onClick=${leave}>${t.cancel}<//><${Button} small kind="first" onClick=${() => save(false)}>${u.save}<//>`}><div class="stack">
+            ${changed && html`<${Notice} kind="bad" title=${u.changed}>${u.changedMore} <span class="row"><${Button} small onClick=${leave}>${u.takeTheirs}<//><${Button} small kind="bad" onClick=${() => save(true)}>${u.saveOver}<//></span><//>`}
+            ${changed && html`<div class="field"><span>${u.theirs}</span><${Difference} before=${data.text} after=${text} /></div>`}
+            <${Area} value=${text ?? data.text} onInput=${edit} aria-label=${u.text} rows="14" /></div><//></div>`;
+};
+
+// May this client do this? The broker is asked, and says which rule it is.
+const Explain = () => {
+    const u = t.users;
+    const o = t.oneClient;
+    const [form, set] = useState({ user: "", client: "", way: "publish", topic: "" });
+    const [told, setTold] = useState(null);
+    const on = (name) => (value) => (set({ ...form, [name]: value }), setTold(null));
+    const go = async (event) => {
+        event.preventDefault();
+        try {
+            setTold(await get("explain", { user: form.user, client: form.client, [form.way]: form.topic }));
+        } catch (error) {
+            setTold({ error });
+        }
+    };
+    return html`<${Card} title=${u.explain}><form class="form" onSubmit=${go}><p class="soft">${u.explainMore}</p>
+        <div class="cols"><${Field} label=${u.explainUser}><${Input} value=${form.user} onInput=${on("user")} placeholder=${t.clients.anonymous} /><//>
+            <${Field} label=${t.client.id}><${Input} value=${form.client} onInput=${on("client")} /><//>
+            <${Field} label=${form.way === "publish" ? t.publish.topic : t.client.filter}><${Input} mono value=${form.topic} onInput=${on("topic")} required placeholder="home/lamp" /><//></div>
+        <div class="row"><${Tabs} label=${u.explain} value=${form.way} onInput=${on("way")} options=${[["publish", o.publish], ["subscribe", o.subscribe]]} /><button class="button">${o.ask}</button></div>
+        <div role="status">${told?.error ? html`<${Failure} error=${told.error} />` : told && html`<p><${Badge} kind=${told.allowed ? "good" : "bad"}>${told.allowed ? o.allowed : o.denied}<//> <${Text}>${told.because}<//></p>`}</div>
+    </form><//>`;
 };
 
 const Keys = () => {
