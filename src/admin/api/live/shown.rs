@@ -8,11 +8,11 @@ use super::{
     super::{
         super::feed::{Message, Tap},
         call::time,
-        messages::{properties, put_payload},
         streams,
     },
     lane::Lane,
 };
+use crate::trace::{properties, put_payload};
 
 /// Messages of one filter.
 pub(super) struct Shown {
