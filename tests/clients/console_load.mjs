@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import { client, paced, publish, sleep } from "./raw_mqtt.mjs";
 
 // Ten minutes with DUNLIN_LONG=1, a minute with DUNLIN_MINUTE=1.
-const SECONDS = process.env.DUNLIN_LONG ? 600 : process.env.DUNLIN_MINUTE ? 60 : 5;
+const SECONDS = process.env.DUNLIN_LONG ? 600 : process.env.DUNLIN_MINUTE ? 60 : 4;
 // more than a page shows
 const TOPICS = 51_000;
 const RATE = 10_000;

@@ -267,8 +267,9 @@ export default async ({ test, expect, until, open, show, enter, publish, api, ax
         await other.context().close();
     });
 
-    for (const theme of ["light", "dark"]) {
-        await test(`axe finds nothing on the pages of administrators, nor in open forms, ${theme}`, async () => {
+    // at once: each has a core
+    await Promise.all(["light", "dark"].map((theme) =>
+        test(`axe finds nothing on the pages of administrators, nor in open forms, ${theme}`, async () => {
             const other = await open({ colorScheme: theme, reducedMotion: "reduce", bypassCSP: true });
             const found = [];
             const look = async (name) => {
@@ -295,6 +296,6 @@ export default async ({ test, expect, until, open, show, enter, publish, api, ax
             await look("client");
             await other.context().close();
             expect(!found.length, found.join("\n"));
-        });
-    }
+        }),
+    ));
 };
