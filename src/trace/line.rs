@@ -141,8 +141,15 @@ fn show_payload(shown: &mut Value, payload: &[u8], how: How) {
 }
 
 fn put_properties(shown: &mut Value, all: Properties<'_>) {
-    if !all.is_empty() {
-        let all = all.without(&[PropertyId::AuthenticationData]);
+    if all.is_empty() {
+        return;
+    }
+    if let Some(alias) = all.short(PropertyId::TopicAlias) {
+        // of the packet rather than of its message
+        shown["topic_alias"] = alias.into();
+    }
+    let all = all.without(&[PropertyId::AuthenticationData, PropertyId::TopicAlias]);
+    if !all.as_properties().is_empty() {
         shown["properties"] = properties(all.as_properties());
     }
 }

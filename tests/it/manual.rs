@@ -99,31 +99,35 @@ fn shells_complete_the_clients_of_a_broker_that_runs() {
     let _clients = ["lamp", "lamp 2", "door"].map(|id| broker.client(id));
     let bin = Path::new(DUNLIN).parent().unwrap();
     let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
-    let line = format!("dunlin ctl --url unix:{} kick l", socket.display());
-
-    let file = dir.path().join("dunlin.bash");
-    fs::write(&file, printed(&["completions", "bash"])).unwrap();
-    let script = format!(
-        "PATH='{path}'; source \"$1\"; COMP_LINE='{line}'; COMP_POINT=${{#COMP_LINE}}; COMP_WORDS=($COMP_LINE); \
-         COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); _dunlin_with_clients dunlin l kick; printf '%s\\n' \"${{COMPREPLY[@]}}\""
-    );
     let sorted = |text: &str| {
         let mut lines: Vec<_> = text.lines().map(str::to_owned).collect();
         lines.sort();
         lines
     };
-    assert_eq!(sorted(&shell("bash", &script, &file)), ["lamp", "lamp\\ 2"]);
-    if is_there("fish") {
-        let file = dir.path().join("dunlin.fish");
-        fs::write(&file, printed(&["completions", "fish"])).unwrap();
-        let script = format!("source {}; complete -C '{line}'", file.display());
-        let mut fish = Command::new("fish");
-        fish.args(["--no-config", "-c", &script]).env("HOME", dir.path()).env("PATH", &path);
-        let output = fish.output().unwrap();
-        let out = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert_eq!(sorted(&out), ["lamp", "lamp 2"], "{}", String::from_utf8_lossy(&output.stderr));
+    let [bash, fish] = [("bash", "dunlin.bash"), ("fish", "dunlin.fish")].map(|(shell, name)| {
+        let file = dir.path().join(name);
+        fs::write(&file, printed(&["completions", shell])).unwrap();
+        file
+    });
+    for (words, before) in [("kick", "kick"), ("trace start --client", "--client")] {
+        let line = format!("dunlin ctl --url unix:{} {words} l", socket.display());
+        let script = format!(
+            "PATH='{path}'; source \"$1\"; COMP_LINE='{line}'; COMP_POINT=${{#COMP_LINE}}; COMP_WORDS=($COMP_LINE); \
+             COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); _dunlin_with_clients dunlin l {before}; \
+             printf '%s\\n' \"${{COMPREPLY[@]}}\""
+        );
+        assert_eq!(sorted(&shell("bash", &script, &bash)), ["lamp", "lamp\\ 2"], "{words}");
+        if is_there("fish") {
+            let script = format!("source {}; complete -C '{line}'", fish.display());
+            let mut command = Command::new("fish");
+            command.args(["--no-config", "-c", &script]).env("HOME", dir.path()).env("PATH", &path);
+            let output = command.output().unwrap();
+            let out = String::from_utf8_lossy(&output.stdout).into_owned();
+            assert_eq!(sorted(&out), ["lamp", "lamp 2"], "{words}: {}", String::from_utf8_lossy(&output.stderr));
+        }
     }
     let zsh = printed(&["completions", "zsh"]);
+    assert!(zsh.contains("a Client Identifier]:ID:_dunlin_clients"), "{zsh}");
     assert!(zsh.contains("Client Identifier:_dunlin_clients") && zsh.contains("\n_dunlin_clients() {"), "{zsh}");
     broker.stop();
 }

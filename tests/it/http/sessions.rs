@@ -119,6 +119,28 @@ fn a_browser_logs_in_reads_writes_and_logs_out() {
 }
 
 #[test]
+fn with_a_cookie_each_route_that_writes_needs_the_csrf_header() {
+    let (_dir, broker) = broker();
+    let at = address(&broker);
+    let page = Page::of(&post(at, &[], &json!({ "user": "ada", "password": "secret" })));
+    let document = shown(&ask(at, "GET", "/api/v1/openapi.json", &[&page.cookie]));
+    let mut writes = 0;
+    for (path, verbs) in document["paths"].as_object().unwrap() {
+        for verb in verbs.as_object().unwrap().keys().filter(|verb| *verb != "get") {
+            // a login needs no session
+            if (verb.as_str(), path.as_str()) == ("post", AT) {
+                continue;
+            }
+            let path = path.replace("{id}", "a");
+            let answer = ask(at, &verb.to_uppercase(), &path, &[&page.cookie, "Content-Length: 0"]);
+            assert_eq!((answer.status, answer.code().as_str()), (403, "csrf"), "{verb} {path}");
+            writes += 1;
+        }
+    }
+    assert!(writes > 20, "{writes}");
+}
+
+#[test]
 fn a_page_s_refused_request_opens_no_login_form_of_the_browser() {
     let (dir, broker) = broker();
     let at = address(&broker);

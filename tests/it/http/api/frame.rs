@@ -144,6 +144,26 @@ fn each_route_is_for_its_role_and_those_above() {
 }
 
 #[test]
+fn without_logins_no_route_answers_a_page_of_another_server_or_a_proxy() {
+    let broker = broker("");
+    let at = address(&broker);
+    let document = get(at, "openapi.json");
+    for (path, verbs) in document["paths"].as_object().unwrap() {
+        for verb in verbs.as_object().unwrap().keys() {
+            for (line, code) in [
+                ("Host: evil.example", "host"),
+                ("Origin: http://evil.example", "origin"),
+                ("X-Forwarded-For: 127.0.0.1", "forwarded"),
+            ] {
+                let path = path.replace("{id}", "a");
+                let answer = ask(at, &verb.to_uppercase(), &path, &[line, "Content-Length: 0"]);
+                assert_eq!(status_and_code(&answer), (403, code.to_owned()), "{verb} {path} with {line}");
+            }
+        }
+    }
+}
+
+#[test]
 fn an_administrator_reads_and_checks_configurations() {
     let (_dir, broker) = with_roles();
     let at = address(&broker);
