@@ -8,20 +8,20 @@ use super::RemoteAddress;
 
 /// `dunlin replay FILE --to URL`
 ///
-/// Publishes the messages of a recording again, by one client: those that clients sent under "dunlin test --record", or
-/// those that the web console recorded. MQTT 5 is tried first, then 3.1.1. Prints how many messages were sent, and exits
-/// with 1 if the broker refused one.
+/// Publishes the messages of a recording again, with one client: the messages that clients sent under "dunlin test
+/// --record", or those that the web console recorded. Tries MQTT 5 first, then 3.1.1. Prints the number of sent
+/// messages, and exits with 1 if the broker refused one.
 #[derive(Args, Clone, Debug, PartialEq)]
 pub struct ReplayArgs {
     /// The recording: JSON lines.
     #[arg(value_name = "FILE")]
     pub recording: PathBuf,
 
-    /// The broker: mqtt://HOST[:PORT], mqtts://, ws:// or wss://.
+    /// URL of the broker: mqtt://HOST[:PORT], mqtts://, ws:// or wss://.
     #[arg(long, value_name = "URL")]
     pub to: RemoteAddress,
 
-    /// How much faster than recorded, such as 10 or 0.5; "max" does not wait.
+    /// Speed relative to the recording, such as 10 or 0.5; "max" does not wait.
     #[arg(long, value_name = "NUMBER|max", default_value = "1")]
     pub speed: Speed,
 
@@ -29,7 +29,7 @@ pub struct ReplayArgs {
     #[arg(long, value_name = "FILTER")]
     pub filter: Vec<String>,
 
-    /// Replace the beginning FROM of topics by TO, such as site1/=test/; may be repeated, the first that fits counts.
+    /// Replace the beginning FROM of topics by TO, such as site1/=test/; may be repeated, the first match counts.
     #[arg(long, value_name = "FROM=TO")]
     pub rewrite: Vec<Rewrite>,
 
@@ -41,7 +41,7 @@ pub struct ReplayArgs {
     #[arg(long, value_name = "FILE", requires = "user")]
     pub password_file: Option<PathBuf>,
 
-    /// The authorities of the broker's certificate, PEM; without it those of this machine.
+    /// Authorities that sign the broker's certificate, PEM; by default those of this machine.
     #[arg(long, value_name = "FILE")]
     pub ca_file: Option<PathBuf>,
 }
@@ -49,7 +49,7 @@ pub struct ReplayArgs {
 /// The speed of a replay.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Speed {
-    /// So many times as fast as recorded.
+    /// This number of times as fast as recorded.
     Times(f64),
     /// Without waiting.
     Max,
@@ -70,9 +70,9 @@ impl FromStr for Speed {
 /// A change of topics.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rewrite {
-    /// The beginning of a topic.
+    /// Beginning of a topic.
     pub from: String,
-    /// What it becomes.
+    /// Its replacement.
     pub to: String,
 }
 

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use crate::codec::{Properties, PropertyId, PropertyValue};
 
-/// As text where it is text.
+/// A payload: as text if it is text.
 pub(crate) fn put_payload(shown: &mut Value, payload: &[u8]) {
     match std::str::from_utf8(payload) {
         Ok(text) => shown["payload"] = text.into(),
@@ -13,7 +13,7 @@ pub(crate) fn put_payload(shown: &mut Value, payload: &[u8]) {
     }
 }
 
-/// By their names, in small letters; User Properties are a list of pairs.
+/// Properties by their names in lower case; User Properties are a list of pairs.
 pub(crate) fn properties(properties: Properties<'_>) -> Value {
     let mut all = Map::new();
     for (id, value) in properties.iter() {

@@ -61,7 +61,7 @@ pub(crate) struct Who {
 /// A decoded packet that borrows from its bytes.
 pub(crate) struct Looked<'a> {
     pub(crate) packet: PacketType,
-    /// The topic of a PUBLISH; its Topic Alias is resolved.
+    /// The topic of a PUBLISH, with its Topic Alias resolved.
     pub(crate) topic: Option<Box<str>>,
     pub(crate) contents: Result<Packet<'a>, DecodeError>,
 }
@@ -77,7 +77,7 @@ impl Direction {
 }
 
 impl Who {
-    /// A connection whose CONNECT came before.
+    /// A connection whose CONNECT was handled before.
     pub(crate) fn new(client: &str, user: Option<&str>, version: ProtocolVersion) -> Self {
         let client = (!client.is_empty()).then(|| client.into());
         Self { client, user: user.map(Into::into), version, ..Self::default() }

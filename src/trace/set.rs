@@ -22,7 +22,7 @@ use crate::clock::Clock;
 /// Most traces, including ended ones.
 pub(crate) const MOST_TRACES: usize = 30;
 
-/// Most bytes of lines of all traces.
+/// Most bytes of the lines of all traces.
 const MOST_BYTES: usize = 64 << 20;
 
 /// Approximate bytes of memory of a line besides its text.
@@ -72,7 +72,7 @@ struct Trace {
     /// When it was stopped, or its duration had passed.
     ended: Option<SystemTime>,
     lines: VecDeque<Arc<str>>,
-    /// The number of the first of `lines`.
+    /// Number of the first line in `lines`.
     first: u64,
     bytes: usize,
     packets: u64,
@@ -161,7 +161,7 @@ impl Traces {
         self.look(|inner| inner.all.iter().map(Trace::shown).collect())
     }
 
-    /// One of them.
+    /// One trace.
     pub(crate) fn one(&self, id: u64) -> Option<Shown> {
         self.look(|inner| inner.find(id).map(|trace| trace.shown()))
     }

@@ -106,7 +106,7 @@ fn target(body: &Value) -> Result<Target, Problem> {
     let all = ["client_id", "filter", "network"];
     let there: Vec<_> = all.into_iter().filter(|name| !body[*name].is_null()).collect();
     let [name] = there[..] else {
-        return Err(bad("body", "client_id, filter or network: one of them is expected"));
+        return Err(bad("body", "client_id, filter or network: exactly one is expected"));
     };
     let text = body[name].as_str().ok_or_else(|| bad("body", format!("{name}: a text is expected")))?;
     match name {

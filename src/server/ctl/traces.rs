@@ -95,7 +95,7 @@ fn fields(object: &Map<String, Value>) -> Vec<String> {
     fields
 }
 
-/// Without characters that a terminal could interpret.
+/// Escapes characters that a terminal could interpret.
 fn printable(text: &str) -> String {
     let shown = |c: char| if c.is_control() { c.escape_debug().to_string() } else { c.to_string() };
     text.chars().map(shown).collect()
@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_packet_is_a_line() {
+    fn a_packet_is_printed_as_a_line() {
         let table = [
             (json!({ "dunlin": "recording", "version": 1 }), None),
             (json!({ "lost": 3 }), Some("lost: 3\n")),

@@ -1,4 +1,4 @@
-//! `dunlin replay`: the messages of a recording are published again, by one client, at their times.
+//! `dunlin replay`: one client publishes the messages of a recording again, at the recorded times.
 //!
 //! | module | owns |
 //! |---|---|
@@ -30,11 +30,11 @@ use read::Message;
 pub struct Replayed {
     /// Messages that were sent.
     pub sent: u64,
-    /// Those of them that the broker refused, by Reason Code.
+    /// Number of refused ones by Reason Code.
     pub refused: BTreeMap<u8, u64>,
     /// Messages that were not sent, because they are larger than the broker accepts.
     pub too_large: u64,
-    /// How long it took.
+    /// Duration of the replay.
     pub took: Duration,
 }
 
@@ -62,44 +62,44 @@ impl fmt::Display for Replayed {
     }
 }
 
-/// Why a recording was not replayed to its end.
+/// Why a replay ended early.
 #[derive(Debug, Error)]
 pub enum ReplayError {
     /// The recording cannot be read.
     #[error(transparent)]
     Recording(#[from] RecordingError),
-    /// An option is wrong.
+    /// An option is not valid.
     #[error("{0}")]
     Option(String),
-    /// There is no connection.
+    /// The connection failed.
     #[error("{to}: {why}")]
     Connect {
         /// The broker.
         to: String,
-        /// What is wrong.
+        /// The reason.
         why: String,
     },
-    /// The connection ended.
+    /// The connection was lost.
     #[error("{to}: {why}, after {sent} messages, of which {waiting} are not acknowledged")]
     Lost {
         /// The broker.
         to: String,
-        /// What is wrong.
+        /// The reason.
         why: String,
-        /// Messages that were sent.
+        /// Number of sent messages.
         sent: u64,
-        /// Messages at QoS 1 and 2 that the broker may or may not have.
+        /// Number of QoS 1 and 2 messages without an acknowledgement, which the broker may have or not.
         waiting: usize,
     },
 }
 
-/// From TCP to CONNACK.
+/// Time limit from TCP to CONNACK.
 const CONNECTS_WITHIN: Duration = Duration::from_secs(10);
-/// How long data may be unacknowledged by the other machine's TCP until the connection is lost.
+/// TCP user timeout: the connection is lost if the peer's TCP has not acknowledged sent data after this time.
 const USER_TIMEOUT: Duration = Duration::from_secs(30);
 const KEEP_ALIVE: u16 = 60;
 
-/// Publishes the messages of a recording. It returns when the broker has acknowledged all of them.
+/// Publishes the messages of a recording. Returns when the broker has acknowledged all of them.
 pub async fn replay(args: &ReplayArgs) -> Result<Replayed, ReplayError> {
     let ReplayArgs { recording, to, speed, filter, rewrite, user, password_file, ca_file } = args;
     let filters = filter.iter().map(|filter| match TopicFilter::new(filter) {
@@ -166,7 +166,7 @@ pub async fn replay(args: &ReplayArgs) -> Result<Replayed, ReplayError> {
     }
 }
 
-/// Replaces the beginning of a topic: the first rule that fits counts.
+/// Replaces the beginning of a topic by the first rule that matches.
 fn rewritten(message: &mut Message, rules: &[Rewrite]) -> Result<(), ReplayError> {
     let fits = |rule: &Rewrite| message.topic.strip_prefix(&*rule.from).map(|rest| format!("{}{rest}", rule.to));
     let Some(topic) = rules.iter().find_map(fits) else { return Ok(()) };

@@ -17,29 +17,29 @@ use crate::{
     types::{PacketId, ProtocolVersion, QoS},
 };
 
-/// The messages, and how far they are.
+/// The messages, and the progress.
 pub(super) struct Publishing<'a> {
     messages: &'a [Message],
     speed: Speed,
     version: ProtocolVersion,
     accepted: Accepted,
     clock: Clock,
-    /// The message that is sent next.
+    /// Index of the next message.
     next: usize,
     began: Instant,
     last_sent: Instant,
-    /// QoS 1 and 2 messages that are not acknowledged. `true`: PUBREL was sent.
+    /// Unacknowledged QoS 1 and 2 messages. `true`: PUBREL was sent.
     in_flight: HashMap<PacketId, bool>,
     last_id: u16,
     out: Vec<u8>,
     replayed: Replayed,
 }
 
-/// Messages in flight to a broker that sets no Receive Maximum.
+/// Messages in flight if the broker sets no Receive Maximum.
 const MOST_IN_FLIGHT: u16 = 100;
-/// Bytes that are collected before they are written.
+/// Size at which collected bytes are written.
 const FILL_BELOW: usize = 256 << 10;
-/// Bytes that are read at once.
+/// Size of a read.
 const READ: usize = 64 << 10;
 
 impl<'a> Publishing<'a> {
@@ -72,12 +72,12 @@ impl<'a> Publishing<'a> {
         self.replayed.clone()
     }
 
-    /// Messages at QoS 1 and 2 that are not acknowledged.
+    /// Number of unacknowledged QoS 1 and 2 messages.
     pub(super) fn waiting(&self) -> usize {
         self.in_flight.len()
     }
 
-    /// Sends all messages and waits for their acknowledgements. The error says why the connection ended before.
+    /// Sends all messages and waits for their acknowledgements. The error is the reason of an early end.
     pub(super) async fn run(&mut self, line: Box<dyn Line>, mut read: Vec<u8>) -> Result<(), String> {
         let (mut from, mut to) = tokio::io::split(line);
         let clock = self.clock.clone();
@@ -103,7 +103,7 @@ impl<'a> Publishing<'a> {
         }
     }
 
-    /// Appends the packets that are due. Returns when to look again.
+    /// Appends the packets that are due. Returns the time of the next call.
     fn fill(&mut self) -> Instant {
         let now = self.clock.now();
         let most = usize::from(self.accepted.receive_maximum.min(MOST_IN_FLIGHT));
@@ -131,14 +131,14 @@ impl<'a> Publishing<'a> {
         }
     }
 
-    /// Appends a PINGREQ if nothing was sent for so long. Returns when the next one is due.
+    /// Appends a PINGREQ after a time without packets. Returns the time of the next one.
     fn ping(&mut self, now: Instant) -> Instant {
         let every = match self.accepted.keep_alive {
             0 => Duration::from_secs(3_600),
             seconds => Duration::from_secs(seconds.into()) * 3 / 4,
         };
         if now >= self.last_sent + every {
-            // a PINGREQ fits into any packet size
+            // every packet size limit allows a PINGREQ
             let _ = codec::encode(self.version, &Packet::Pingreq, &mut self.out);
             self.last_sent = now;
         }
@@ -183,10 +183,10 @@ impl<'a> Publishing<'a> {
         }
     }
 
-    /// Handles all whole packets. Returns how many bytes these are.
+    /// Handles all whole packets. Returns their length in bytes.
     fn handle_packets(&mut self, read: &[u8]) -> Result<usize, String> {
         let mut at = 0;
-        let malformed = |error| format!("the broker sent what is not MQTT: {error}");
+        let malformed = |error| format!("the broker sent a malformed packet: {error}");
         while let Cut::Frame(frame) = codec::frame(self.version, &read[at..], usize::MAX).map_err(malformed)? {
             at += frame.len;
             match codec::decode(self.version, frame).map_err(malformed)? {
@@ -216,7 +216,7 @@ impl<'a> Publishing<'a> {
         }
     }
 
-    /// Sends what is left, and DISCONNECT.
+    /// Sends the rest and DISCONNECT.
     async fn end(&mut self, to: &mut WriteHalf<Box<dyn Line>>) -> Result<(), String> {
         let disconnect = Disconnect { reason: ReasonCode::Success, properties: Properties::default() };
         codec::encode(self.version, &Packet::Disconnect(disconnect), &mut self.out).map_err(|e| e.to_string())?;

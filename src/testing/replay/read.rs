@@ -1,4 +1,4 @@
-//! A recording as a list of messages: those that clients published, with the time between them.
+//! Reads a recording as a list of published messages, with the times between them.
 
 use std::{
     fs,
@@ -20,7 +20,7 @@ use crate::{
 
 /// A message of a recording.
 pub(super) struct Message {
-    /// Since the first message of the recording.
+    /// Time since the first message of the recording.
     pub(super) at: Duration,
     pub(super) topic: Box<str>,
     pub(super) payload: Vec<u8>,
@@ -29,8 +29,8 @@ pub(super) struct Message {
     pub(super) properties: PropertiesBuf,
 }
 
-/// The messages that match one of `filters`, or all without a filter. Of packets, these are the PUBLISH packets of
-/// clients that are not sent again (DUP). Other lines, and unknown keys, are skipped.
+/// The messages that match one of `filters`, or all if there are none. Of packets, only PUBLISH packets of clients
+/// without DUP count. Other lines and unknown keys are skipped.
 pub(super) fn messages(path: &Path, filters: &[&TopicFilter]) -> Result<Vec<Message>, RecordingError> {
     let read = |error| RecordingError::Read { path: path.to_owned(), error };
     let wrong = |line, problem: String| RecordingError::Line { path: path.to_owned(), line, problem };
@@ -60,7 +60,7 @@ pub(super) fn messages(path: &Path, filters: &[&TopicFilter]) -> Result<Vec<Mess
     Ok(messages)
 }
 
-/// A message, or a client's PUBLISH that is sent for the first time.
+/// Is it a message, or a client's PUBLISH without DUP?
 fn is_publication(value: &Value) -> bool {
     match value["packet"].as_str() {
         Some(packet) => packet == "PUBLISH" && value["direction"] == "to_server" && value["dup"] != true,
@@ -68,7 +68,7 @@ fn is_publication(value: &Value) -> bool {
     }
 }
 
-/// The message of a line, and its time by the clock of the recording.
+/// The message of a line, and its recorded time.
 fn message(value: &Value) -> Result<(Message, Duration), String> {
     let topic = value["topic"].as_str().ok_or("topic: a string is expected")?;
     TopicName::new(topic).map_err(|error| format!("{topic:?} is not a Topic Name: it {error}"))?;
@@ -89,7 +89,7 @@ fn message(value: &Value) -> Result<(Message, Duration), String> {
             .map_err(|error| format!("at: {error}"))?
             .duration_since(SystemTime::UNIX_EPOCH)
             .unwrap_or_default(),
-        (None, None) => return Err("mono_us or at is expected: when it was published".into()),
+        (None, None) => return Err("mono_us or at is expected: the time of publication".into()),
     };
     let retain = value["retain"] == true;
     Ok((Message { at: Duration::ZERO, topic: topic.into(), payload, qos, retain, properties }, at))
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_and_publish_packets_of_clients_have_the_times_between_them() {
+    fn messages_and_publish_packets_of_a_recording_keep_their_times() {
         let lines = [
             r#"{"packet":"CONNECT","direction":"to_server","client":"c","mono_us":1}"#,
             r#"{"packet":"PUBLISH","direction":"to_server","topic":"a","payload":"1","qos":1,"mono_us":1000}"#,
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_names_the_line() {
+    fn an_invalid_recording_is_refused_with_the_line() {
         for (line, problem) in [
             (r#"{"topic":"a/#","payload":"","at":"2026-11-30T10:00:00Z"}"#, "is not a Topic Name"),
             (r#"{"topic":"a","at":"2026-11-30T10:00:00Z"}"#, "payload or payload_base64 is expected"),

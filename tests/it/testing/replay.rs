@@ -37,7 +37,7 @@ fn replay(dir: &Path, to: SocketAddr, speed: &str, more: &[&str]) -> String {
     told(dir, &[], &[&["replay", "run.jsonl", "--to", &to, "--speed", speed][..], more].concat())
 }
 
-/// The messages that a replay brings to a subscriber of everything.
+/// Checks that a subscriber of everything gets the messages of a replay.
 fn arrive(subscriber: &mut Client, topics: &[(&str, u8)]) {
     for (topic, qos) in topics {
         subscriber.expect_message(topic, "x", *qos);
@@ -58,7 +58,7 @@ fn messages_are_published_again_in_order_and_topics_are_rewritten() {
 }
 
 #[test]
-fn mosquitto_gets_them_too() {
+fn messages_are_replayed_to_mosquitto() {
     let dir = tempfile::tempdir().unwrap();
     recording(dir.path());
     let Some(mosquitto) = Mosquitto::start(dir.path(), "allow_anonymous true\n") else { return };
@@ -69,7 +69,7 @@ fn mosquitto_gets_them_too() {
 }
 
 #[test]
-fn the_time_between_messages_is_kept_and_divided_by_the_speed() {
+fn replayed_messages_keep_their_pauses_divided_by_the_speed() {
     let dir = tempfile::tempdir().unwrap();
     let lines = [
         r#"{"dunlin":"recording","version":1}"#,
@@ -84,7 +84,7 @@ fn the_time_between_messages_is_kept_and_divided_by_the_speed() {
 }
 
 #[test]
-fn what_the_broker_refuses_is_told() {
+fn a_replay_reports_refused_messages() {
     let dir = tempfile::tempdir().unwrap();
     recording(dir.path());
     let acl = dir.path().join("acl");
@@ -100,7 +100,7 @@ fn what_the_broker_refuses_is_told() {
 }
 
 #[test]
-fn wrong_options_and_brokers_that_are_not_there_are_told() {
+fn a_replay_reports_invalid_options_and_missing_brokers() {
     let dir = tempfile::tempdir().unwrap();
     recording(dir.path());
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

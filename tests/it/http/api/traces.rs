@@ -16,7 +16,7 @@ use crate::support::{
     wait_until,
 };
 
-/// The lines of a trace: their head has come.
+/// The lines of a trace; their head has arrived.
 struct Lines(BufReader<TcpStream>);
 
 impl Lines {
@@ -41,7 +41,7 @@ impl Lines {
         self.line().map(|line| serde_json::from_str(&line).expect("JSON"))
     }
 
-    /// Arrows and types of the next packets.
+    /// Checks direction and type of the next packets.
     fn expect(&mut self, packets: &[&str]) -> Vec<Value> {
         let lines: Vec<_> = packets.iter().map(|_| self.next().expect("a packet")).collect();
         assert_eq!(lines.iter().map(flow).collect::<Vec<_>>(), packets, "{lines:#?}");
@@ -49,7 +49,7 @@ impl Lines {
     }
 }
 
-/// An arrow to the broker or to the client, and the type of a packet; or what happened.
+/// Direction and type of a packet, or another event.
 fn flow(line: &Value) -> String {
     let arrow = if line["direction"] == "to_client" { '<' } else { '>' };
     line["packet"].as_str().map_or_else(|| line["event"].to_string(), |packet| format!("{arrow} {packet}"))
@@ -59,14 +59,14 @@ fn start(at: SocketAddr, body: &Value) -> u64 {
     done(&api(at, "POST", "traces", Some(body)))["id"].as_u64().expect("a number")
 }
 
-/// What a trace has.
+/// The lines of a trace.
 fn lines(at: SocketAddr, id: u64) -> Vec<Value> {
     let mut lines = Lines::open(at, &format!("traces/{id}"));
     std::iter::from_fn(|| lines.next()).collect()
 }
 
 #[test]
-fn a_trace_of_a_client_begins_at_once_and_has_its_next_connections() {
+fn a_trace_of_a_client_begins_at_once_and_includes_later_connections() {
     let broker = broker("");
     let at = address(&broker);
     let mut lamp = client(&broker, "lamp");
@@ -89,7 +89,7 @@ fn a_trace_of_a_client_begins_at_once_and_has_its_next_connections() {
     traced.expect(&["> PUBLISH", "< PUBACK"]);
     lamp.disconnect();
     traced.expect(&["> DISCONNECT", "\"disconnected\""]);
-    // one that comes later
+    // a later connection
     let mut again = raw::Client::open(broker.server.local_addrs()[0]);
     again.send(&raw::Connect::new("lamp").persistent().protocol("MQTT", 4).user("ann", "secret").frame());
     again.expect_any();
@@ -99,7 +99,7 @@ fn a_trace_of_a_client_begins_at_once_and_has_its_next_connections() {
         (&json!("lamp"), &json!("ann"), &json!(true))
     );
     assert!(!connect[0].to_string().contains("secret"), "{}", connect[0]);
-    // the list, and what a file of it has
+    // the list, and the trace as a file
     let list = get(at, "traces");
     assert_eq!(column(&list, "client_id"), ["lamp"]);
     assert_eq!((&list["data"][0]["ended"], &list["data"][0]["lost"]), (&Value::Null, &json!(0)));
@@ -117,7 +117,7 @@ fn a_trace_of_a_client_begins_at_once_and_has_its_next_connections() {
 }
 
 #[test]
-fn a_trace_of_mqtt_5_has_its_properties_and_knows_the_aliases_of_before() {
+fn a_trace_of_mqtt_5_has_properties_and_earlier_topic_aliases() {
     let broker = broker("");
     let (at, mqtt) = (address(&broker), broker.server.local_addrs()[0]);
     let mut lamp = Five::accepted(mqtt, &five::Connect::new("lamp"), 0);
@@ -130,7 +130,7 @@ fn a_trace_of_mqtt_5_has_its_properties_and_knows_the_aliases_of_before() {
     let lines = traced.expect(&["> PUBLISH", "< PUBACK"]);
     assert_eq!((&lines[0]["topic"], &lines[0]["payload"]), (&json!("home/lamp"), &json!("payload")));
     assert_eq!((&lines[0]["topic_alias"], &lines[0]["properties"]), (&json!(3), &Value::Null));
-    // other topics are not in it, and all acknowledgements are
+    // other topics are left out, and all acknowledgements are included
     lamp.publish(&Publish::new("elsewhere", "x").qos(1));
     lamp.subscribe(&[("home/#", 2)]);
     traced.expect(&["> SUBSCRIBE", "< SUBACK"]);
@@ -140,7 +140,7 @@ fn a_trace_of_mqtt_5_has_its_properties_and_knows_the_aliases_of_before() {
     for (of, count) in [("> PUBLISH", 1), ("< PUBREC", 1), ("> PUBREL", 1), ("< PUBCOMP", 1), ("< PUBLISH", 1)] {
         assert_eq!(flows.iter().filter(|flow| *flow == of).count(), count, "{flows:?}");
     }
-    // Authentication Data is in no trace, and an unknown method is refused
+    // Authentication Data is left out, and an unknown method is refused
     let secret = Properties::new().text(0x15, "PLAIN").text(0x16, "secret").user("a", "b");
     let mut refused = Five::open(mqtt);
     refused.send(&five::Connect::new("x").with(secret).frame());
@@ -157,7 +157,7 @@ fn a_trace_of_mqtt_5_has_its_properties_and_knows_the_aliases_of_before() {
 }
 
 #[test]
-fn what_is_asked_for_is_checked() {
+fn an_invalid_trace_is_refused_with_the_reason() {
     let broker = broker("");
     let at = address(&broker);
     for (wrong, told) in [
@@ -185,12 +185,12 @@ fn what_is_asked_for_is_checked() {
 
 #[test]
 fn thirty_run_at_a_time_and_each_ends_by_itself() {
-    let broker = broker("");
+    let broker = Broker::with_clock(Config { http: http(""), ..config() }, clock.clone());
     let at = address(&broker);
     let all: Vec<_> = (0..30).map(|n| start(at, &json!({ "client_id": format!("c{n}"), "for": "1h" }))).collect();
     let more = json!({ "filter": "#" });
     assert_eq!(status_and_code(&api(at, "POST", "traces", Some(&more))), (409, "too-many".into()));
-    // one that has ended makes room
+    // an ended one makes room
     done(&api(at, "POST", &format!("traces/{}/stop", all[7]), None));
     let last = start(at, &more);
     assert_eq!(status_and_code(&api(at, "GET", &format!("traces/{}", all[7]), None)).0, 404);
@@ -199,7 +199,7 @@ fn thirty_run_at_a_time_and_each_ends_by_itself() {
     lamp.publish(Message::new("a", "b").qos(1));
     traced.expect(&["> PUBLISH", "< PUBACK"]);
     // ten minutes without another word
-    broker.turn(Duration::from_secs(601));
+    clock.turn(Duration::from_secs(601));
     assert!(traced.next().is_none());
     lamp.publish(Message::new("a", "b").qos(1));
     assert_eq!(lines(at, last).len(), 2);
@@ -209,12 +209,12 @@ fn thirty_run_at_a_time_and_each_ends_by_itself() {
 }
 
 #[test]
-fn one_that_is_attached_ends_with_its_reader() {
+fn an_attached_trace_stops_with_its_reader() {
     let broker = broker("");
     let at = address(&broker);
     let id = start(at, &json!({ "filter": "#", "attached": true }));
     let ended = || get(at, "traces")["data"][0]["ended"].is_string();
-    // looking at it is not following it
+    // reading without follow does not attach
     assert_eq!(lines(at, id).len(), 0);
     assert!(!ended());
     drop(Lines::open(at, &format!("traces/{id}?follow=true")));
@@ -222,7 +222,7 @@ fn one_that_is_attached_ends_with_its_reader() {
 }
 
 #[test]
-fn a_slow_reader_of_a_trace_loses_and_is_told_and_the_rest_is_bounded() {
+fn a_slow_reader_of_a_trace_gets_the_number_of_lost_lines() {
     let broker = broker("");
     let at = address(&broker);
     let small = start(at, &json!({ "client_id": "lamp" }));
@@ -230,7 +230,7 @@ fn a_slow_reader_of_a_trace_loses_and_is_told_and_the_rest_is_bounded() {
     let mut slow = Lines::open(at, &format!("traces/{large}?follow=true"));
     let mut lamp = client(&broker, "lamp");
     let payload = "x".repeat(1 << 20);
-    // 100 MiB, of which the trace keeps 64
+    // 100 MiB, of which the trace keeps 64 MiB
     for _ in 0..100 {
         lamp.publish(Message::new("big", &payload).qos(1));
     }
@@ -249,7 +249,7 @@ fn a_slow_reader_of_a_trace_loses_and_is_told_and_the_rest_is_bounded() {
         }
     }
     assert!(lost > 0 && got + lost == 200, "{got} came, {lost} were lost");
-    // a file of it begins with what is not there any more
+    // a file of it begins with the number of missing lines
     let mut file = Lines::open(at, &format!("traces/{large}"));
     assert_eq!(file.next().unwrap(), json!({ "lost": number("lost") }));
     let mut rest = Vec::new();
