@@ -1,4 +1,4 @@
-// The frame around the pages: which page is shown, the way between them, login, colours.
+// The frame around the pages: navigation, login, colours.
 import { html, render, useEffect, useLayoutEffect, useRef, useState } from "./kit.js";
 import { t } from "./texts.js";
 import { learnRoutes, login, logout, may, server, session, whenLoggedOut, whoami } from "./api.js";

@@ -1,4 +1,4 @@
-// Formats of payloads that are decoded when they are asked for. Each is loaded when it is first used; nothing is
+// Formats of payloads that are decoded on request. Each is loaded when it is first used; nothing is
 // guessed but Sparkplug B, which has a place of its own among topics.
 export const FORMATS = {
     cbor: () => import("./decoders/cbor.js"),

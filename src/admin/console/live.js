@@ -1,5 +1,5 @@
-// The one stream of this page: what its parts want is asked for together. A part says what it wants for as long as it
-// is shown; when that changes, another stream is opened and the one before is left when the new one has begun.
+// The one stream of this page, which has the data of all its parts. A part subscribes while it is shown; after a change,
+// a new stream is opened, and the old one is closed once the new one has begun.
 import { stream, whoami } from "./api.js";
 import { useEffect, useRef, useState } from "./kit.js";
 

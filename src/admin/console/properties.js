@@ -1,4 +1,4 @@
-// The properties of MQTT 5 that a message may have: their fields, and what they become for the API and for MQTT.js.
+// The MQTT 5 properties of a message: their fields, and their forms for the API and for MQTT.js.
 import { html } from "./kit.js";
 import { t } from "./texts.js";
 import { Button, Check, Field, Input } from "./ui.js";

@@ -1,4 +1,4 @@
-// Light or dark before anything is painted: as chosen, or else as the system has it.
+// Sets light or dark before the first paint: as chosen, or else as in the system.
 (function () {
     var chosen = null;
     try {

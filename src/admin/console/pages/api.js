@@ -1,4 +1,4 @@
-// The API's document, to be read.
+// Shows the API's document.
 import { html, useState } from "../kit.js";
 import { t } from "../texts.js";
 import { get } from "../api.js";

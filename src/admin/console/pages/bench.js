@@ -1,4 +1,4 @@
-// Under `dunlin test`: the faults that are set, what they hit, and the clock.
+// Under `dunlin test`: the faults with their hits, and the clock.
 import { html, useRef, useState } from "../kit.js";
 import { t } from "../texts.js";
 import { Badge, Button, Card, Empty, Failure, Field, Head, Input, Select, Text, doing, useAsk } from "../ui.js";

@@ -1,4 +1,4 @@
-// Client: an MQTT client of its own, over WebSocket, with the login that is given here. It sees what a device would see.
+// Client: a separate MQTT client over WebSocket, with its own login and the rights of that login.
 import { html, useEffect, useRef, useState } from "../kit.js";
 import { t } from "../texts.js";
 import { Badge, Button, Card, Check, Empty, Failure, Field, Head, Input, Notice, Area, Select, Tabs, Text, toast, useFrames, useKept } from "../ui.js";

@@ -1,4 +1,4 @@
-// Clients: a table with search, filters and sorting; one client with all that is known of it.
+// Clients: a table with search, filters and sorting; one client in detail.
 import { html, useEffect, useRef, useState } from "../kit.js";
 import { t } from "../texts.js";
 import { get, id as inPath, may, post, remove, server } from "../api.js";

@@ -1,4 +1,4 @@
-// Bridges to other brokers, and the services that are told what happens.
+// Bridges to other brokers, and webhooks.
 import { html } from "../kit.js";
 import { t } from "../texts.js";
 import { get, id, may, post } from "../api.js";

@@ -1,4 +1,4 @@
-// What happens, as it happens; the broker's log; and who had what written over HTTP.
+// Events as they happen; the broker's log; the audit log of HTTP.
 import { html, useRef, useState } from "../kit.js";
 import { t } from "../texts.js";
 import { get, may, server } from "../api.js";

@@ -1,4 +1,4 @@
-// Messages: what is published, as it passes.
+// Messages as they are published.
 import { html, useEffect, useMemo, useRef, useState } from "../kit.js";
 import { t } from "../texts.js";
 import { useLive } from "../live.js";

@@ -1,4 +1,4 @@
-// The overview: rates and levels of the last quarter of an hour, conditions in words, how to connect the first client.
+// The overview: rates and levels of the last 15 minutes, conditions in words, commands for the first client.
 import { html, useEffect, useMemo, useRef, useState } from "../kit.js";
 import { t } from "../texts.js";
 import { get } from "../api.js";

@@ -1,4 +1,4 @@
-// Publish: a message with all that it may have; saved messages; again every n seconds; waiting for an answer.
+// Publish: a message with all its fields; saved messages; repetition every n seconds; waiting for an answer.
 import { html, useEffect, useRef, useState } from "../kit.js";
 import { t } from "../texts.js";
 import { post } from "../api.js";

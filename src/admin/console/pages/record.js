@@ -1,4 +1,4 @@
-// Record and replay: what a filter matches, kept in this page; a recording that is published again.
+// Record and replay: messages of a filter, kept in this page; a recording that is published again.
 import { html, useEffect, useRef, useState } from "../kit.js";
 import { t } from "../texts.js";
 import { post } from "../api.js";

@@ -1,4 +1,4 @@
-// Retained messages: a list by filter, what each holds, deleting them.
+// Retained messages: a list by filter, their values, deleting them.
 import { html, useState } from "../kit.js";
 import { t } from "../texts.js";
 import { get, remove } from "../api.js";

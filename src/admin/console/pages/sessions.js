@@ -1,4 +1,4 @@
-// Sessions that wait for their clients, and the clients that went last.
+// Sessions of away clients, and the clients that disconnected last.
 import { html, useState } from "../kit.js";
 import { t } from "../texts.js";
 import { get, id as inPath, may, remove } from "../api.js";

@@ -1,4 +1,4 @@
-// The configuration in force, having it read again, checking another one.
+// The configuration in force, reloading it, checking another one.
 import { html, useState } from "../kit.js";
 import { t } from "../texts.js";
 import { ask, get, may, post } from "../api.js";

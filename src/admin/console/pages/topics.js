@@ -1,5 +1,5 @@
 // Topics: a live tree, and one topic with its history, the difference of its last two values, a chart of its numbers,
-// and what can be done with it.
+// and actions.
 import { html, useEffect, useMemo, useRef, useState } from "../kit.js";
 import { t } from "../texts.js";
 import { get, may, post, remove } from "../api.js";

@@ -1,4 +1,4 @@
-// Traces: the packets of a client, of a network, or about some topics, as they come and go.
+// Traces: the packets of a client, of a network, or of some topics, as they pass.
 import { html, useEffect, useRef, useState } from "../kit.js";
 import { t } from "../texts.js";
 import { ask, get, post, remove } from "../api.js";

@@ -1,4 +1,4 @@
-// Users, the rules of what they may do, and keys of programs: edits of the files that the configuration names.
+// Users, access rules, and keys of programs: edits of the files that the configuration names.
 import { html, useRef, useState } from "../kit.js";
 import { t } from "../texts.js";
 import { ask, get, id as inPath, post, put, remove, server } from "../api.js";
