@@ -55,6 +55,10 @@ pub struct Cli {
     #[arg(long, env = "DUNLIN_KEY", value_name = "FILE", requires = "certificate")]
     pub key: Option<PathBuf>,
 
+    /// Write the secrets of TLS connections to this file, so that Wireshark can decrypt what is recorded of them.
+    #[arg(long, env = "DUNLIN_TLS_KEYLOG", value_name = "FILE")]
+    pub tls_keylog: Option<PathBuf>,
+
     /// Read the configuration from this file.
     ///
     /// The variable may name several, separated by `:`; the first that exists is read.
@@ -97,6 +101,12 @@ pub struct Cli {
     /// How a log line is written.
     #[arg(long, env = "DUNLIN_LOG_FORMAT", value_name = "FORMAT", value_parser = one_of(LOG_FORMAT), ignore_case = true)]
     pub log_format: Option<LogFormat>,
+
+    /// Put the broker into the background. This command ends when it serves, or says why it does not.
+    ///
+    /// Without log.file the log is in syslog. A service manager, and a container, want the broker in the foreground.
+    #[arg(short = 'd')]
+    pub detach: bool,
 
     /// Check the configuration: print what would run, or all errors, and exit. Nothing is started or written.
     ///
@@ -176,7 +186,7 @@ impl Cli {
                     Self { variables: names, config, ..cli }
                 })
             }
-            Err(error) => Err(name_variable(error, command, &args)),
+            Err(error) => Err(name_variable(name_file(error), command, &args)),
         }
     }
 }
@@ -186,6 +196,18 @@ fn first_of(list: &Path) -> PathBuf {
     let files: Vec<_> = std::env::split_paths(list).collect();
     let found = files.iter().find(|file| file.exists()).or(files.last());
     found.cloned().unwrap_or_default()
+}
+
+/// A file where a command is expected is told where it belongs.
+fn name_file(mut error: clap::Error) -> clap::Error {
+    if let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidSubcommand) {
+        let is_file = word.ends_with(".conf") || word.ends_with(".toml") || Path::new(word).is_file();
+        if is_file {
+            let tip = format!("a configuration is read with -c: dunlin -c {word}");
+            error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
+        }
+    }
+    error
 }
 
 /// An invalid value of an environment variable is reported with the variable's name.
@@ -268,8 +290,10 @@ mod tests {
                     let name = long.to_uppercase().replace('-', "_");
                     assert_eq!(arg.get_env().unwrap(), &*format!("DUNLIN_{name}"));
                 }
-                // Kubernetes sets DUNLIN_PORT; -v is what --log-level says
-                None => assert!(["port", "verbose"].contains(&arg.get_id().as_str()) && arg.get_env().is_none()),
+                // Kubernetes sets DUNLIN_PORT; -v is what --log-level says; -d is of one start
+                None => {
+                    assert!(["port", "verbose", "detach"].contains(&arg.get_id().as_str()) && arg.get_env().is_none())
+                }
             }
         }
     }

@@ -1,7 +1,7 @@
 //! The command lines of the subcommands: `dunlin init`, `passwd`, `explain`, `certs`, `health`, `store`, `import`,
-//! `ctl`, `key`, `test`, `completions`, `man`. `server` runs them.
+//! `mosquitto`, `ctl`, `key`, `test`, `completions`, `man`. `server` runs them.
 
-use std::{path::PathBuf, time::Duration};
+use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 
@@ -27,6 +27,16 @@ pub enum Command {
     Store(StoreArgs),
     /// Import the configuration or the data of mosquitto.
     Import(ImportArgs),
+    /// Serve with the command line of mosquitto: "dunlin mosquitto -c FILE" is "dunlin -c FILE".
+    ///
+    /// -c FILE: a mosquitto.conf, which is read as it is. -p PORT: listen on this port of the loopback interface. -d:
+    /// in the background. -v: log at level debug. -q: log errors alone. --tls-keylog FILE. --test-config: say whether
+    /// the file is right, and exit. "dunlin import FILE" makes a configuration of dunlin of a mosquitto.conf.
+    Mosquitto {
+        /// Those above.
+        #[arg(value_name = "FLAGS", trailing_var_arg = true, allow_hyphen_values = true)]
+        flags: Vec<OsString>,
+    },
     /// Inspect and control a running broker: clients, sessions, messages, events.
     Ctl(Ctl),
     /// Run a broker to test clients against: in memory, with a clock that tests turn.

@@ -92,6 +92,7 @@ impl Loaded {
         let import = Import::of_file(path);
         self.errors.extend(import.errors());
         self.config.warnings.extend(import.lost().map(ToString::to_string));
+        self.config.mosquitto_conf = Some(path.into());
         self.config.mosquitto_db = import.database;
         if self.errors.is_empty() { import.toml } else { String::new() }
     }
@@ -646,7 +647,7 @@ mod tests {
     #[test]
     fn every_file_that_a_key_names_is_listed() {
         // the broker writes these files and reads none of them
-        const WRITTEN: [&str; 2] = ["ready_file", "http.audit_file"];
+        const WRITTEN: [&str; 3] = ["ready_file", "pid_file", "http.audit_file"];
         let named =
             |name: &str| name.ends_with("_file") && !WRITTEN.contains(&name) && name != "auth.scram_from_password_file";
         let of_tables = TABLES.iter().flat_map(|table| table.keys.iter().map(|key| table.full(key.name)));

@@ -165,6 +165,9 @@ pub(super) const TOP: Table<Config> = Table {
         shutdown_grace: span(Duration::ZERO, HOUR),
             "How long a shutdown waits until queued messages are sent to connected clients. A client that neither \
              acknowledges nor closes is waited for a tenth of it.";
+        pid_file: OptionalPath,
+            "A file with the process id while the broker runs, for start scripts. It is written at the start, and removed at \
+             the end.";
         ready_file: OptionalPath,
             "A file that is written once all listeners accept, and removed on exit.";
         data_dir: OptionalPath,
@@ -212,7 +215,8 @@ pub(super) const LISTENER: Table<Listener> = Table {
         key_file in rest: OptionalPath,
             "TLS: the private key of that certificate in PEM (PKCS#8, PKCS#1 or SEC1), not encrypted.";
         client_ca_file in rest: OptionalPath,
-            "TLS: the certificate authorities of client certificates, in PEM.";
+            "TLS: the certificate authorities of client certificates, in PEM: a file, or a directory of files *.pem, *.crt or \
+             named by \"openssl rehash\".";
         client_certificates in rest: CLIENT_CERTIFICATES,
             "TLS: whether a client must present a certificate signed by client_ca_file. With proxy_protocol and \
              without TLS: whether the proxy must report that it verified one.";
@@ -243,6 +247,10 @@ pub(super) const LISTENER: Table<Listener> = Table {
         auto_id_prefix in rest: OptionalString { most: 50 },
             "What the Client Identifiers begin with that the broker gives to clients of this listener. \"\": as \
              auth.auto_id_prefix.";
+        mount_point in rest: OptionalString { most: 1000 },
+            "What the topics and filters of clients of this listener begin with, as \"site7/\". These clients do not see \
+             it: it is put in front of what they publish and subscribe to, their Wills included, and taken away from \
+             what they receive. Rules, the log and all other clients see it. \"\": nothing.";
         protocol_versions in rest: List(PROTOCOL_VERSION),
             "The versions of MQTT that clients of this listener may speak. Empty: all.";
         max_connections in rest: OrWord { form: count(1), word: "limits", zero: false },
@@ -309,6 +317,9 @@ const AUTH: Table<Config> = Table {
             "The beginning of each Client Identifier that the broker assigns to a client with an empty one.";
         allow_zero_length_client_id: Switch,
             "Whether a client may send an empty Client Identifier; the broker then assigns one.";
+        check_retain_source: Switch,
+            "Whether a retained message is sent only if the client that published it may still publish to its topic, by \
+             auth.acl_file or auth.dynsec_file. Without this, a retained message stays until it is replaced or cleared.";
         denied_publish: Choice(&[("ignore", DeniedPublish::Ignore), ("disconnect", DeniedPublish::Disconnect)]),
             "What happens to a PUBLISH that no rule allows: it is acknowledged and dropped, or its client is \
              disconnected.";
@@ -434,6 +445,9 @@ const LIMITS: Table<Config> = Table {
              each topic: it drops an older message of the same topic; if there is none, the oldest message that has a \
              newer one of its topic; otherwise the oldest message.";
         queue_qos0: Switch, "Whether QoS 0 messages are also queued for sessions whose client is away.";
+        upgrade_outgoing_qos: Switch,
+            "Whether messages of clients that connect from now on are delivered at the QoS of the subscription, even if \
+             they were published at a lower one. MQTT has them delivered at the lower one.";
         max_outbound_bytes: Size { min: 1, max: MOST_BYTES },
             "Bytes that are written for a client and not accepted by its socket. Above it QoS 0 messages are dropped, \
              others wait in its queue.";

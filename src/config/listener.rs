@@ -35,6 +35,8 @@ pub struct ListenerConfig {
     pub ignore_certificate_dates: bool,
     /// The part of a client certificate that is the user name; see [`names_by_proxy`](Self::names_by_proxy).
     pub identity: Option<CertificateIdentity>,
+    /// TLS: the secrets of its connections are written to this file (`--tls-keylog`).
+    pub tls_key_log: Option<PathBuf>,
     /// TLS: is each MQTT packet sent in its own record?
     pub tls_records: TlsRecords,
     /// WebSocket: the path of the request; `None`: any.
@@ -45,6 +47,8 @@ pub struct ListenerConfig {
     pub websocket_ping: Option<Duration>,
     /// Prefix of the Client Identifiers that its clients without one are assigned; `None`: as for all listeners.
     pub auto_id_prefix: Option<String>,
+    /// Prefix of the topics and filters of its clients, which they do not see; `None`: none.
+    pub mount_point: Option<String>,
     /// The allowed MQTT versions; empty: all.
     pub protocol_versions: Vec<ProtocolVersion>,
     /// The most connections at a time; `None`: the limit for all listeners.
@@ -123,11 +127,13 @@ impl ListenerConfig {
             revocation_list_file: None,
             ignore_certificate_dates: false,
             identity: None,
+            tls_key_log: None,
             tls_records: TlsRecords::default(),
             path: None,
             allowed_origins: Vec::new(),
             websocket_ping: Some(Duration::from_secs(30)),
             auto_id_prefix: None,
+            mount_point: None,
             protocol_versions: Vec::new(),
             max_connections: None,
             max_qos: None,
@@ -224,12 +230,7 @@ pub(super) fn check(listener: &ListenerConfig) -> Result<(), Conflict> {
     only(!passed, &freebind, "the socket unit binds the address; remove this, and write FreeBind=yes there")?;
     only(!unix, &freebind, "it is not for Unix sockets; remove it")?;
     only(cfg!(target_os = "linux"), &freebind, "it needs Linux; remove it")?;
-    if listener.path.as_ref().is_some_and(|path| !path.starts_with('/') || path.contains(['?', '#', ' '])) {
-        return Err((
-            "path",
-            "a path begins with \"/\" and has no query; write one such as path = \"/mqtt\", or \"any\"",
-        ));
-    }
+    check_texts(listener)?;
     check_tls(listener)?;
     match (listener.proxy_protocol, listener.trusted_proxies.is_empty()) {
         (true, true) => Err((
@@ -241,6 +242,28 @@ pub(super) fn check(listener: &ListenerConfig) -> Result<(), Conflict> {
         }
         _ => Ok(()),
     }
+}
+
+/// The texts of which not all are allowed.
+fn check_texts(listener: &ListenerConfig) -> Result<(), Conflict> {
+    if listener.path.as_ref().is_some_and(|path| !path.starts_with('/') || path.contains(['?', '#', ' '])) {
+        return Err((
+            "path",
+            "a path begins with \"/\" and has no query; write one such as path = \"/mqtt\", or \"any\"",
+        ));
+    }
+    if listener.mount_point.as_ref().is_some_and(|prefix| !is_mount_point(prefix)) {
+        return Err((
+            "mount_point",
+            "it ends with \"/\", does not begin with \"$\", and has neither \"+\" nor \"#\"; write one such as \"site7/\"",
+        ));
+    }
+    Ok(())
+}
+
+/// Do topics stay topics, and filters filters, behind it?
+fn is_mount_point(prefix: &str) -> bool {
+    prefix.ends_with('/') && !prefix.starts_with('$') && !prefix.contains(['+', '#', '\0'])
 }
 
 fn check_tls(listener: &ListenerConfig) -> Result<(), Conflict> {

@@ -70,6 +70,12 @@ impl Cli {
             config.http.console_dir.clone_from(&self.console_dir);
             set.push("http.console_dir");
         }
+        if let Some(file) = &self.tls_keylog {
+            let with_tls = config.listeners.iter_mut().filter(|listener| listener.transport.has_tls());
+            if with_tls.map(|listener| listener.tls_key_log = Some(file.clone())).count() == 0 {
+                config.warnings.push("--tls-keylog (DUNLIN_TLS_KEYLOG): no listener has TLS".into());
+            }
+        }
         config.allow_anonymous = self.allow_anonymous.unwrap_or(config.allow_anonymous);
         config.workers = self.workers.unwrap_or(config.workers);
         config.log.level = self.log_level.unwrap_or(config.log.level);

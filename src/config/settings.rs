@@ -33,8 +33,12 @@ pub struct Config {
     pub shutdown_grace: Duration,
     /// File that is written once all listeners accept, and removed on exit.
     pub ready_file: Option<PathBuf>,
+    /// The file with the process id, while the broker runs.
+    pub pid_file: Option<PathBuf>,
     /// The directory of the store; `None`: in memory only.
     pub data_dir: Option<PathBuf>,
+    /// The mosquitto.conf that the configuration was read from, if it was.
+    pub mosquitto_conf: Option<PathBuf>,
     /// mosquitto's database, if the configuration is a mosquitto.conf.
     pub mosquitto_db: Option<PathBuf>,
     /// When records become durable.
@@ -217,6 +221,8 @@ pub struct Limits {
     pub queue_full: QueueFull,
     /// Queue QoS 0 messages too for a session whose client is away.
     pub queue_qos0: bool,
+    /// Are messages delivered at the QoS of the subscription, even if they were published at a lower one?
+    pub upgrade_outgoing_qos: bool,
     /// Bytes written for a client that its socket has not accepted; above it, QoS 0 messages are dropped and others
     /// stay in the queue.
     pub max_outbound_bytes: usize,
@@ -312,6 +318,8 @@ pub struct AuthConfig {
     pub auto_id_prefix: Option<String>,
     /// May a client connect with an empty Client Identifier?
     pub allow_zero_length_client_id: bool,
+    /// Is a retained message sent only if its publisher may still publish to its topic?
+    pub check_retain_source: bool,
     /// What happens to a message that its client may not publish.
     pub denied_publish: DeniedPublish,
     /// Least delay of refusals after failed logins from the same address; `None`: none.
@@ -413,6 +421,7 @@ impl Default for AuthConfig {
             client_id_prefixes: Vec::new(),
             auto_id_prefix: Some("auto-".into()),
             allow_zero_length_client_id: true,
+            check_retain_source: false,
             denied_publish: DeniedPublish::default(),
             failed_login_delay: Some(Duration::from_millis(250)),
             token_secret: None,
@@ -439,7 +448,9 @@ impl Default for Config {
             workers: None,
             shutdown_grace: Duration::from_secs(5),
             ready_file: None,
+            pid_file: None,
             data_dir: None,
+            mosquitto_conf: None,
             mosquitto_db: None,
             sync: SyncMode::default(),
             sync_interval: Duration::from_secs(1),
@@ -538,6 +549,7 @@ impl Default for Limits {
             max_queued_bytes_total: MemoryBound::Auto,
             queue_full: QueueFull::default(),
             queue_qos0: false,
+            upgrade_outgoing_qos: false,
             max_outbound_bytes: 8 * MIB,
             write_timeout: Duration::from_secs(60),
             publish_rate: None,

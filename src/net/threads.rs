@@ -24,7 +24,7 @@ use super::{
     connection::{Connection, SHARED_BUFFER, draining},
     listen::{Accepted, Listener, ListenerOptions, ListenerState, accept, arrive},
     memory,
-    transport::{ANSWERS_A_TURN, Stream, Tap, TlsSettings},
+    transport::{ANSWERS_A_TURN, Stream, Tap, TlsSettings, between},
     trim::Trimmer,
     worker::{ConnectRate, Gate, Lines, NetLimits, NetShared, PublishRates, Through, Ticket, Worker},
 };
@@ -404,29 +404,37 @@ fn spawn_connection(
 ) -> io::Result<()> {
     match (socket, listener_options) {
         (Accepted::Tcp(socket), None) => {
-            begin(shared, tokio::net::TcpStream::from_std(socket)?, peer, ticket)?;
+            begin(shared, tokio::net::TcpStream::from_std(socket)?, (peer, ticket), None)?;
         }
         (Accepted::Tcp(socket), Some(listener_options)) => {
             let socket = tokio::net::TcpStream::from_std(socket)?;
             tokio::spawn(arrive(shared.clone(), listener_options, socket, peer, ticket));
         }
-        // a Unix socket has no other options
-        (Accepted::Unix(socket), _) => {
-            begin(shared, tokio::net::UnixStream::from_std(socket)?, peer, ticket)?;
+        // a Unix socket has no steps before MQTT
+        (Accepted::Unix(socket), options) => {
+            let prefix = options.and_then(|options| options.mount_point.clone());
+            begin(shared, tokio::net::UnixStream::from_std(socket)?, (peer, ticket), prefix)?;
         }
     }
     Ok(())
 }
 
 /// Serves a connection by a task of its own.
-fn begin<S: Stream + Send + 'static>(shared: &NetShared, socket: S, peer: Peer, ticket: Ticket) -> io::Result<()> {
-    match &shared.tap {
-        None => drop(tokio::spawn(Connection::new(socket, peer, ticket))),
-        Some(tap) => match tap.tap(Box::new(socket), &peer) {
-            Some(socket) => drop(tokio::spawn(Connection::new(socket, peer, ticket))),
-            None => return Err(io::Error::new(io::ErrorKind::ConnectionRefused, "refused by a fault that is set")),
-        },
+fn begin<S: Stream + Send + 'static>(
+    shared: &NetShared,
+    socket: S,
+    (peer, ticket): (Peer, Ticket),
+    prefix: Option<Arc<str>>,
+) -> io::Result<()> {
+    if shared.tap.is_none() && prefix.is_none() {
+        drop(tokio::spawn(Connection::new(socket, peer, ticket)));
+        return Ok(());
     }
+    let longest = shared.limits.load().max_packet_size;
+    let Some(socket) = between(socket, &peer, shared.tap.as_deref(), (prefix.as_ref(), longest)) else {
+        return Err(io::Error::new(io::ErrorKind::ConnectionRefused, "refused by a fault that is set"));
+    };
+    drop(tokio::spawn(Connection::new(socket, peer, ticket)));
     Ok(())
 }
 

@@ -18,7 +18,7 @@ use tokio_rustls::{
 
 use super::{line::ConnectError, target::TlsOptions};
 use crate::{
-    pem::{TlsError, certificates, missing, mode_warning, private_key, unusable, validity},
+    pem::{TlsError, authorities, certificates, missing, mode_warning, private_key, unusable, validity},
     types::Contents,
 };
 
@@ -32,16 +32,16 @@ impl ClientTls {
     /// Reads all files. Returns warnings about settings that work but are probably mistakes. `http`: WebSocket or HTTP
     /// is spoken above TLS.
     pub fn load(options: &TlsOptions, http: bool) -> Result<(Self, Vec<String>), TlsError> {
-        let TlsOptions { authorities, own, alpn, any_name } = options;
+        let TlsOptions { authorities: given, own, alpn, any_name } = options;
         let (mut contents, mut warnings) = (Contents::default(), Vec::new());
-        let file = match authorities {
+        let file = match given {
             Some(file) => file.as_path(),
             None => of_this_machine()?,
         };
         let mut roots = RootCertStore::empty();
-        let all = certificates(file, "CA", &mut contents)?;
+        let all = authorities(file, "CA", &mut contents)?;
         // a machine's list may contain unusable certificates
-        match authorities {
+        match given {
             Some(_) => all.into_iter().try_for_each(|one| roots.add(one)).map_err(|error| unusable(file, &error))?,
             None => _ = roots.add_parsable_certificates(all),
         }

@@ -30,6 +30,14 @@ pub enum TlsError {
         /// The system's error; part of the text.
         error: io::Error,
     },
+    /// A file cannot be written.
+    #[error("cannot write {}: {error}", .file.display())]
+    Unwritable {
+        /// The file.
+        file: PathBuf,
+        /// The system's error; part of the text.
+        error: io::Error,
+    },
     /// A file is not valid PEM.
     #[error("{} is not PEM: {why}; write the {what} between its BEGIN and END lines", .file.display())]
     NotPem {
@@ -94,6 +102,53 @@ pub(crate) fn certificates(
         return Err(missing(file, WHAT, "it should have a line -----BEGIN CERTIFICATE-----; is it the right file?"));
     }
     Ok(found)
+}
+
+/// All certificates of a file, or of the files of a directory whose names are those of certificates: `*.pem`, `*.crt`,
+/// and the hashes that `openssl rehash` gives them. Each once: a hash is a link to a file.
+pub(crate) fn authorities(
+    path: &Path,
+    what: &'static str,
+    contents: &mut Contents,
+) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let unreadable = |error| TlsError::Unreadable { file: path.into(), error };
+    if !fs::metadata(path).map_err(unreadable)?.is_dir() {
+        return certificates(path, what, contents);
+    }
+    let entries = fs::read_dir(path).and_then(Iterator::collect::<io::Result<Vec<_>>>).map_err(unreadable)?;
+    let mut files: Vec<_> = entries.into_iter().map(|entry| entry.path()).filter(|file| is_certificate(file)).collect();
+    files.sort();
+    let mut found = Vec::<CertificateDer<'static>>::new();
+    for file in files {
+        // they are one thing to a reload
+        match certificates(&file, what, &mut Contents::default()) {
+            Ok(all) => {
+                for one in all {
+                    if !found.contains(&one) {
+                        found.push(one);
+                    }
+                }
+            }
+            // a key beside them
+            Err(TlsError::Missing { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    contents.add(what, &found.iter().flat_map(|one| one.iter().copied()).collect::<Vec<u8>>());
+    match found.is_empty() {
+        true => {
+            Err(missing(path, "certificate", "the files that count are named *.pem, *.crt, or by `openssl rehash`"))
+        }
+        false => Ok(found),
+    }
+}
+
+/// Is this the name of a certificate among others: `*.pem`, `*.crt`, or eight hexadecimal digits and a number?
+fn is_certificate(file: &Path) -> bool {
+    let (Some(stem), Some(extension)) = (file.file_stem(), file.extension()) else { return false };
+    let (stem, extension) = (stem.to_string_lossy(), extension.to_string_lossy());
+    let is_hash = stem.len() == 8 && stem.bytes().all(|digit| digit.is_ascii_hexdigit());
+    matches!(&*extension, "pem" | "crt") || is_hash && extension.bytes().all(|digit| digit.is_ascii_digit())
 }
 
 /// The private key in a file.

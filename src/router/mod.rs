@@ -126,6 +126,10 @@ pub struct RouterLimits {
     pub receive_maximum: u16,
     /// Topic Aliases of each client, and to each client.
     pub topic_alias_maximum: u16,
+    /// Is a retained message sent only if its publisher may still publish it?
+    pub check_retain_source: bool,
+    /// Are messages delivered at the QoS of the subscription, even if they were published at a lower one?
+    pub upgrade_outgoing_qos: bool,
     /// Which member of a group gets a message.
     pub shared_subscriptions: SharedSubscriptions,
     /// Queued messages of a group's member that were not sent for this long move to members with room.
@@ -170,6 +174,8 @@ impl Default for RouterLimits {
             max_message_size: None,
             receive_maximum: u16::MAX,
             topic_alias_maximum: 10,
+            check_retain_source: false,
+            upgrade_outgoing_qos: false,
             reconnects: None,
             says: ServerSays::default(),
             shared_subscriptions: SharedSubscriptions::default(),

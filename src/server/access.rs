@@ -80,6 +80,7 @@ fn settings(config: &Config) -> Settings {
         client_id_prefixes: _,
         auto_id_prefix: _,
         allow_zero_length_client_id: _,
+        check_retain_source: _,
         token_secret,
         token_secret_file,
         token_key_file,

@@ -37,8 +37,8 @@ pub fn command(cli: &Cli, command: &Command) -> Result<u8, CommandError> {
         .map(|()| true),
         Command::Store(StoreArgs { action }) => store(action),
         Command::Ctl(args) => Ok(ctl::ask(cli, args).map(|()| true)?),
-        // the binary runs these
-        Command::Test(_) | Command::Diff { .. } | Command::Replay(_) => Ok(true),
+        // the binary runs these; of the command line of mosquitto, only its help is left here
+        Command::Mosquitto { .. } | Command::Test(_) | Command::Diff { .. } | Command::Replay(_) => Ok(true),
         Command::Completions { shell } => manual::completions(*shell).map(|()| true),
         Command::Man { dir } => manual::man(dir.as_deref()).map(|()| true),
     };

@@ -174,6 +174,14 @@ impl Http {
     pub(super) fn listening(&self, config: &Config) {
         self.admin.listening();
         let urls = self.urls();
+        if let (true, Some(file)) = (urls.is_empty(), &config.mosquitto_conf) {
+            let file = file.with_file_name("dunlin.d").join("http.toml");
+            tracing::info!(
+                file = %file.display(),
+                "no web console, admin API and metrics, as mosquitto has none; this file with [http] listen = \
+                 \"127.0.0.1:9883\" turns them on"
+            );
+        }
         if urls.is_empty() {
             return;
         }

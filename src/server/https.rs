@@ -55,7 +55,7 @@ impl Https {
             #[cfg(feature = "tls")]
             (Some(certificate), Some(key)) => {
                 let (certificate, key) = (certificate.clone(), key.clone());
-                let files = TlsFiles { certificate, key, clients: None, http: true, only_1_3: false };
+                let files = TlsFiles { certificate, key, clients: None, http: true, only_1_3: false, key_log: None };
                 let (settings, warnings) = TlsSettings::load(&files)?;
                 let (contents, expires) = (settings.contents().clone(), Some(settings.expires()));
                 let secure: Arc<dyn Secure> = Arc::new(Acceptor(TlsAcceptor::from(settings.config)));

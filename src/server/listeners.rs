@@ -305,7 +305,9 @@ impl Read {
         let contents = tls.as_ref().map(|tls| tls.contents().clone()).unwrap_or_default();
         let rates = ListenerRates { messages: config.publish_rate, bytes: config.publish_bytes_rate };
         let (tls_records, max_connections) = (config.tls_records, config.max_connections);
-        let listener_options = ListenerOptions { tls, tls_records, websocket, proxy, rates, max_connections };
+        let mount_point = config.mount_point.as_deref().map(Into::into);
+        let listener_options =
+            ListenerOptions { tls, tls_records, websocket, proxy, rates, mount_point, max_connections };
         Ok(Self { listener_options, contents, warnings: warnings.unwrap_or_default() })
     }
 
@@ -441,7 +443,8 @@ fn tls(config: &ListenerConfig) -> Result<Option<(TlsSettings, Vec<String>)>, Li
         }),
     });
     let only_1_3 = config.tls_min == TlsVersion::Tls13;
-    let files = TlsFiles { certificate, key, clients, http: config.transport.has_websocket(), only_1_3 };
+    let (http, key_log) = (config.transport.has_websocket(), config.tls_key_log.clone());
+    let files = TlsFiles { certificate, key, clients, http, only_1_3, key_log };
     let loaded = TlsSettings::load(&files);
     loaded.map(Some).map_err(|error| ListenError::Tls { address: config.address.clone(), error })
 }

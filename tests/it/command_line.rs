@@ -344,6 +344,17 @@ fn an_unknown_variable_is_a_warning_unless_kubernetes_sets_it() {
 }
 
 #[test]
+fn a_file_for_the_secrets_of_tls_is_warned_of() {
+    let dir = tempfile::tempdir().unwrap();
+    let summary = told(dir.path(), &[], &["--tls-keylog", "secrets", "--check"]);
+    assert!(summary.contains("warning:       --tls-keylog (DUNLIN_TLS_KEYLOG): no listener has TLS"), "{summary}");
+    told(dir.path(), &[], &["certs", "--dir", ".", "--host", "localhost"]);
+    let flags = ["--listen", "tls://127.0.0.1:0", "--certificate", "server.pem", "--key", "server.key"];
+    let summary = told(dir.path(), &[], &[&flags[..], &["--tls-keylog", "secrets", "--check"]].concat());
+    assert!(summary.contains("warning:       the secrets of TLS connections are written to secrets"), "{summary}");
+}
+
+#[test]
 fn help_names_every_flag_and_variable() {
     let dir = tempfile::tempdir().unwrap();
     let help = told(dir.path(), &[], &["--help"]);

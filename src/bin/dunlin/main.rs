@@ -3,9 +3,11 @@
 #![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
 mod bench;
+mod daemon;
 mod destinations;
 mod log;
 mod open_files;
+mod pid_file;
 mod reload;
 mod serve;
 mod service;
@@ -73,6 +75,9 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
     if cli.check {
         return server::check(cli)
             .map_or_else(|wrong| Ok(log::failures(&wrong, cli.error_format())), |text| print(&text));
+    }
+    if cli.detach && !daemon::is_within() {
+        return daemon::detach();
     }
     // before the process opens anything, so that no other file has the number of a passed socket
     let sockets = service::passed_sockets()?;

@@ -9,25 +9,29 @@ use std::{
 use anyhow::Context;
 use dunlin::{Builder, config::Cli};
 
-use crate::{log, reload, service, signals};
+use crate::{daemon, log, pid_file::PidFile, reload, service, signals};
 
 /// Runs the server until a signal ends it.
 pub async fn serve(cli: &Cli, sockets: Vec<(String, OwnedFd)>) -> anyhow::Result<ExitCode> {
     // before the configuration is read, so that a SIGHUP meanwhile causes a reload
     let (mut stop, hangup) = signals::listen().context("cannot listen for signals")?;
     let mut config = cli.resolve()?;
+    let background = daemon::Background::enter(&mut config.log)?;
     let level = log::init(&config.log)?;
     // before the files are read, so that no change of them is missed
     let mut reloads = reload::Reloads::new(cli, &mut config, hangup);
 
     let progress = Arc::<AtomicU64>::default();
     let manager = service::Manager::starting(progress.clone())?;
+    let pid_file = config.pid_file.clone();
     let builder = Builder::new(config).passed_sockets(sockets).progress(progress);
     let server = tokio::select! {
         started = builder.start() => started?,
         () = stop.asked() => return Ok(ExitCode::SUCCESS),
     };
     reloads.started();
+    let _pid_file = pid_file.as_deref().and_then(PidFile::write);
+    background.map(daemon::Background::serves).transpose()?;
     manager.serving(server.pulse(), None);
     let has_failed = loop {
         tokio::select! {

@@ -5,6 +5,7 @@ use super::{
     super::bridge::BridgeTopic,
     entries::{Entry, From, entry, path, quoted},
     lines::Found,
+    listeners::BOTH,
     sections::{Section, Sections},
     told::Outcome,
     translation::Translation,
@@ -106,7 +107,8 @@ fn option(to: &mut Translation, section: &Section, found: &Found, tls: bool, ent
         "address" | "addresses" | "topic" => {}
         "bridge_alpn" => set(to, "bridge.alpn", quoted(found.text())),
         "bridge_bind_address" => set(to, "bridge.bind_address", quoted(found.text())),
-        "bridge_cafile" => set(to, "bridge.ca_file", path(found.text())),
+        "bridge_capath" if section.get("bridge_cafile").is_some() => to.tell(found, Outcome::Refused, BOTH),
+        "bridge_cafile" | "bridge_capath" => set(to, "bridge.ca_file", path(found.text())),
         "bridge_certfile" | "bridge_keyfile" if !tls => {
             let what = "without bridge_cafile there is no TLS: write it, or take this away";
             to.tell(found, Outcome::Refused, what);
@@ -166,7 +168,7 @@ fn other(to: &mut Translation, found: &Found) {
     };
     match found.row.name {
         _ if is_here => to.as_here(found),
-        "bridge_psk" | "bridge_identity" | "bridge_require_ocsp" | "bridge_capath" => to.refuse(found),
+        "bridge_psk" | "bridge_identity" | "bridge_require_ocsp" => to.refuse(found),
         "start_type" => {
             let what = format!("{:?} is not allowed; allowed: automatic, lazy, once", found.word());
             to.tell(found, Outcome::Refused, what);

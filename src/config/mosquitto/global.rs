@@ -27,9 +27,12 @@ pub(super) fn translate(to: &mut Translation, sections: &Sections) {
             "psk_file" | "plugin_load" => to.refuse(found),
             // options of which dunlin has only one behaviour
             "allow_zero_length_clientid" => to.set("auth.allow_zero_length_client_id", found.is().to_string(), found),
+            "pid_file" => to.set("pid_file", path(found.text()), found),
             "connection_messages" => to.set("log.connections", found.is().to_string(), found),
             "per_listener_settings" if found.is() => to.as_row(found),
-            "per_listener_settings" | "upgrade_outgoing_qos" | "check_retain_source" => only(to, found, !found.is()),
+            "per_listener_settings" => to.as_here(found),
+            "check_retain_source" => to.set("auth.check_retain_source", found.is().to_string(), found),
+            "upgrade_outgoing_qos" => to.set("limits.upgrade_outgoing_qos", found.is().to_string(), found),
             "enable_control_api" | "allow_duplicate_messages" => weakly_only(to, found, !found.is()),
             "max_inflight_bytes" => weakly_only(to, found, found.number() <= 0),
             "clientid_prefixes" => to.set("auth.client_id_prefixes", format!("[{}]", quoted(found.text())), found),
@@ -50,12 +53,7 @@ pub(super) fn translate(to: &mut Translation, sections: &Sections) {
     defaults(to, sections);
 }
 
-/// An option of which dunlin has only one behaviour. Another value is refused, because it changes rights or messages.
-fn only(to: &mut Translation, found: &Found, is_here: bool) {
-    if is_here { to.as_here(found) } else { to.refuse(found) }
-}
-
-/// The same, but another value is only a warning.
+/// An option of which dunlin has only one behaviour: another value is a warning.
 fn weakly_only(to: &mut Translation, found: &Found, is_here: bool) {
     if is_here { to.as_here(found) } else { to.lose(found) }
 }

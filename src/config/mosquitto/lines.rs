@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::{
-    super::hints::nearest,
+    super::hints::{closest, nearest},
     table::{self, ROWS, Row},
     told::{Outcome, Place, Told},
     values::{self, Value},
@@ -160,10 +160,18 @@ pub(super) fn in_mosquittos_order(a: &[u8], b: &[u8]) -> Ordering {
 fn unknown(word: &str) -> String {
     let shown = if word.starts_with('\u{feff}') { " (a byte order mark stands before it)" } else { "" };
     let of_tab = if word.contains('\t') { "; a blank ends the name of an option, a tab does not" } else { "" };
-    let near = match nearest(word.trim_start_matches('\u{feff}'), ROWS.iter().map(|row| row.name)) {
+    let word = word.trim_start_matches('\u{feff}');
+    let names = || ROWS.iter().map(|row| row.name).filter(|name| !name.ends_with('*'));
+    // one of a bridge is like those of a bridge, whatever follows
+    let like =
+        |start: &'static str| word.starts_with(start).then(|| closest(word, names().filter(|n| n.starts_with(start))));
+    let near = match nearest(word, names()) {
         Some(near) => format!("; did you mean {near:?}?"),
         None if word.starts_with('#') => "; a comment begins in the first column".into(),
-        None => String::new(),
+        None => match like("bridge_").unwrap_or_else(|| closest(word, names())) {
+            Some(near) => format!("; the one most like it is {near:?}"),
+            None => String::new(),
+        },
     };
     format!("mosquitto has no such option{shown}{of_tab}{near}")
 }

@@ -35,6 +35,10 @@ pub(super) fn translate(to: &mut Translation, sections: &Sections) {
     shared(to, &all);
 }
 
+/// Of a file and a directory of authorities.
+pub(super) const BOTH: &str =
+    "there are authorities in a file too: put that file into the directory, and take its line away";
+
 /// One `[[listener]]`.
 fn listener(to: &mut Translation, section: &Section) -> Vec<Entry> {
     let mut entries: Vec<Entry> = address(to, section).into_iter().collect();
@@ -55,7 +59,8 @@ fn listener(to: &mut Translation, section: &Section) -> Vec<Entry> {
             "cafile" | "crlfile" | "capath" if asks.is_none() => {
                 to.tell(found, Outcome::Meaningless, "clients are not asked for certificates (require_certificate)");
             }
-            "cafile" => to.in_listener(&mut set, "listener.client_ca_file", path(found.text()), found),
+            "capath" if section.get("cafile").is_some() => to.tell(found, Outcome::Refused, BOTH),
+            "cafile" | "capath" => to.in_listener(&mut set, "listener.client_ca_file", path(found.text()), found),
             "crlfile" => to.in_listener(&mut set, "listener.revocation_list_file", path(found.text()), found),
             "require_certificate" if !found.is() => to.as_here(found),
             "require_certificate" if no_tls => to.tell(found, Outcome::Meaningless, "there is no TLS on this listener"),
@@ -85,7 +90,12 @@ fn listener(to: &mut Translation, section: &Section) -> Vec<Entry> {
                 to.in_listener(&mut set, "listener.proxy_protocol", "true".into(), found);
             }
             "enable_proxy_protocol" => wrong(to, found, "1 and 2"),
-            "listener_auto_id_prefix" | "accept_protocol_versions" | "max_connections" | "max_qos" | "maximum_qos" => {
+            "listener_auto_id_prefix"
+            | "accept_protocol_versions"
+            | "max_connections"
+            | "max_qos"
+            | "maximum_qos"
+            | "mount_point" => {
                 own_limit(to, section, &mut set, found);
             }
             _ => other(to, found),
@@ -114,6 +124,16 @@ fn own_limit(
         "listener_auto_id_prefix" => {
             to.in_listener(set, "listener.auto_id_prefix", quoted(found.text()), found);
         }
+        "mount_point" if found.text().contains(['+', '#']) => to.tell(found, Outcome::Refused, "it has a wildcard"),
+        "mount_point" if section.start.is_none() => {
+            to.tell(found, Outcome::Refused, "it has to stand below a \"listener\"");
+        }
+        "mount_point" if !found.text().ends_with('/') || found.text().starts_with('$') => {
+            let what =
+                "in dunlin it ends with \"/\" and does not begin with \"$\": write one such as \"mount_point site7/\"";
+            to.tell(found, Outcome::Refused, what);
+        }
+        "mount_point" => to.in_listener(set, "listener.mount_point", quoted(found.text()), found),
         "accept_protocol_versions" => match versions(found.text()) {
             Some(list) => to.in_listener(set, "listener.protocol_versions", list, found),
             None => wrong(to, found, "3, 4 and 5, with commas in between"),

@@ -63,7 +63,6 @@ fn files(to: &mut Translation, plugin: &Plugin, option: &str, key: &'static str)
     others(to, plugin, &[option]);
 }
 
-/// dunlin reads the file and does not write it.
 fn dynamic_security(to: &mut Translation, plugin: &Plugin) {
     const OPTION: &str = "plugin_opt_config_file";
     let Some(found) = plugin.options.iter().rev().find(|found| found.row.name == OPTION) else {
@@ -76,7 +75,7 @@ fn dynamic_security(to: &mut Translation, plugin: &Plugin) {
         return refuse(to, plugin, "it appears twice");
     }
     to.set("auth.dynsec_file", path(found.text()), found);
-    to.tell(&plugin.line, Outcome::Lost, "the file is read as it is; $CONTROL/dynamic-security/v1 is not served");
+    to.tell(&plugin.line, Outcome::Translated, "the file is read as it is, and $CONTROL/dynamic-security/v1 is served");
     others(to, plugin, &[OPTION]);
 }
 

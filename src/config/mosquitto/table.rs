@@ -133,7 +133,7 @@ pub(super) const ROWS: &[Row] = rows! {
     "plugin_load" Global Words Many Missing "shared objects are not loaded; write `global_plugin` for one of mosquitto's own";
     "plugin_use" Listener Words Many Missing "shared objects are not loaded; write `global_plugin` for one of mosquitto's own";
     "per_listener_settings" Global Bool Last Translated "`allow_anonymous`, `password_file` and `acl_file` of each `[[listener]]`; other options are those of all listeners";
-    "check_retain_source" Global Bool Last Missing "`false` is how it is: a retained message stays when its publisher loses the right to publish it";
+    "check_retain_source" Global Bool Last Same "`auth.check_retain_source`; the manual of mosquitto calls `true` the default, the broker has `false`";
     "enable_control_api" Global Bool Last Missing "`$CONTROL/broker/v1` is not served";
     "allow_duplicate_messages" Global Bool Last Missing "`false` is how it is: overlapping subscriptions deliver a message once";
     "clientid_prefixes" Global Text Once Translated "`auth.client_id_prefixes`";
@@ -154,7 +154,7 @@ pub(super) const ROWS: &[Row] = rows! {
     "retain_expiry_interval" Global Int Last Meaningless "what has expired is removed at once";
     "set_tcp_nodelay" Global Bool Last Meaningless "TCP_NODELAY is always set";
     "sys_interval" Global Int Last Translated "`sys.interval`";
-    "upgrade_outgoing_qos" Global Bool Last Missing "`false` is how it is: messages are delivered with the QoS of their publisher at most";
+    "upgrade_outgoing_qos" Global Bool Last Same "`limits.upgrade_outgoing_qos`";
     "packet_buffer_size" Global Int Last Meaningless READ_BUFFER;
     "websockets_headers_size" Global Int Last Meaningless READ_BUFFER;
     "websockets_log_level" Global Int Last Meaningless "`log.level` is for WebSocket too";
@@ -165,7 +165,7 @@ pub(super) const ROWS: &[Row] = rows! {
     "autosave_interval" Global Int Last Meaningless "acknowledged messages are on disk (`sync`)";
     "autosave_on_changes" Global Bool Last Meaningless "acknowledged messages are on disk (`sync`)";
     "include_dir" Global Raw Many Same "its files `*.conf` are read at this place, in mosquitto's order";
-    "pid_file" Global Text Once Meaningless "no file with the process id is written: the service manager knows it";
+    "pid_file" Global Text Once Same "`pid_file`; if it cannot be written, the broker starts, and logs it";
     "user" Global Text Last Meaningless "the user is never changed: the service unit or the container says as whom dunlin runs";
     "log_dest" Global Words Many Translated "`file` is `log.file`, `syslog` is `log.syslog`, `stderr` and `stdout` are standard error (`log.stderr`); `none` is `log.level = \"error\"`; `topic` and others are lost";
     "log_facility" Global Int Last Translated "the facility in `log.syslog`";
@@ -178,7 +178,7 @@ pub(super) const ROWS: &[Row] = rows! {
     "bind_interface" Listener Text Once Missing "listeners are bound to addresses: write that of the interface behind the port";
     "socket_domain" Listener Words Last Translated "`address`: 0.0.0.0 or [::]";
     "protocol" Listener Words Last Translated "`websockets` is `address = \"ws://…\"`; `http_api` is refused, as `[http]` serves its own";
-    "mount_point" Listener Text Once Missing "topics of a listener cannot have a prefix";
+    "mount_point" Listener Text Once Same "`mount_point` of the `[[listener]]`, which ends with `/`; shared subscriptions are of what is behind it";
     "max_connections" Listener Int Last Translated "`max_connections` of the `[[listener]]`; those by IPv4 and by IPv6 are counted apart";
     "max_qos" Listener Int Last Translated "`max_qos` of the `[[listener]]`";
     "maximum_qos" Listener Int Last Translated "as `max_qos`";
@@ -195,7 +195,7 @@ pub(super) const ROWS: &[Row] = rows! {
     "certfile" Listener Text Once Translated "`certificate_file`";
     "keyfile" Listener Text Once Translated "`key_file`, not encrypted";
     "cafile" Listener Text Once Translated "`client_ca_file`, if clients are asked for certificates";
-    "capath" Listener Text Once Missing "the authorities are one file: `cat` those of the directory into one, and write `cafile`";
+    "capath" Listener Text Once Translated "`client_ca_file`, which may be a directory, if clients are asked for certificates";
     "crlfile" Listener Text Once Translated "`revocation_list_file`, if clients are asked for certificates";
     "ciphers_tls1.3" Listener Text Once Missing "the cipher suites are those of rustls, all of them with forward secrecy";
     "ciphers" Listener Text Once Missing "the cipher suites are those of rustls, all of them with forward secrecy";
@@ -217,7 +217,7 @@ pub(super) const ROWS: &[Row] = rows! {
     "bridge_attempt_unsubscribe" Bridge Bool Last Meaningless "what comes in of topics that are not `in` any more is dropped and counted";
     "bridge_bind_address" Bridge Text Once Same "`bind_address`";
     "bridge_cafile" Bridge Text Once Same "`ca_file`, and `mqtts://` in front of the addresses";
-    "bridge_capath" Bridge Text Once Missing "the authorities are one file: `cat` those of the directory into one, and write `bridge_cafile`";
+    "bridge_capath" Bridge Text Once Translated "`ca_file`, which may be a directory";
     "bridge_certfile" Bridge Text Once Same "`certificate_file`";
     "bridge_keyfile" Bridge Text Once Same "`key_file`";
     "bridge_ciphers_tls1.3" Bridge Text Once Missing "the cipher suites are those of rustls, all of them with forward secrecy";

@@ -14,7 +14,7 @@ use super::super::transport::{Judged, Tls, handshake};
 use super::{
     super::{
         connection::Connection,
-        transport::{Cork, HandshakeError, Proxied, ProxyError, Stream, UpgradeError, proxy, upgrade},
+        transport::{Cork, HandshakeError, Proxied, ProxyError, Stream, UpgradeError, between, proxy, upgrade},
         worker::{NetShared, NoPlace, Ticket, Worker},
     },
     options::ListenerOptions,
@@ -58,7 +58,14 @@ pub(crate) async fn arrive(
     let mut step = "PROXY header";
     let watch = ticket.watch().clone();
     let passed = {
-        let steps = pass(&shared, &listener_options, socket, &mut peer, &mut step, Entered { ticket, due });
+        let steps = pass(
+            &shared,
+            &listener_options,
+            socket,
+            &mut peer,
+            &mut step,
+            Entered { ticket, due, prefix: listener_options.mount_point.as_ref() },
+        );
         let mut steps = pin!(steps);
         let unless_closed = poll_fn(|cx| {
             watch.wake(cx.waker());
@@ -96,7 +103,7 @@ async fn pass(
     mut socket: TcpStream,
     peer: &mut Peer,
     step: &mut &'static str,
-    entered: Entered,
+    entered: Entered<'_>,
 ) -> Result<(), ArrivalError> {
     let mut name = None;
     let by_proxy = listener_options.proxy.as_ref().is_some_and(|proxy| proxy.names);
@@ -171,25 +178,29 @@ enum Beneath {
 }
 
 /// A connection with a place among those that are not accepted, and the time when its CONNECT is due.
-struct Entered {
+struct Entered<'a> {
     ticket: Ticket,
     due: Instant,
+    /// What its topics begin with.
+    prefix: Option<&'a Arc<str>>,
 }
 
-impl Entered {
+impl Entered<'_> {
     /// Starts MQTT, unless there are too many connections from the client's real address.
     fn spawn<S: Stream + Send + 'static>(self, stream: S, peer: Peer) -> Result<(), ArrivalError> {
-        let Self { ticket, due } = self;
+        let Self { ticket, due, prefix } = self;
         Worker::with(|worker| {
-            if let Err(no_place) = ticket.came_from(peer.address.ip(), &worker.shared.limits.load()) {
+            let limits = worker.shared.limits.load();
+            if let Err(no_place) = ticket.came_from(peer.address.ip(), &limits) {
                 worker.local.count(Count::RefusedConnecting, 1);
                 return Err(ArrivalError::NoPlace(no_place));
             }
             let due = worker.deadlines.tick(due);
-            match &worker.shared.tap {
-                None => drop(tokio::spawn(Connection::new(stream, peer, ticket).due(due))),
-                Some(tap) => {
-                    let stream = tap.tap(Box::new(stream), &peer).ok_or(ArrivalError::Fault)?;
+            match (worker.shared.tap.as_deref(), prefix) {
+                (None, None) => drop(tokio::spawn(Connection::new(stream, peer, ticket).due(due))),
+                (tap, prefix) => {
+                    let stream = between(stream, &peer, tap, (prefix, limits.max_packet_size));
+                    let stream = stream.ok_or(ArrivalError::Fault)?;
                     drop(tokio::spawn(Connection::new(stream, peer, ticket).due(due)));
                 }
             }

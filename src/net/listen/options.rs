@@ -26,6 +26,8 @@ pub struct ListenerOptions {
     pub proxy: Option<ProxyOptions>,
     /// Rate limits of publishing that differ from the general ones.
     pub rates: ListenerRates,
+    /// What the topics and filters of its clients begin with, which they do not know.
+    pub mount_point: Option<Arc<str>>,
     /// The most connections at a time; `None`: as many as all listeners together may have.
     pub max_connections: Option<usize>,
 }
@@ -75,7 +77,7 @@ impl ListenerState {
 impl ListenerOptions {
     /// Does a connection speak MQTT from its first byte?
     fn is_open(&self) -> bool {
-        self.tls.is_none() && self.websocket.is_none() && self.proxy.is_none()
+        self.tls.is_none() && self.websocket.is_none() && self.proxy.is_none() && self.mount_point.is_none()
     }
 
     /// Is this address one of its trusted proxies?
@@ -92,6 +94,7 @@ impl ListenerOptions {
             (self.proxy.is_some(), PROXY_BYTES),
             (self.tls.is_some(), TLS_BYTES),
             (self.websocket.is_some(), WEBSOCKET_BYTES),
+            (self.mount_point.is_some(), MOUNTED_BYTES),
         ];
         CONNECTION_BYTES + steps.into_iter().filter(|step| step.0).map(|step| step.1).sum::<usize>()
     }
@@ -117,5 +120,7 @@ const STEPS_BYTES: usize = 5 << 10;
 const PROXY_BYTES: usize = 4 << 10;
 /// A TLS handshake.
 const TLS_BYTES: usize = 9 << 10;
+/// The part of a packet that waits for the answer to the CONNECT.
+const MOUNTED_BYTES: usize = 2 << 10;
 /// The longest request for a WebSocket.
 const WEBSOCKET_BYTES: usize = 8 << 10;

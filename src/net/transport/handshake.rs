@@ -175,6 +175,7 @@ mod tests {
             }),
             http: false,
             only_1_3: false,
+            key_log: None,
         })
         .unwrap();
         let client = [client.der().to_vec(), client_key.serialize_der(), authority.der().to_vec()];

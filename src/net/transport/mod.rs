@@ -5,8 +5,10 @@
 //! | `stream` | [`Stream`]: the interface that a connection uses |
 //! | `cork`, `proxied` | TCP; TCP behind a PROXY header |
 //! | `tls`, `handshake`, `subject`, `tls_stream` | TLS: its settings, its handshake, names in certificates, its stream |
+//! | `key_log` | the secrets of TLS connections in a file |
 //! | `undated` | verifies certificates without the dates in them |
 //! | `judges` | verifies certificates of connected clients again after a reload |
+//! | `mounted` | the prefix of topics and filters of a listener's clients |
 //! | `websocket`, `websocket_options` | WebSocket; its options |
 //! | `no_tls`, `no_websocket` | replacements if these are left out |
 //! | `proxy` | PROXY headers |
@@ -18,6 +20,9 @@ mod cork;
 mod handshake;
 #[cfg(feature = "tls")]
 mod judges;
+#[cfg(feature = "tls")]
+mod key_log;
+mod mounted;
 #[cfg(not(feature = "tls"))]
 mod no_tls;
 #[cfg(not(feature = "websocket"))]
@@ -46,6 +51,7 @@ pub(crate) use cork::Cork;
 pub(crate) use handshake::{ANSWERS_A_TURN, HandshakeError, handshake};
 #[cfg(feature = "tls")]
 pub(crate) use judges::{Judged, Judges};
+pub(crate) use mounted::between;
 #[cfg(not(feature = "tls"))]
 pub(crate) use no_tls::{ANSWERS_A_TURN, HandshakeError, Judges};
 #[cfg(not(feature = "tls"))]

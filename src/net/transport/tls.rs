@@ -24,11 +24,11 @@ use x509_cert::{
     ext::pkix::{SubjectAltName, name::GeneralName},
 };
 
-use super::{subject, undated::Undated};
+use super::{key_log::KeyLogFile, subject, undated::Undated};
 pub use crate::pem::TlsError;
 use crate::{
     clock::Clock,
-    pem::{certificates, missing, mode_warning, not_pem, private_key, read, unusable, validity},
+    pem::{authorities, certificates, missing, mode_warning, not_pem, private_key, read, unusable, validity},
     types::Contents,
 };
 
@@ -45,12 +45,14 @@ pub struct TlsFiles {
     pub http: bool,
     /// Without TLS 1.2.
     pub only_1_3: bool,
+    /// A file to which the secrets of connections are written.
+    pub key_log: Option<PathBuf>,
 }
 
 /// How clients' certificates are checked.
 #[derive(Clone, Debug)]
 pub struct ClientFiles {
-    /// The certificates of the authorities that sign them; PEM.
+    /// The certificates of the authorities that sign them; PEM, or a directory of such files.
     pub authorities: PathBuf,
     /// Clients without a certificate are not served.
     pub required: bool,
@@ -127,6 +129,15 @@ impl TlsSettings {
             rustls::Error::General(_) => unusable(&files.key, &error),
             error => unusable(&files.certificate, &error),
         })?;
+        if let Some(file) = &files.key_log {
+            let opened = KeyLogFile::open(file);
+            config.key_log = Arc::new(opened.map_err(|error| TlsError::Unwritable { file: file.clone(), error })?);
+            let file = file.display();
+            warnings.push(format!(
+                "the secrets of TLS connections are written to {file} (--tls-keylog): who can read it can \
+                                   read what was recorded of them; leave the flag out when you are done"
+            ));
+        }
         config.alpn_protocols = vec![if files.http { b"http/1.1".to_vec() } else { b"mqtt".to_vec() }];
         // sessions are resumed by tickets, which need no memory here; new settings have new keys for them, so that a
         // resumed session cannot avoid a new revocation list
@@ -218,7 +229,7 @@ fn verifier(
     contents: &mut Contents,
 ) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
     let mut roots = RootCertStore::empty();
-    for authority in certificates(&clients.authorities, "client CA", contents)? {
+    for authority in authorities(&clients.authorities, "client CA", contents)? {
         roots.add(authority).map_err(|error| unusable(&clients.authorities, &error))?;
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());

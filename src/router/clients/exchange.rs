@@ -176,7 +176,7 @@ impl Router {
                 client.awaited.get_or_insert_default().unacknowledged = Some(commit);
             }
             if let Some(publishing) = leave.take() {
-                self.leave(local, client, Operation::Publish { publishing, packet_id: None });
+                self.leave(local, client, Operation::Publish { publishing, packet_id: None, qos: publish.qos });
             }
             return Ok(());
         };
@@ -191,7 +191,7 @@ impl Router {
             Ok(self.received(local, slot, id, publish.qos, stored))
         });
         if let Some(publishing) = leave.take() {
-            self.leave(local, client, Operation::Publish { publishing, packet_id: Some(id) });
+            self.leave(local, client, Operation::Publish { publishing, packet_id: Some(id), qos: publish.qos });
             return Ok(());
         }
         let answer = Answer { packet_id: id, qos: publish.qos, outcome: leave.outcome() };
@@ -222,11 +222,15 @@ impl Router {
             }
             // a 3.1.1 client cannot be told that there are no retained messages: publish it without RETAIN
             let publish = Publish { retain: false, ..*publish };
-            return self.handle_publish(local, client, &Incoming::plain(&publish, &[]), replies);
+            let incoming = Incoming::plain(&publish, &[]).offered_by(client.marks);
+            return self.handle_publish(local, client, &incoming, replies);
         }
         match is_five {
             true => self.handle_publish_5(local, client, publish, bytes, replies),
-            false => self.handle_publish(local, client, &Incoming::plain(publish, bytes), replies),
+            false => {
+                let incoming = Incoming::plain(publish, bytes).offered_by(client.marks);
+                self.handle_publish(local, client, &incoming, replies)
+            }
         }
     }
 
@@ -248,7 +252,7 @@ impl Router {
             }
         }
         if publish.properties.is_empty() {
-            let incoming = Incoming::with_extras(publish, Extras::default(), bytes);
+            let incoming = Incoming::with_extras(publish, Extras::default(), bytes).offered_by(client.marks);
             return self.handle_publish(local, client, &incoming, replies);
         }
         let topic = match publish.properties.has(PropertyId::TopicAlias) {
@@ -259,7 +263,7 @@ impl Router {
         let publish = Publish { topic, ..*publish };
         let mut known = local.properties.take().unwrap_or_default();
         let extras = known.extras(&publish.properties, local.observers.now);
-        let incoming = Incoming::with_extras(&publish, extras, bytes);
+        let incoming = Incoming::with_extras(&publish, extras, bytes).offered_by(client.marks);
         let handled = match self.has_passed_here(&publish.properties) {
             true => self.drop_loop(local, client, &incoming, replies),
             false => self.handle_publish(local, client, &incoming, replies),
@@ -274,11 +278,10 @@ impl Router {
         local: &mut RouterThread,
         client: &mut Client,
         publishing: &mut Box<Publishing>,
-        packet_id: Option<PacketId>,
+        (packet_id, qos): (Option<PacketId>, QoS),
         replies: &mut Vec<u8>,
     ) -> Result<bool, CloseReason> {
         drop(self.own(client)?);
-        let qos = publishing.qos();
         let Client { id: name, presence, slot, last, .. } = &mut *client;
         let sender = Sender { client: name, user: presence.user() };
         let mut outcome = ReasonCode::Success;

@@ -24,6 +24,8 @@ const RECEIVE_MAXIMUM: u8 = 0b0010_0000;
 const BRIDGE: u8 = 0b0100_0000;
 /// The size of its payloads is limited.
 const MESSAGE_SIZE: u8 = 0b1000_0000;
+/// Its messages are delivered at the QoS of the subscriptions.
+const UPGRADE: u8 = 0b0000_1000;
 
 impl Marks {
     /// The marks of a new connection.
@@ -40,6 +42,7 @@ impl Marks {
             (is_five && limits.receive_maximum < u16::MAX, RECEIVE_MAXIMUM),
             (connect.bridge, BRIDGE),
             (limits.max_message_size.is_some(), MESSAGE_SIZE),
+            (limits.upgrade_outgoing_qos, UPGRADE),
         ];
         others.iter().filter(|(is_set, _)| *is_set).for_each(|(_, mark)| marks |= mark);
         Self(marks)
@@ -64,6 +67,11 @@ impl Marks {
     /// Must the size of a payload be checked?
     pub(crate) fn limit_messages(self) -> bool {
         self.0 & MESSAGE_SIZE != 0
+    }
+
+    /// The QoS at which a message of the client is offered to subscriptions.
+    pub(crate) fn offered(self, qos: QoS) -> QoS {
+        if self.0 & UPGRADE != 0 { QoS::ExactlyOnce } else { qos }
     }
 
     pub(crate) fn have_receive_maximum(self) -> bool {

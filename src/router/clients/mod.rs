@@ -18,6 +18,7 @@
 //! | `incoming` | an interpreted PUBLISH of a client |
 //! | `subscribe`, `unsubscribe` | its subscriptions and the retained messages they bring |
 //! | `subscribe_for` | subscriptions that an operator makes and ends |
+//! | `sources` | whether publishers of retained messages may still publish them |
 //! | `filters` | the Topic Filters of one packet |
 //! | `operation`, `resume` | packets that take several turns |
 //! | `unfinished` | output that remains to be sent at a shutdown |
@@ -44,6 +45,7 @@ mod ownership;
 mod relay;
 mod restore;
 mod resume;
+mod sources;
 mod subscribe;
 mod subscribe_for;
 #[cfg(test)]

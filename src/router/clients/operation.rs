@@ -10,7 +10,7 @@ use crate::{
     codec::{PropertiesBuf, ReasonCode, SubackCode},
     session::Stored,
     topic::Place,
-    types::{PacketId, RetainHandling, SubscriptionOptions},
+    types::{PacketId, QoS, RetainHandling, SubscriptionOptions},
 };
 
 /// The rest of a packet.
@@ -27,6 +27,8 @@ pub(crate) enum Operation {
     Publish {
         publishing: Box<Publishing>,
         packet_id: Option<PacketId>,
+        /// That of the packet.
+        qos: QoS,
     },
     /// Waiting QoS 2 messages can take places that refused messages freed.
     TakeDeferred,

@@ -25,8 +25,8 @@ impl Router {
             Operation::Unsubscribe { unsubscribing, filters } => {
                 self.go_on_unsubscribing(local, client, unsubscribing, filters, replies)
             }
-            Operation::Publish { publishing, packet_id } => {
-                self.go_on_publishing(local, client, publishing, *packet_id, replies)
+            Operation::Publish { publishing, packet_id, qos } => {
+                self.go_on_publishing(local, client, publishing, (*packet_id, *qos), replies)
             }
             Operation::TakeDeferred => self.take_deferred(local, client, replies),
         };
@@ -56,7 +56,7 @@ impl Router {
                 }
             }
             Operation::Unsubscribe { .. } | Operation::TakeDeferred => {}
-            Operation::Publish { publishing, packet_id } => {
+            Operation::Publish { publishing, packet_id, .. } => {
                 self.give_up_publishing(*publishing);
                 if let Some(id) = packet_id {
                     client.slot.lock().session.refuse(id);

@@ -290,6 +290,7 @@ impl Router {
         options: SubscriptionOptions,
     ) -> bool {
         let max = subscribing.max(local);
+        let mut sources = self.sources(local);
         let mut steps = Steps::new(local.work.nodes_left());
         let mut found = 0;
         let mut state = slot.lock();
@@ -303,9 +304,12 @@ impl Router {
         let limited = access.as_deref().filter(|access| access.limits_reading());
         let Subscribing { place, present, numbers, brings, .. } = subscribing;
         let up_to = present.map_or(u64::MAX, |present| present.up_to);
-        *place = self.retained.walk(filter, *place, up_to, &mut steps, |message| {
+        *place = self.retained.walk(filter, *place, up_to, &mut steps, |message, by| {
             found += 1;
             let observers = &turn.journal.recorder.observers;
+            if sources.as_mut().is_some_and(|sources| !sources.may_still_publish(message.topic(), by, observers)) {
+                return ControlFlow::Continue(());
+            }
             if limited.is_some_and(|access| !observers.call(false, || access.may_receive(message.topic()))) {
                 turn.journal.recorder.observers.may_not_receive(session.id(), limited, message.topic());
                 return ControlFlow::Continue(());

@@ -19,7 +19,6 @@ use crate::{
     codec::ReasonCode,
     session::{Message, Outgoing, Stored},
     topic::Steps,
-    types::QoS,
 };
 
 /// Where publishing may be interrupted, and where it was.
@@ -142,11 +141,6 @@ impl Publishing {
     /// The message as its client sent it.
     pub(crate) fn outgoing<'a>(&'a self, sender: Sender<'a>) -> Outgoing<'a> {
         Outgoing::from(&self.message).with_retain(self.retain).with_sender(sender.client, sender.user)
-    }
-
-    /// The QoS of its PUBLISH.
-    pub(crate) fn qos(&self) -> QoS {
-        self.message.qos()
     }
 }
 

@@ -128,6 +128,8 @@ fn limits(policy: SharedSubscriptions, requeue_after: Duration) -> RouterLimits 
         client_id: Default::default(),
         client_ids: Default::default(),
         max_packet_size: 2_000_000,
+        check_retain_source: false,
+        upgrade_outgoing_qos: false,
         max_message_size: None,
         receive_maximum: u16::MAX,
         topic_alias_maximum: 10,

@@ -235,7 +235,7 @@ impl RetainedStore {
         from: Option<Place>,
         up_to: u64,
         steps: &mut Steps,
-        mut each: impl FnMut(&Message) -> ControlFlow<()>,
+        mut each: impl FnMut(&Message, &RetainedBy) -> ControlFlow<()>,
     ) -> Option<Place> {
         let inner = self.inner.upgradable_read();
         if inner.tree.is_empty() && from.is_none() {
@@ -246,7 +246,7 @@ impl RetainedStore {
                 return ControlFlow::Continue(());
             }
             steps.take(1);
-            each(&retained.message)
+            each(&retained.message, &retained.by)
         });
         let left = if let Walked::Left(place) = walked { Some(place) } else { None };
         if left.is_some() || from.is_some() {

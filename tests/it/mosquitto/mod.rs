@@ -4,3 +4,5 @@ mod configurations;
 mod database;
 mod dynsec;
 mod import;
+mod options;
+mod start;

@@ -52,6 +52,11 @@ impl Mosquitto {
         assert!(status.success() && self.child.wait().unwrap().success());
     }
 
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Has it ended?
     pub fn has_ended(&mut self) -> bool {
         self.child.try_wait().unwrap().is_some()

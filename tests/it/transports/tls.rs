@@ -177,6 +177,50 @@ fn a_certificate_that_is_required_is_required_and_checked() {
 }
 
 #[test]
+fn authorities_may_be_the_files_of_a_directory() {
+    let certs = Certs::new();
+    let dir = certs.path("authorities");
+    fs::create_dir(&dir).unwrap();
+    let listener =
+        || ListenerConfig { client_ca_file: Some(dir.clone()), ..with_clients(&certs, ClientCertificates::Required) };
+    // a name that is not of a certificate, and a key among them
+    fs::copy(certs.path("ca.pem"), dir.join("README")).unwrap();
+    fs::copy(certs.path("server.key"), dir.join("key.pem")).unwrap();
+    let error = run(Builder::new(with(listener())).start()).err().unwrap().to_string();
+    assert!(error.contains("authorities has no certificate in it; the files that count are named *.pem"), "{error}");
+    for name in ["ca.crt", "ca.pem", "0a1b2c3d.0"] {
+        let file = dir.join(name);
+        std::os::unix::fs::symlink(certs.path("ca.pem"), &file).unwrap();
+        let broker = broker(listener());
+        let mut client = secure(broker.address(), &certs.lamp());
+        connect(&mut client, "c");
+        fs::remove_file(file).unwrap();
+        // nothing is read again without a change
+        drop(broker);
+    }
+}
+
+#[test]
+fn the_secrets_of_connections_are_written_where_that_is_asked_for() {
+    let certs = Certs::new();
+    let file = certs.path("secrets");
+    let listener = ListenerConfig { tls_key_log: Some(file.clone()), ..certs.listener(Transport::Tls) };
+    let broker = broker(listener);
+    for (version, label) in
+        [(ProtocolVersion::TLSv1_3, "CLIENT_TRAFFIC_SECRET_0"), (ProtocolVersion::TLSv1_2, "CLIENT_RANDOM")]
+    {
+        let mut client = secure(broker.address(), &only((*certs.client()).clone(), version, &certs));
+        connect(&mut client, "c");
+        let text = fs::read_to_string(&file).unwrap();
+        let line = text.lines().find(|line| line.starts_with(label)).unwrap_or_else(|| panic!("{label}: {text}"));
+        let [_, random, secret] = line.split(' ').collect::<Vec<_>>()[..] else { panic!("{line}") };
+        assert_eq!((random.len(), secret.len() >= 64), (64, true), "{line}");
+    }
+    let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&file).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+#[test]
 fn a_certificate_that_is_revoked_is_refused() {
     let certs = Certs::new();
     let list = certs.path("revoked.pem");
