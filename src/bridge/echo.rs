@@ -10,9 +10,17 @@ use std::{
 /// The last messages that were sent.
 #[derive(Default)]
 pub(super) struct Echo {
-    sent: VecDeque<(u64, Instant)>,
-    counts: HashMap<u64, u32>,
+    sent: Marks,
+    /// Those that came back and were dropped: what is sent again of them is dropped, too.
+    back: Marks,
     random: RandomState,
+}
+
+/// Marks of messages, each as often as it was noted.
+#[derive(Default)]
+struct Marks {
+    noted: VecDeque<(u64, Instant)>,
+    counts: HashMap<u64, u32>,
 }
 
 /// Messages that are remembered, at most.
@@ -21,34 +29,50 @@ const MOST: usize = 10_000;
 const AGE: Duration = Duration::from_secs(60);
 
 impl Echo {
-    /// A message was sent.
-    pub(super) fn sent(&mut self, topic: &str, payload: &[u8], now: Instant) {
-        while self.sent.len() >= MOST || self.sent.front().is_some_and(|(_, at)| now - *at > AGE) {
-            let Some((oldest, _)) = self.sent.pop_front() else { break };
-            self.forget(oldest);
-        }
+    /// A message was sent. One that is sent again comes back once all the same, if the other broker had not got it.
+    pub(super) fn sent(&mut self, topic: &str, payload: &[u8], again: bool, now: Instant) {
         let mark = self.random.hash_one((topic, payload));
-        self.sent.push_back((mark, now));
-        *self.counts.entry(mark).or_default() += 1;
+        if !(again && self.sent.has(mark)) {
+            self.sent.note(mark, now);
+        }
     }
 
-    /// A message came. `true`: it is one of those, each of which comes back once.
-    pub(super) fn came(&mut self, topic: &str, payload: &[u8]) -> bool {
+    /// A message came; `again`: with DUP. `true`: it is one of those, each of which comes back once.
+    pub(super) fn came(&mut self, topic: &str, payload: &[u8], again: bool, now: Instant) -> bool {
         let mark = self.random.hash_one((topic, payload));
-        let known = self.counts.contains_key(&mark);
+        if again && self.back.has(mark) {
+            return true;
+        }
+        let known = self.sent.forget(mark);
         if known {
-            self.forget(mark);
+            self.back.note(mark, now);
         }
         known
     }
+}
 
-    fn forget(&mut self, mark: u64) {
-        if let Some(count) = self.counts.get_mut(&mark) {
-            *count -= 1;
-            if *count == 0 {
-                self.counts.remove(&mark);
-            }
+impl Marks {
+    fn note(&mut self, mark: u64, now: Instant) {
+        while self.noted.len() >= MOST || self.noted.front().is_some_and(|(_, at)| now - *at > AGE) {
+            let Some((oldest, _)) = self.noted.pop_front() else { break };
+            self.forget(oldest);
         }
+        self.noted.push_back((mark, now));
+        *self.counts.entry(mark).or_default() += 1;
+    }
+
+    fn has(&self, mark: u64) -> bool {
+        self.counts.contains_key(&mark)
+    }
+
+    /// `false`: it is not noted.
+    fn forget(&mut self, mark: u64) -> bool {
+        let Some(count) = self.counts.get_mut(&mark) else { return false };
+        *count -= 1;
+        if *count == 0 {
+            self.counts.remove(&mark);
+        }
+        true
     }
 }
 
@@ -59,16 +83,35 @@ mod tests {
     #[test]
     fn an_echo_is_recognised_once_and_for_a_limited_time() {
         let (mut echo, start) = (Echo::default(), crate::clock::Clock::system().now());
-        echo.sent("a", b"1", start);
-        echo.sent("a", b"1", start);
-        assert!(!echo.came("a", b"2") && !echo.came("b", b"1"));
-        assert!(echo.came("a", b"1") && echo.came("a", b"1") && !echo.came("a", b"1"));
-        echo.sent("a", b"3", start);
-        echo.sent("a", b"4", start + AGE * 2);
-        assert!(!echo.came("a", b"3") && echo.came("a", b"4"));
+        let came = |echo: &mut Echo, topic: &str, payload: &[u8]| echo.came(topic, payload, false, start);
+        echo.sent("a", b"1", false, start);
+        echo.sent("a", b"1", false, start);
+        assert!(!came(&mut echo, "a", b"2") && !came(&mut echo, "b", b"1"));
+        assert!(came(&mut echo, "a", b"1") && came(&mut echo, "a", b"1") && !came(&mut echo, "a", b"1"));
+        echo.sent("a", b"3", false, start);
+        echo.sent("a", b"4", false, start + AGE * 2);
+        assert!(!came(&mut echo, "a", b"3") && came(&mut echo, "a", b"4"));
         for n in 0..3 * MOST as u64 {
-            echo.sent("a", &n.to_be_bytes(), start + AGE * 2);
+            echo.sent("a", &n.to_be_bytes(), false, start + AGE * 2);
         }
-        assert!(echo.sent.len() <= MOST && echo.counts.len() <= MOST);
+        assert!(echo.sent.noted.len() <= MOST && echo.sent.counts.len() <= MOST);
+    }
+
+    #[test]
+    fn what_is_sent_again_comes_back_once_and_what_comes_back_again_is_dropped_again() {
+        let (mut echo, start) = (Echo::default(), crate::clock::Clock::system().now());
+        // the connection was lost before its acknowledgement
+        echo.sent("a", b"1", false, start);
+        echo.sent("a", b"1", true, start);
+        assert!(echo.came("a", b"1", false, start));
+        // the acknowledgement of that was lost
+        assert!(echo.came("a", b"1", true, start));
+        // a message of another client that is the same
+        assert!(!echo.came("a", b"1", false, start));
+        // one that was sent by an earlier process is not known, and is noted when it is sent again
+        echo.sent("a", b"2", true, start);
+        assert!(echo.came("a", b"2", false, start));
+        // DUP alone makes none an echo
+        assert!(!echo.came("a", b"3", true, start));
     }
 }

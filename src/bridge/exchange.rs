@@ -4,12 +4,14 @@ use std::{
     collections::HashMap,
     future::poll_fn,
     io,
+    net::SocketAddr,
     pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll, Waker},
     time::{Duration, Instant},
 };
 
+use parking_lot::Mutex;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     sync::watch,
@@ -20,6 +22,7 @@ use super::{
     echo::Echo,
     error::Lost,
     flow::{Asked, InFlight, Rate, Wish},
+    missing::Missing,
     options::{Notify, Options, Start},
     state::{Count, Shared},
     topics::Topics,
@@ -32,6 +35,9 @@ use crate::{
     topic::{TopicFilter, TopicName},
     types::{PacketId, ProtocolVersion, QoS, RetainHandling, SubscriptionOptions},
 };
+
+/// The addresses of this broker's listeners, as they are now.
+pub(super) type Own = Arc<Mutex<Vec<SocketAddr>>>;
 
 /// What stays with a bridge from one connection to the next.
 pub(super) struct Kept {
@@ -48,6 +54,8 @@ pub(super) struct Kept {
     /// Packet Identifiers are used by this process for the first time, and the other broker may remember them from
     /// another: those that are not here are released first.
     pub(super) cleared: Option<std::collections::HashSet<PacketId>>,
+    /// It does not connect to these.
+    pub(super) own: Own,
 }
 
 impl Kept {
@@ -94,6 +102,10 @@ pub(super) struct Exchange<'k> {
     /// When a message passed last.
     pub(super) passed: Instant,
     needs_flush: bool,
+    /// `None`: what is missing there is not cleared here, or was cleared.
+    pub(super) missing: Option<Missing>,
+    /// The other broker refused a topic.
+    pub(super) refused: bool,
     /// When losses are counted next.
     counts_at: Instant,
 }
@@ -121,6 +133,7 @@ impl<'k> Exchange<'k> {
         let now = kept.relay.clock().now();
         let (waker, rate) = (kept.relay.waker(), kept.options.rate.map(|rate| Rate::new(rate, now)));
         let (in_flight, sends, acks, out, asked) = Default::default();
+        let missing = kept.options.clear_missing_retained.then(Missing::default);
         Self {
             kept,
             line,
@@ -142,6 +155,8 @@ impl<'k> Exchange<'k> {
             pinged: false,
             passed: now,
             needs_flush: false,
+            missing,
+            refused: false,
             counts_at: now,
         }
     }
@@ -183,7 +198,10 @@ impl<'k> Exchange<'k> {
     fn subscribe(&mut self) -> Result<(), Lost> {
         let is_5 = self.protocol.version == ProtocolVersion::V5;
         // what changed while the bridge was away comes from its session there
-        let retain_handling = RetainHandling::SendIfNew;
+        let retain_handling = match self.missing {
+            None => RetainHandling::SendIfNew,
+            Some(_) => RetainHandling::Send,
+        };
         let filters = self.kept.topics.in_filters();
         let mut asked: Vec<(&TopicFilter, SubscriptionOptions)> = Vec::new();
         for (filter, qos) in filters {
@@ -192,8 +210,10 @@ impl<'k> Exchange<'k> {
             let options = SubscriptionOptions { qos, no_local, retain_as_published, retain_handling, identifier: None };
             asked.push((filter, options));
         }
-        for filters in asked.chunks(MOST_FILTERS) {
-            let packet_id = self.asked.begin(filters.iter().map(|(filter, _)| filter.as_str().to_owned()).collect());
+        let packets = asked.chunks(MOST_FILTERS);
+        let ids = self.kept.relay.turn(|turn| turn.session(|session| session.free_ids(packets.len())));
+        for (filters, packet_id) in packets.zip(ids.flatten().ok_or(Lost::Stopped)?) {
+            self.asked.begin(packet_id, filters.iter().map(|(filter, _)| filter.as_str().to_owned()).collect());
             let subscribe = Subscribe { packet_id, filters: filters.to_vec(), properties: Properties::default() };
             codec::encode(self.protocol.version, &Packet::Subscribe(subscribe), &mut self.out)?;
         }

@@ -31,17 +31,24 @@ pub(super) struct InFlight {
 /// SUBSCRIBE packets that were sent.
 #[derive(Default)]
 pub(super) struct Asked {
-    last: u16,
     pub(super) due: Vec<(PacketId, Vec<String>)>,
+    /// Messages that were given Packet Identifiers since then.
+    pub(super) given: u16,
 }
 
+/// So many messages may be given Packet Identifiers before one reaches those of SUBSCRIBE packets: these are the last
+/// of 65,535, and at most half of the others are skipped because messages in flight have them.
+const MOST_GIVEN: u16 = 16_000;
+
 impl Asked {
-    /// One for these filters: its Packet Identifier, from the end of those that there are.
-    pub(super) fn begin(&mut self, filters: Vec<String>) -> PacketId {
-        self.last += 1;
-        let id = PacketId::new(u16::MAX - self.last).unwrap_or(PacketId::MIN);
+    /// One for these filters.
+    pub(super) fn begin(&mut self, id: PacketId, filters: Vec<String>) {
         self.due.push((id, filters));
-        id
+    }
+
+    /// Do further messages wait for the answers, so that none has the Packet Identifier of a SUBSCRIBE?
+    pub(super) fn holds_messages(&self) -> bool {
+        !self.due.is_empty() && self.given >= MOST_GIVEN
     }
 
     /// Nothing is due.

@@ -1,8 +1,8 @@
 //! Packets from the other broker: its messages, which are acknowledged when they are stored here, and its answers.
 
-use super::{error::Lost, exchange::Exchange, state::Count};
+use super::{error::Lost, exchange::Exchange, missing::Missing, state::Count};
 use crate::{
-    codec::{self, Cut, Frame, Packet, Publish, Suback, SubackCode, encode},
+    codec::{self, Cut, Frame, Packet, PacketType, Properties, Publish, Suback, SubackCode, encode},
     inside::Incoming,
     outbound::reason_string,
     router::PASSED,
@@ -60,7 +60,10 @@ impl Exchange<'_> {
                 self.acks.push(stored, &mut self.out, |out| encode::pubcomp(out, id));
             }
             Packet::Suback(suback) => self.handle_suback(&suback)?,
-            Packet::Pingresp => self.pinged = false,
+            Packet::Pingresp => {
+                self.pinged = false;
+                self.clear_missing()?;
+            }
             Packet::Disconnect(disconnect) => {
                 return Err(Lost::Disconnected(disconnect.reason, reason_string(&disconnect.properties)));
             }
@@ -91,10 +94,14 @@ impl Exchange<'_> {
         if !kept.topics.to_here(publish.topic, here) {
             return dropped(kept, Count::Unasked);
         }
+        if let Some(missing) = self.missing.as_mut().filter(|_| publish.retain && !publish.payload.is_empty()) {
+            missing.came(here);
+        }
         if publish.properties.user().any(|(name, value)| name == PASSED && *value == *kept.broker) {
             return dropped(kept, Count::Loops);
         }
-        if !self.protocol.has_no_local() && kept.echo.came(publish.topic.as_str(), publish.payload) {
+        let now = kept.relay.clock().now();
+        if !self.protocol.has_no_local() && kept.echo.came(publish.topic.as_str(), publish.payload, publish.dup, now) {
             return dropped(kept, Count::Echoes);
         }
         let Ok(topic) = TopicName::new(here) else { return dropped(kept, Count::Unasked) };
@@ -116,6 +123,52 @@ impl Exchange<'_> {
         }
     }
 
+    /// All SUBACKs have come: the answer to a PINGREQ comes behind all that the other broker retains.
+    fn ask_for_the_end(&mut self) {
+        if self.refused {
+            // nothing is known of the topics that were not granted
+            self.missing = None;
+        }
+        if self.missing.as_mut().is_some_and(|missing| missing.asks(self.pinged)) {
+            self.pinged = true;
+            self.out.extend_from_slice(&[(PacketType::Pingreq as u8) << 4, 0]);
+        }
+    }
+
+    /// PINGRESP came: if it is that one, retained messages that were not sent are cleared here.
+    fn clear_missing(&mut self) -> Result<(), Lost> {
+        match self.missing.as_mut().and_then(Missing::answered) {
+            None => return Ok(()),
+            Some(0) => {}
+            Some(_) => {
+                self.pinged = true;
+                return Ok(());
+            }
+        }
+        let Some(missing) = self.missing.take() else { return Ok(()) };
+        let kept = &*self.kept;
+        let topics = kept.relay.turn(|turn| turn.retained()).ok_or(Lost::Stopped)?;
+        let comes_from_there = |topic: &str| {
+            topic != kept.options.notification_topic
+                && TopicName::new(topic).is_ok_and(|topic| kept.topics.comes_from_there(topic))
+        };
+        let mut count = 0;
+        let topics = topics.iter().map(|topic| &**topic);
+        for topic in topics.filter(|topic| missing.has_not(topic) && comes_from_there(*topic)) {
+            let Ok(topic) = TopicName::new(topic) else { continue };
+            let (qos, properties) = (QoS::AtLeastOnce, Properties::default());
+            let empty = Incoming { topic, payload: &[], qos, retain: true, once: None, properties };
+            let cleared = kept.relay.turn(|turn| turn.publish(&empty)).ok_or(Lost::Stopped)?;
+            let _in_the_order_of_the_log = cleared.map_err(Lost::Here)?;
+            count += 1;
+        }
+        if count > 0 {
+            let bridge = &kept.options.name;
+            tracing::info!(target: "dunlin::bridge", bridge, count, "retained messages are missing at the other broker: cleared");
+        }
+        Ok(())
+    }
+
     fn handle_suback(&mut self, suback: &Suback<'_>) -> Result<(), Lost> {
         let at = self.asked.due.iter().position(|(id, _)| *id == suback.packet_id);
         let Some(at) = at else { return Err(Lost::Protocol("a SUBACK for what it was not sent")) };
@@ -124,10 +177,12 @@ impl Exchange<'_> {
             if let SubackCode::Failure(reason) = code {
                 let bridge = &self.kept.options.name;
                 tracing::error!(target: "dunlin::bridge", bridge, filter, %reason, "the other broker refused a topic");
+                self.refused = true;
             }
         }
         if self.asked.due.is_empty() {
             self.kept.shared.subscribed();
+            self.ask_for_the_end();
         }
         Ok(())
     }

@@ -16,6 +16,7 @@
 //! | `connect` | CONNECT and CONNACK |
 //! | `exchange` | one connection: its packets, times and limits |
 //! | `outgoing`, `incoming` | its messages to the other broker, and from it |
+//! | `missing` | retained messages that are missing at the other broker |
 //! | `flow` | messages in flight, SUBSCRIBE packets in flight, the rate |
 //! | `error` | why a connection ended |
 
@@ -25,6 +26,7 @@ mod error;
 mod exchange;
 mod flow;
 mod incoming;
+mod missing;
 mod options;
 mod outgoing;
 mod state;
@@ -33,6 +35,7 @@ mod topics;
 
 use std::{
     io,
+    net::SocketAddr,
     sync::{Arc, mpsc},
 };
 
@@ -47,6 +50,7 @@ use crate::{
     outbound::TaskThread,
     types::ClientId,
 };
+use exchange::Own;
 use flow::Wish;
 use state::Shared;
 use task::Task;
@@ -56,6 +60,7 @@ pub struct Bridges {
     inside: Arc<Inside>,
     /// Names this broker on the way of a message.
     broker: Arc<str>,
+    own: Own,
     running: Mutex<Vec<Running>>,
     thread: TaskThread,
 }
@@ -95,12 +100,14 @@ pub const SESSIONS: &str = "$bridge/";
 impl Bridges {
     /// No bridges yet. `broker`: this broker's name in User Property `dunlin-via`.
     pub fn new(inside: Arc<Inside>, broker: &str) -> Self {
-        Self { inside, broker: broker.into(), running: Mutex::default(), thread: TaskThread::new("dunlin-bridge") }
+        let (own, running) = Default::default();
+        Self { inside, broker: broker.into(), own, running, thread: TaskThread::new("dunlin-bridge") }
     }
 
     /// Replaces the bridges: a bridge whose options differ ends and starts anew, others stay connected. Blocks until
-    /// each new bridge has its session.
-    pub fn replace(&self, all: Vec<Options>) -> Result<(), BridgeError> {
+    /// each new bridge has its session. `own`: the addresses of this broker's listeners, to which none connects.
+    pub fn replace(&self, all: Vec<Options>, own: Vec<SocketAddr>) -> Result<(), BridgeError> {
+        *self.own.lock() = own;
         let mut running = self.running.lock();
         let (stay, go): (Vec<_>, Vec<_>) = running.drain(..).partition(|one| all.contains(&one.options));
         *running = stay;
@@ -132,10 +139,11 @@ impl Bridges {
         let (wish, wishes) = watch::channel(Wish::Run);
         let (begun, is_begun) = mpsc::channel();
         let (done, ended) = mpsc::channel();
-        let task = (self.inside.clone(), options.clone(), shared.clone(), self.broker.clone());
+        let names = (self.broker.clone(), self.own.clone());
+        let task = (self.inside.clone(), options.clone(), shared.clone(), names);
         handle.spawn(async move {
-            let (inside, options, shared, broker) = task;
-            match Task::begin(&inside, options, shared, broker, wishes).await {
+            let (inside, options, shared, names) = task;
+            match Task::begin(&inside, options, shared, names, wishes).await {
                 Ok(task) => {
                     drop(inside);
                     let _ = begun.send(Ok(()));

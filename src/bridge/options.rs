@@ -53,6 +53,8 @@ pub struct Options {
     pub rate: Option<u32>,
     /// Messages keep their RETAIN flag.
     pub outgoing_retain: bool,
+    /// Retained messages that came from the other broker and are missing there are cleared here.
+    pub clear_missing_retained: bool,
     /// Bytes of the largest packet that it sends.
     pub max_packet_size: Option<usize>,
     /// MQTT 3.1.1: CONNECT announces a bridge.

@@ -38,8 +38,8 @@ impl Exchange<'_> {
     /// Sends messages of the queue while the limits of the other broker allow it.
     pub(super) fn fill(&mut self) -> Result<(), Lost> {
         let now = self.kept.relay.clock().now();
-        let Self { kept, in_flight, quota, sends, out, rate, accepted, protocol, .. } = self;
-        if *quota == 0 || out.len() + sends.size() >= FILL_BELOW {
+        let Self { kept, in_flight, quota, sends, out, rate, accepted, protocol, asked, .. } = self;
+        if *quota == 0 || out.len() + sends.size() >= FILL_BELOW || asked.holds_messages() {
             return Ok(());
         }
         let (protocol, accepted) = (*protocol, *accepted);
@@ -56,6 +56,7 @@ impl Exchange<'_> {
                         rate.as_mut().into_iter().for_each(Rate::sent);
                         bytes += message.message.size() + 32;
                         places -= usize::from(id.is_some());
+                        asked.given = asked.given.saturating_add(u16::from(id.is_some()));
                     }
                     taken.push(next);
                 }
@@ -255,7 +256,7 @@ impl Writer<'_> {
             out.extend_from_slice(payload);
         });
         if !self.protocol.has_no_local() {
-            self.kept.echo.sent(&self.topic, payload, now);
+            self.kept.echo.sent(&self.topic, payload, taken.dup, now);
         }
         Became::Sent
     }

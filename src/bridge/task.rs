@@ -14,7 +14,7 @@ use super::{
     connect::{DOWN, Protocol, UP, send_connect},
     echo::Echo,
     error::Lost,
-    exchange::{Exchange, Kept},
+    exchange::{Exchange, Kept, Own},
     flow::Wish,
     options::{Notify, Options, Start, Versions},
     state::{Count, Phase, Shared},
@@ -51,7 +51,7 @@ impl Task {
         inside: &Inside,
         options: Options,
         shared: Arc<Shared>,
-        broker: Arc<str>,
+        (broker, own): (Arc<str>, Own),
         wishes: watch::Receiver<Wish>,
     ) -> Result<Self, ClientError> {
         let topics = Topics::new(&options.topics);
@@ -74,7 +74,7 @@ impl Task {
         let version = if options.versions == Versions::Four { ProtocolVersion::V311 } else { ProtocolVersion::V5 };
         let protocol = Protocol { version, private: options.try_private };
         let cleared = is_new.then(HashSet::new);
-        let kept = Kept { options, topics, shared, relay, broker, expired: 0, echo: Echo::default(), cleared };
+        let kept = Kept { options, topics, shared, relay, broker, expired: 0, echo: Echo::default(), cleared, own };
         Ok(Self { kept, wishes, backoff, protocol, next: 0, works: false })
     }
 
@@ -229,14 +229,14 @@ impl Task {
 
     async fn open(&self, target: &Target) -> Result<(Box<dyn Line>, Accepted, Vec<u8>), Lost> {
         let Kept { options, relay, .. } = &self.kept;
-        let clock = relay.clock().clone();
+        let (clock, own) = (relay.clock().clone(), self.kept.own.lock().clone());
         let tls = load_tls(options, target)?;
         let password = match (&options.password, &options.password_file) {
             (Some(password), _) => Some(password.0.clone().into_bytes()),
             (None, Some(file)) => Some(password_in(file).map_err(Lost::Password)?),
             (None, None) => None,
         };
-        let mut line = connect(target, tls.as_ref(), &clock, CONNECTS_WITHIN).await?;
+        let mut line = connect(target, tls.as_ref(), &clock, (CONNECTS_WITHIN, &own)).await?;
         let (mut read, protocol) = (Vec::new(), self.protocol);
         let most = relay.turn(|turn| turn.max_packet_size()).ok_or(Lost::Stopped)?;
         let (within, password) = ((&clock, CONNECTS_WITHIN), password.as_deref());

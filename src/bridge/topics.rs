@@ -55,6 +55,17 @@ impl Topics {
     }
 }
 
+impl Topics {
+    /// May a message with this topic, as it is called here, have come from the other broker?
+    pub(super) fn comes_from_there(&self, here: &TopicName) -> bool {
+        self.into.iter().any(|mapping| {
+            let pattern = mapping.filter.get(mapping.from.len()..).unwrap_or_default();
+            let filter = format!("{}{pattern}", mapping.to);
+            TopicFilter::new(&filter).is_ok_and(|filter| filter.matches(here)) && here.as_str().starts_with(&mapping.to)
+        })
+    }
+}
+
 fn once(mappings: &[Mapping]) -> Vec<(&str, QoS)> {
     let mut all: Vec<(&str, QoS)> = Vec::new();
     for mapping in mappings {

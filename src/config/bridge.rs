@@ -74,6 +74,8 @@ pub struct BridgeConfig {
     pub rate: Option<u32>,
     /// Do messages that it sends keep RETAIN?
     pub outgoing_retain: bool,
+    /// Are retained messages cleared here that came from the other broker and are missing there?
+    pub clear_missing_retained: bool,
     /// Largest packet that it sends, in bytes.
     pub max_packet_size: Option<usize>,
     /// The local address of its connections.
@@ -190,6 +192,7 @@ impl Default for BridgeConfig {
             expiry: None,
             rate: None,
             outgoing_retain: true,
+            clear_missing_retained: false,
             max_packet_size: None,
             bind_address: None,
             try_private: true,

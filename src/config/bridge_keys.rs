@@ -86,6 +86,9 @@ pub(super) const BRIDGE: Table<BridgeConfig> = Table {
         rate: OrWord { form: Whole { min: 1, max: 1_000_000_000 }, word: "off", zero: false },
             "Messages that are sent in a second, at most: what piled up while the line was down does not come at once.";
         outgoing_retain: Switch, "Whether messages that are sent keep their RETAIN flag.";
+        clear_missing_retained: Switch,
+            "Whether, at each connect, retained messages are cleared here that came from the other broker, and that it does \
+             not send any more when the bridge subscribes. A broker that has lost them clears them here.";
         max_packet_size: OrWord { form: Size { min: 128, max: LARGEST_PACKET }, word: "off", zero: false },
             "Largest packet that is sent, in bytes. A larger message is dropped and counted.";
         bind_address: OwnAddress, "The address of this machine from which the bridge connects.";

@@ -2,6 +2,7 @@
 //! return the commit of their effects, and [`Relay::rings`] completes when further commits are durable.
 
 use std::{
+    ops::ControlFlow,
     sync::Arc,
     task::Waker,
     time::{Duration, Instant},
@@ -14,9 +15,9 @@ use super::{
 use crate::{
     clock::Clock,
     codec::{Properties, PropertyId},
-    router::{Condition, Relaying},
+    router::{Condition, Relaying, inspect::Cursor},
     session::{CloseReason, CommitSeq, Extras, Missed, Outgoing, Stored},
-    topic::TopicName,
+    topic::{TopicFilter, TopicName},
     types::{PacketId, QoS},
 };
 
@@ -128,6 +129,22 @@ impl RelayTurn<'_> {
     /// Bytes of the largest packet that this broker takes.
     pub fn max_packet_size(&self) -> usize {
         self.open.thread.limits().max_packet_size
+    }
+
+    /// The topics of retained messages that this client published.
+    pub fn retained(&self) -> Vec<Box<str>> {
+        let (router, own) = (&self.open.router, self.open.client.id());
+        let (mut topics, mut next) = (Vec::new(), Some(Cursor::default()));
+        let Ok(all) = TopicFilter::new("#") else { return topics };
+        while let Some(at) = next {
+            next = router.retained(all, at, usize::MAX, &mut |retained| {
+                if retained.publisher().is_some_and(|publisher| publisher == own) {
+                    topics.push(retained.topic().as_str().into());
+                }
+                ControlFlow::Continue(())
+            });
+        }
+        topics
     }
 
     /// Publishes a message of the other broker: gives when it is kept. An error: it was not published.

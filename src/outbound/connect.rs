@@ -17,19 +17,24 @@ use super::{
 };
 use crate::clock::Clock;
 
-/// Connects within this time.
+/// Connects within this time. `own`: addresses of this process, which is not connected with itself.
 pub(crate) async fn connect(
     target: &Target,
     tls: Option<&ClientTls>,
     clock: &Clock,
-    within: Duration,
+    (within, own): (Duration, &[SocketAddr]),
 ) -> Result<Box<dyn Line>, ConnectError> {
-    let connected = clock.timeout(within, pin!(open(target, tls))).await;
+    let connected = clock.timeout(within, pin!(open(target, tls, own))).await;
     connected.unwrap_or(Err(ConnectError::TimedOut(within)))
 }
 
-async fn open(target: &Target, tls: Option<&ClientTls>) -> Result<Box<dyn Line>, ConnectError> {
+async fn open(target: &Target, tls: Option<&ClientTls>, own: &[SocketAddr]) -> Result<Box<dyn Line>, ConnectError> {
     let tcp = dial(target).await?;
+    if let (Ok(from), Ok(to)) = (tcp.local_addr(), tcp.peer_addr())
+        && own.iter().any(|own| is_reached(own, from, to))
+    {
+        return Err(ConnectError::Itself(to));
+    }
     let line: Box<dyn Line> = match target.transport.has_tls() {
         true => begin_tls(target, tls, tcp).await?,
         false => Box::new(tcp),
@@ -54,6 +59,16 @@ async fn begin_tls(_: &Target, tls: Option<&ClientTls>, _: TcpStream) -> Result<
         Some(tls) => match *tls {},
         None => Err(ConnectError::Tls(io::ErrorKind::Unsupported.into())),
     }
+}
+
+/// Does a connection between these addresses end at a listener with the address `own`? It does not leave this machine
+/// then, and has the listener's port.
+fn is_reached(own: &SocketAddr, from: SocketAddr, to: SocketAddr) -> bool {
+    let [here, from, there] = [own.ip(), from.ip(), to.ip()].map(|ip| ip.to_canonical());
+    let stays = from == there || from.is_loopback() && there.is_loopback();
+    // those on all interfaces are each of one family
+    let is_any = here.is_unspecified() && here.is_ipv4() == there.is_ipv4();
+    stays && own.port() == to.port() && (is_any || here == there)
 }
 
 /// Connects to the first of the target's addresses that answers.
@@ -84,4 +99,28 @@ async fn dial_one(target: &Target, address: SocketAddr) -> io::Result<TcpStream>
     #[cfg(target_os = "linux")]
     socket2::SockRef::from(&tcp).set_tcp_user_timeout(Some(target.user_timeout))?;
     Ok(tcp)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_own_listener_is_known_by_the_ends_of_the_connection() {
+        let at = |text: &str| text.parse::<SocketAddr>().unwrap();
+        for (own, from, to, expected) in [
+            ("127.0.0.1:1883", "127.0.0.1:40000", "127.0.0.1:1883", true),
+            ("0.0.0.0:1883", "192.0.2.7:40000", "192.0.2.7:1883", true),
+            ("0.0.0.0:1883", "127.0.0.1:40000", "127.0.1.1:1883", true),
+            ("[::]:1883", "[::1]:40000", "[::1]:1883", true),
+            ("127.0.0.1:1883", "[::ffff:127.0.0.1]:40000", "[::ffff:127.0.0.1]:1883", true),
+            // another port, another machine, another process of this machine
+            ("0.0.0.0:1883", "192.0.2.7:40000", "192.0.2.7:1884", false),
+            ("0.0.0.0:1883", "192.0.2.7:40000", "192.0.2.8:1883", false),
+            ("127.0.0.1:1883", "127.0.0.1:40000", "127.0.0.2:1883", false),
+            ("0.0.0.0:1883", "[::1]:40000", "[::1]:1883", false),
+        ] {
+            assert_eq!(is_reached(&at(own), at(from), at(to)), expected, "{own} {from} {to}");
+        }
+    }
 }

@@ -17,6 +17,10 @@ pub(crate) enum ConnectError {
     Unknown { name: String, error: io::Error },
     #[error("cannot connect to {address}: {error}")]
     Refused { address: SocketAddr, error: io::Error },
+    #[error(
+        "{0} is an address of this broker, which would be bridged to itself; write that of the other broker (addresses)"
+    )]
+    Itself(SocketAddr),
     #[error("no answer within {0:?}")]
     TimedOut(Duration),
     #[error("{0:?} has no address of the family of bind_address")]

@@ -29,6 +29,9 @@ pub(super) struct WebSocket {
     control: Option<u8>,
     /// Frames that are still to be written.
     out: Vec<u8>,
+    /// The last ping that is to be answered, when the line has taken the rest: earlier ones need no answer (RFC 6455
+    /// section 5.5.3).
+    ping: Option<Vec<u8>>,
     masks: RandomState,
     sent: u64,
     closed: bool,
@@ -74,8 +77,8 @@ pub(super) async fn upgrade(mut line: Box<dyn Line>, target: &Target) -> Result<
     };
     check_answer(&String::from_utf8_lossy(&answer[..end]), &key).map_err(ConnectError::WebSocket)?;
     let read = answer.split_off(end + 4);
-    let (at, left, control, out, sent, closed) = Default::default();
-    Ok(WebSocket { line, read, at, left, control, out, masks, sent, closed })
+    let (at, left, control, out, ping, sent, closed) = Default::default();
+    Ok(WebSocket { line, read, at, left, control, out, ping, masks, sent, closed })
 }
 
 fn check_answer(answer: &str, key: &str) -> Result<(), String> {
@@ -146,14 +149,19 @@ impl WebSocket {
 
     /// Writes the rest of the frames.
     fn poll_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while !self.out.is_empty() {
+        loop {
+            if self.out.is_empty() {
+                match self.ping.take() {
+                    Some(payload) => self.frame(PONG, &payload),
+                    None => return Poll::Ready(Ok(())),
+                }
+            }
             let taken = ready!(Pin::new(&mut self.line).poll_write(cx, &self.out))?;
             if taken == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             self.out.drain(..taken);
         }
-        Poll::Ready(Ok(()))
     }
 
     /// Takes payload from what was read. `false`: more must be read.
@@ -166,10 +174,10 @@ impl WebSocket {
                 self.at += length;
                 (self.left, self.control) = (0, None);
                 match opcode {
-                    PING => self.frame(PONG, &payload),
+                    PING => self.ping = Some(payload),
                     CLOSE => {
                         self.frame(CLOSE, payload.get(..2).unwrap_or_default());
-                        self.closed = true;
+                        (self.closed, self.ping) = (true, None);
                         return Ok(true);
                     }
                     _ => {}
@@ -253,10 +261,40 @@ impl AsyncWrite for WebSocket {
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if !this.closed {
-            this.closed = true;
+            (this.closed, this.ping) = (true, None);
             this.frame(CLOSE, &1000_u16.to_be_bytes());
         }
         ready!(this.poll_out(cx))?;
         Pin::new(&mut this.line).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_pings_are_one_answer() {
+        let (ours, mut theirs) = tokio::io::duplex(64);
+        let (at, left, control, out, ping, sent, closed) = Default::default();
+        let (line, masks) = (Box::new(ours), RandomState::new());
+        let mut read = Vec::new();
+        for n in 0..10_000_u32 {
+            read.extend_from_slice(&[0x89, 4]);
+            read.extend_from_slice(&n.to_be_bytes());
+        }
+        read.extend_from_slice(&[0x82, 1, b'x']);
+        let mut socket = WebSocket { line, read, at, left, control, out, ping, masks, sent, closed };
+        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+            assert_eq!(socket.read_u8().await.unwrap(), b'x');
+            assert!(socket.out.is_empty() && socket.ping.is_none());
+            let mut pong = [0; 10];
+            theirs.read_exact(&mut pong).await.unwrap();
+            assert_eq!(pong[..2], [0x8A, 0x84]);
+            let payload: Vec<u8> = (0..4).map(|n| pong[6 + n] ^ pong[2 + n]).collect();
+            assert_eq!(payload, 9_999_u32.to_be_bytes());
+            drop(socket);
+            assert_eq!(theirs.read(&mut pong).await.unwrap(), 0, "there was one answer");
+        });
     }
 }

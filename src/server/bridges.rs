@@ -3,6 +3,7 @@
 use std::{
     fs,
     hash::{BuildHasher, RandomState},
+    net::SocketAddr,
     sync::Arc,
     time::Duration,
 };
@@ -34,7 +35,7 @@ impl Server {
 /// Begins the bridges, before any listener: what clients publish from their first packet on waits for them.
 pub(super) fn begin(inside: &Arc<Inside>, config: &Config) -> Result<Arc<Bridges>, BridgeError> {
     let bridges = Arc::new(Bridges::new(inside.clone(), &broker_name(config)));
-    bridges.replace(options(config))?;
+    bridges.replace(options(config), own(config))?;
     Ok(bridges)
 }
 
@@ -89,18 +90,25 @@ fn read_tls(_: &BridgeConfig) -> Result<Vec<String>, String> {
     Err("this dunlin was built without TLS (the feature `tls`)".into())
 }
 
-/// Is it an address that a listener has, as far as that can be said without a look-up?
+/// Is it an address that a listener has, as far as that can be said without a look-up? The rest is found when the
+/// bridge connects.
 fn is_own(config: &Config, address: &RemoteAddress) -> bool {
     let ip = match address.host.as_str() {
         "localhost" => Some(std::net::Ipv4Addr::LOCALHOST.into()),
-        host => host.parse::<std::net::IpAddr>().ok(),
+        host => host.parse::<std::net::IpAddr>().ok().map(|ip| ip.to_canonical()),
     };
-    let listens = config.listeners.iter().filter(|listener| listener.transport != Transport::Unix);
-    let mut addresses = listens.filter_map(|listener| listener.address.socket_addr());
-    addresses.any(|own| {
-        let same = ip.is_some_and(|ip| own.ip() == ip || own.ip().is_unspecified() && ip.is_loopback());
-        own.port() == address.port && own.port() != 0 && same
+    let is_this_machine = rustix::system::uname().nodename().to_bytes() == address.host.as_bytes();
+    own(config).into_iter().any(|own| {
+        let is_any = own.ip().is_unspecified();
+        let same = ip.is_some_and(|ip| own.ip() == ip || is_any && ip.is_loopback());
+        own.port() == address.port && (same || is_any && is_this_machine)
     })
+}
+
+/// The addresses of listeners, as far as they are known.
+pub(super) fn own(config: &Config) -> Vec<SocketAddr> {
+    let listens = config.listeners.iter().filter(|listener| listener.transport != Transport::Unix);
+    listens.filter_map(|listener| listener.address.socket_addr()).filter(|own| own.port() != 0).collect()
 }
 
 /// All bridges of a configuration.
@@ -174,6 +182,7 @@ fn of(bridge: &BridgeConfig) -> Options {
         expiry: bridge.expiry.map(|expiry| seconds(Some(expiry))),
         rate: bridge.rate,
         outgoing_retain: bridge.outgoing_retain,
+        clear_missing_retained: bridge.clear_missing_retained,
         max_packet_size: bridge.max_packet_size,
         try_private: bridge.try_private,
     }

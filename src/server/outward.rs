@@ -35,7 +35,7 @@ impl Outward {
 
     /// Puts another configuration in force.
     pub(super) fn replace(&self, config: &Config) {
-        if let Err(error) = self.bridges.replace(bridges::options(config)) {
+        if let Err(error) = self.bridges.replace(bridges::options(config), bridges::own(config)) {
             tracing::error!(%error, "a bridge does not begin");
         }
         if let Err(error) = self.hooks.replace(webhooks::options(config)) {

@@ -35,6 +35,14 @@ impl Session {
         next
     }
 
+    /// Packet Identifiers that no message has which is in flight, those first that messages are given last.
+    pub fn free_relay_ids(&self) -> impl Iterator<Item = PacketId> {
+        let outbound = self.outbound.as_ref();
+        let last = outbound.map_or(0, |outbound| outbound.last_seq());
+        let ids = (0..packet_ids::COUNT).map(move |back| packet_ids::of(last + packet_ids::COUNT - back));
+        ids.filter(move |id| outbound.is_none_or(|outbound| !outbound.is_in_flight(*id)))
+    }
+
     /// The other broker is connected: all that is in flight is sent again.
     pub fn begin_relaying(&mut self) {
         if let Some(outbound) = &mut self.outbound {
@@ -60,7 +68,8 @@ impl Session {
         Some(stored)
     }
 
-    fn note_relayed(&mut self, stored: Stored) {
+    /// What is sent again is sent when this is durable.
+    pub fn note_relayed(&mut self, stored: Stored) {
         if let Some(outbound) = &mut self.outbound {
             outbound.note_relayed(stored);
         }

@@ -139,7 +139,7 @@ impl HttpClient {
     }
 
     async fn open(&self) -> Result<Open, HttpError> {
-        let line = connect(&self.target, self.tls.as_ref(), &self.clock, self.bounds.within).await?;
+        let line = connect(&self.target, self.tls.as_ref(), &self.clock, (self.bounds.within, &[])).await?;
         let made = Builder::new().max_buf_size(LONGEST_HEAD).handshake(TokioIo::new(line)).await;
         let (sender, connection) = made.map_err(why)?;
         let driver = tokio::spawn(async move {

@@ -122,11 +122,12 @@ impl Router {
         self.set_access(state, None);
         state.version = ProtocolVersion::V5;
         self.set_expiry(&mut state.session, Expiry::Never);
-        if let Some(session) = state.session.number() {
-            // it gets its messages even if the store has failed
-            let _ = self.store(|| Record::Attached { session, owner: None, will: None });
-        }
+        // it gets its messages even if the store has failed
+        let attached = |session| self.store(|| Record::Attached { session, owner: None, will: None });
+        let attached = state.session.number().map_or(Stored::Done, attached);
         state.session.attach_inside(bound, &mut self.turn(local));
+        // what an earlier client of it took may not be durable, and is behind nothing later than this
+        state.session.note_relayed(attached);
         note_standing(slot, state, local);
         self.not_before(state.started_by)
     }

@@ -29,6 +29,11 @@ impl Relaying<'_> {
         self.session.begin_relaying();
     }
 
+    /// So many Packet Identifiers that no message in flight has, and that none is given soon.
+    pub fn free_ids(&self, count: usize) -> Vec<PacketId> {
+        self.session.free_relay_ids().take(count).collect()
+    }
+
     /// The other broker is away.
     pub fn away(&mut self) {
         self.session.set_relay_away(true, &mut self.turn);

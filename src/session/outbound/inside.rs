@@ -12,6 +12,7 @@ use super::{
     },
     FIRST_WINDOW, InFlight, Outbound, QueueLimits, Queued, SendState,
 };
+use crate::types::PacketId;
 
 /// A client within this process.
 #[derive(Debug)]
@@ -141,6 +142,16 @@ impl Outbound {
             }
             _ => Again::Released { seq, number },
         })
+    }
+
+    /// The number from which the Packet Identifier of the last message follows.
+    pub(in super::super) fn last_seq(&self) -> u64 {
+        self.last_seq
+    }
+
+    /// Has a message in flight this Packet Identifier?
+    pub(in super::super) fn is_in_flight(&self, id: PacketId) -> bool {
+        self.find(id, self.last_seq + 1).is_some()
     }
 
     /// PUBREC arrived for a message that the client took: returns its number. `None`: it is not in flight.

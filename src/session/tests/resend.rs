@@ -137,3 +137,14 @@ fn a_client_that_disconnects_during_a_resend_gets_all_again() {
     }
     assert_eq!(end.session.backlog().messages, 10);
 }
+
+#[test]
+fn no_message_in_flight_has_the_identifiers_that_a_relay_uses_for_other_packets() {
+    let session = with_inflight(9, 10);
+    let free: Vec<_> = session.free_relay_ids().map(|id| u64::from(id.get())).collect();
+    // those that messages get last are the first
+    assert_eq!(free[..3], [65_535, 65_534, 65_533]);
+    assert_eq!((free.len() as u64, free.iter().min()), (packet_ids::COUNT - 9, Some(&10)));
+    let fresh = Session::new("c".into(), Expiry::WithConnection, None);
+    assert_eq!(fresh.free_relay_ids().take(2).map(|id| id.get()).collect::<Vec<_>>(), [65_535, 65_534]);
+}

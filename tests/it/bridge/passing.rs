@@ -120,6 +120,53 @@ fn messages_are_queued_in_order_while_the_other_broker_is_away() {
 }
 
 #[test]
+fn retained_messages_that_are_missing_there_are_cleared_if_that_is_asked_for() {
+    for clears in [false, true] {
+        let there = Broker::new(config());
+        let mut publisher = there.client("p");
+        let retain = |publisher: &mut Client, topic: &str, payload: &str| {
+            publisher.publish(Message::new(topic, payload).qos(1).retain());
+        };
+        retain(&mut publisher, "in/gone", "1");
+        retain(&mut publisher, "in/stays", "1");
+        let more = format!("clean_session = true\nclear_missing_retained = {clears}");
+        let topics = ["in/# in 1 l/", "other/# out 1"];
+        let here = start(Builder::new(bridged("b", there.address(), &topics, &more)));
+        wait_until_connected(&here);
+        wait_until(|| view(&here).counts.received == 2, || format!("{:?}", view(&here)));
+        // those of clients of this broker are not of the bridge
+        let mut own = client(here.local_addrs()[0], "own");
+        retain(&mut own, "l/in/own", "1");
+        retain(&mut own, "elsewhere", "1");
+        assert!(here.pause_bridge("b", true));
+        wait_until(|| view(&here).phase == BridgePhase::Paused, || format!("{:?}", view(&here)));
+        retain(&mut publisher, "in/gone", "");
+        retain(&mut publisher, "in/new", "1");
+        let mut watcher = client(here.local_addrs()[0], "watcher");
+        watcher.subscribe_retained(&[("l/in/gone", 1)], 1);
+        assert!(here.pause_bridge("b", false));
+        wait_until_connected(&here);
+        // what the other broker sends behind the answer to the bridge's question is there when this is
+        let expected = match clears {
+            true => vec!["elsewhere", "l/in/new", "l/in/own", "l/in/stays"],
+            false => vec!["elsewhere", "l/in/gone", "l/in/new", "l/in/own", "l/in/stays"],
+        };
+        wait_until(|| view(&here).counts.received == 4, || format!("{:?}", view(&here)));
+        if clears {
+            // its subscribers are told
+            let cleared = watcher.take();
+            assert_eq!((cleared.topic.as_str(), cleared.text()), ("l/in/gone", ""));
+        }
+        let mut reader = client(here.local_addrs()[0], "reader");
+        let messages = reader.subscribe_retained(&[("#", 0)], expected.len());
+        let mut topics: Vec<_> = messages.into_iter().map(|message| message.topic).collect();
+        topics.sort();
+        assert_eq!(topics, expected);
+        shut_down(here);
+    }
+}
+
+#[test]
 fn retain_passes_and_retained_messages_come_with_the_first_connection() {
     let there = Broker::new(config());
     let mut publisher = there.client("p");

@@ -7,7 +7,7 @@ use std::{
     thread,
 };
 
-use dunlin::{BridgePhase, Builder, ProtocolVersion};
+use dunlin::{BridgePhase, Builder, Config, ProtocolVersion};
 
 use super::{bridged, view, wait_until_connected};
 use crate::support::{Broker, GUARD, config, raw::Message, shut_down, start, wait_until};
@@ -77,6 +77,24 @@ fn an_error_of_the_other_broker_is_logged_and_retried() {
         client.publish(Message::new("a", "x").qos(1));
         shut_down(here);
     }
+}
+
+#[test]
+fn a_broker_is_not_bridged_to_itself_by_another_name() {
+    // a port that is free, as far as can be said
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    // a way to write 127.0.0.1 that only the system's look-up understands
+    let text = format!(
+        "[[listener]]\naddress = '127.0.0.1:{port}'\n[[bridge]]\nname = 'b'\naddresses = ['127.1:{port}']\ntopics = ['# \
+         both']\nreconnect_min = '10ms'\nreconnect_max = '50ms'\n"
+    );
+    let parsed = dunlin::config::parse(&text, "test").unwrap();
+    let broker = Broker::new(Config { listeners: parsed.listeners, bridges: parsed.bridges, ..config() });
+    wait_until(|| view(&broker.server).counts.failures > 1, || format!("{:?}", view(&broker.server)));
+    let seen = view(&broker.server);
+    assert_eq!(seen.counts.connects, 0);
+    let error = seen.error.unwrap();
+    assert!(error.contains(&format!("127.0.0.1:{port} is an address of this broker")), "{error}");
 }
 
 #[test]
