@@ -127,7 +127,7 @@ pub async fn replay(args: &ReplayArgs) -> Result<Replayed, ReplayError> {
     let (clock, took) = (Clock::system(), Stopwatch::start());
     let mut version = ProtocolVersion::V5;
     let (line, accepted, read) = loop {
-        let mut line = connect(&target, tls.as_ref(), &clock, CONNECTS_WITHIN)
+        let mut line = connect(&target, tls.as_ref(), &clock, (CONNECTS_WITHIN, &[]))
             .await
             .map_err(|why: ConnectError| ReplayError::Connect { to: to.clone(), why: why.to_string() })?;
         let client_id = format!("dunlin-replay-{}", std::process::id());
