@@ -55,7 +55,7 @@ await test("a trace is started, followed, stopped, downloaded and removed", asyn
     await page.getByRole("button", { name: "Start", exact: true }).click();
     await page.getByText("No packets yet").waitFor();
     publish(port, "home/lamp", "<b>on</b>", "-i", "lamp");
-    await page.getByText("home/lamp").waitFor();
+    await page.locator(".events").getByText("disconnected").waitFor();
     const text = await page.locator(".events").innerText();
     expect(["CONNECT", "CONNACK", "PUBLISH", "PUBACK", "payload=<b>on</b>"].every((word) => text.includes(word)), text);
     await page.getByRole("button", { name: "Stop" }).click();
