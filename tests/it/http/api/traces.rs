@@ -6,14 +6,18 @@ use std::{
     time::Duration,
 };
 
+use dunlin::{Config, TestClock};
 use serde_json::{Value, json};
 
 use super::{address, api, broker, client, column, done, get, status_and_code};
-use crate::support::{
-    GUARD,
-    five::{self, Five, Properties, Publish},
-    raw::{self, Message},
-    wait_until,
+use crate::{
+    http::http,
+    support::{
+        Broker, GUARD, config,
+        five::{self, Five, Properties, Publish},
+        raw::{self, Message},
+        wait_until,
+    },
 };
 
 /// The lines of a trace; their head has arrived.
@@ -185,6 +189,7 @@ fn an_invalid_trace_is_refused_with_the_reason() {
 
 #[test]
 fn thirty_run_at_a_time_and_each_ends_by_itself() {
+    let clock = TestClock::new();
     let broker = Broker::with_clock(Config { http: http(""), ..config() }, clock.clone());
     let at = address(&broker);
     let all: Vec<_> = (0..30).map(|n| start(at, &json!({ "client_id": format!("c{n}"), "for": "1h" }))).collect();
