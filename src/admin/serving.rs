@@ -15,16 +15,13 @@ use hyper::{
     service::{Service, service_fn},
 };
 use hyper_util::{rt::TokioIo, service::TowerToHyperService};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 
-use super::rules::Via;
+use super::{rules::Via, secure::Duplex};
 use crate::clock::Clock;
 
 /// Serves a connection. The head of its first request must arrive within a time.
-pub(crate) async fn serve<S>(socket: S, via: Via, routes: Router, clock: Clock, within: Duration)
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
+pub(crate) async fn serve(socket: Box<dyn Duplex>, via: Via, routes: Router, clock: Clock, within: Duration) {
     let routes = TowerToHyperService::new(routes);
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(via);

@@ -238,7 +238,7 @@ async fn listen(bound: Bound, routes: Routes, state: Arc<State>) {
             }),
             Listener::Unix(listener) => listener.accept().await.map(|(socket, _)| {
                 tokio::spawn(async move {
-                    serve(socket, Via::Unix, routes, clock, LONGEST_HEAD).await;
+                    serve(Box::new(socket), Via::Unix, routes, clock, LONGEST_HEAD).await;
                     drop(place);
                 });
             }),
@@ -270,7 +270,7 @@ async fn meet(
         return;
     }
     let left = LONGEST_HEAD.saturating_sub(clock.now().saturating_duration_since(began)).max(LEAST);
-    serve(socket, Via::Tcp(peer), routes, clock, left).await;
+    serve(Box::new(socket), Via::Tcp(peer), routes, clock, left).await;
 }
 
 /// Serves a TLS connection. The threads that serve MQTT take sockets: this task hands over one of a connected pair, and
@@ -288,7 +288,7 @@ async fn meet_secure(
     let mut stream = tokio::io::join(io::Cursor::new(head).chain(reading), writing);
     let Some(take) = state.mqtt.get().filter(|_| asks) else {
         let left = LONGEST_HEAD.saturating_sub(clock.now().saturating_duration_since(began)).max(LEAST);
-        return serve(stream, Via::Tcp(peer), routes, clock, left).await;
+        return serve(Box::new(stream), Via::Tcp(peer), routes, clock, left).await;
     };
     let handed = pair().await.and_then(|(own, other)| Ok((own, other.into_std()?)));
     match handed {

@@ -123,7 +123,7 @@ pub fn read_users(path: &Path) -> Result<(Vec<UserLine>, String), AuthError> {
     Users::parse_lines(&bytes, &path.display().to_string(), |line| {
         users.push(UserLine { name: line.name.to_owned(), stored: line.hash.kind() });
     })?;
-    users.sort_by(|one, other| one.name.cmp(&other.name));
+    crate::types::sort_by(&mut users, |one, other| one.name.cmp(&other.name));
     Ok((users, version(&bytes)))
 }
 

@@ -104,7 +104,7 @@ fn of_filter(rights: &ClientRights, filter: &TopicFilter, file: &str) -> Explana
         return Explanation { allowed: false, because: format!("no message would be delivered: {}", said(rule, file)) };
     }
     rules.extend(patterns);
-    rules.sort_by_key(|rule| rule.line);
+    crate::types::sort_by_key(&mut rules, |rule| rule.line);
     let allowed = rights.may_read_some(filter);
     if !allowed {
         let reads = rules.iter().any(|rule| rule.access.allows(Want::Read));

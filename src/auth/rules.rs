@@ -326,7 +326,7 @@ mod tests {
 
     fn listed(set: &RuleSet) -> Vec<(usize, &str, Permission)> {
         let mut all: Vec<_> = set.rules().map(|rule| (rule.line, &*rule.filter, rule.access)).collect();
-        all.sort_by_key(|(line, ..)| *line);
+        crate::types::sort_by_key(&mut all, |(line, ..)| *line);
         all
     }
 

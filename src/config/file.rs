@@ -184,7 +184,7 @@ impl<'a> Source<'a> {
         }
         if !errors.is_empty() {
             // later errors of a line have the same cause
-            errors.sort_by_key(|error| error.span().map_or(0, |span| span.start));
+            crate::types::sort_by_key(&mut errors, |error| error.span().map_or(0, |span| span.start));
             errors.truncate(MOST_ERRORS);
             errors.dedup_by_key(|error| self.line(error.span().unwrap_or(0..0)));
             self.errors.borrow_mut().extend(errors.iter().map(|error| self.syntax(error)));
@@ -495,7 +495,7 @@ impl WrittenSecret {
 /// The entries in the order of their lines, so that errors come in that order.
 fn in_order<'t, 'a>(table: &'t DeTable<'a>) -> Vec<(&'t Key<'a>, &'t Value<'a>)> {
     let mut entries: Vec<_> = table.iter().collect();
-    entries.sort_by_key(|(key, _)| key.span().start);
+    crate::types::sort_by_key(&mut entries, |(key, _)| key.span().start);
     entries
 }
 

@@ -10,6 +10,7 @@ mod login;
 mod network;
 mod role;
 mod secret;
+mod small_sort;
 mod told;
 
 use std::{
@@ -27,6 +28,7 @@ pub use login::{LOGIN_VARIABLES, LoginWay};
 pub use network::{Network, NotANetwork};
 pub use role::Role;
 pub use secret::Secret;
+pub use small_sort::{sort_by, sort_by_key};
 pub use told::{PayloadForm, Told};
 
 /// Quality of Service of a message or a subscription (MQTT 3.1.1 section 4.3).

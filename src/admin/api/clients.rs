@@ -90,7 +90,7 @@ pub(super) async fn list(call: Call) -> Answer {
     let (key, down) = sort.strip_prefix('-').map_or((sort, false), |key| (key, true));
     let mut best: Vec<(u128, Row)> = Vec::new();
     let keep = |best: &mut Vec<(u128, Row)>| {
-        best.sort_by_key(|(key, _)| if down { u128::MAX - *key } else { *key });
+        crate::types::sort_by_key(best, |(key, _)| if down { u128::MAX - *key } else { *key });
         best.truncate(limit);
     };
     let all = selection.walk(&call, Cursor::default(), usize::MAX, |row| {

@@ -36,7 +36,7 @@ pub(super) async fn slowest(call: Call) -> Answer {
     let mut pairs = call.state.slow.all();
     waiting(&call, &mut pairs).await;
     pairs.retain(|(_, took)| took.whole() >= threshold);
-    pairs.sort_by_key(|(_, took)| std::cmp::Reverse(took.whole()));
+    crate::types::sort_by_key(&mut pairs, |(_, took)| std::cmp::Reverse(took.whole()));
     pairs.truncate(call.limit());
     let data: Vec<_> = pairs.iter().map(|pair| row(&call, pair)).collect();
     Ok(answer(&json!({ "threshold": threshold.as_secs_f64(), "data": data })))
@@ -56,7 +56,7 @@ async fn waiting(call: &Call, pairs: &mut Vec<Pair>) {
             ControlFlow::Continue(())
         });
         if found.len() > 2 * MOST {
-            found.sort_by_key(|(_, took)| std::cmp::Reverse(took.whole()));
+            crate::types::sort_by_key(&mut found, |(_, took)| std::cmp::Reverse(took.whole()));
             found.truncate(MOST);
         }
         tokio::task::yield_now().await;

@@ -167,18 +167,22 @@ pub(super) fn read(text: &[u8]) -> Result<File, String> {
 impl File {
     /// Puts everything into the order in which mosquitto has it; of a doubled name, the first stays.
     pub(super) fn sort(&mut self) {
-        self.clients.sort_by(|a, b| a.username.cmp(&b.username));
+        crate::types::sort_by(&mut self.clients, |a, b| a.username.cmp(&b.username));
         self.clients.dedup_by(|a, b| a.username == b.username);
-        self.groups.sort_by(|a, b| a.groupname.cmp(&b.groupname));
+        crate::types::sort_by(&mut self.groups, |a, b| a.groupname.cmp(&b.groupname));
         self.groups.dedup_by(|a, b| a.groupname == b.groupname);
-        self.roles.sort_by(|a, b| a.rolename.cmp(&b.rolename));
+        crate::types::sort_by(&mut self.roles, |a, b| a.rolename.cmp(&b.rolename));
         self.roles.dedup_by(|a, b| a.rolename == b.rolename);
         let lists = self.clients.iter_mut().map(|client| &mut client.roles);
         for roles in lists.chain(self.groups.iter_mut().map(|group| &mut group.roles)) {
-            roles.sort_by(|a, b| (Reverse(a.priority), &a.rolename).cmp(&(Reverse(b.priority), &b.rolename)));
+            crate::types::sort_by(roles, |a, b| {
+                (Reverse(a.priority), &a.rolename).cmp(&(Reverse(b.priority), &b.rolename))
+            });
         }
-        self.groups.iter_mut().for_each(|group| group.clients.sort_by(|a, b| a.username.cmp(&b.username)));
-        self.roles.iter_mut().for_each(|role| role.acls.sort_by_key(Acl::place));
+        self.groups
+            .iter_mut()
+            .for_each(|group| crate::types::sort_by(&mut group.clients, |a, b| a.username.cmp(&b.username)));
+        self.roles.iter_mut().for_each(|role| crate::types::sort_by_key(&mut role.acls, Acl::place));
     }
 
     /// The text of a file with this content.

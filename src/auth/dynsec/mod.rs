@@ -99,7 +99,7 @@ impl Dynsec {
         }
         let listed = |names: &[RoleName]| {
             let mut names: Vec<_> = names.iter().collect();
-            names.sort_by_key(|name| (Reverse(name.priority), &name.rolename));
+            crate::types::sort_by_key(&mut names, |name| (Reverse(name.priority), &name.rolename));
             names.into_iter().filter_map(|name| known.get(&name.rolename).cloned()).collect::<Vec<_>>()
         };
         let mut made = Self { defaults, ..Self::default() };
@@ -111,7 +111,7 @@ impl Dynsec {
                     Some((Reverse(member.priority), group))
                 })
                 .collect();
-            own.sort_by_key(|(priority, group)| (*priority, &group.groupname));
+            crate::types::sort_by_key(&mut own, |(priority, group)| (*priority, &group.groupname));
             let of_groups = own.iter().flat_map(|(_, group)| listed(&group.roles));
             let roles = listed(&client.roles).into_iter().chain(of_groups).collect();
             let hash = hash(client).transpose().unwrap_or_else(|why| {
@@ -205,7 +205,7 @@ impl Role {
             }
         }
         for list in [&mut role.send, &mut role.receive, &mut role.subscribe_literal, &mut role.subscribe_pattern] {
-            list.sort_by_key(|acl| Reverse(acl.priority));
+            crate::types::sort_by_key(list, |acl| Reverse(acl.priority));
         }
         Ok(role)
     }

@@ -144,7 +144,7 @@ impl Reader {
         let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
         let name = |path: &Path| path.file_name().map(OsStr::as_bytes).unwrap_or_default().to_vec();
         files.retain(|path| name(path).len() > b".conf".len() && name(path).ends_with(b".conf"));
-        files.sort_by(|a, b| in_mosquittos_order(&name(a), &name(b)));
+        crate::types::sort_by(&mut files, |a, b| in_mosquittos_order(&name(a), &name(b)));
         files.iter().for_each(|file| self.file(file, Some(found)));
     }
 }

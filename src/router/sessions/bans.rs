@@ -150,7 +150,7 @@ impl Bans {
         let in_force = banned.each().filter(|held| held.is_in_force(now));
         let mut all: Vec<_> = in_force.map(|held| held.ban.clone()).collect();
         drop(banned);
-        all.sort_by(|one, other| one.target.cmp(&other.target));
+        crate::types::sort_by(&mut all, |one, other| one.target.cmp(&other.target));
         all
     }
 

@@ -239,7 +239,7 @@ fn configured(cli: &Cli, ctl: &Ctl) -> Result<Place, CtlError> {
     }
     let all = config.http_addresses().iter().filter_map(|address| address.endpoints(Transport::Tcp).ok());
     let mut all: Vec<_> = all.flatten().collect();
-    all.sort_by_key(|endpoint| !matches!(endpoint, Endpoint::Unix(_)));
+    crate::types::sort_by_key(&mut all, |endpoint| !matches!(endpoint, Endpoint::Unix(_)));
     let trust = config.http.certificate_file.as_ref().map(|own| match &ctl.ca {
         Some(file) => Trust::Authorities(file.clone()),
         None => Trust::This(own.clone()),

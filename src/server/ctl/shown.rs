@@ -44,7 +44,7 @@ fn table(rows: &[Value], columns: Option<&[&str]>) -> String {
     }
     // identifying columns come first
     let order = columns.unwrap_or(&FIRST);
-    names.sort_by_key(|name| order.iter().position(|first| first == name).unwrap_or(order.len()));
+    crate::types::sort_by_key(&mut names, |name| order.iter().position(|first| first == name).unwrap_or(order.len()));
     let mut all = vec![names.iter().map(|name| name.to_uppercase()).collect::<Vec<_>>()];
     all.extend(rows.iter().map(|row| names.iter().map(|name| cell(&row[*name])).collect()));
     let width = |column: usize| all.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);

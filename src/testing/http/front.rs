@@ -98,7 +98,7 @@ async fn listen(listener: TcpListener, bench: Arc<Bench>) {
                 let _ = socket.set_nodelay(true);
                 let routes = routes.clone();
                 tokio::spawn(async move {
-                    serve(socket, Via::Tcp(peer), routes, Clock::system(), LONGEST_HEAD).await;
+                    serve(Box::new(socket), Via::Tcp(peer), routes, Clock::system(), LONGEST_HEAD).await;
                     drop(place);
                 });
             }

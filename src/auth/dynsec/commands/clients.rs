@@ -137,7 +137,7 @@ fn shown(file: &File, client: &Client) -> Value {
         Some((member.priority, &group.groupname))
     });
     let mut groups: Vec<_> = groups.collect();
-    groups.sort_by_key(|(priority, _)| std::cmp::Reverse(*priority));
+    crate::types::sort_by_key(&mut groups, |(priority, _)| std::cmp::Reverse(*priority));
     let groups = groups.into_iter().map(|(priority, name)| match priority {
         -1 => json!({ "groupname": name }),
         _ => json!({ "groupname": name, "priority": priority }),
