@@ -23,6 +23,7 @@
 //! | `manual` | manual pages and completions |
 //! | `container` | the container's configuration and its image |
 //! | `service` | the binary as a service of systemd |
+//! | `release` | the release workflow, as far as it can be read |
 //! | `testing` | `dunlin test`: the broker to test clients against |
 //! | `config_reference`, `docs` | documents for users |
 //! | `rumqttc` | an independent client |
@@ -53,6 +54,7 @@ mod log;
 mod manual;
 mod mosquitto;
 mod persistence;
+mod release;
 mod reload;
 mod rumqttc;
 mod rumqttc_5;
