@@ -1,7 +1,7 @@
 //! [`Broker`]: dunlin in a process of its own, and the load generator against it.
 
 use std::{
-    fs,
+    env, fs,
     io::{BufRead, BufReader},
     path::Path,
     process::{Child, Command, Stdio},
@@ -14,10 +14,12 @@ pub struct Broker {
 }
 
 impl Broker {
-    /// With this configuration, on a free port.
+    /// With this configuration, on a free port. `DUNLIN_BROKER` names another program than the one that was built with
+    /// this bench.
     #[allow(dead_code)]
     pub fn start(config: &Path) -> Self {
-        let mut dunlin = Command::new(env!("CARGO_BIN_EXE_dunlin"));
+        let program = env::var_os("DUNLIN_BROKER").unwrap_or_else(|| env!("CARGO_BIN_EXE_dunlin").into());
+        let mut dunlin = Command::new(program);
         Self::run(dunlin.args(["--listen=127.0.0.1:0", "--log-level=info", "--config"]).arg(config))
     }
 
