@@ -12,7 +12,7 @@
 //! | memory of the process and of the machine | `/proc`, control groups | unknown: `limits.max_memory` has no default |
 //! | readiness and watchdog | `sd_notify` | without effect |
 //!
-//! Windows has none of the sockets, signals and permissions that the other rooms use of Unix, and is not built.
+//! Windows is not built. `docs/install.md` lists what would have to be behind this room.
 
 mod files;
 mod memory;
