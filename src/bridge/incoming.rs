@@ -154,7 +154,7 @@ impl Exchange<'_> {
         };
         let mut count = 0;
         let topics = topics.iter().map(|topic| &**topic);
-        for topic in topics.filter(|topic| missing.has_not(topic) && comes_from_there(*topic)) {
+        for topic in topics.filter(|topic| missing.has_not(topic) && comes_from_there(topic)) {
             let Ok(topic) = TopicName::new(topic) else { continue };
             let (qos, properties) = (QoS::AtLeastOnce, Properties::default());
             let empty = Incoming { topic, payload: &[], qos, retain: true, once: None, properties };

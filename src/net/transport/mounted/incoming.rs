@@ -289,7 +289,7 @@ fn front_of(filter: &[u8]) -> Option<usize> {
     const SHARE: &[u8] = b"$share/";
     let Some(group) = filter.strip_prefix(SHARE) else { return (!filter.is_empty()).then_some(0) };
     // without a filter behind its group it stays wrong
-    let Some(end) = group.iter().position(|byte| *byte == b'/') else { return None };
+    let end = group.iter().position(|byte| *byte == b'/')?;
     let front = SHARE.len() + end + 1;
     (end > 0 && front < filter.len()).then_some(front)
 }
