@@ -1,4 +1,5 @@
-//! Counts of an exchange: messages in flight, SUBSCRIBE packets in flight, the rate; and the wanted state of its bridge.
+//! Counts of an exchange: messages in flight, SUBSCRIBE packets in flight, the rate; and the wanted state of its
+//! bridge.
 
 use std::time::{Duration, Instant};
 

@@ -48,7 +48,7 @@ fn in_the_background_it_serves_when_the_command_ends_and_its_id_is_in_the_file()
     let dir = tempfile::tempdir().unwrap();
     let address = free();
     write(dir.path(), address, "pid_file pid\nlog_dest file log\n");
-    // the output of the command is closed when it ends: whoever reads it does not wait for the broker
+    // the output of the command is closed when it ends: its reader does not wait for the broker
     let output = dunlin(dir.path(), &[], &["mosquitto", "-c", "mosquitto.conf", "-d"]);
     assert_eq!(
         (output.status.code(), text(&output.stdout), text(&output.stderr)),
