@@ -102,9 +102,9 @@ pub struct Cli {
     #[arg(long, env = "DUNLIN_LOG_FORMAT", value_name = "FORMAT", value_parser = one_of(LOG_FORMAT), ignore_case = true)]
     pub log_format: Option<LogFormat>,
 
-    /// Put the broker into the background. This command ends when it serves, or says why it does not.
+    /// Run the broker in the background. The command exits once the broker serves, or prints why it does not.
     ///
-    /// Without log.file the log is in syslog. A service manager, and a container, want the broker in the foreground.
+    /// Without log.file the log goes to syslog. Under a service manager and in a container, use the foreground.
     #[arg(short = 'd')]
     pub detach: bool,
 

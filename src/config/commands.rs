@@ -30,10 +30,10 @@ pub enum Command {
     /// Serve with the command line of mosquitto: "dunlin mosquitto -c FILE" is "dunlin -c FILE".
     ///
     /// -c FILE: a mosquitto.conf, which is read as it is. -p PORT: listen on this port of the loopback interface. -d:
-    /// in the background. -v: log at level debug. -q: log errors alone. --tls-keylog FILE. --test-config: say whether
-    /// the file is right, and exit. "dunlin import FILE" makes a configuration of dunlin of a mosquitto.conf.
+    /// in the background. -v: log at level debug. -q: log errors only. --tls-keylog FILE. --test-config: check the
+    /// file and exit. "dunlin import FILE" converts a mosquitto.conf to a configuration of dunlin.
     Mosquitto {
-        /// Those above.
+        /// The flags above.
         #[arg(value_name = "FLAGS", trailing_var_arg = true, allow_hyphen_values = true)]
         flags: Vec<OsString>,
     },

@@ -188,7 +188,7 @@ fn an_invalid_trace_is_refused_with_the_reason() {
 }
 
 #[test]
-fn thirty_run_at_a_time_and_each_ends_by_itself() {
+fn thirty_traces_run_at_a_time_and_each_expires() {
     let clock = TestClock::new();
     let broker = Broker::with_clock(Config { http: http(""), ..config() }, clock.clone());
     let at = address(&broker);
@@ -203,7 +203,7 @@ fn thirty_run_at_a_time_and_each_ends_by_itself() {
     let mut traced = Lines::open(at, &format!("traces/{last}?follow=true"));
     lamp.publish(Message::new("a", "b").qos(1));
     traced.expect(&["> PUBLISH", "< PUBACK"]);
-    // ten minutes without another word
+    // ten minutes by default
     clock.turn(Duration::from_secs(601));
     assert!(traced.next().is_none());
     lamp.publish(Message::new("a", "b").qos(1));
