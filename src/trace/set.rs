@@ -4,7 +4,7 @@ use std::{
     collections::VecDeque,
     sync::{
         Arc,
-        atomic::{AtomicU32, AtomicUsize, Ordering},
+        atomic::{AtomicU16, AtomicUsize, Ordering},
     },
     time::{Duration, Instant, SystemTime},
 };
@@ -45,7 +45,7 @@ pub(crate) struct Asked {
 pub(crate) struct Traces {
     clock: Clock,
     /// Number of starts and ends of traces so far; never [`u32::MAX`].
-    changes: AtomicU32,
+    changes: AtomicU16,
     running: AtomicUsize,
     inner: Mutex<Inner>,
 }
@@ -119,16 +119,17 @@ pub(crate) struct TooMany;
 
 impl Traces {
     pub(crate) fn new(clock: Clock) -> Self {
-        Self { clock, changes: AtomicU32::new(0), running: AtomicUsize::new(0), inner: Mutex::default() }
+        Self { clock, changes: AtomicU16::new(0), running: AtomicUsize::new(0), inner: Mutex::default() }
     }
 
     pub(super) fn clock(&self) -> &Clock {
         &self.clock
     }
 
-    /// Number of starts and ends of traces so far. A connection compares it with the number at its last look.
+    /// Number of starts and ends of traces so far; behind 65,534 comes 1. A connection compares it with the number at its
+    /// last look.
     #[inline]
-    pub(crate) fn changes(&self) -> u32 {
+    pub(crate) fn changes(&self) -> u16 {
         self.changes.load(Ordering::Relaxed)
     }
 
@@ -136,7 +137,7 @@ impl Traces {
         let running = inner.all.iter().filter(|trace| trace.ended.is_none()).count();
         self.running.store(running, Ordering::Release);
         let next = self.changes().wrapping_add(1);
-        self.changes.store(if next == u32::MAX { 0 } else { next }, Ordering::Release);
+        self.changes.store(if next == u16::MAX { 1 } else { next }, Ordering::Release);
     }
 
     // ---- for the API ----

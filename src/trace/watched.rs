@@ -20,7 +20,7 @@ use crate::{codec, types::ProtocolVersion};
 #[derive(Debug)]
 pub(crate) struct Watched {
     /// The [number of changes](Traces::changes) at its last look.
-    pub(crate) as_of: u32,
+    pub(crate) as_of: u16,
     who: Who,
     address: Option<SocketAddr>,
     traces: Vec<Chosen>,
@@ -49,7 +49,7 @@ pub(crate) struct About<'a> {
 }
 
 impl Watched {
-    pub(super) fn new(about: &About<'_>, as_of: u32, traces: Vec<Chosen>) -> Self {
+    pub(super) fn new(about: &About<'_>, as_of: u16, traces: Vec<Chosen>) -> Self {
         let who = Who::new(about.client, about.user, about.version);
         Self { as_of, who, address: about.address, traces, knows_connect: false }
     }

@@ -42,7 +42,7 @@ pub(crate) struct Connection<S> {
     /// The thread's count of writes when this connection last let others write first.
     pub(crate) gave_way: u16,
     /// The number of changes of traces at its last look, if it is not traced; otherwise [`TRACED`].
-    pub(crate) untraced: u32,
+    pub(crate) untraced: u16,
 }
 
 /// A [`Peer`] in fewer bytes, because every connection has one.
@@ -103,7 +103,7 @@ pub(crate) struct Open {
 }
 
 /// Marks a traced connection.
-pub(crate) const TRACED: u32 = u32::MAX;
+pub(crate) const TRACED: u16 = u16::MAX;
 
 /// The size of the last read.
 #[derive(Clone, Copy, PartialEq, Eq)]
