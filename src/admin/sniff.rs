@@ -45,8 +45,8 @@ pub(super) async fn asks_for_mqtt(socket: &TcpStream, state: &State) -> bool {
     false
 }
 
-/// Reads the head of the first request of a stream that cannot be peeked. Returns the bytes read, and whether the request
-/// is for MQTT and allowed. `None`: the stream ended.
+/// Reads the head of the first request of a stream that cannot be peeked. Returns the bytes read, and whether the
+/// request is for MQTT and allowed. `None`: the stream ended.
 pub(super) async fn begins(stream: &mut (impl AsyncRead + Unpin + ?Sized), state: &State) -> Option<(Vec<u8>, bool)> {
     let due = state.clock.now() + LONGEST_HEAD;
     let mut head = Vec::with_capacity(1 << 10);

@@ -3,6 +3,7 @@
 use std::{
     io,
     net::{Ipv4Addr, SocketAddr},
+    pin::pin,
     sync::{Arc, Weak, atomic::Ordering},
     thread::JoinHandle,
     time::{Duration, SystemTime},
@@ -10,9 +11,9 @@ use std::{
 
 use axum::Router as Routes;
 use tokio::{
-    io::AsyncReadExt,
+    io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
-    sync::{Semaphore, oneshot},
+    sync::{OwnedSemaphorePermit, Semaphore, oneshot},
 };
 
 use super::{
@@ -228,7 +229,9 @@ async fn listen(bound: Bound, routes: Routes, state: Arc<State>) {
                     match secure {
                         None => meet(socket, (peer, local), routes, clock, state_of).await,
                         Some(secure) => match clock.timeout(LONGEST_HANDSHAKE, secure.accept(socket)).await {
-                            Ok(Ok(stream)) => meet_secure(stream, (peer, local), routes, clock, state).await,
+                            Ok(Ok(stream)) => {
+                                return meet_secure(stream, (peer, local), routes, (clock, state), place).await;
+                            }
                             Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake of an HTTP client failed"),
                             Err(_) => tracing::debug!(%peer, "TLS handshake of an HTTP client timed out"),
                         },
@@ -279,22 +282,33 @@ async fn meet_secure(
     mut stream: Box<dyn Duplex>,
     (peer, local): (SocketAddr, bool),
     routes: Routes,
-    clock: Clock,
-    state: Arc<State>,
+    (clock, state): (Clock, Arc<State>),
+    place: OwnedSemaphorePermit,
 ) {
-    let began = clock.now();
     let Some((head, asks)) = sniff::begins(&mut *stream, &state).await else { return };
-    let (reading, writing) = tokio::io::split(stream);
-    let mut stream = tokio::io::join(io::Cursor::new(head).chain(reading), writing);
+    let (reading, mut writing) = tokio::io::split(stream);
+    let mut reading = io::Cursor::new(head).chain(reading);
     let Some(take) = state.mqtt.get().filter(|_| asks) else {
-        let left = LONGEST_HEAD.saturating_sub(clock.now().saturating_duration_since(began)).max(LEAST);
-        return serve(Box::new(stream), Via::Tcp(peer), routes, clock, left).await;
+        // its first head is there
+        let stream = tokio::io::join(reading, writing);
+        serve(Box::new(stream), Via::Tcp(peer), routes, clock, LONGEST_HEAD).await;
+        return drop(place);
     };
+    // like a connection of a listener, it does not count against HTTP
+    drop(place);
     let handed = pair().await.and_then(|(own, other)| Ok((own, other.into_std()?)));
     match handed {
-        Ok((mut own, other)) => {
+        Ok((own, other)) => {
             take(other, peer, local);
-            let _ = tokio::io::copy_bidirectional(&mut stream, &mut own).await;
+            let (mut from_broker, mut to_broker) = own.into_split();
+            tokio::select! {
+                // the client has ended, or its connection is lost; the broker notices the end of its socket
+                _ = tokio::io::copy(&mut reading, &mut to_broker) => {}
+                // the broker has ended the connection
+                _ = tokio::io::copy(&mut from_broker, &mut writing) => {
+                    let _ = clock.timeout(FAREWELL, pin!(writing.shutdown())).await;
+                }
+            }
         }
         Err(error) => tracing::debug!(%peer, %error, "connection not handed over"),
     }
@@ -335,6 +349,9 @@ impl Listener {
 const MOST_CONNECTIONS: usize = 256;
 
 /// Time limit of a TLS handshake.
+/// The end of a TLS connection is written within this time.
+const FAREWELL: Duration = Duration::from_secs(5);
+
 const LONGEST_HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// Pause after a failed accept, such as for want of file descriptors.

@@ -13,10 +13,7 @@ use parking_lot::Mutex;
 use serde_json::json;
 use tokio::sync::Notify;
 
-use super::{
-    target::{Awaited, Target},
-    watched::{About, Chosen, Watched},
-};
+use super::target::{About, Awaited, Chosen, Target};
 use crate::clock::Clock;
 
 /// Most traces, including ended ones.
@@ -126,11 +123,16 @@ impl Traces {
         &self.clock
     }
 
-    /// Number of starts and ends of traces so far; behind 65,534 comes 1. A connection compares it with the number at its
-    /// last look.
+    /// Number of starts and ends of traces so far; behind 65,534 comes 1. A connection compares it with the number
+    /// at its last look.
     #[inline]
     pub(crate) fn changes(&self) -> u16 {
         self.changes.load(Ordering::Relaxed)
+    }
+
+    /// The same; what was changed before is visible to the caller.
+    pub(crate) fn changes_so_far(&self) -> u16 {
+        self.changes.load(Ordering::Acquire)
     }
 
     fn changed(&self, inner: &Inner) {
@@ -222,9 +224,8 @@ impl Traces {
 
     // ---- for connections ----
 
-    /// Finds the running traces of a connection. `before`: its state so far. `None`: no trace selects it.
-    #[cold]
-    pub(crate) fn watch(&self, about: &About<'_>, before: Option<Watched>) -> Option<Watched> {
+    /// Finds the running traces of a connection, and the number of changes so far. `None`: no trace selects it.
+    pub(super) fn chosen(&self, about: &About<'_>) -> Option<(u16, Vec<Chosen>)> {
         if self.running.load(Ordering::Acquire) == 0 {
             return None;
         }
@@ -235,7 +236,7 @@ impl Traces {
         let chosen: Vec<_> = of_it.map(Trace::chosen).collect();
         let as_of = self.changes();
         drop(inner);
-        (!chosen.is_empty()).then(|| Watched::new(about, as_of, chosen).go_on(before))
+        (!chosen.is_empty()).then_some((as_of, chosen))
     }
 
     /// Adds lines to running traces.

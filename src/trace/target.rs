@@ -1,12 +1,16 @@
 //! [`Target`]: selects the packets of a trace.
 
-use std::{collections::HashSet, net::IpAddr};
+use std::{
+    collections::HashSet,
+    net::{IpAddr, SocketAddr},
+    time::Instant,
+};
 
 use super::packet::{Direction, Looked};
 use crate::{
     codec::Packet,
     topic::{TopicFilter, TopicName},
-    types::{Network, PacketId},
+    types::{Network, PacketId, ProtocolVersion},
 };
 
 /// Selects the packets of a trace.
@@ -24,6 +28,26 @@ pub(crate) enum Target {
 /// Packets of a trace by topic whose acknowledgements are outstanding: their direction and Packet Identifier.
 #[derive(Debug, Default)]
 pub(super) struct Awaited(HashSet<(Direction, PacketId)>);
+
+/// A trace that selects the connection.
+#[derive(Debug)]
+pub(super) struct Chosen {
+    pub(super) id: u64,
+    pub(super) target: Target,
+    pub(super) payload: bool,
+    pub(super) begun: Instant,
+    pub(super) awaited: Awaited,
+}
+
+/// A connection, for the selection of traces.
+#[derive(Clone, Copy)]
+pub(crate) struct About<'a> {
+    pub(crate) client: &'a str,
+    pub(crate) user: Option<&'a str>,
+    pub(crate) version: ProtocolVersion,
+    /// `None`: a Unix socket.
+    pub(crate) address: Option<SocketAddr>,
+}
 
 impl Target {
     /// May a connection have selected packets? `client`: empty before its CONNECT.

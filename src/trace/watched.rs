@@ -12,9 +12,9 @@ use super::{
     line::{self, How},
     packet::{Direction, Who},
     set::{Piece, Traces},
-    target::{Awaited, Target},
+    target::{About, Chosen, Target},
 };
-use crate::{codec, types::ProtocolVersion};
+use crate::codec;
 
 /// The state of a traced connection.
 #[derive(Debug)]
@@ -28,34 +28,23 @@ pub(crate) struct Watched {
     knows_connect: bool,
 }
 
-/// A trace that selects the connection.
-#[derive(Debug)]
-pub(super) struct Chosen {
-    pub(super) id: u64,
-    pub(super) target: Target,
-    pub(super) payload: bool,
-    pub(super) begun: Instant,
-    pub(super) awaited: Awaited,
-}
-
-/// A connection, for the selection of traces.
-#[derive(Clone, Copy)]
-pub(crate) struct About<'a> {
-    pub(crate) client: &'a str,
-    pub(crate) user: Option<&'a str>,
-    pub(crate) version: ProtocolVersion,
-    /// `None`: a Unix socket.
-    pub(crate) address: Option<SocketAddr>,
+impl Traces {
+    /// Finds the running traces of a connection. `before`: its state so far. `None`: no trace selects it.
+    #[cold]
+    pub(crate) fn watch(&self, about: &About<'_>, before: Option<Watched>) -> Option<Watched> {
+        let (as_of, chosen) = self.chosen(about)?;
+        Some(Watched::new(about, as_of, chosen).go_on(before))
+    }
 }
 
 impl Watched {
-    pub(super) fn new(about: &About<'_>, as_of: u16, traces: Vec<Chosen>) -> Self {
+    fn new(about: &About<'_>, as_of: u16, traces: Vec<Chosen>) -> Self {
         let who = Who::new(about.client, about.user, about.version);
         Self { as_of, who, address: about.address, traces, knows_connect: false }
     }
 
     /// Takes over Topic Aliases and awaited acknowledgements from the state before a change of the traces.
-    pub(super) fn go_on(mut self, before: Option<Self>) -> Self {
+    fn go_on(mut self, before: Option<Self>) -> Self {
         if let Some(before) = before {
             (self.who, self.knows_connect) = (before.who, before.knows_connect);
             for Chosen { id, awaited, .. } in before.traces {

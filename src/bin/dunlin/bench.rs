@@ -24,7 +24,7 @@ pub async fn run(cli: &Cli, args: &TestArgs) -> anyhow::Result<ExitCode> {
         false => None,
     };
     let config = cli.resolve_test(args)?;
-    let (_level, config_format) = (log::init(&config.log)?, config.log.format);
+    let (_level, config_format) = (log::init(&config.log, true)?, config.log.format);
     let (http, ready_file, any_address) = (args.http, args.ready_file.clone(), args.any_address);
     let (record, junit) = (args.record.clone(), args.junit.clone());
     let strict = args.strict.map(|strict| match strict {

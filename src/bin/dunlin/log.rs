@@ -68,8 +68,9 @@ impl Drop for LevelHandle {
     }
 }
 
-/// Sends all later events to the configured destinations. Call it once in a process.
-pub fn init(log: &LogConfig) -> anyhow::Result<LevelHandle> {
+/// Sends all later events to the configured destinations. `remembers`: the last lines are kept for those who read the log
+/// over HTTP. Call it once in a process.
+pub fn init(log: &LogConfig, remembers: bool) -> anyhow::Result<LevelHandle> {
     let (filter, handle) = reload::Layer::new(targets(log));
     let outputs = Outputs::open(log)?;
     let has =
@@ -79,7 +80,7 @@ pub fn init(log: &LogConfig) -> anyhow::Result<LevelHandle> {
     tracing_subscriber::registry()
         .with(filter)
         .with(layers)
-        .with(Remembered)
+        .with(remembers.then_some(Remembered))
         .try_init()
         .context("cannot set up the log")?;
     Ok(LevelHandle { level: handle, lines: queue })

@@ -17,7 +17,7 @@ pub async fn serve(cli: &Cli, sockets: Vec<(String, OwnedFd)>) -> anyhow::Result
     let (mut stop, hangup) = signals::listen().context("cannot listen for signals")?;
     let mut config = cli.resolve()?;
     let background = daemon::Background::enter(&mut config.log)?;
-    let level = log::init(&config.log)?;
+    let level = log::init(&config.log, !config.http.listen.0.is_empty())?;
     // before the files are read, so that no change of them is missed
     let mut reloads = reload::Reloads::new(cli, &mut config, hangup);
 

@@ -59,7 +59,7 @@ impl<S: Stream> Connection<S> {
     #[cold]
     fn choose_traces(&mut self, worker: &mut Worker, about: &About<'_>) {
         let Some(key) = self.deadline else { return };
-        let changes = worker.shared.traces.changes();
+        let changes = worker.shared.traces.changes_so_far();
         let before = worker.watched.remove(&key);
         let is_new = before.is_none();
         let Some(mut watched) = worker.shared.traces.watch(about, before) else {

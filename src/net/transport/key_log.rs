@@ -3,9 +3,9 @@
 
 use std::{
     fmt,
-    fs::{File, OpenOptions},
+    fs::{File, OpenOptions, Permissions},
     io::{self, Write},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
     path::Path,
 };
 
@@ -16,9 +16,11 @@ use tokio_rustls::rustls::KeyLog;
 pub(super) struct KeyLogFile(File);
 
 impl KeyLogFile {
-    /// Opens the file; a new one is for its owner only.
+    /// Opens the file. Its owner alone may read it, also if others could before.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
-        OpenOptions::new().append(true).create(true).mode(0o600).open(path).map(Self)
+        let file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
+        file.set_permissions(Permissions::from_mode(0o600))?;
+        Ok(Self(file))
     }
 }
 

@@ -86,6 +86,15 @@ impl Expect {
         Self { client: Some(name.into()), ..Self::default() }
     }
 
+    /// The expectation, as it is written in a request.
+    pub(super) fn shown(&self) -> String {
+        let mut all = serde_json::to_value(self).unwrap_or_default();
+        if let Value::Object(fields) = &mut all {
+            fields.retain(|_, value| !(value.is_null() || *value == false || *value == 0));
+        }
+        all.to_string()
+    }
+
     /// The time limit.
     pub(super) fn within(&self) -> Result<Duration, String> {
         match self.within.unwrap_or(USUAL) {

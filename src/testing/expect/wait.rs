@@ -76,7 +76,7 @@ impl Bench {
         let watch = Stopwatch::start();
         let result = self.wait_for(expect).await;
         if let Some(junit) = &self.junit {
-            junit.note(expect, watch.took(), result.as_ref().err());
+            junit.note(expect.shown(), watch.took(), result.as_ref().err().map(ToString::to_string));
         }
         result
     }

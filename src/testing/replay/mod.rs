@@ -34,6 +34,8 @@ pub struct Replayed {
     pub refused: BTreeMap<u8, u64>,
     /// Messages that were not sent, because they are larger than the broker accepts.
     pub too_large: u64,
+    /// Messages that were not sent, because their topic or payload is not in the recording.
+    pub left_out: u64,
     /// Duration of the replay.
     pub took: Duration,
 }
@@ -41,13 +43,13 @@ pub struct Replayed {
 impl Replayed {
     /// Did the broker accept all messages?
     pub fn is_whole(&self) -> bool {
-        self.refused.is_empty() && self.too_large == 0
+        self.refused.is_empty() && self.too_large == 0 && self.left_out == 0
     }
 }
 
 impl fmt::Display for Replayed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { sent, refused, too_large, took } = self;
+        let Self { sent, refused, too_large, left_out, took } = self;
         write!(f, "{sent} messages sent in {:.3} s", took.as_secs_f64())?;
         for (code, number) in refused {
             match ReasonCode::from_byte(*code, PacketType::Pubrec) {
@@ -55,10 +57,16 @@ impl fmt::Display for Replayed {
                 None => write!(f, "; refused: {number} (0x{code:02x})")?,
             }
         }
-        match too_large {
-            0 => Ok(()),
-            number => write!(f, "; not sent: {number}, which are larger than the broker accepts"),
+        if *too_large > 0 {
+            write!(f, "; not sent: {too_large}, which are larger than the broker accepts")?;
         }
+        if *left_out > 0 {
+            write!(
+                f,
+                "; not sent: {left_out}, whose topic or payload is not in the recording (a trace needs payloads)"
+            )?;
+        }
+        Ok(())
     }
 }
 
@@ -112,7 +120,7 @@ pub async fn replay(args: &ReplayArgs) -> Result<Replayed, ReplayError> {
         fs::read(path).map_err(wrong).map(|text| text.trim_ascii_end().to_vec())
     });
     let password = password.transpose()?;
-    let mut messages = read::messages(recording, &filters)?;
+    let (mut messages, left_out) = read::messages(recording, &filters)?;
     messages.iter_mut().try_for_each(|message| rewritten(message, rewrite))?;
     let target = Target {
         transport: to.transport,
@@ -158,7 +166,7 @@ pub async fn replay(args: &ReplayArgs) -> Result<Replayed, ReplayError> {
     };
     let mut publishing = Publishing::new(&messages, *speed, version, accepted, clock);
     match publishing.run(line, read).await {
-        Ok(()) => Ok(Replayed { took: took.took(), ..publishing.replayed() }),
+        Ok(()) => Ok(Replayed { took: took.took(), left_out, ..publishing.replayed() }),
         Err(why) => {
             let (sent, waiting) = (publishing.replayed().sent, publishing.waiting());
             Err(ReplayError::Lost { to, why, sent, waiting })

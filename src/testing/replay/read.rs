@@ -1,6 +1,7 @@
 //! Reads a recording as a list of published messages, with the times between them.
 
 use std::{
+    collections::HashSet,
     fs,
     io::{BufRead, BufReader},
     path::Path,
@@ -29,12 +30,14 @@ pub(super) struct Message {
     pub(super) properties: PropertiesBuf,
 }
 
-/// The messages that match one of `filters`, or all if there are none. Of packets, only PUBLISH packets of clients
-/// without DUP count. Other lines and unknown keys are skipped.
-pub(super) fn messages(path: &Path, filters: &[&TopicFilter]) -> Result<Vec<Message>, RecordingError> {
+/// The messages that match one of `filters`, or all without a filter, and the number of those whose topic or payload is
+/// not in the recording. Of packets, these are the PUBLISH packets of clients; a repeated one (DUP) counts if the first is
+/// not there. Other lines, and unknown keys, are skipped.
+pub(super) fn messages(path: &Path, filters: &[&TopicFilter]) -> Result<(Vec<Message>, u64), RecordingError> {
     let read = |error| RecordingError::Read { path: path.to_owned(), error };
     let wrong = |line, problem: String| RecordingError::Line { path: path.to_owned(), line, problem };
     let (mut messages, mut first) = (Vec::new(), None);
+    let (mut sent, mut left_out) = (HashSet::new(), 0);
     for (number, line) in (1..).zip(BufReader::new(fs::File::open(path).map_err(read)?).lines()) {
         let line = line.map_err(read)?;
         let value: Value = serde_json::from_str(&line).map_err(|error| wrong(number, error.to_string()))?;
@@ -47,6 +50,18 @@ pub(super) fn messages(path: &Path, filters: &[&TopicFilter]) -> Result<Vec<Mess
         if !is_publication(&value) {
             continue;
         }
+        if value["packet"].is_string() {
+            let known = (value["client"].as_str().map(str::to_owned), value["packet_id"].as_u64());
+            let is_known = known.1.is_some() && !sent.insert(known);
+            if value["dup"] == true && is_known {
+                continue;
+            }
+            // a trace without payloads, or one that began behind a Topic Alias
+            if value["topic"].is_null() || value["payload"].is_null() && value["payload_base64"].is_null() {
+                left_out += 1;
+                continue;
+            }
+        }
         let (mut message, at) = message(&value).map_err(|problem| wrong(number, problem))?;
         let topic = TopicName::from_valid(&message.topic);
         if !filters.is_empty() && !filters.iter().any(|filter| filter.matches(topic)) {
@@ -57,13 +72,13 @@ pub(super) fn messages(path: &Path, filters: &[&TopicFilter]) -> Result<Vec<Mess
         message.at = at.saturating_sub(first).max(last);
         messages.push(message);
     }
-    Ok(messages)
+    Ok((messages, left_out))
 }
 
-/// Is it a message, or a client's PUBLISH without DUP?
+/// Is it a message, or a client's PUBLISH?
 fn is_publication(value: &Value) -> bool {
     match value["packet"].as_str() {
-        Some(packet) => packet == "PUBLISH" && value["direction"] == "to_server" && value["dup"] != true,
+        Some(packet) => packet == "PUBLISH" && value["direction"] == "to_server",
         None => !value["topic"].is_null(),
     }
 }
@@ -99,7 +114,7 @@ fn message(value: &Value) -> Result<(Message, Duration), String> {
 mod tests {
     use super::*;
 
-    fn read(lines: &[&str], filters: &[&str]) -> Result<Vec<Message>, RecordingError> {
+    fn read(lines: &[&str], filters: &[&str]) -> Result<(Vec<Message>, u64), RecordingError> {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("recording.jsonl");
         let first = r#"{"dunlin":"recording","version":1}"#;
@@ -112,22 +127,25 @@ mod tests {
     fn messages_and_publish_packets_of_a_recording_keep_their_times() {
         let lines = [
             r#"{"packet":"CONNECT","direction":"to_server","client":"c","mono_us":1}"#,
-            r#"{"packet":"PUBLISH","direction":"to_server","topic":"a","payload":"1","qos":1,"mono_us":1000}"#,
+            r#"{"packet":"PUBLISH","direction":"to_server","topic":"a","payload":"1","qos":1,"packet_id":7,"mono_us":1000}"#,
             r#"{"packet":"PUBLISH","direction":"to_client","topic":"a","payload":"1","qos":1,"mono_us":1100}"#,
-            r#"{"packet":"PUBLISH","direction":"to_server","topic":"a","payload":"1","qos":1,"dup":true,"mono_us":1200}"#,
+            r#"{"packet":"PUBLISH","direction":"to_server","topic":"a","payload":"1","qos":1,"dup":true,"packet_id":7,"mono_us":1200}"#,
+            r#"{"packet":"PUBLISH","direction":"to_server","topic":"a","payload_size":1,"qos":0,"mono_us":1300}"#,
+            r#"{"packet":"PUBLISH","direction":"to_server","topic":"d","payload":"2","qos":1,"dup":true,"packet_id":8,"mono_us":2000}"#,
             r#"{"packet":"PUBLISH","direction":"to_server","topic":"b/c","payload_base64":"/w==","retain":true,"mono_us":3500}"#,
         ];
-        let all = read(&lines, &[]).unwrap();
+        let (all, left_out) = read(&lines, &[]).unwrap();
+        assert_eq!(left_out, 1);
         let shown: Vec<_> = all.iter().map(|m| (&*m.topic, m.at.as_micros(), m.qos as u8, m.retain)).collect();
-        assert_eq!(shown, [("a", 0, 1, false), ("b/c", 2_500, 0, true)]);
-        assert_eq!(all[1].payload, [255]);
-        let some = read(&lines, &["b/#"]).unwrap();
+        assert_eq!(shown, [("a", 0, 1, false), ("d", 1_000, 1, false), ("b/c", 2_500, 0, true)]);
+        assert_eq!(all[2].payload, [255]);
+        let (some, _) = read(&lines, &["b/#"]).unwrap();
         assert_eq!((some.len(), some[0].at), (1, Duration::ZERO));
         let messages = [
             r#"{"at":"2026-11-30T10:00:00.5Z","topic":"a","payload":"1","properties":{"content_type":"text/plain"},"new":1}"#,
             r#"{"at":"2026-11-30T10:00:02Z","topic":"a","payload":"2"}"#,
         ];
-        let all = read(&messages, &[]).unwrap();
+        let (all, _) = read(&messages, &[]).unwrap();
         assert_eq!((all[1].at, all[0].properties.as_properties().is_empty()), (Duration::from_millis(1_500), false));
     }
 

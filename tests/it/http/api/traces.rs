@@ -165,8 +165,8 @@ fn an_invalid_trace_is_refused_with_the_reason() {
     let broker = broker("");
     let at = address(&broker);
     for (wrong, told) in [
-        (json!({}), "one of them"),
-        (json!({ "client_id": "a", "filter": "b" }), "one of them"),
+        (json!({}), "exactly one is expected"),
+        (json!({ "client_id": "a", "filter": "b" }), "exactly one is expected"),
         (json!({ "client_id": "" }), "empty"),
         (json!({ "client_id": 7 }), "a text"),
         (json!({ "filter": "a/#/b" }), "filter"),
