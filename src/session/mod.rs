@@ -511,7 +511,7 @@ impl Session {
             // no task waits for this record: if it is lost, the message is sent again with DUP
             turn.journal.coalesce(session, SessionChange::Completed { number, count: 1 });
         }
-        if self.timed().is_some() {
+        if self.outbound.as_ref().is_some_and(|outbound| outbound.is_timing()) {
             self.end_timing(number, turn);
         }
     }

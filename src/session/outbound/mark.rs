@@ -12,6 +12,12 @@ impl Outbound {
         self.marked.get_or_insert_with(|| Box::new((last, began)));
     }
 
+    /// Is a message timed, which may be gone?
+    #[inline]
+    pub(in super::super) fn is_timing(&self) -> bool {
+        self.timed.is_some()
+    }
+
     /// The message with this number is sent: is it marked, or was one that did not have to wait?
     #[inline]
     pub(in super::super) fn take_mark(&mut self, number: u64, now: Instant) -> Option<Instant> {
