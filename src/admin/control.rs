@@ -33,6 +33,9 @@ pub trait Control: Send + Sync {
     /// The login services.
     fn login_services(&self) -> Vec<LoginServiceState>;
 
+    /// The keys of tokens that are fetched. `None`: there are none.
+    fn token_keys(&self) -> Option<TokenKeysState>;
+
     /// Pauses or resumes a bridge. `false`: no bridge has this name.
     fn pause_bridge(&self, name: &str, paused: bool) -> bool;
 
@@ -228,6 +231,21 @@ pub struct LoginServiceState {
     /// Logins that wait for an answer.
     pub waiting: usize,
     /// The last request was answered.
+    pub up: bool,
+}
+
+/// The keys of tokens that are fetched.
+#[derive(Clone, Debug)]
+pub struct TokenKeysState {
+    /// Requests that were answered with keys.
+    pub fetched: u64,
+    /// Requests that were not.
+    pub failed: u64,
+    /// Keys that are known.
+    pub keys: usize,
+    /// Logins that wait for keys.
+    pub waiting: usize,
+    /// The last request was answered with keys.
     pub up: bool,
 }
 

@@ -12,6 +12,7 @@ use super::{
     Checked, Policy,
     hashing::{self, Ask, Busy, Given, Hashing},
     http::{Asked, Desks, Outcome, ServiceFigures, Throttled},
+    keys::{KeySets, NoKeys, TokenKeyFigures},
     known::Known,
     scram_proof::{Proof, Secret},
     tokens::Now,
@@ -29,6 +30,7 @@ pub(super) struct Logins {
     known: Arc<Known>,
     secret: Secret,
     desks: Desks,
+    keys: KeySets,
     /// Started by the first login.
     hashing: OnceLock<Option<Hashing>>,
 }
@@ -48,13 +50,17 @@ impl Proves {
 /// The longest time that a login waits for delayed refusals of others from its address.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 const DOWN: &str = "a login service is down (auth.http)";
+const NO_KEYS: &str =
+    "the keys of tokens cannot be fetched, and its token names one that is not known (auth.token_jwks_url)";
+const TOO_MANY_KEYS: &str =
+    "too many logins wait for keys of tokens, and its token names one that is not known (auth.token_jwks_url)";
 const TOO_MANY: &str =
     "too many logins wait to be looked at, and too many of its address failed (auth.failed_login_delay)";
 
 impl Logins {
     pub(super) fn new(clock: Clock) -> Self {
-        let desks = Desks::new(clock.clone());
-        Self { clock, known: Arc::default(), secret: Secret::default(), desks, hashing: OnceLock::new() }
+        let (desks, keys) = (Desks::new(clock.clone()), KeySets::new(clock.clone()));
+        Self { clock, known: Arc::default(), secret: Secret::default(), desks, keys, hashing: OnceLock::new() }
     }
 
     /// The verdict on `user` with this `password`.
@@ -138,6 +144,11 @@ impl Logins {
         self.desks.figures(&policy.services)
     }
 
+    /// The figures of the keys of tokens of a policy.
+    pub(super) fn token_key_figures(&self, policy: &Policy) -> Option<TokenKeyFigures> {
+        policy.tokens.as_ref().and_then(|tokens| self.keys.figures(tokens))
+    }
+
     /// The verdict by users or tokens of this broker.
     pub(super) fn verdict_by(
         self: &Arc<Self>,
@@ -149,6 +160,9 @@ impl Logins {
     ) -> Verdict {
         let (tag, now) = (self.known.tag(way, user, password), Now::of(&self.clock));
         if let Some(identity) = self.known.right(&tag, &policy, user, now) {
+            if let (LoginWay::Token, Some(tokens)) = (way, &policy.tokens) {
+                self.keys.used(tokens);
+            }
             return Ok(identity).into();
         }
         let first = policy.settings.failed_login_delay;
@@ -193,10 +207,17 @@ impl Logins {
 
     /// Number of logins that wait.
     pub(super) fn waiting(&self) -> usize {
-        self.hashing.get().and_then(Option::as_ref).map_or(0, Hashing::waiting) + self.desks.waiting()
+        self.hashing.get().and_then(Option::as_ref).map_or(0, Hashing::waiting)
+            + self.desks.waiting()
+            + self.keys.waiting()
     }
 
     async fn compared(self: Arc<Self>, ask: Ask, first: Option<Duration>) -> Checked {
+        if let (Given::Password { password, way: LoginWay::Token, .. }, Some(tokens)) = (&ask.given, &ask.policy.tokens)
+        {
+            let ready = self.keys.ready(tokens, password, ask.address).await;
+            ready.map_err(|why| unavailable(if why == NoKeys::Down { NO_KEYS } else { TOO_MANY_KEYS }))?;
+        }
         let hashing = self.hashing().ok_or(unavailable("there are no threads to compare passwords on"))?;
         let mut ticket = hashing.ask(ask).map_err(|Busy| unavailable(TOO_MANY))?;
         let answer = loop {

@@ -9,6 +9,7 @@
 //! | `variable_user` | a user from environment variables |
 //! | `rules`, `rights` | an ACL file in mosquitto's format; the rights of one client |
 //! | `tokens`, `signatures` | JSON Web Tokens as passwords |
+//! | `jwks`, `keys` | JSON Web Key Sets; those that a provider publishes |
 //! | `scram`, `scram_proof`, `scram_exchange` | SCRAM logins: keys; comparison of proofs; messages |
 //! | `login`, `known` | the steps of a login; a cache of recent logins |
 //! | `http` | logins that services decide, which are asked over HTTP |
@@ -35,6 +36,8 @@ mod guesses;
 mod hashing;
 mod http;
 mod in_memory;
+mod jwks;
+mod keys;
 mod known;
 mod login;
 mod own;
@@ -64,11 +67,12 @@ pub use first_line::{FirstLine, check_password, check_scram};
 pub use guesses::Guesses;
 pub use http::{GoAuthAnswer, ServiceFigures, ServiceFormat, ServiceSettings};
 pub use in_memory::InMemory;
+pub use keys::TokenKeyFigures;
 pub use own::{OfListener, OwnFiles};
 pub use replace::replace_file;
 pub use rules::Rules;
 pub use settings::{OtherLogin, Settings};
-pub use tokens::TokenSettings;
+pub use tokens::{Audience, TokenSettings};
 pub use users::Users;
 pub use variable_user::VariableUser;
 
@@ -415,6 +419,11 @@ impl Auth {
     /// The figures of the services that are asked about logins.
     pub fn service_figures(&self) -> Vec<ServiceFigures> {
         self.logins.service_figures(&self.policy())
+    }
+
+    /// The figures of the keys of tokens that are fetched. `None`: there are none.
+    pub fn token_key_figures(&self) -> Option<TokenKeyFigures> {
+        self.logins.token_key_figures(&self.policy())
     }
 
     /// The policy in force.

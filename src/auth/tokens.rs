@@ -11,20 +11,24 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use jsonwebtoken::{
-    Algorithm, DecodingKey, Validation,
-    errors::ErrorKind,
-    jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet, PublicKeyUse},
-};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use jsonwebtoken::{Algorithm, DecodingKey, Header, Validation, errors::ErrorKind};
+use parking_lot::Mutex;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use super::{AuthError, files, filters::covers, signatures};
+use super::{
+    AuthError, files,
+    filters::covers,
+    jwks::{self, SetKey},
+    keys::{KeySource, Keys},
+    signatures,
+};
 use crate::{
     clock::Clock,
     router::{Identity, Proof, Rights},
     topic::{TopicFilter, TopicName},
-    types::{Contents, Secret, without_mark},
+    types::{Contents, HttpUrl, Secret, without_mark},
 };
 
 /// Which tokens are accepted.
@@ -38,14 +42,44 @@ pub struct TokenSettings {
     pub key_file: Option<PathBuf>,
     /// `auth.token_jwks_file`.
     pub jwks_file: Option<PathBuf>,
+    /// `auth.token_jwks_url`.
+    pub jwks_url: Option<HttpUrl>,
+    /// `auth.token_ca_file`: the authorities of the certificates of services; `None`: those of this machine.
+    pub authorities: Option<PathBuf>,
     /// `auth.token_issuer`; `None`: any.
     pub issuer: Option<String>,
-    /// `auth.token_audience`; `None`: any.
-    pub audience: Option<String>,
+    /// `auth.token_audience`; `None`: not configured.
+    pub audience: Option<Audience>,
     /// `auth.token_leeway`.
     pub leeway: Duration,
     /// `auth.token_user_claim`; `None`: the user name is not checked.
     pub user_claim: Option<String>,
+}
+
+/// For whom a token must be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Audience {
+    /// For anybody.
+    Any,
+    /// For this name.
+    Named(String),
+}
+
+impl Audience {
+    /// What its key says; `any` is a word.
+    pub fn written(text: String) -> Self {
+        if text == "any" { Self::Any } else { Self::Named(text) }
+    }
+}
+
+impl TokenSettings {
+    /// The name that a token must have as its audience.
+    fn named_audience(&self) -> Option<&str> {
+        match &self.audience {
+            Some(Audience::Named(name)) => Some(name),
+            Some(Audience::Any) | None => None,
+        }
+    }
 }
 
 impl Default for TokenSettings {
@@ -55,6 +89,8 @@ impl Default for TokenSettings {
             secret_file: None,
             key_file: None,
             jwks_file: None,
+            jwks_url: None,
+            authorities: None,
             issuer: None,
             audience: None,
             leeway: Duration::from_secs(30),
@@ -66,14 +102,31 @@ impl Default for TokenSettings {
 /// Keys, and requirements for the claims.
 pub(super) struct Tokens {
     keys: Vec<Key>,
+    /// Where further keys are fetched.
+    source: Option<Arc<KeySource>>,
+    fetched: Mutex<Fetched>,
     settings: TokenSettings,
 }
 
+/// The keys that were fetched last.
+#[derive(Default)]
+struct Fetched {
+    of: Option<Arc<Keys>>,
+    keys: Arc<[Key]>,
+}
+
+#[derive(Clone)]
 struct Key {
     /// `kid` of a JWKS.
-    id: Option<String>,
+    id: Option<Box<str>>,
     key: DecodingKey,
     verified: Arc<Verified>,
+}
+
+/// The key that a token names.
+pub(super) struct Named {
+    pub(super) algorithm: Algorithm,
+    pub(super) id: Option<Box<str>>,
 }
 
 /// The key and the requirements by which a token was accepted.
@@ -82,17 +135,39 @@ pub(super) struct Verified {
     algorithm: Algorithm,
     /// The key, as configured.
     material: Box<[u8]>,
+    /// From where it was fetched.
+    from: Option<HttpUrl>,
     /// The required claims.
     issuer: Option<String>,
     audience: Option<String>,
     user_claim: Option<String>,
 }
 
+impl Verified {
+    fn is_of(&self, key: &SetKey) -> bool {
+        self.algorithm == key.algorithm && self.material == key.material
+    }
+
+    fn new(algorithm: Algorithm, material: &[u8], from: Option<&HttpUrl>, settings: &TokenSettings) -> Arc<Self> {
+        let TokenSettings { issuer, user_claim, .. } = settings.clone();
+        let audience = settings.named_audience().map(str::to_owned);
+        Arc::new(Self { algorithm, material: material.into(), from: from.cloned(), issuer, audience, user_claim })
+    }
+}
+
 impl Key {
     fn new(algorithm: Algorithm, key: DecodingKey, material: &[u8], settings: &TokenSettings) -> Self {
-        let TokenSettings { issuer, audience, user_claim, .. } = settings.clone();
-        let verified = Verified { algorithm, material: material.into(), issuer, audience, user_claim };
-        Self { id: None, key, verified: Arc::new(verified) }
+        Self { id: None, key, verified: Verified::new(algorithm, material, None, settings) }
+    }
+
+    fn of_set(key: &SetKey, from: Option<&HttpUrl>, settings: &TokenSettings) -> Self {
+        let SetKey { id, algorithm, key, material } = key;
+        Self { id: id.clone(), key: key.clone(), verified: Verified::new(*algorithm, material, from, settings) }
+    }
+
+    fn fits(&self, header: &Header) -> bool {
+        let named = || self.id.is_none() || header.kid.is_none() || self.id.as_deref() == header.kid.as_deref();
+        self.verified.algorithm == header.alg && named()
     }
 }
 
@@ -196,14 +271,56 @@ impl Tokens {
             const KEY: &str = "auth.token_jwks_file";
             let bytes = files::read(path, KEY)?;
             contents.add("keys of tokens (auth.token_jwks_file)", &bytes);
-            let of_set = of_jwks(&bytes, path, settings)?;
+            let of_set = jwks::of_file(&bytes, path)?;
             // public keys may be read by all, secrets may not
-            if of_set.iter().any(|key| key.verified.algorithm == Algorithm::HS256) {
+            if of_set.iter().any(|key| key.algorithm == Algorithm::HS256) {
                 files::warn_of_others(path, KEY, warnings);
             }
-            keys.extend(of_set);
+            keys.extend(of_set.iter().map(|key| Key::of_set(key, None, settings)));
         }
-        Ok((!keys.is_empty()).then(|| Self { keys, settings: settings.clone() }))
+        let source = match &settings.jwks_url {
+            Some(url) => Some(Arc::new(KeySource::load(url, settings, warnings, contents)?)),
+            None => None,
+        };
+        let is_one = !keys.is_empty() || source.is_some();
+        Ok(is_one.then(|| Self { keys, source, fetched: Mutex::default(), settings: settings.clone() }))
+    }
+
+    /// Where keys are fetched.
+    pub(super) fn source(&self) -> Option<&Arc<KeySource>> {
+        self.source.as_ref()
+    }
+
+    /// The key that has to be fetched if it is not known, before this token is looked at.
+    pub(super) fn wants(&self, token: &[u8]) -> Option<Named> {
+        self.source.as_ref()?;
+        let header = jsonwebtoken::decode_header(token).ok().filter(|header| header.crit.is_none())?;
+        let mut local = self.keys.iter().filter(|key| key.fits(&header));
+        let is_by = |key: &Key| {
+            let named = key.id.is_some() && key.id.as_deref() == header.kid.as_deref();
+            named || jsonwebtoken::decode::<Claims>(token, &key.key, &self.validation(header.alg)).is_ok()
+        };
+        let fetched = jwks::ASYMMETRIC.contains(&header.alg) && !local.any(is_by);
+        fetched.then(|| Named { algorithm: header.alg, id: header.kid.map(Into::into) })
+    }
+
+    /// Uses these keys from now on, unless it uses later ones.
+    pub(super) fn use_keys(&self, set: &Arc<Keys>) {
+        let mut fetched = self.fetched.lock();
+        if fetched.of.as_ref().is_some_and(|of| of.number >= set.number) {
+            return;
+        }
+        let from = self.source.as_ref().map(|source| source.url());
+        let keys = set.keys.iter().map(|new| {
+            let same = |old: &&Key| old.id == new.id && old.verified.is_of(new);
+            // the same key: logins with it are known on
+            fetched.keys.iter().find(same).cloned().unwrap_or_else(|| Key::of_set(new, from, &self.settings))
+        });
+        *fetched = Fetched { keys: keys.collect(), of: Some(set.clone()) };
+    }
+
+    fn fetched(&self) -> Arc<[Key]> {
+        self.fetched.lock().keys.clone()
     }
 
     /// Does a password look like a token? (A header in JSON begins with `{"`, in base64 `eyJ`.)
@@ -213,16 +330,18 @@ impl Tokens {
 
     /// The identity of a client with this token, and this user name if any. The error has the reason for a refusal.
     pub(super) fn check(&self, token: &[u8], user: Option<&str>, clock: &Clock) -> Result<Identity, &'static str> {
-        let header = jsonwebtoken::decode_header(token).map_err(|error| told(error.kind()))?;
+        let header = jsonwebtoken::decode_header(token).map_err(|error| why_no_header(token, error.kind()))?;
         // critical extensions (RFC 7515 section 4.1.11), none of which is supported
         if header.crit.is_some() {
             return Err("the token's header asks for extensions that are not understood (crit)");
         }
-        let fits = |key: &&Key| {
-            key.verified.algorithm == header.alg && (key.id.is_none() || header.kid.is_none() || key.id == header.kid)
+        let fetched = self.fetched();
+        let mut all = self.keys.iter().chain(&*fetched);
+        let mut refused = match all.any(|key| key.verified.algorithm == header.alg) {
+            true => "the token names a key that is not configured (kid, auth.token_…)",
+            false => "the token is of an algorithm for which no key is configured (alg, auth.token_…)",
         };
-        let mut refused = "the token is of an algorithm, or names a key, that is not configured (auth.token_…)";
-        for key in self.keys.iter().filter(fits) {
+        for key in self.keys.iter().chain(&*fetched).filter(|key| key.fits(&header)) {
             match jsonwebtoken::decode::<Claims>(token, &key.key, &self.validation(key.verified.algorithm)) {
                 Ok(decoded) => return self.identity(decoded.claims, user, key, Now::of(clock)),
                 Err(error) => refused = told(error.kind()),
@@ -233,29 +352,37 @@ impl Tokens {
 
     /// Was this token accepted by one of the present keys?
     pub(super) fn has(&self, shown: &Shown) -> bool {
-        self.keys.iter().any(|key| Arc::ptr_eq(&key.verified, &shown.by))
+        self.keys.iter().chain(&*self.fetched()).any(|key| Arc::ptr_eq(&key.verified, &shown.by))
     }
 
     /// Would this token still be accepted, apart from its expiry? Requirements for claims may have been dropped, but
-    /// not changed.
+    /// not changed. A key that was fetched may be gone from where it was: its provider takes it away when it issues no
+    /// more tokens by it, and the tokens are valid until they expire.
     pub(super) fn would_take(&self, shown: &Shown) -> bool {
         let by = &*shown.by;
-        let less = |now: &Option<String>, then: &Option<String>| now.is_none() || now == then;
-        self.keys.iter().map(|key| &*key.verified).any(|now| {
-            (now.algorithm, &now.material) == (by.algorithm, &by.material)
-                && less(&now.issuer, &by.issuer)
-                && less(&now.audience, &by.audience)
-                && less(&now.user_claim, &by.user_claim)
-        })
+        let less = |now: Option<&str>, then: &Option<String>| now.is_none() || now == then.as_deref();
+        let TokenSettings { issuer, user_claim, .. } = &self.settings;
+        let same = match (&by.from, &self.source) {
+            (Some(from), Some(source)) => from == source.url(),
+            (Some(_), None) => false,
+            (None, _) => {
+                let is_it = |now: &Verified| (now.algorithm, &now.material) == (by.algorithm, &by.material);
+                self.keys.iter().any(|key| is_it(&key.verified))
+            }
+        };
+        same && less(issuer.as_deref(), &by.issuer)
+            && less(self.settings.named_audience(), &by.audience)
+            && less(user_claim.as_deref(), &by.user_claim)
     }
 
     fn validation(&self, algorithm: Algorithm) -> Validation {
         let mut validation = Validation::new(algorithm);
         // `end` checks it by the broker's clock, and with fractions
         validation.validate_exp = false;
-        validation.validate_aud = self.settings.audience.is_some();
+        let audience = self.settings.named_audience();
+        validation.validate_aud = audience.is_some();
         let mut required = Vec::new();
-        if let Some(audience) = &self.settings.audience {
+        if let Some(audience) = audience {
             validation.set_audience(&[audience]);
             required.push("aud");
         }
@@ -341,17 +468,8 @@ impl Rights for Acl {
 }
 
 fn of_secret(secret: &[u8], key: &'static str, settings: &TokenSettings) -> Result<Key, AuthError> {
-    long_enough(secret).map_err(|problem| AuthError::Setting { key, problem })?;
+    jwks::long_enough(secret).map_err(|problem| AuthError::Setting { key, problem })?;
     Ok(Key::new(Algorithm::HS256, DecodingKey::from_secret(secret), secret, settings))
-}
-
-/// Is it long enough for HS256 (RFC 7518 section 3.2)?
-fn long_enough(secret: &[u8]) -> Result<(), String> {
-    const LEAST: usize = 32;
-    match secret.len() {
-        LEAST.. => Ok(()),
-        bytes => Err(format!("a secret of {bytes} bytes; HS256 asks for {LEAST} at least, random ones")),
-    }
 }
 
 fn of_pem(pem: &[u8], path: &Path, settings: &TokenSettings) -> Result<Key, AuthError> {
@@ -377,42 +495,20 @@ fn of_pem(pem: &[u8], path: &Path, settings: &TokenSettings) -> Result<Key, Auth
     })
 }
 
-fn of_jwks(json: &[u8], path: &Path, settings: &TokenSettings) -> Result<Vec<Key>, AuthError> {
-    let wrong = |problem: String| AuthError::Setting {
-        key: "auth.token_jwks_file",
-        problem: format!("{}: {problem}", path.display()),
-    };
-    let set: JwkSet = serde_json::from_slice(without_mark(json))
-        .map_err(|error| wrong(format!("no set of JSON Web Keys: {error}")))?;
-    let mut keys = Vec::new();
-    for jwk in set.keys.iter().filter(|jwk| jwk.common.public_key_use != Some(PublicKeyUse::Encryption)) {
-        // a set may contain keys for other purposes
-        let Some(algorithm) = algorithm_of(jwk) else { continue };
-        let name = jwk.common.key_id.as_deref().unwrap_or("without a kid");
-        let key = DecodingKey::from_jwk(jwk).map_err(|error| wrong(format!("the key {name:?}: {error}")))?;
-        if algorithm == Algorithm::HS256 {
-            let secret = key.try_get_as_bytes().map_err(|error| wrong(format!("the key {name:?}: {error}")))?;
-            long_enough(secret).map_err(|problem| wrong(format!("the key {name:?}: {problem}")))?;
-        }
-        let material =
-            serde_json::to_vec(&jwk.algorithm).map_err(|error| wrong(format!("the key {name:?}: {error}")))?;
-        keys.push(Key { id: jwk.common.key_id.clone(), ..Key::new(algorithm, key, &material, settings) });
+/// Why the header of a token cannot be read, for the log.
+fn why_no_header(token: &[u8], error: &ErrorKind) -> &'static str {
+    #[derive(Deserialize)]
+    struct Algorithmic {
+        alg: Option<String>,
     }
-    match keys.is_empty() {
-        true => Err(wrong("it has no key for RS256, ES256 or HS256 in it".into())),
-        false => Ok(keys),
+    let first = token.split(|byte| *byte == b'.').next().unwrap_or_default();
+    let json = URL_SAFE_NO_PAD.decode(first).ok();
+    let header = json.and_then(|json| serde_json::from_slice::<Algorithmic>(&json).ok());
+    match header.and_then(|header| header.alg) {
+        Some(alg) if alg.eq_ignore_ascii_case("none") => "the token is not signed (alg none)",
+        Some(alg) if alg.parse::<Algorithm>().is_err() => "the token is of an algorithm that is not known (alg)",
+        _ => told(error),
     }
-}
-
-fn algorithm_of(jwk: &Jwk) -> Option<Algorithm> {
-    let algorithm = match &jwk.algorithm {
-        AlgorithmParameters::RSA(_) => Algorithm::RS256,
-        AlgorithmParameters::EllipticCurve(ec) if ec.curve == EllipticCurve::P256 => Algorithm::ES256,
-        AlgorithmParameters::OctetKey(_) => Algorithm::HS256,
-        _ => return None,
-    };
-    // a key with an algorithm is for that algorithm only
-    jwk.common.key_algorithm.is_none_or(|said| said.to_string() == format!("{algorithm:?}")).then_some(algorithm)
 }
 
 /// Why a token is not valid, for the log.

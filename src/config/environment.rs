@@ -116,12 +116,13 @@ const PREFIX: &str = "DUNLIN_";
 const USER: &str = "DUNLIN_USER";
 const USER_PASSWORD_FILE: &str = "DUNLIN_USER_PASSWORD_FILE";
 /// The keys that set up a login.
-const LOGINS: [&str; 5] = [
+const LOGINS: [&str; 6] = [
     "auth.password_file",
     "auth.token_secret",
     "auth.token_secret_file",
     "auth.token_key_file",
     "auth.token_jwks_file",
+    "auth.token_jwks_url",
 ];
 
 #[cfg(test)]

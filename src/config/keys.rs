@@ -18,6 +18,7 @@ use super::{
     lists::{Address, List, Mode, Network, Text, Texts},
     memory_bound::OfMemory,
     settings::{Config, DeniedPublish, LogFormat, LogLevel, PublishRateAction, SyncMode, SysPublish},
+    webhook_keys::OptionalUrl,
     words::{CLIENT_CERTIFICATES, CLIENT_ID, IDENTITY, SYSLOG, TLS_MIN, TLS_RECORDS, TRANSPORT},
 };
 use crate::types::{ProtocolVersion, QueueFull, Secret, SessionOwnership, SharedSubscriptions};
@@ -333,8 +334,14 @@ const AUTH: Table<Config> = Table {
         token_secret_file: OptionalPath, "A file with that secret.";
         token_key_file: OptionalPath, "The public key of those tokens in PEM: RSA (RS256) or P-256 (ES256).";
         token_jwks_file: OptionalPath, "Several keys, as a JSON Web Key Set.";
+        token_jwks_url: OptionalUrl("https://login.example.org/realms/main/protocol/openid-connect/certs"),
+            "Where an identity provider publishes its keys, as a JSON Web Key Set: they are fetched when they are needed, \
+             and again while they are used. token_issuer and token_audience are required then.";
+        token_ca_file: OptionalPath,
+            "TLS: the authorities of the provider's certificate, in PEM. Unset: those of this machine.";
         token_issuer: OptionalText, "The required value of the claim iss of a token.";
-        token_audience: OptionalText, "The required value of the claim aud of a token, or one of its values.";
+        token_audience: OptionalText,
+            "The required value of the claim aud of a token, or one of its values. \"any\": tokens for every audience pass.";
         token_leeway: span(Duration::ZERO, HOUR), "Tolerated difference between the clocks of the issuer and of the broker (exp, nbf).";
         token_user_claim: OptionalText,
             "The claim of a token that is the user name; a user name in CONNECT must equal it. Unset: any user name \

@@ -16,7 +16,9 @@ use super::{
     origins::Origins,
     webhook::WebhookConfig,
 };
-use crate::types::{ClientIdBinding, Frequency, LoginWay, QueueFull, Secret, SessionOwnership, SharedSubscriptions};
+use crate::types::{
+    ClientIdBinding, Frequency, HttpUrl, LoginWay, QueueFull, Secret, SessionOwnership, SharedSubscriptions,
+};
 
 /// Everything a [`Server`](crate::Server) needs to know before it starts.
 #[derive(Clone, Debug, PartialEq)]
@@ -332,9 +334,13 @@ pub struct AuthConfig {
     pub token_key_file: Option<PathBuf>,
     /// A JSON Web Key Set with several keys.
     pub token_jwks_file: Option<PathBuf>,
+    /// Where an identity provider publishes its keys, as a JSON Web Key Set.
+    pub token_jwks_url: Option<HttpUrl>,
+    /// TLS: the authorities of the provider's certificate, PEM.
+    pub token_ca_file: Option<PathBuf>,
     /// The issuer that a token must name; `None`: any.
     pub token_issuer: Option<String>,
-    /// The audience that a token must name; `None`: any.
+    /// The audience that a token must name; `None`: not said; `any`: any.
     pub token_audience: Option<String>,
     /// The permitted difference of clocks.
     pub token_leeway: Duration,
@@ -396,12 +402,14 @@ impl AuthConfig {
             token_secret_file,
             token_key_file,
             token_jwks_file,
+            token_jwks_url,
             token_secret,
             services,
             ..
         } = self;
         let files = [password_file, dynsec_file, token_secret_file, token_key_file, token_jwks_file];
-        let other = token_secret.is_some() || self.user.is_some() || !services.is_empty();
+        let elsewhere = token_jwks_url.is_some() || !services.is_empty();
+        let other = token_secret.is_some() || self.user.is_some() || elsewhere;
         other || files.into_iter().any(Option::is_some)
     }
 }
@@ -428,6 +436,8 @@ impl Default for AuthConfig {
             token_secret_file: None,
             token_key_file: None,
             token_jwks_file: None,
+            token_jwks_url: None,
+            token_ca_file: None,
             token_issuer: None,
             token_audience: None,
             token_leeway: Duration::from_secs(30),
@@ -510,9 +520,9 @@ impl Config {
             of_tls.into_iter().chain([&listener.password_file, &listener.acl_file])
         });
         let AuthConfig { password_file, acl_file, dynsec_file, .. } = &self.auth;
-        let AuthConfig { token_secret_file, token_key_file, token_jwks_file, .. } = &self.auth;
+        let AuthConfig { token_secret_file, token_key_file, token_jwks_file, token_ca_file, .. } = &self.auth;
         let of_auth = [password_file, acl_file, dynsec_file, token_secret_file, token_key_file, token_jwks_file];
-        let of_auth = of_auth.into_iter().chain([&self.http.keys_file]);
+        let of_auth = of_auth.into_iter().chain([token_ca_file, &self.http.keys_file]);
         let of_user = self.auth.user.iter().map(|user| user.password_file.as_path());
         let of_http = [&self.http.certificate_file, &self.http.key_file];
         of_listeners.chain(of_auth).chain(of_http).filter_map(Option::as_deref).chain(of_user)

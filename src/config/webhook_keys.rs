@@ -68,3 +68,22 @@ impl Form for Url {
         Text("").write(&value.as_ref().map(HttpUrl::to_string).unwrap_or_default())
     }
 }
+
+/// The same, where none is a choice, with an example of one.
+pub(super) struct OptionalUrl(pub &'static str);
+
+impl Form for OptionalUrl {
+    type Value = Option<HttpUrl>;
+
+    fn expected(&self) -> String {
+        format!("a URL such as \"{}\", or \"\" for none", self.0)
+    }
+
+    fn read(&self, written: &DeValue<'_>) -> Result<Self::Value, Misfit> {
+        Url.read(written)
+    }
+
+    fn write(&self, value: &Self::Value) -> String {
+        Url.write(value)
+    }
+}

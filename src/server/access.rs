@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::listeners::of_listener;
 use crate::{
     auth::{
-        self, Auth, AuthError, GoAuthAnswer, InMemory, OtherLogin, OwnFiles, Policy, ServiceFormat, ServiceSettings,
-        Settings, TokenSettings,
+        self, Audience, Auth, AuthError, GoAuthAnswer, InMemory, OtherLogin, OwnFiles, Policy, ServiceFormat,
+        ServiceSettings, Settings, TokenSettings,
     },
     clock::Clock,
     config::{
@@ -85,6 +85,8 @@ fn settings(config: &Config) -> Settings {
         token_secret_file,
         token_key_file,
         token_jwks_file,
+        token_jwks_url,
+        token_ca_file,
         token_issuer,
         token_audience,
         token_leeway,
@@ -110,8 +112,10 @@ fn settings(config: &Config) -> Settings {
             secret_file: token_secret_file,
             key_file: token_key_file,
             jwks_file: token_jwks_file,
+            jwks_url: token_jwks_url,
+            authorities: token_ca_file,
             issuer: token_issuer,
-            audience: token_audience,
+            audience: token_audience.map(Audience::written),
             leeway: token_leeway,
             user_claim: token_user_claim,
         },

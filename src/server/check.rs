@@ -154,6 +154,7 @@ impl Found {
             token_secret_file,
             token_key_file,
             token_jwks_file,
+            token_jwks_url,
             ..
         } = &config.auth;
         let none = AuthConfig {
@@ -164,6 +165,7 @@ impl Found {
             token_secret_file: None,
             token_key_file: None,
             token_jwks_file: None,
+            token_jwks_url: None,
             ..config.auth.clone()
         };
         let each = [
@@ -173,7 +175,8 @@ impl Found {
             AuthConfig { dynsec_file: dynsec_file.clone(), ..none.clone() },
             AuthConfig { token_secret_file: token_secret_file.clone(), ..none.clone() },
             AuthConfig { token_key_file: token_key_file.clone(), ..none.clone() },
-            AuthConfig { token_jwks_file: token_jwks_file.clone(), ..none },
+            AuthConfig { token_jwks_file: token_jwks_file.clone(), ..none.clone() },
+            AuthConfig { token_jwks_url: token_jwks_url.clone(), ..none },
         ];
         for auth in each {
             if let Err(error) = access::load(&Config { auth, ..config.clone() }, false) {

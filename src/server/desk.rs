@@ -29,7 +29,7 @@ use super::{
 use crate::{
     admin::{
         AddedKey, Asked, BridgeState, Control, Doing, Imported, LoginServiceState, NewPassword, Reloading, RuleEdit,
-        RuleShown, RulesShown, Setting, UserShown, WebhookState, Whom,
+        RuleShown, RulesShown, Setting, TokenKeysState, UserShown, WebhookState, Whom,
     },
     auth::{self, ApiKey, AuthError, PasswordChange, Question},
     bridge::{Phase, View},
@@ -182,6 +182,12 @@ impl Control for Desk {
             up: !down,
         };
         figures.into_iter().map(state).collect()
+    }
+
+    fn token_keys(&self) -> Option<TokenKeysState> {
+        let auth::TokenKeyFigures { fetched, failed, keys, waiting, down } =
+            self.policies.auth.as_ref()?.token_key_figures()?;
+        Some(TokenKeysState { fetched, failed, keys, waiting, up: !down })
     }
 
     fn pause_bridge(&self, name: &str, paused: bool) -> bool {

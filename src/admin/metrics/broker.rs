@@ -10,7 +10,7 @@ use prometheus_client::{collector::Collector, encoding::DescriptorEncoder};
 
 use super::{
     super::{
-        control::{BridgeState, LoginServiceState, WebhookState},
+        control::{BridgeState, LoginServiceState, TokenKeysState, WebhookState},
         state::State,
     },
     connections,
@@ -123,6 +123,7 @@ impl Collector for Collected {
         if let Some(desk) = state.desk.get() {
             bridges(&mut out, &desk.control.bridges())?;
             login_services(&mut out, &desk.control.login_services())?;
+            token_keys(&mut out, desk.control.token_keys())?;
             webhooks(&mut out, &desk.control.webhooks())?;
         }
         counters(&mut out, router)?;
@@ -176,6 +177,16 @@ fn login_services(out: &mut Numbers<'_>, services: &[LoginServiceState]) -> fmt:
     out.gauges("auth_http_waiting", "Logins that wait for a login service", "service", waiting)?;
     let up = services.iter().map(|one| (one.name.as_str(), i64::from(one.up)));
     out.gauges("auth_http_up", "Whether the last request to a login service was answered (1, 0)", "service", up)
+}
+
+/// Of the keys of tokens that are fetched.
+fn token_keys(out: &mut Numbers<'_>, keys: Option<TokenKeysState>) -> fmt::Result {
+    let Some(TokenKeysState { fetched, failed, keys, waiting, up }) = keys else { return Ok(()) };
+    let requests = [("keys", fetched), ("error", failed)].into_iter();
+    out.counters("auth_token_keys_requests", "Requests for keys of tokens, by the answer", "answer", requests)?;
+    out.gauge("auth_token_keys", "Keys of tokens that were fetched and are known", keys as i64)?;
+    out.gauge("auth_token_keys_waiting", "Logins that wait for keys of tokens", waiting as i64)?;
+    out.gauge("auth_token_keys_up", "Was the last request answered with keys? (1, 0)", i64::from(up))
 }
 
 /// Of each webhook: whether its last request failed, and its counters, of which the last is a gauge.

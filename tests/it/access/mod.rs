@@ -3,6 +3,7 @@
 
 mod oauth;
 mod ownership;
+mod provider;
 mod reload;
 mod rules;
 mod scram;

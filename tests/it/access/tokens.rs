@@ -43,7 +43,7 @@ pub fn for_an_hour(user: &str) -> String {
     hs256(&json!({ "sub": user, "exp": now() + 3600 }))
 }
 
-fn token(header: &Value, claims: &Value, sign: impl Fn(&[u8]) -> Vec<u8>) -> String {
+pub fn token(header: &Value, claims: &Value, sign: impl Fn(&[u8]) -> Vec<u8>) -> String {
     let mut token = BASE64.encode(header.to_string());
     write!(token, ".{}", BASE64.encode(claims.to_string())).unwrap();
     let signature = sign(token.as_bytes());

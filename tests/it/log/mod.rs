@@ -1,6 +1,6 @@
 //! The lines of the log. Tests of the binary read the log until the expected line, so that they never sleep.
 
-mod connections;
+pub mod connections;
 mod denials;
 mod destinations;
 mod protocols;
