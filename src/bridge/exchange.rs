@@ -133,7 +133,8 @@ impl<'k> Exchange<'k> {
         let now = kept.relay.clock().now();
         let (waker, rate) = (kept.relay.waker(), kept.options.rate.map(|rate| Rate::new(rate, now)));
         let (in_flight, sends, acks, out, asked) = Default::default();
-        let missing = kept.options.clear_missing_retained.then(Missing::default);
+        let missing = kept.options.clear_missing_retained;
+        let missing = missing.then(|| Missing::new(kept.topics.in_filters().len(), accepted.session_present));
         Self {
             kept,
             line,
@@ -288,6 +289,7 @@ impl<'k> Exchange<'k> {
     /// All that can be done now.
     fn step(&mut self) -> Result<(), Lost> {
         self.fill()?;
+        self.ask_for_the_end();
         self.release()
     }
 
@@ -358,7 +360,8 @@ impl<'k> Exchange<'k> {
             next = next.min(if is_idle { self.passed + idle } else { now + idle });
         }
         let refilled = self.rate.as_ref().and_then(Rate::next);
-        Ok(refilled.map_or(next, |at| next.min(at)))
+        let asks = self.missing.as_ref().filter(|_| !self.pinged).and_then(Missing::asks_at);
+        Ok([refilled, asks].into_iter().flatten().fold(next, Instant::min))
     }
 
     /// All whole packets that were read.

@@ -1,6 +1,6 @@
 //! Packets from the other broker: its messages, which are acknowledged when they are stored here, and its answers.
 
-use super::{error::Lost, exchange::Exchange, missing::Missing, state::Count};
+use super::{error::Lost, exchange::Exchange, state::Count};
 use crate::{
     codec::{self, Cut, Frame, Packet, PacketType, Properties, Publish, Suback, SubackCode, encode},
     inside::Incoming,
@@ -55,6 +55,9 @@ impl Exchange<'_> {
             }
             Packet::Pubrel(ack) => {
                 let id = ack.packet_id;
+                if let Some(missing) = &mut self.missing {
+                    missing.released(id);
+                }
                 let stored = self.kept.relay.turn(|turn| turn.session(|session| session.complete(id)));
                 let stored = stored.flatten().ok_or(Lost::Stopped)?;
                 self.acks.push(stored, &mut self.out, |out| encode::pubcomp(out, id));
@@ -91,11 +94,12 @@ impl Exchange<'_> {
             kept.shared.add(count, 1);
             Ok(Stored::Done)
         };
-        if !kept.topics.to_here(publish.topic, here) {
-            return dropped(kept, Count::Unasked);
+        let has_topic = kept.topics.to_here(publish.topic, here);
+        if let Some(missing) = &mut self.missing {
+            missing.came(publish, has_topic.then_some(here));
         }
-        if let Some(missing) = self.missing.as_mut().filter(|_| publish.retain && !publish.payload.is_empty()) {
-            missing.came(here);
+        if !has_topic {
+            return dropped(kept, Count::Unasked);
         }
         if publish.properties.user().any(|(name, value)| name == PASSED && *value == *kept.broker) {
             return dropped(kept, Count::Loops);
@@ -123,29 +127,21 @@ impl Exchange<'_> {
         }
     }
 
-    /// All SUBACKs have come: the answer to a PINGREQ comes behind all that the other broker retains.
-    fn ask_for_the_end(&mut self) {
-        if self.refused {
-            // nothing is known of the topics that were not granted
-            self.missing = None;
-        }
-        if self.missing.as_mut().is_some_and(|missing| missing.asks(self.pinged)) {
+    /// Asks whether the other broker has sent all that it retains, when it is time to.
+    pub(super) fn ask_for_the_end(&mut self) {
+        let Some(missing) = self.missing.as_mut().filter(|_| !self.pinged) else { return };
+        if missing.asks(self.kept.relay.clock().now()) {
             self.pinged = true;
-            self.out.extend_from_slice(&[(PacketType::Pingreq as u8) << 4, 0]);
+            // behind the acknowledgements that wait for the store
+            let write = |out: &mut Vec<u8>| out.extend_from_slice(&[(PacketType::Pingreq as u8) << 4, 0]);
+            self.acks.push(Stored::Done, &mut self.out, write);
         }
     }
 
-    /// PINGRESP came: if it is that one, retained messages that were not sent are cleared here.
+    /// PINGRESP came: if all was sent that is retained there, what is missing is cleared here.
     fn clear_missing(&mut self) -> Result<(), Lost> {
-        match self.missing.as_mut().and_then(Missing::answered) {
-            None => return Ok(()),
-            Some(0) => {}
-            Some(_) => {
-                self.pinged = true;
-                return Ok(());
-            }
-        }
-        let Some(missing) = self.missing.take() else { return Ok(()) };
+        let now = self.kept.relay.clock().now();
+        let Some(missing) = self.missing.take_if(|missing| missing.answered(now)) else { return Ok(()) };
         let kept = &*self.kept;
         let topics = kept.relay.turn(|turn| turn.retained()).ok_or(Lost::Stopped)?;
         let comes_from_there = |topic: &str| {
@@ -182,7 +178,13 @@ impl Exchange<'_> {
         }
         if self.asked.due.is_empty() {
             self.kept.shared.subscribed();
-            self.ask_for_the_end();
+            if self.refused {
+                // nothing is known of the topics that were not granted
+                self.missing = None;
+            }
+            if let Some(missing) = &mut self.missing {
+                missing.subscribed(self.kept.relay.clock().now());
+            }
         }
         Ok(())
     }

@@ -2,14 +2,14 @@
 
 use std::net::SocketAddr;
 
-use dunlin::{BridgePhase, Builder};
+use dunlin::{BridgePhase, Builder, Config, config::Limits};
 
 use super::{bridged, view, wait_until_connected};
 use crate::support::{
     Broker, config,
     mosquitto::Mosquitto,
     raw::{Client, Connect, Message},
-    shut_down, start, wait_until,
+    reload, shut_down, start, wait_until,
 };
 
 /// Pattern and prefixes, a local topic, and the topic at the other broker.
@@ -164,6 +164,69 @@ fn retained_messages_that_are_missing_there_are_cleared_if_that_is_asked_for() {
         assert_eq!(topics, expected);
         shut_down(here);
     }
+}
+
+/// More retained messages than a window of the other broker: none of them is cleared, and one that is gone is.
+fn clears_only_what_is_missing(there: SocketAddr) {
+    const COUNT: u64 = 500;
+    let mut publisher = client(there, "p");
+    for n in 0..=COUNT {
+        publisher.publish(Message::new(&format!("in/{n}"), "1").qos(1).retain());
+    }
+    for (version, qos, has_backlog) in [("5", 1, false), ("5", 2, false), ("3.1.1", 1, true), ("5", 2, true)] {
+        publisher.publish(Message::new("in/gone", "1").qos(1).retain());
+        let case = format!("{version}-{qos}-{has_backlog}");
+        let bridge = |id: &str, more: &str| {
+            let keys = format!("protocol = '{version}'\nclient_id = '{id}-{case}'\n{more}");
+            bridged("b", there, &[&format!("in/# in {qos} l/")], &keys)
+        };
+        let here = start(Builder::new(bridge("first", "clean_session = true")));
+        wait_until(|| view(&here).counts.received == COUNT + 2, || format!("{case} {:?}", view(&here)));
+        let mut watcher = client(here.local_addrs()[0], "watcher");
+        watcher.subscribe_retained(&[("l/in/gone", 1)], 1);
+        // so that this bridge is not told when the message is gone
+        assert!(here.pause_bridge("b", true));
+        wait_until(|| view(&here).phase == BridgePhase::Paused, || format!("{:?}", view(&here)));
+        let id = format!("second-{case}");
+        let mut backlog = 0;
+        if has_backlog {
+            // what waits in the session there comes before what is retained
+            let mut session = Client::accepted(there, &Connect::new(&id).persistent(), 0);
+            session.subscribe(&[("in/more", 2)]);
+            session.disconnect();
+            for _ in 0..COUNT {
+                publisher.publish(Message::new("in/more", "x").qos(2));
+            }
+            backlog = COUNT;
+        }
+        publisher.publish(Message::new("in/gone", "").qos(1).retain());
+        let clears = format!("clean_session = {}\nclear_missing_retained = true", !has_backlog);
+        reload(&here, &bridge("second", &clears)).unwrap();
+        let cleared = watcher.take();
+        assert_eq!((cleared.topic.as_str(), cleared.text()), ("l/in/gone", ""), "{case}");
+        // what was wrongly cleared would be missing until it comes, or would be cleared behind it
+        let received = view(&here).counts.received;
+        assert_eq!(received, backlog + COUNT + 1, "{case}: all had come before");
+        let mut reader = client(here.local_addrs()[0], "reader");
+        let count = usize::try_from(COUNT).unwrap() + 1;
+        assert_eq!(reader.subscribe_retained(&[("l/in/#", 0)], count).len(), count, "{case}");
+        shut_down(here);
+    }
+}
+
+#[test]
+fn retained_messages_beyond_the_window_of_dunlin_are_not_missing() {
+    let there = Config { limits: Limits { max_queued_messages: 10_000, ..config().limits }, ..config() };
+    let there = Broker::new(there);
+    clears_only_what_is_missing(there.address());
+}
+
+#[test]
+fn retained_messages_beyond_the_window_of_mosquitto_are_not_missing() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = "allow_anonymous true\nmax_queued_messages 10000\n";
+    let Some(there) = Mosquitto::start(dir.path(), text) else { return };
+    clears_only_what_is_missing(there.address);
 }
 
 #[test]
