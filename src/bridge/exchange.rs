@@ -178,6 +178,9 @@ impl<'k> Exchange<'k> {
 
     fn begin(&mut self) -> Result<(), Lost> {
         let forgets = !self.accepted.session_present;
+        if forgets {
+            self.kept.echo.sends_nothing_again();
+        }
         let stored = self.kept.relay.turn(|turn| {
             turn.session(|session| {
                 session.begin();

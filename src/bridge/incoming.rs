@@ -105,7 +105,7 @@ impl Exchange<'_> {
             return dropped(kept, Count::Loops);
         }
         let now = kept.relay.clock().now();
-        if !self.protocol.has_no_local() && kept.echo.came(publish.topic.as_str(), publish.payload, publish.dup, now) {
+        if !self.protocol.has_no_local() && kept.echo.came(publish, now) {
             return dropped(kept, Count::Echoes);
         }
         let Ok(topic) = TopicName::new(here) else { return dropped(kept, Count::Unasked) };
