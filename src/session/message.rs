@@ -314,6 +314,8 @@ pub struct Outgoing<'a> {
     pub payload: &'a [u8],
     /// The QoS it was published at.
     pub qos: QoS,
+    /// The QoS at which it is offered to subscriptions, which is mostly the same.
+    pub offered: QoS,
     /// RETAIN of its PUBLISH.
     pub retain: bool,
     /// The publisher, or the client whose Will it is; `None`: the broker itself.
@@ -349,6 +351,7 @@ impl<'a> Outgoing<'a> {
             topic,
             payload,
             qos,
+            offered: qos,
             retain: false,
             from: None,
             user: None,
@@ -374,6 +377,17 @@ impl<'a> Outgoing<'a> {
             frame: self.frame.filter(|frame| is_same || !frame.is_5),
             translated: OnceCell::new(),
             message: if is_same { self.message.clone() } else { OnceCell::new() },
+            ..*self
+        }
+    }
+
+    /// The same message, offered to subscriptions at this QoS.
+    pub fn offered_at(&self, offered: QoS) -> Self {
+        Self {
+            offered,
+            frame: self.frame.filter(|_| offered == self.qos),
+            translated: OnceCell::new(),
+            message: if offered == self.offered { self.message.clone() } else { OnceCell::new() },
             ..*self
         }
     }
@@ -414,6 +428,7 @@ impl<'a> Outgoing<'a> {
             topic: publish.topic,
             payload: publish.payload,
             qos: publish.qos,
+            offered: publish.qos,
             retain: publish.retain,
             from: Some(client),
             user: None,
@@ -432,14 +447,14 @@ impl<'a> Outgoing<'a> {
     pub fn message(&self) -> &Message {
         self.message.get_or_init(|| match self.frame {
             Some(frame) if !self.extras.is_empty() => self.of_frame(frame),
-            None if !self.extras.is_empty() => Message::with(self.topic, self.payload, self.qos, self.extras),
+            None if !self.extras.is_empty() => Message::with(self.topic, self.payload, self.offered, self.extras),
             Some(FrameBytes { bytes, topic_at, .. }) => {
                 let topic_len = self.topic.as_str().len();
                 let gap = bytes.len() - self.payload.len() - topic_at - topic_len;
                 let gap = u8::try_from(gap).expect("a Packet Identifier and the length of no properties, at most");
-                Message::from_contiguous(&bytes[topic_at..], topic_len, gap, self.qos, None)
+                Message::from_contiguous(&bytes[topic_at..], topic_len, gap, self.offered, None)
             }
-            None => Message::new(self.topic, self.payload, self.qos),
+            None => Message::new(self.topic, self.payload, self.offered),
         })
     }
 
@@ -449,14 +464,15 @@ impl<'a> Outgoing<'a> {
         let before = bytes.len() - topic_at - self.payload.len() - topic_len;
         let gap = before.checked_sub(properties.as_bytes().len()).and_then(|gap| u8::try_from(gap).ok());
         let Some(gap) = gap else {
-            return Message::with(self.topic, self.payload, self.qos, self.extras);
+            return Message::with(self.topic, self.payload, self.offered, self.extras);
         };
         let more = More {
             properties: properties.as_bytes().len(),
             there: properties.there(),
             expires: self.extras.expires.map_or(Expires::Never, Expires::At),
         };
-        let mut message = Message::from_contiguous(&bytes[topic_at..], topic_len, gap, self.qos, Some(Box::new(more)));
+        let mut message =
+            Message::from_contiguous(&bytes[topic_at..], topic_len, gap, self.offered, Some(Box::new(more)));
         message.0.with_arc_mut(|shared| {
             let shared = Arc::get_mut(shared).expect("nobody else has it yet");
             shared.slice_mut()[topic_len + usize::from(gap)..][..properties.as_bytes().len()]
@@ -572,6 +588,7 @@ impl<'a> From<&'a Message> for Outgoing<'a> {
             topic: message.topic(),
             payload: message.payload(),
             qos: message.qos(),
+            offered: message.qos(),
             retain: false,
             from: None,
             user: None,

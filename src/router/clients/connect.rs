@@ -204,8 +204,7 @@ impl Router {
             local.observers.may_not_publish(Action::Will, client, Some(access), will.topic, will.payload.len());
             return Ok(None);
         }
-        let qos = if local.limits.upgrade_outgoing_qos { QoS::ExactlyOnce } else { will.qos };
-        Ok(Some(StoredWill { retain, ..welcome::will_of(will, qos) }))
+        Ok(Some(StoredWill { retain, ..welcome::will_of(will) }))
     }
 
     /// The Client Identifier that a client has or is assigned; `own`: the settings of its listener.

@@ -50,7 +50,7 @@ impl<'a> Incoming<'a> {
             None => Outgoing::from_publish(client, self.publish, self.frame),
             Some(extras) => Outgoing::from_publish_5(client, self.publish, extras, self.frame),
         };
-        (outgoing.user, outgoing.qos) = (user, self.offered);
+        (outgoing.user, outgoing.offered) = (user, self.offered);
         outgoing
     }
 

@@ -27,6 +27,9 @@ const MOST_OF_GROUP: usize = 1_024;
 /// Number of filters for which the trie is locked once.
 const FILTERS_AT_ONCE: usize = 256;
 
+/// A node counts as so many if the rights of the publishers are looked up.
+const A_LOOK_UP: u32 = 8;
+
 impl Router {
     /// Grants or refuses each filter in order, as in separate packets [MQTT-3.8.4-4], except that a filter that is
     /// repeated with the same QoS gets its retained messages once. `Err`: another connection has taken the session
@@ -291,7 +294,8 @@ impl Router {
     ) -> bool {
         let max = subscribing.max(local);
         let mut sources = self.sources(local);
-        let mut steps = Steps::new(local.work.nodes_left());
+        let a_node = if sources.is_some() { A_LOOK_UP } else { 1 };
+        let mut steps = Steps::new(local.work.nodes_left().div_ceil(a_node));
         let mut found = 0;
         let mut state = slot.lock();
         let mut turn = self.turn(local);
@@ -332,7 +336,7 @@ impl Router {
         self.list_expiring(slot, &mut state);
         drop(state);
         local.work.add_deliveries(found);
-        local.work.add_nodes((steps.taken() as usize).saturating_sub(found).max(1));
+        local.work.add_nodes((steps.taken() as usize * a_node as usize).saturating_sub(found).max(1));
         subscribing.place.is_none()
     }
 

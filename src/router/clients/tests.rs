@@ -1,17 +1,26 @@
 //! Packets that take more than one turn: the packets that their clients and others receive, whatever happens between
 //! the steps.
 
-use std::{collections::BTreeMap, sync::Arc, task::Waker, time::Instant};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    task::Waker,
+    time::Instant,
+};
 
 use parking_lot::Mutex;
 use proptest::{collection::vec, prelude::*};
 
 use super::{super::*, *};
 use crate::{
-    codec::{self, Cut, PublishFlags},
-    router::{Observe, ports, tests::connect, thread::Work},
-    session::CloseReason,
-    types::{PacketId, ProtocolVersion, QoS, QueueFull},
+    codec::{self, Connect, Cut, PublishFlags, Will},
+    router::{Authorize, Observe, Rights, ports, tests::connect, thread::Work},
+    session::{CloseReason, CommitSeq, Message, Stored},
+    topic::{TopicFilter, TopicName},
+    types::{ClientId, PacketId, ProtocolVersion, QoS, QueueFull},
 };
 
 /// A router, and its thread. The length of all turns is given.
@@ -35,6 +44,10 @@ impl World {
     }
 
     fn with(ports: Ports) -> Self {
+        Self::limited(ports, |_| {})
+    }
+
+    fn limited(ports: Ports, set: impl FnOnce(&mut RouterLimits)) -> Self {
         let session = SessionLimits {
             max_inflight_out: 20,
             max_inflight_in: 20,
@@ -44,26 +57,28 @@ impl World {
             queue_qos0: false,
             max_outbound_bytes: 1 << 20,
         };
-        let limits = RouterLimits {
+        let mut limits = RouterLimits {
             session,
             max_retained_messages: 100_000,
             max_retained_bytes: 1 << 30,
             max_subscriptions: 100_000,
             ..RouterLimits::default()
         };
+        set(&mut limits);
         let router = Arc::new(Router::new(limits, ports, 7));
         let local = router.local(Instant::now());
         Self { router, local }
     }
 
     fn connect(&mut self, client_id: &str, clean_session: bool) -> Client {
+        self.connect_as(&connect(client_id, clean_session))
+    }
+
+    fn connect_as(&mut self, connect: &Connect<'_>) -> Client {
         let peer = Peer { address: ([127, 0, 0, 1], 1).into(), loopback_listener: true, listener: 0 };
         let Self { router, local } = self;
-        let (id, waker) = (client_id.into(), Waker::noop().clone());
-        let mut client = router
-            .connect(local, &connect(client_id, clean_session), id, Identity::default(), peer, waker)
-            .unwrap()
-            .client;
+        let (id, waker) = (connect.client_id.into(), Waker::noop().clone());
+        let mut client = router.connect(local, connect, id, Identity::default(), peer, waker).unwrap().client;
         assert_eq!(self.sent(&mut client, &mut Vec::new())[0], Sent::Packet(2));
         client
     }
@@ -474,4 +489,178 @@ fn the_suback_comes_before_messages_published_during_the_subscribe() {
         assert_eq!(sent, [&retained[..], &[message("live", "x", false)]].concat(), "turns of {steps} steps");
         observe.0.lock().take();
     }
+}
+
+/// The QoS of each message that is reported.
+#[derive(Default)]
+struct Told(Mutex<Vec<QoS>>);
+
+impl Observe for Told {
+    fn observe(&self, event: &ports::Event<'_>) {
+        if let ports::Event::Publish { qos, .. } = event {
+            self.0.lock().push(*qos);
+        }
+    }
+}
+
+/// Is full when that is set, and counts what is appended then.
+#[derive(Default)]
+struct MayBeFull(AtomicBool, AtomicUsize);
+
+impl ports::Store for MayBeFull {
+    fn append(&self, _: ports::Record) -> Stored {
+        self.1.fetch_add(usize::from(self.0.load(Ordering::Relaxed)), Ordering::Relaxed);
+        Stored::Done
+    }
+
+    fn append_copies(&self, _: &Message, _: &ports::QueuedCopy, others: &[ports::QueuedCopy]) -> Stored {
+        self.1.fetch_add(others.len(), Ordering::Relaxed);
+        Stored::Done
+    }
+
+    fn together(&self, append: &mut dyn FnMut()) {
+        append();
+    }
+
+    fn done(&self) -> CommitSeq {
+        CommitSeq(u64::MAX)
+    }
+
+    fn wake_when_done(&self, _: CommitSeq, waker: &Waker) {
+        waker.wake_by_ref();
+    }
+
+    fn condition(&self) -> ports::Condition {
+        if self.0.load(Ordering::Relaxed) { ports::Condition::Full } else { ports::Condition::Ready }
+    }
+}
+
+/// The QoS of the messages that a client is sent.
+fn delivered(world: &mut World, client: &mut Client) -> Vec<u8> {
+    let Flush::Write(Some(out)) = world.router.flush(&mut world.local, client, &mut Vec::new(), 0) else {
+        return Vec::new();
+    };
+    let (mut bytes, mut found) = (out.contiguous().unwrap(), Vec::new());
+    while let Ok(Cut::Frame(frame)) = codec::frame(ProtocolVersion::V311, bytes, 1 << 20) {
+        found.extend((frame.first >> 4 == 3).then_some(frame.first >> 1 & 3));
+        bytes = &bytes[frame.len..];
+    }
+    world.local.pool.put(out);
+    found
+}
+
+#[test]
+fn an_upgraded_message_is_reported_at_its_own_qos() {
+    let told = Arc::new(Told::default());
+    let ports = Ports { observe: vec![told.clone()], ..Ports::default() };
+    let mut world = World::limited(ports, |limits| limits.upgrade_outgoing_qos = true);
+    let (mut publisher, mut subscriber) = (world.connect("p", true), world.connect("s", true));
+    // so many filters match that they are looked for in steps
+    let filters: Vec<_> = (0..1 << 12)
+        .map(|n| (0..12).map(|bit| if n >> bit & 1 == 0 { "x" } else { "+" }).collect::<Vec<_>>().join("/"))
+        .chain(["once".into(), "will".into()])
+        .collect();
+    for filters in filters.chunks(410) {
+        let filters: Vec<_> = filters.iter().map(String::as_str).collect();
+        let mut replies = world.handle(&mut subscriber, &packet(0x82, &filters, Some(QoS::ExactlyOnce)), LONG).unwrap();
+        while subscriber.is_busy() {
+            world.resume(&mut subscriber, LONG, &mut replies);
+        }
+        world.sent(&mut subscriber, &mut replies);
+    }
+    for (qos, turns) in [(QoS::AtMostOnce, false), (QoS::AtLeastOnce, true), (QoS::AtMostOnce, true)] {
+        let topic = if turns { ["x"; 12].join("/") } else { "once".to_owned() };
+        // the match that is known is stale
+        let other = format!("x/+/{qos:?}");
+        world.handle(&mut subscriber, &subscribe(&[&other]), LONG).unwrap();
+        delivered(&mut world, &mut subscriber);
+        let (took, _) = world.publish(&mut publisher, &publish(&topic, "x", qos, false), 500);
+        assert_eq!(took > 1, turns);
+        assert_eq!(delivered(&mut world, &mut subscriber), [2]);
+        assert_eq!(std::mem::take(&mut *told.0.lock()), [qos]);
+    }
+    let topic = TopicName::new("will").unwrap();
+    let properties = Default::default();
+    let will = Will { topic, payload: b"gone", qos: QoS::AtMostOnce, retain: false, properties };
+    let dying = world.connect_as(&Connect { will: Some(will), ..connect("d", true) });
+    world.end(dying);
+    assert_eq!(delivered(&mut world, &mut subscriber), [2]);
+    assert!(told.0.lock().iter().all(|qos| *qos == QoS::AtMostOnce), "{told:?}", told = told.0.lock());
+    assert!(!told.0.lock().is_empty());
+    // and so it is counted
+    assert_eq!(world.local.observers.traffic().published_so_far().map(|load| load.messages), [2, 1, 0]);
+}
+
+#[test]
+fn an_upgraded_message_that_a_full_store_refuses_is_delivered_as_it_came() {
+    let store = Arc::new(MayBeFull::default());
+    let ports = Ports { store: Some(store.clone()), ..Ports::default() };
+    let mut world = World::limited(ports, |limits| limits.upgrade_outgoing_qos = true);
+    let (mut publisher, mut subscriber) = (world.connect("p", true), world.connect("s", false));
+    let mut replies = world.handle(&mut subscriber, &packet(0x82, &["a"], Some(QoS::AtLeastOnce)), LONG).unwrap();
+    world.sent(&mut subscriber, &mut replies);
+    for (full, expected) in [(false, 1), (true, 0), (false, 1)] {
+        store.0.store(full, Ordering::Relaxed);
+        world.publish(&mut publisher, &publish("a", "x", QoS::AtMostOnce, false), LONG);
+        assert_eq!(delivered(&mut world, &mut subscriber), [expected], "full: {full}");
+    }
+    assert_eq!(store.1.load(Ordering::Relaxed), 0, "nothing is stored while it is full");
+    // as without the option
+    store.0.store(true, Ordering::Relaxed);
+    let refused = world.handle(&mut publisher, &publish("a", "x", QoS::AtLeastOnce, false), LONG);
+    assert_eq!(refused, Err(CloseReason::StoreFull));
+}
+
+/// Nobody may publish, if that is set; with the other one, asking for rights fails.
+#[derive(Default)]
+struct Closes(AtomicBool, AtomicBool);
+
+struct MayPublish(bool);
+
+impl Authorize for Closes {
+    fn rights(&self, _: &ClientId, _: &Identity) -> Option<Arc<dyn Rights>> {
+        assert!(!self.1.load(Ordering::Relaxed), "it fails");
+        Some(Arc::new(MayPublish(!self.0.load(Ordering::Relaxed))))
+    }
+}
+
+impl Rights for MayPublish {
+    fn may_publish(&self, _: &TopicName) -> bool {
+        self.0
+    }
+
+    fn may_subscribe(&self, _: &TopicFilter) -> bool {
+        true
+    }
+}
+
+#[test]
+fn retained_messages_from_within_the_process_are_sent_whatever_clients_may_do() {
+    let rules = Arc::new(Closes::default());
+    let ports = Ports { authorize: Some(rules.clone()), ..Ports::default() };
+    let mut world = World::limited(ports, |limits| limits.check_retain_source = true);
+    for (id, topic) in [("p", "client"), ("$bridge/b", "bridge")] {
+        let mut publisher = world.connect(id, true);
+        world.retain(&mut publisher, topic, "x");
+    }
+    let mut subscriber = world.connect("s", true);
+    let mut topics = |world: &mut World| {
+        let mut replies = world.handle(&mut subscriber, &subscribe(&["#"]), LONG).unwrap();
+        let sent = world.sent(&mut subscriber, &mut replies);
+        let topic = |sent: Sent| if let Sent::Message(topic, ..) = sent { Some(topic) } else { None };
+        let mut topics: Vec<_> = sent.into_iter().filter_map(topic).collect();
+        topics.sort();
+        topics
+    };
+    assert_eq!(topics(&mut world), ["bridge", "client"]);
+    rules.0.store(true, Ordering::Relaxed);
+    assert_eq!(topics(&mut world), ["bridge"]);
+    // a plug-in that fails allows nothing
+    rules.0.store(false, Ordering::Relaxed);
+    rules.1.store(true, Ordering::Relaxed);
+    let World { router, local } = &mut world;
+    let (topic, publisher) = (TopicName::new("client").unwrap(), ports::Publisher { client: "p".into(), user: None });
+    let by = subscriptions::RetainedBy { at: None, publisher: Some(Arc::new(publisher)) };
+    let may = local.finish(|local| router.sources(local).unwrap().may_still_publish(topic, &by, &local.observers));
+    assert_eq!(may, (false, true));
 }

@@ -178,13 +178,12 @@ fn properties(asks: &Asks<'_>, limits: &RouterLimits) -> PropertiesBuf {
     told
 }
 
-/// The Will of a CONNECT, offered to subscriptions at this QoS. The properties about its publication and expiry are not
-/// forwarded unchanged.
-pub(crate) fn will_of(will: &Will<'_>, qos: QoS) -> StoredWill {
+/// The Will of a CONNECT. The properties about its publication and expiry are not forwarded unchanged.
+pub(crate) fn will_of(will: &Will<'_>) -> StoredWill {
     let own = will.properties.without(&[PropertyId::WillDelayInterval, PropertyId::MessageExpiryInterval]);
     let extras = Extras { properties: own.as_properties(), ..Extras::default() };
     StoredWill {
-        message: Message::with(will.topic, will.payload, qos, extras),
+        message: Message::with(will.topic, will.payload, will.qos, extras),
         retain: will.retain,
         delay: will.properties.number(PropertyId::WillDelayInterval).unwrap_or_default(),
         expiry: will.properties.number(PropertyId::MessageExpiryInterval),

@@ -127,7 +127,7 @@ impl Router {
             encode::identifier(&mut identifiers, identifier.get());
         }
         let how = How {
-            qos: outgoing.qos.min(options.qos),
+            qos: outgoing.offered.min(options.qos),
             retain: options.retain_as_published && outgoing.retain,
             identifiers: &identifiers,
             share: *share,

@@ -132,11 +132,14 @@ impl Router {
         if matched.is_empty() {
             leave.set_outcome(ReasonCode::NoMatchingSubscribers);
         }
-        if outgoing.qos != QoS::AtMostOnce
+        if outgoing.offered != QoS::AtMostOnce
             && let Some(reason) = self.store_refuses(local)
             && self.needs_room(&matched, outgoing)
         {
-            return Err(reason);
+            return match outgoing.qos {
+                QoS::AtMostOnce => self.publish_unstored(local, matched, outgoing, leave),
+                _ => Err(reason),
+            };
         }
         local.observers.published(outgoing);
         if let Some(forward) = &self.ports.forward {
@@ -170,6 +173,18 @@ impl Router {
             return Ok(kept);
         }
         Ok(kept.and(self.deliver(local, &matched, &matched.targets, &matched.groups, outgoing)))
+    }
+
+    /// A QoS 0 message that would be delivered at a higher QoS, which the store refuses: it is delivered as it came.
+    #[cold]
+    fn publish_unstored(
+        &self,
+        local: &mut RouterThread,
+        matched: Arc<Matched>,
+        outgoing: &Outgoing<'_>,
+        leave: &mut Leave,
+    ) -> Result<Stored, CloseReason> {
+        self.publish_matched(local, matched, &outgoing.offered_at(QoS::AtMostOnce), leave)
     }
 
     /// Does the store grow by this message? Clearing a retained message frees space, and one that is no longer than the
@@ -323,7 +338,7 @@ impl Router {
         outgoing: &Outgoing<'_>,
     ) -> Stored {
         let RouterThread { pool, wakes, limits, observers, copies, .. } = local;
-        let store = self.ports.store.as_deref().filter(|_| outgoing.qos != QoS::AtMostOnce);
+        let store = self.ports.store.as_deref().filter(|_| outgoing.offered != QoS::AtMostOnce);
         let mut copies = store.map(|store| Copies::new(store, outgoing, copies));
         let now = observers.now;
         let journal = Recorder { copies: copies.as_mut(), ..self.recorder(observers) };
@@ -343,7 +358,7 @@ impl Router {
             }
             let identifiers = if OPTIONS { matched.identifiers(target) } else { Identifiers::new() };
             let how = How {
-                qos: outgoing.qos.min(granted),
+                qos: outgoing.offered.min(granted),
                 retain: OPTIONS && retain_as_published && outgoing.retain,
                 identifiers: &identifiers,
                 share: Share::NONE,

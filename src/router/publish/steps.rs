@@ -19,6 +19,7 @@ use crate::{
     codec::ReasonCode,
     session::{Message, Outgoing, Stored},
     topic::Steps,
+    types::QoS,
 };
 
 /// Where publishing may be interrupted, and where it was.
@@ -39,7 +40,10 @@ enum LeaveAt {
 /// A client's message whose publishing was interrupted.
 #[derive(Debug)]
 pub(crate) struct Publishing {
+    /// With the QoS at which it is offered to subscriptions.
     message: Message,
+    /// The QoS it was published at.
+    qos: QoS,
     retain: bool,
     /// When the records so far are durable.
     stored: Stored,
@@ -132,15 +136,18 @@ impl Leave {
     }
 
     fn leave(&mut self, outgoing: &Outgoing<'_>, stored: Stored, stage: Stage) {
-        let (message, retain) = (outgoing.message().clone(), outgoing.retain);
-        self.left = Some(Box::new(Publishing { message, retain, stored, stage }));
+        let (message, qos, retain) = (outgoing.message().clone(), outgoing.qos, outgoing.retain);
+        self.left = Some(Box::new(Publishing { message, qos, retain, stored, stage }));
     }
 }
 
 impl Publishing {
     /// The message as its client sent it.
     pub(crate) fn outgoing<'a>(&'a self, sender: Sender<'a>) -> Outgoing<'a> {
-        Outgoing::from(&self.message).with_retain(self.retain).with_sender(sender.client, sender.user)
+        let mut outgoing =
+            Outgoing::from(&self.message).with_retain(self.retain).with_sender(sender.client, sender.user);
+        outgoing.qos = self.qos;
+        outgoing
     }
 }
 
@@ -155,7 +162,7 @@ impl Router {
         last: &mut Option<Arc<Matched>>,
         publishing: &mut Publishing,
     ) -> Step {
-        let Publishing { message, retain, stored, stage } = publishing;
+        let Publishing { message, retain, stored, stage, .. } = publishing;
         let outgoing = Outgoing::from(&*message).with_retain(*retain).with_sender(sender.client, sender.user);
         loop {
             match stage {

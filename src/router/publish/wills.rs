@@ -188,7 +188,7 @@ impl Router {
         user: Option<&UserName>,
         will: &StoredWill,
     ) -> (Option<NonZeroU64>, Stored) {
-        let may_be_kept = will.retain || will.message.qos() != QoS::AtMostOnce;
+        let may_be_kept = will.retain || will.message.qos() != QoS::AtMostOnce || local.limits.upgrade_outgoing_qos;
         if self.ports.store.is_none() || !may_be_kept || self.store_refuses(local).is_some() {
             return (None, Stored::Done);
         }
@@ -300,7 +300,10 @@ impl Router {
         user: Option<&UserName>,
         will: &StoredWill,
     ) -> bool {
-        let outgoing = will.outgoing(local.observers.now).with_sender(client, user);
+        let mut outgoing = will.outgoing(local.observers.now).with_sender(client, user);
+        if local.limits.upgrade_outgoing_qos {
+            outgoing = outgoing.offered_at(QoS::ExactlyOnce);
+        }
         // with QoS 0 it would be delivered and not retained, and no one would know
         if will.retain
             && outgoing.qos == QoS::AtMostOnce
