@@ -254,6 +254,8 @@ impl<S: Stream> Connection<S> {
             let limits = worker.shared.limits.load();
             (limits.max_packet_size, limits.max_connect_size)
         };
+        // what the transport adds is not the client's
+        let adds = self.socket.adds();
         let (mut at, mut frames) = (0, 0);
         let others = worker.local.others();
         let result = loop {
@@ -264,8 +266,8 @@ impl<S: Stream> Connection<S> {
                 break Ok(None);
             }
             let largest = match &self.phase {
-                Phase::Open(open) => open.client.max_packet_size(largest),
-                _ => largest_connect,
+                Phase::Open(open) => open.client.max_packet_size(largest).saturating_add(adds),
+                _ => largest_connect.saturating_add(adds),
             };
             match codec::frame(self.version(), rest, largest) {
                 // the first frame is always handled: a turn begins with work to spare

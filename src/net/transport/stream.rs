@@ -37,6 +37,12 @@ pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin {
         false
     }
 
+    /// By so many bytes, packets may be longer than the client sent them.
+    #[inline]
+    fn adds(&self) -> usize {
+        0
+    }
+
     /// Keeps a silent connection open by means of the transport. Called in each turn. Returns when to call it again
     /// although nothing arrived.
     fn keep_open(&mut self, _cx: &mut Context<'_>, _deadlines: &Deadlines, _now: Instant) -> io::Result<Tick> {
@@ -89,6 +95,10 @@ impl Stream for Box<dyn Stream + Send> {
 
     fn names_in_certificates(&self) -> bool {
         (**self).names_in_certificates()
+    }
+
+    fn adds(&self) -> usize {
+        (**self).adds()
     }
 
     fn keep_open(&mut self, cx: &mut Context<'_>, deadlines: &Deadlines, now: Instant) -> io::Result<Tick> {

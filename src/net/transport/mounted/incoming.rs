@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use super::{Part, begin_packet, text};
-use crate::codec::{MAX_REMAINING_LENGTH, PacketType};
+use crate::codec::PacketType;
 
 /// The bytes of one client.
 pub(super) struct Incoming {
     prefix: Arc<str>,
-    /// The largest packet that the broker accepts.
+    /// The largest packet that a client may send.
     longest: usize,
     /// The beginning of a packet, or of a field of a CONNECT, until it can be passed on.
     part: Vec<u8>,
@@ -55,6 +55,8 @@ enum Next {
     Passed(usize),
     /// The packet cannot be right.
     Wrong,
+    /// The packet is larger than what is accepted.
+    TooLong,
 }
 
 const CONNECT: u8 = PacketType::Connect as u8;
@@ -110,6 +112,13 @@ impl Incoming {
                     out.extend_from_slice(&WRONG);
                     self.state = State::Ended;
                 }
+                Next::TooLong => {
+                    // a fixed header is enough for the broker: what follows it would be more than is accepted
+                    if !begin_packet(out, self.part[0], self.most()) {
+                        out.extend_from_slice(&WRONG);
+                    }
+                    self.state = State::Ended;
+                }
             }
             if self.part.is_empty() && self.part.capacity() > super::KEPT {
                 self.part = Vec::new();
@@ -132,6 +141,10 @@ impl Incoming {
             Part::Need(need) => return Next::Need(need),
             Part::Header { header, length } => (header, length),
         };
+        // clients of MQTT 5 were told how much they may send; the broker itself accepts the prefix on top of that
+        if is_five && header + length > self.longest {
+            return Next::TooLong;
+        }
         match self.part[0] >> 4 {
             CONNECT if is_new => self.connect(header, length, out),
             _ if is_new => Next::Pass(usize::MAX),
@@ -139,19 +152,19 @@ impl Incoming {
             packet @ (SUBSCRIBE | UNSUBSCRIBE) => {
                 let all = header + length;
                 if all > self.longest {
-                    // its fixed header is enough for the broker
-                    out.append(&mut self.part);
-                    self.state = State::Ended;
-                    return Next::Passed(0);
+                    return Next::TooLong;
                 }
                 if self.part.len() < all {
                     return Next::Need(all);
                 }
-                let body = self.filters(header, is_five, packet == SUBSCRIBE);
-                match body.filter(|body| begin_packet(out, self.part[0], body.len())) {
-                    Some(body) => out.extend_from_slice(&body),
-                    None => return Next::Wrong,
+                let Some(body) = self.filters(header, is_five, packet == SUBSCRIBE) else { return Next::Wrong };
+                if header + body.len() > self.most() {
+                    return Next::TooLong;
                 }
+                if !begin_packet(out, self.part[0], body.len()) {
+                    return Next::Wrong;
+                }
+                out.extend_from_slice(&body);
                 Next::Passed(0)
             }
             _ => Next::Pass(header + length - self.part.len()),
@@ -176,6 +189,11 @@ impl Incoming {
         out.extend_from_slice(self.prefix.as_bytes());
         out.extend_from_slice(&self.part[header + 2..]);
         Next::Passed(length - (all - header))
+    }
+
+    /// The largest packet with a prefix that the broker accepts.
+    fn most(&self) -> usize {
+        self.longest + super::adds(&self.prefix)
     }
 
     /// The length of a topic or filter with the prefix, as it is written; `None`: it is too long.
@@ -251,7 +269,8 @@ impl Incoming {
         }
     }
 
-    /// What follows the fixed header of a SUBSCRIBE or an UNSUBSCRIBE, with the prefix in each filter.
+    /// What follows the fixed header of a SUBSCRIBE or an UNSUBSCRIBE, with the prefix in each filter: as much of it as
+    /// the broker accepts, and one filter more, because short filters get many times as long.
     fn filters(&self, header: usize, is_five: bool, with_options: bool) -> Option<Vec<u8>> {
         let body = &self.part[header..];
         let mut at = 2;
@@ -260,7 +279,7 @@ impl Incoming {
             at += own + number;
         }
         let mut written = body.get(..at)?.to_vec();
-        while at < body.len() {
+        while at < body.len() && header + written.len() <= self.most() {
             let length = usize::from(text(&body[at..])?);
             let filter = body.get(at + 2..at + 2 + length)?;
             match front_of(filter) {
@@ -279,7 +298,7 @@ impl Incoming {
                 at += 1;
             }
         }
-        (written.len() <= MAX_REMAINING_LENGTH).then_some(written)
+        Some(written)
     }
 }
 

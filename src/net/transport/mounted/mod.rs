@@ -20,6 +20,11 @@ use crate::codec::MAX_REMAINING_LENGTH;
 /// An empty buffer keeps so much memory.
 const KEPT: usize = 4 << 10;
 
+/// A packet with one topic grows by so many bytes at most: the prefix, and a byte of its Remaining Length.
+fn adds(prefix: &str) -> usize {
+    prefix.len() + 1
+}
+
 /// The fixed header at the front of some bytes.
 enum Part {
     /// So many bytes are needed.

@@ -43,6 +43,8 @@ pub(crate) fn between(
 /// A client with a prefix.
 pub(super) struct Mounted {
     socket: Box<dyn Stream + Send>,
+    /// See [`Stream::adds`].
+    adds: usize,
     incoming: Incoming,
     outgoing: Outgoing,
     /// What the connection reads next.
@@ -69,6 +71,7 @@ impl Mounted {
     pub(super) fn new(socket: Box<dyn Stream + Send>, prefix: &Arc<str>, longest: usize) -> Self {
         Self {
             socket,
+            adds: super::adds(prefix),
             incoming: Incoming::new(prefix.clone(), longest),
             outgoing: Outgoing::new(prefix.clone()),
             inbox: Vec::new(),
@@ -181,6 +184,10 @@ impl Stream for Mounted {
 
     fn names_in_certificates(&self) -> bool {
         self.socket.names_in_certificates()
+    }
+
+    fn adds(&self) -> usize {
+        self.adds
     }
 
     fn keep_open(&mut self, cx: &mut Context<'_>, deadlines: &Deadlines, now: Instant) -> io::Result<Tick> {

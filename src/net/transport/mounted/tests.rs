@@ -74,12 +74,44 @@ fn what_cannot_be_right_ends_the_connection() {
     }
     let long = [&b"\x30\x82\x80\x04\xff\xff"[..], &vec![b'a'; 65_536]].concat();
     assert_eq!(heard(&[CONNECT, &long].concat(), 1000), [CONNECT, &[0, 0]].concat());
-    // larger than the broker takes: it knows from the fixed header
+    // larger than the broker takes, which is 1004 with the prefix: it knows from the fixed header
     let large = [&b"\x82\xe8\x07"[..], &[0; 1000]].concat();
-    assert_eq!(heard(&[CONNECT, &large].concat(), 100), [CONNECT, &large[..3]].concat());
+    assert_eq!(heard(&[CONNECT, &large].concat(), 100), [CONNECT, b"\x82\xec\x07"].concat());
     // another protocol, and packets before a CONNECT, are for the broker to refuse
     for other in [&b"GET / HTTP/1.1\r\n\r\n"[..], b"\x30\x03\0\x01a", b"\xff\xff\xff\xff\xff\xff"] {
         assert_eq!(heard(other, 3), other);
+    }
+}
+
+#[test]
+fn the_largest_packet_is_that_of_the_client() {
+    // 1000 bytes, and 1003 with the prefix
+    let publish = |length: usize| {
+        let first = [0x30, (length & 0x7F) as u8 | 0x80, (length >> 7) as u8];
+        [&first[..], b"\0\x01a", &vec![7; length - 3]].concat()
+    };
+    let expected = [&b"\x30\xe8\x07\0\x04mp/a"[..], &[7; 994]].concat();
+    assert_eq!(heard(&[CONNECT_5, &publish(997)].concat(), 100), [CONNECT_5, &expected].concat());
+    assert_eq!(expected.len(), 1003);
+    // one byte more is more than this client was told
+    let too_long = [CONNECT_5, b"\x30\xec\x07"].concat();
+    assert_eq!(heard(&[CONNECT_5, &publish(998)].concat(), 100), too_long);
+}
+
+#[test]
+fn short_filters_do_not_grow_without_bound() {
+    for (connect, first, filter) in [(CONNECT, 0xA2, &b"\0\x01a"[..]), (CONNECT_5, 0x82, b"\0\x01a\x01")] {
+        let filters = filter.repeat(900 / filter.len());
+        let properties: &[u8] = if connect == CONNECT { &[] } else { &[0] };
+        let body = [b"\0\x01", properties, &filters].concat();
+        let packet = [&[first, (body.len() & 0x7F) as u8 | 0x80, (body.len() >> 7) as u8][..], &body].concat();
+        let prefix = "p".repeat(9_999) + "/";
+        let (mut incoming, mut out) = (Incoming::new(prefix.as_str().into(), 1000), Vec::new());
+        incoming.hear(&[connect, &packet].concat(), &mut out);
+        // a fixed header that the broker refuses
+        assert_eq!(out[connect.len()..], [first, 0xf9, 0x55], "{first:#x}");
+        assert!(out.capacity() < 10 * 1000, "{} bytes", out.capacity());
+        assert!(incoming.has_ended());
     }
 }
 
