@@ -14,8 +14,11 @@ use crate::topic::TopicName;
 pub(super) struct Sources<'a> {
     authorize: &'a dyn Authorize,
     /// By the address of the publisher.
-    known: HashMap<*const Publisher, Result<Option<Arc<dyn Rights>>, Failed>>,
+    known: HashMap<*const Publisher, Found>,
 }
+
+/// Its rights; `None`: it may do everything.
+type Found = Result<Option<Arc<dyn Rights>>, Failed>;
 
 /// The plug-in failed: the publisher may do nothing.
 struct Failed;
