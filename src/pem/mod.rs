@@ -104,8 +104,8 @@ pub(crate) fn certificates(
     Ok(found)
 }
 
-/// All certificates of a file, or of the files of a directory whose names are those of certificates: `*.pem`, `*.crt`,
-/// and the hashes that `openssl rehash` gives them. Each once: a hash is a link to a file.
+/// All certificates of a file, or of the files of a directory: of those whose names are hashes, as `openssl rehash` gives
+/// them and OpenSSL reads them; of `*.pem` and `*.crt` if there are no hashes. Each once.
 pub(crate) fn authorities(
     path: &Path,
     what: &'static str,
@@ -116,7 +116,9 @@ pub(crate) fn authorities(
         return certificates(path, what, contents);
     }
     let entries = fs::read_dir(path).and_then(Iterator::collect::<io::Result<Vec<_>>>).map_err(unreadable)?;
-    let mut files: Vec<_> = entries.into_iter().map(|entry| entry.path()).filter(|file| is_certificate(file)).collect();
+    let mut files: Vec<_> = entries.into_iter().map(|entry| entry.path()).collect();
+    let is_counted = if files.iter().any(|file| has_hash(file)) { has_hash } else { is_certificate };
+    files.retain(|file| is_counted(file));
     files.sort();
     let mut found = Vec::<CertificateDer<'static>>::new();
     for file in files {
@@ -131,6 +133,7 @@ pub(crate) fn authorities(
             }
             // a key beside them
             Err(TlsError::Missing { .. }) => {}
+            Err(error @ TlsError::NotPem { .. }) => tracing::warn!(%error, "a file of the directory is left out"),
             Err(error) => return Err(error),
         }
     }
@@ -143,12 +146,17 @@ pub(crate) fn authorities(
     }
 }
 
-/// Is this the name of a certificate among others: `*.pem`, `*.crt`, or eight hexadecimal digits and a number?
-fn is_certificate(file: &Path) -> bool {
+/// Is its name eight hexadecimal digits and a number, as `openssl rehash` names certificates?
+fn has_hash(file: &Path) -> bool {
     let (Some(stem), Some(extension)) = (file.file_stem(), file.extension()) else { return false };
-    let (stem, extension) = (stem.to_string_lossy(), extension.to_string_lossy());
+    let (stem, number) = (stem.to_string_lossy(), extension.to_string_lossy());
     let is_hash = stem.len() == 8 && stem.bytes().all(|digit| digit.is_ascii_hexdigit());
-    matches!(&*extension, "pem" | "crt") || is_hash && extension.bytes().all(|digit| digit.is_ascii_digit())
+    is_hash && !number.is_empty() && number.bytes().all(|digit| digit.is_ascii_digit())
+}
+
+/// Is this the name of a certificate among others?
+fn is_certificate(file: &Path) -> bool {
+    file.extension().is_some_and(|extension| extension == "pem" || extension == "crt")
 }
 
 /// The private key in a file.

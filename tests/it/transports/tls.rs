@@ -198,6 +198,18 @@ fn authorities_may_be_the_files_of_a_directory() {
         // nothing is read again without a change
         drop(broker);
     }
+    // what is not PEM is left out
+    fs::write(dir.join("broken.pem"), "-----BEGIN CERTIFICATE-----\n?\n-----END CERTIFICATE-----\n").unwrap();
+    std::os::unix::fs::symlink(certs.path("ca.pem"), dir.join("ca.crt")).unwrap();
+    let broken = broker(listener());
+    connect(&mut secure(broken.address(), &certs.lamp()), "c");
+    drop(broken);
+    // where there are hashes, they are what counts, as for OpenSSL: the authority beside them is not trusted
+    fs::copy(certs.path("server.pem"), dir.join("0a1b2c3d.0")).unwrap();
+    let broker = broker(listener());
+    let mut client = secure(broker.address(), &certs.lamp());
+    let _ = client.write_all(PINGREQ);
+    assert!(client.read(&mut [0]).is_err());
 }
 
 #[test]
