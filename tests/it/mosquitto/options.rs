@@ -87,6 +87,29 @@ fn clients_of_a_mount_point_are_served_as_by_mosquitto() {
 }
 
 #[test]
+fn the_largest_packet_of_a_mount_point_is_that_of_its_clients() {
+    let text = "listener P0 127.0.0.1\nmount_point site/\nlistener P1 127.0.0.1\nmax_packet_size 2000\n";
+    both(text, &["3.1.1: site/a 1994", "5: site/a 1993"], &[], |[mounted, plain], _, _| {
+        let mut outside = new(plain, "outside");
+        outside.subscribe(&[("#", 0)]);
+        let mut within = new(mounted, "within");
+        // of 2,000 bytes
+        let frame = Message::new("a", &"x".repeat(1_994)).frame();
+        assert_eq!(frame.len(), 2_000);
+        within.send(&frame);
+        let message = outside.receive();
+        let mut answers = vec![format!("3.1.1: {} {}", message.topic, message.payload.len())];
+        let (mut five, _) = Five::connect(mounted, &five::Connect::new("five"));
+        let frame = Publish::new("a", &"x".repeat(1_993)).frame();
+        assert_eq!(frame.len(), 2_000);
+        five.send(&frame);
+        let message = outside.receive();
+        answers.push(format!("5: {} {}", message.topic, message.payload.len()));
+        answers
+    });
+}
+
+#[test]
 fn messages_get_the_qos_of_the_subscription_as_in_mosquitto() {
     let text = "listener P0 127.0.0.1\nupgrade_outgoing_qos true\n";
     let expected = ["published: 2, 2, 2", "with QoS 1: 1", "retained: 2", "a Will: 2", "queued: 2"];
