@@ -44,8 +44,8 @@ pub(super) const BRIDGE: Table<BridgeConfig> = Table {
         session_expiry: OrWord { form: span(Duration::ZERO, CENTURY), word: "never", zero: false },
             "MQTT 5: how long the other broker is asked to keep the session while the bridge is away.";
         ca_file: OptionalPath,
-            "TLS: the authorities of the other broker's certificate, in PEM: a file, or a directory of files *.pem, *.crt or \
-             named by \"openssl rehash\". Unset: those of this machine.";
+            "TLS: the authorities of the other broker's certificate, in PEM: a file, or a directory of files named \
+             by \"openssl rehash\", or else *.pem and *.crt. Unset: those of this machine.";
         certificate_file: OptionalPath, "TLS: the certificate chain of the bridge as a client, in PEM.";
         key_file: OptionalPath, "TLS: the private key of that certificate, in PEM.";
         alpn: OptionalString { most: 255 },

@@ -216,8 +216,8 @@ pub(super) const LISTENER: Table<Listener> = Table {
         key_file in rest: OptionalPath,
             "TLS: the private key of that certificate in PEM (PKCS#8, PKCS#1 or SEC1), not encrypted.";
         client_ca_file in rest: OptionalPath,
-            "TLS: the certificate authorities of client certificates, in PEM: a file, or a directory of files *.pem, *.crt or \
-             named by \"openssl rehash\".";
+            "TLS: the certificate authorities of client certificates, in PEM: a file, or a directory of files named \
+             by \"openssl rehash\", or else *.pem and *.crt.";
         client_certificates in rest: CLIENT_CERTIFICATES,
             "TLS: whether a client must present a certificate signed by client_ca_file. With proxy_protocol and \
              without TLS: whether the proxy must report that it verified one.";
