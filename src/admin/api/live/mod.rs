@@ -63,7 +63,7 @@ const MOST_EVENTS: usize = 200;
 
 /// Bounds of a lane in one update.
 const WATCHED: Most = Most { messages: 200, bytes: 2 << 20 };
-const SHOWN: Most = Most { messages: 100, bytes: 2 << 20 };
+const SHOWN: Most = Most { messages: 40, bytes: 2 << 20 };
 const RECORDED: Most = Most { messages: 2_000, bytes: 4 << 20 };
 
 /// The parameters of a page's stream.
