@@ -192,7 +192,7 @@ mod tests {
             missing.subscribed(start);
             let is_end = |n: &u32| {
                 assert!(missing.asks(start + PAUSE * *n));
-                came(&mut missing, "a", QoS::AtLeastOnce, n % 2 == 0);
+                came(&mut missing, "a", QoS::AtLeastOnce, n.is_multiple_of(2));
                 missing.answered(start + PAUSE * *n)
             };
             // two filters match the topic: so often it may be of those that are retained
