@@ -293,6 +293,7 @@ impl<'k> Exchange<'k> {
     fn step(&mut self) -> Result<(), Lost> {
         self.fill()?;
         self.ask_for_the_end();
+        self.clear_missing()?;
         self.release()
     }
 
@@ -363,7 +364,11 @@ impl<'k> Exchange<'k> {
             next = next.min(if is_idle { self.passed + idle } else { now + idle });
         }
         let refilled = self.rate.as_ref().and_then(Rate::next);
-        let asks = self.missing.as_ref().filter(|_| !self.pinged).and_then(Missing::asks_at);
+        let asks = self.missing.as_ref().and_then(|missing| match missing.ended() {
+            // further steps follow at once, unless the disk is behind
+            Some(_) => may_read.then_some(now),
+            None => missing.asks_at().filter(|_| !self.pinged),
+        });
         Ok([refilled, asks].into_iter().flatten().fold(next, Instant::min))
     }
 

@@ -65,7 +65,9 @@ impl Exchange<'_> {
             Packet::Suback(suback) => self.handle_suback(&suback)?,
             Packet::Pingresp => {
                 self.pinged = false;
-                self.clear_missing()?;
+                if let Some(missing) = &mut self.missing {
+                    missing.answered(self.kept.relay.clock().now());
+                }
             }
             Packet::Disconnect(disconnect) => {
                 return Err(Lost::Disconnected(disconnect.reason, reason_string(&disconnect.properties)));
@@ -138,29 +140,45 @@ impl Exchange<'_> {
         }
     }
 
-    /// PINGRESP came: if all was sent that is retained there, what is missing is cleared here.
-    fn clear_missing(&mut self) -> Result<(), Lost> {
-        let now = self.kept.relay.clock().now();
-        let Some(missing) = self.missing.take_if(|missing| missing.answered(now)) else { return Ok(()) };
-        let kept = &*self.kept;
-        let topics = kept.relay.turn(|turn| turn.retained()).ok_or(Lost::Stopped)?;
-        let comes_from_there = |topic: &str| {
-            topic != kept.options.notification_topic
-                && TopicName::new(topic).is_ok_and(|topic| kept.topics.comes_from_there(topic))
+    /// If all was sent that is retained there, clears what is missing of some of the messages that are retained here.
+    pub(super) fn clear_missing(&mut self) -> Result<(), Lost> {
+        let Some((missing, cursor)) = self.missing.as_mut().and_then(|all| all.ended().map(|at| (all, at))) else {
+            return Ok(());
         };
-        let mut count = 0;
-        let topics = topics.iter().map(|topic| &**topic);
-        for topic in topics.filter(|topic| missing.has_not(topic) && comes_from_there(topic)) {
+        let (kept, mut topics) = (&*self.kept, Vec::new());
+        let looked_at = kept.relay.turn(|turn| {
+            // what is published while the disk is behind piles up
+            let looks = !turn.is_behind();
+            looks.then(|| {
+                turn.retained(cursor, LOOKS_AT, &mut |topic| {
+                    if missing.has_not(topic.as_str())
+                        && topic.as_str() != kept.options.notification_topic
+                        && kept.topics.comes_from_there(topic)
+                    {
+                        topics.push(topic.as_str().to_owned());
+                    }
+                })
+            })
+        });
+        let Some(next) = looked_at.ok_or(Lost::Stopped)? else { return Ok(()) };
+        for topic in &topics {
             let Ok(topic) = TopicName::new(topic) else { continue };
             let (qos, properties) = (QoS::AtLeastOnce, Properties::default());
             let empty = Incoming { topic, payload: &[], qos, retain: true, once: None, properties };
             let cleared = kept.relay.turn(|turn| turn.publish(&empty)).ok_or(Lost::Stopped)?;
             let _in_the_order_of_the_log = cleared.map_err(Lost::Here)?;
-            count += 1;
         }
-        if count > 0 {
-            let bridge = &kept.options.name;
-            tracing::info!(target: "dunlin::bridge", bridge, count, "retained messages are missing at the other broker: cleared");
+        let total = missing.cleared(topics.len());
+        match next {
+            Some(next) => missing.looked_at(next),
+            None => {
+                self.missing = None;
+                if total > 0 {
+                    let bridge = &kept.options.name;
+                    tracing::info!(target: "dunlin::bridge", bridge, count = total,
+                        "retained messages are missing at the other broker: cleared");
+                }
+            }
         }
         Ok(())
     }
@@ -192,3 +210,5 @@ impl Exchange<'_> {
 
 /// Bytes of a packet that are accepted despite smaller limits.
 const LEAST: usize = 1 << 10;
+/// Retained messages that are looked at in one step, about.
+const LOOKS_AT: usize = 256;

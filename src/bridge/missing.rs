@@ -14,6 +14,7 @@ use std::{
 
 use crate::{
     codec::Publish,
+    router::inspect::Cursor,
     types::{PacketId, QoS},
 };
 
@@ -34,6 +35,7 @@ pub(super) struct Missing {
     came: bool,
     /// Answers before which none came.
     quiet: u8,
+    cleared: usize,
 }
 
 /// When it asks for an answer.
@@ -43,6 +45,8 @@ enum Asks {
     At(Instant),
     /// The answer is due.
     Asked,
+    /// All was sent: what is retained here behind this is looked at.
+    Ended(Cursor),
 }
 
 /// So many answers in succession, with nothing before each of them, are the end: a broker may write an answer before
@@ -55,7 +59,7 @@ impl Missing {
     /// For so many filters; `has_backlog`: the other broker had a session.
     pub(super) fn new(filters: usize, has_backlog: bool) -> Self {
         let (sent, random, open) = Default::default();
-        Self { sent, random, filters, has_backlog, open, asks: Asks::NotYet, came: false, quiet: 0 }
+        Self { sent, random, filters, has_backlog, open, asks: Asks::NotYet, came: false, quiet: 0, cleared: 0 }
     }
 
     /// A message came; `here`: its topic, as it is called here, if it has one.
@@ -100,23 +104,41 @@ impl Missing {
     pub(super) fn asks_at(&self) -> Option<Instant> {
         match self.asks {
             Asks::At(at) => Some(at),
-            Asks::NotYet | Asks::Asked => None,
+            Asks::NotYet | Asks::Asked | Asks::Ended(_) => None,
         }
     }
 
-    /// PINGRESP came. `true`: all was sent.
-    pub(super) fn answered(&mut self, now: Instant) -> bool {
+    /// PINGRESP came.
+    pub(super) fn answered(&mut self, now: Instant) {
         if !matches!(self.asks, Asks::Asked) {
-            return false;
+            return;
         }
         if self.came || !self.open.is_empty() {
             self.quiet = 0;
             self.asks = Asks::At(now + PAUSE);
         } else {
             self.quiet += 1;
-            self.asks = Asks::At(now);
+            self.asks = if self.quiet < QUIET { Asks::At(now) } else { Asks::Ended(Cursor::default()) };
         }
-        self.quiet >= QUIET
+    }
+
+    /// All was sent: where to continue among what is retained here.
+    pub(super) fn ended(&self) -> Option<Cursor> {
+        match self.asks {
+            Asks::Ended(cursor) => Some(cursor),
+            Asks::NotYet | Asks::At(_) | Asks::Asked => None,
+        }
+    }
+
+    /// So many more were cleared here: how many in all.
+    pub(super) fn cleared(&mut self, more: usize) -> usize {
+        self.cleared += more;
+        self.cleared
+    }
+
+    /// Continues there next time.
+    pub(super) fn looked_at(&mut self, next: Cursor) {
+        self.asks = Asks::Ended(next);
     }
 
     /// Was no retained message sent for this topic?
@@ -145,19 +167,25 @@ mod tests {
         missing.came(&publish, Some(topic.as_str()));
     }
 
+    /// PINGRESP came. `true`: all was sent.
+    fn answered(missing: &mut Missing, now: Instant) -> bool {
+        missing.answered(now);
+        missing.ended().is_some()
+    }
+
     /// The answers, each with nothing before it, until all was sent.
     fn answers(missing: &mut Missing) -> u8 {
         let later = now() + PAUSE * 100;
-        let is_end = |_: &u8| missing.asks(later) && missing.answered(later);
+        let is_end = |_: &u8| missing.asks(later) && answered(missing, later);
         (1..10).find(is_end).unwrap_or(u8::MAX)
     }
 
     #[test]
     fn an_answer_that_was_not_asked_for_is_not_the_end() {
         let mut missing = Missing::new(1, false);
-        assert!(!missing.asks(now()) && !missing.answered(now()));
+        assert!(!missing.asks(now()) && !answered(&mut missing, now()));
         missing.subscribed(now());
-        assert!((0..10).all(|_| !missing.answered(now())));
+        assert!((0..10).all(|_| !answered(&mut missing, now())));
         came(&mut missing, "a", QoS::AtMostOnce, true);
         assert_eq!(answers(&mut missing), QUIET);
         assert!(missing.has_not("b") && !missing.has_not("a"));
@@ -175,10 +203,10 @@ mod tests {
             if n % 2 == 0 {
                 came(&mut missing, &n.to_string(), QoS::AtLeastOnce, true);
             }
-            assert!(!missing.answered(at), "{n}");
+            assert!(!answered(&mut missing, at), "{n}");
             if n % 2 == 1 {
                 came(&mut missing, &n.to_string(), QoS::AtLeastOnce, true);
-                assert!(missing.asks(at) && !missing.answered(at));
+                assert!(missing.asks(at) && !answered(&mut missing, at));
                 assert_eq!(missing.asks_at(), Some(at + PAUSE));
             }
         }
@@ -193,7 +221,7 @@ mod tests {
             let is_end = |n: &u32| {
                 assert!(missing.asks(start + PAUSE * *n));
                 came(&mut missing, "a", QoS::AtLeastOnce, n.is_multiple_of(2));
-                missing.answered(start + PAUSE * *n)
+                answered(&mut missing, start + PAUSE * *n)
             };
             // two filters match the topic: so often it may be of those that are retained
             assert_eq!((1..50).find(is_end), if has_backlog { None } else { Some(7) });
@@ -211,11 +239,11 @@ mod tests {
         let mut at = now();
         for _ in 0..10 {
             at += PAUSE;
-            assert!(missing.asks(at) && !missing.answered(at));
+            assert!(missing.asks(at) && !answered(&mut missing, at));
         }
         assert!(missing.asks(at + PAUSE));
         missing.released(PacketId::new(7).unwrap());
         // its PUBCOMP may have made room
-        assert!(!missing.answered(at + PAUSE));
+        assert!(!answered(&mut missing, at + PAUSE));
     }
 }

@@ -131,20 +131,17 @@ impl RelayTurn<'_> {
         self.open.thread.limits().max_packet_size
     }
 
-    /// The topics of retained messages that this client published.
-    pub fn retained(&self) -> Vec<Box<str>> {
+    /// Calls `each` with the topics of retained messages that this client published, of about `budget` messages behind
+    /// `after`. Returns where to continue; `None`: there are no more.
+    pub fn retained(&self, after: Cursor, budget: usize, each: &mut dyn FnMut(&TopicName)) -> Option<Cursor> {
         let (router, own) = (&self.open.router, self.open.client.id());
-        let (mut topics, mut next) = (Vec::new(), Some(Cursor::default()));
-        let Ok(all) = TopicFilter::new("#") else { return topics };
-        while let Some(at) = next {
-            next = router.retained(all, at, usize::MAX, &mut |retained| {
-                if retained.publisher().is_some_and(|publisher| publisher == own) {
-                    topics.push(retained.topic().as_str().into());
-                }
-                ControlFlow::Continue(())
-            });
-        }
-        topics
+        let all = TopicFilter::new("#").ok()?;
+        router.retained(all, after, budget, &mut |retained| {
+            if retained.publisher().is_some_and(|publisher| publisher == own) {
+                each(retained.topic());
+            }
+            ControlFlow::Continue(())
+        })
     }
 
     /// Publishes a message of the other broker: gives when it is kept. An error: it was not published.
@@ -166,5 +163,53 @@ impl RelayTurn<'_> {
         let id = client.id().clone();
         outgoing.from = Some(&id);
         router.publish_relayed(thread, client, once, &outgoing)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        inside::{Inside, InsideClient},
+        router::{Ports, Router, RouterLimits},
+        types::ClientId,
+    };
+
+    #[test]
+    fn a_step_over_retained_messages_is_bounded_and_finds_only_its_own() {
+        let inside = Inside::new(Arc::new(Router::new(RouterLimits::default(), Ports::default(), 1)), Clock::system());
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let [relay, other] = ["$bridge/a", "$bridge/b"].map(|id| {
+            let id = ClientId::from(id).to_string();
+            let (filters, queue) = Default::default();
+            let asked = InsideClient {
+                id,
+                filters,
+                qos: QoS::ExactlyOnce,
+                queue,
+                no_local: true,
+                retain_as_published: true,
+                durable: false,
+            };
+            runtime.block_on(inside.relay(asked, &[])).unwrap()
+        });
+        for n in 0..400 {
+            for (relay, room) in [(&relay, "own"), (&other, "other")] {
+                let topic = format!("{room}/{n}");
+                let (topic, qos) = (TopicName::new(&topic).unwrap(), QoS::AtLeastOnce);
+                let properties = Properties::default();
+                let retained = Incoming { topic, payload: b"x", qos, retain: true, once: None, properties };
+                relay.turn(|turn| turn.publish(&retained)).unwrap().unwrap();
+            }
+        }
+        let (mut topics, mut next) = (std::collections::BTreeSet::new(), Some(Cursor::default()));
+        while let Some(at) = next {
+            let before = topics.len();
+            let mut each = |topic: &TopicName| assert!(topics.insert(topic.as_str().to_owned()));
+            next = relay.turn(|turn| turn.retained(at, 100, &mut each)).unwrap();
+            assert!(topics.len() <= before + 100);
+        }
+        assert_eq!(topics.len(), 400);
+        assert!(topics.iter().all(|topic| topic.starts_with("own/")));
     }
 }

@@ -230,6 +230,37 @@ fn retained_messages_beyond_the_window_of_mosquitto_are_not_missing() {
 }
 
 #[test]
+fn many_retained_messages_are_cleared_in_steps_while_others_pass() {
+    const COUNT: u64 = 1_500;
+    let limits = Limits { max_queued_messages: 10_000, ..config().limits };
+    let there = Broker::new(Config { limits, ..config() });
+    let mut publisher = there.client("p");
+    for n in 0..COUNT {
+        publisher.publish(Message::new(&format!("in/{n}"), "1").qos(1).retain());
+    }
+    let more = "clean_session = true\nclear_missing_retained = true";
+    let here = start(Builder::new(bridged("b", there.address(), &["in/# in 1", "out/# out 1"], more)));
+    wait_until(|| view(&here).counts.received == COUNT, || format!("{:?}", view(&here)));
+    assert!(here.pause_bridge("b", true));
+    wait_until(|| view(&here).phase == BridgePhase::Paused, || format!("{:?}", view(&here)));
+    for n in 0..COUNT {
+        publisher.publish(Message::new(&format!("in/{n}"), "").qos(1).retain());
+    }
+    let mut watcher = client(here.local_addrs()[0], "watcher");
+    watcher.subscribe_retained(&[("in/#", 0)], 1_500);
+    let mut gone = std::collections::BTreeSet::new();
+    assert!(here.pause_bridge("b", false));
+    publisher.subscribe(&[("out/#", 1)]);
+    while gone.len() < usize::try_from(COUNT).unwrap() {
+        let message = watcher.take();
+        assert!(message.payload.is_empty() && gone.insert(message.topic));
+    }
+    watcher.publish_apart("out/a", "then", 1);
+    publisher.expect_message("out/a", "then", 1);
+    shut_down(here);
+}
+
+#[test]
 fn retain_passes_and_retained_messages_come_with_the_first_connection() {
     let there = Broker::new(config());
     let mut publisher = there.client("p");
