@@ -199,7 +199,7 @@ mod tests {
                 let (topic, qos) = (TopicName::new(&topic).unwrap(), QoS::AtLeastOnce);
                 let properties = Properties::default();
                 let retained = Incoming { topic, payload: b"x", qos, retain: true, once: None, properties };
-                relay.turn(|turn| turn.publish(&retained)).unwrap().unwrap();
+                let _ = relay.turn(|turn| turn.publish(&retained)).unwrap().unwrap();
             }
         }
         let (mut topics, mut next) = (std::collections::BTreeSet::new(), Some(Cursor::default()));
