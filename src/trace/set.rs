@@ -4,7 +4,7 @@ use std::{
     collections::VecDeque,
     sync::{
         Arc,
-        atomic::{AtomicU16, AtomicUsize, Ordering},
+        atomic::{AtomicU8, AtomicUsize, Ordering},
     },
     time::{Duration, Instant, SystemTime},
 };
@@ -42,7 +42,7 @@ pub(crate) struct Asked {
 pub(crate) struct Traces {
     clock: Clock,
     /// Number of starts and ends of traces so far; never [`u32::MAX`].
-    changes: AtomicU16,
+    changes: AtomicU8,
     running: AtomicUsize,
     inner: Mutex<Inner>,
 }
@@ -116,22 +116,23 @@ pub(crate) struct TooMany;
 
 impl Traces {
     pub(crate) fn new(clock: Clock) -> Self {
-        Self { clock, changes: AtomicU16::new(0), running: AtomicUsize::new(0), inner: Mutex::default() }
+        Self { clock, changes: AtomicU8::new(0), running: AtomicUsize::new(0), inner: Mutex::default() }
     }
 
     pub(super) fn clock(&self) -> &Clock {
         &self.clock
     }
 
-    /// Number of starts and ends of traces so far; behind 65,534 comes 1. A connection compares it with the number
-    /// at its last look.
+    /// Number of starts and ends of traces so far; behind 254 comes 1. A connection compares it with the number at its
+    /// last look. A byte, because each connection has one: if exactly 254 changes happen between two turns of a
+    /// connection, it notices the next one.
     #[inline]
-    pub(crate) fn changes(&self) -> u16 {
+    pub(crate) fn changes(&self) -> u8 {
         self.changes.load(Ordering::Relaxed)
     }
 
     /// The same; what was changed before is visible to the caller.
-    pub(crate) fn changes_so_far(&self) -> u16 {
+    pub(crate) fn changes_so_far(&self) -> u8 {
         self.changes.load(Ordering::Acquire)
     }
 
@@ -139,7 +140,7 @@ impl Traces {
         let running = inner.all.iter().filter(|trace| trace.ended.is_none()).count();
         self.running.store(running, Ordering::Release);
         let next = self.changes().wrapping_add(1);
-        self.changes.store(if next == u16::MAX { 1 } else { next }, Ordering::Release);
+        self.changes.store(if next == u8::MAX { 1 } else { next }, Ordering::Release);
     }
 
     // ---- for the API ----
@@ -225,7 +226,7 @@ impl Traces {
     // ---- for connections ----
 
     /// Finds the running traces of a connection, and the number of changes so far. `None`: no trace selects it.
-    pub(super) fn chosen(&self, about: &About<'_>) -> Option<(u16, Vec<Chosen>)> {
+    pub(super) fn chosen(&self, about: &About<'_>) -> Option<(u8, Vec<Chosen>)> {
         if self.running.load(Ordering::Acquire) == 0 {
             return None;
         }

@@ -20,7 +20,7 @@ use crate::codec;
 #[derive(Debug)]
 pub(crate) struct Watched {
     /// The [number of changes](Traces::changes) at its last look.
-    pub(crate) as_of: u16,
+    pub(crate) as_of: u8,
     who: Who,
     address: Option<SocketAddr>,
     traces: Vec<Chosen>,
@@ -38,7 +38,7 @@ impl Traces {
 }
 
 impl Watched {
-    fn new(about: &About<'_>, as_of: u16, traces: Vec<Chosen>) -> Self {
+    fn new(about: &About<'_>, as_of: u8, traces: Vec<Chosen>) -> Self {
         let who = Who::new(about.client, about.user, about.version);
         Self { as_of, who, address: about.address, traces, knows_connect: false }
     }

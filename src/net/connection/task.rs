@@ -40,9 +40,9 @@ pub(crate) struct Connection<S> {
     /// Write deadline while output is pending.
     pub(crate) write_by: Tick,
     /// The thread's count of writes when this connection last let others write first.
-    pub(crate) gave_way: u16,
+    pub(crate) gave_way: u8,
     /// The number of changes of traces at its last look, if it is not traced; otherwise [`TRACED`].
-    pub(crate) untraced: u16,
+    pub(crate) untraced: u8,
 }
 
 /// A [`Peer`] in fewer bytes, because every connection has one.
@@ -103,7 +103,7 @@ pub(crate) struct Open {
 }
 
 /// Marks a traced connection.
-pub(crate) const TRACED: u16 = u16::MAX;
+pub(crate) const TRACED: u8 = u8::MAX;
 
 /// The size of the last read.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -129,7 +129,7 @@ impl<S: Stream> Connection<S> {
             read_by: Tick::NEVER,
             progress: 0,
             write_by: Tick::NEVER,
-            gave_way: u16::MAX,
+            gave_way: u8::MAX,
             untraced: 0,
         }
     }
