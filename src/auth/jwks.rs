@@ -23,6 +23,12 @@ pub(super) struct SetKey {
     pub(super) material: Box<[u8]>,
 }
 
+/// The key that a token names.
+pub(super) struct Named {
+    pub(super) algorithm: Algorithm,
+    pub(super) id: Option<Box<str>>,
+}
+
 impl SetKey {
     fn new(jwk: &Jwk, algorithm: Algorithm) -> Result<Self, String> {
         let key = DecodingKey::from_jwk(jwk).map_err(|error| error.to_string())?;

@@ -20,8 +20,8 @@ use serde_json::Value;
 use super::{
     AuthError, files,
     filters::covers,
-    jwks::{self, SetKey},
-    keys::{KeySource, Keys},
+    jwks::{self, Named, SetKey},
+    keys::{KeySource, Keys, NeedsKeys},
     signatures,
 };
 use crate::{
@@ -99,6 +99,12 @@ impl Default for TokenSettings {
     }
 }
 
+const NO_ISSUER: &str = "it is missing, and auth.token_jwks_url needs it; write the issuer of the tokens (their claim \
+                         iss), such as \"https://login.example.org/realms/main\"";
+const NO_AUDIENCE: &str = "it is missing, and auth.token_jwks_url needs it: a provider issues tokens for other programs \
+                           too; write the audience (the claim aud) of tokens for this broker, such as \"mqtt\", or \"any\" \
+                           if tokens for any program may log in";
+
 /// Keys, and requirements for the claims.
 pub(super) struct Tokens {
     keys: Vec<Key>,
@@ -121,12 +127,6 @@ struct Key {
     id: Option<Box<str>>,
     key: DecodingKey,
     verified: Arc<Verified>,
-}
-
-/// The key that a token names.
-pub(super) struct Named {
-    pub(super) algorithm: Algorithm,
-    pub(super) id: Option<Box<str>>,
 }
 
 /// The key and the requirements by which a token was accepted.
@@ -279,44 +279,16 @@ impl Tokens {
             keys.extend(of_set.iter().map(|key| Key::of_set(key, None, settings)));
         }
         let source = match &settings.jwks_url {
-            Some(url) => Some(Arc::new(KeySource::load(url, settings, warnings, contents)?)),
+            Some(url) => {
+                let wrong = |key, problem: &str| AuthError::Setting { key, problem: problem.into() };
+                settings.issuer.as_ref().ok_or_else(|| wrong("auth.token_issuer", NO_ISSUER))?;
+                settings.audience.as_ref().ok_or_else(|| wrong("auth.token_audience", NO_AUDIENCE))?;
+                Some(Arc::new(KeySource::load(url, settings.authorities.as_deref(), warnings, contents)?))
+            }
             None => None,
         };
         let is_one = !keys.is_empty() || source.is_some();
         Ok(is_one.then(|| Self { keys, source, fetched: Mutex::default(), settings: settings.clone() }))
-    }
-
-    /// Where keys are fetched.
-    pub(super) fn source(&self) -> Option<&Arc<KeySource>> {
-        self.source.as_ref()
-    }
-
-    /// The key that has to be fetched if it is not known, before this token is looked at.
-    pub(super) fn wants(&self, token: &[u8]) -> Option<Named> {
-        self.source.as_ref()?;
-        let header = jsonwebtoken::decode_header(token).ok().filter(|header| header.crit.is_none())?;
-        let mut local = self.keys.iter().filter(|key| key.fits(&header));
-        let is_by = |key: &Key| {
-            let named = key.id.is_some() && key.id.as_deref() == header.kid.as_deref();
-            named || jsonwebtoken::decode::<Claims>(token, &key.key, &self.validation(header.alg)).is_ok()
-        };
-        let fetched = jwks::ASYMMETRIC.contains(&header.alg) && !local.any(is_by);
-        fetched.then(|| Named { algorithm: header.alg, id: header.kid.map(Into::into) })
-    }
-
-    /// Uses these keys from now on, unless it uses later ones.
-    pub(super) fn use_keys(&self, set: &Arc<Keys>) {
-        let mut fetched = self.fetched.lock();
-        if fetched.of.as_ref().is_some_and(|of| of.number >= set.number) {
-            return;
-        }
-        let from = self.source.as_ref().map(|source| source.url());
-        let keys = set.keys.iter().map(|new| {
-            let same = |old: &&Key| old.id == new.id && old.verified.is_of(new);
-            // the same key: logins with it are known on
-            fetched.keys.iter().find(same).cloned().unwrap_or_else(|| Key::of_set(new, from, &self.settings))
-        });
-        *fetched = Fetched { keys: keys.collect(), of: Some(set.clone()) };
     }
 
     fn fetched(&self) -> Arc<[Key]> {
@@ -430,6 +402,38 @@ impl Tokens {
             evidence,
             ..Identity::default()
         })
+    }
+}
+
+impl NeedsKeys for Tokens {
+    fn source(&self) -> Option<&Arc<KeySource>> {
+        self.source.as_ref()
+    }
+
+    fn wants(&self, token: &[u8]) -> Option<Named> {
+        self.source.as_ref()?;
+        let header = jsonwebtoken::decode_header(token).ok().filter(|header| header.crit.is_none())?;
+        let mut local = self.keys.iter().filter(|key| key.fits(&header));
+        let is_by = |key: &Key| {
+            let named = key.id.is_some() && key.id.as_deref() == header.kid.as_deref();
+            named || jsonwebtoken::decode::<Claims>(token, &key.key, &self.validation(header.alg)).is_ok()
+        };
+        let fetched = jwks::ASYMMETRIC.contains(&header.alg) && !local.any(is_by);
+        fetched.then(|| Named { algorithm: header.alg, id: header.kid.map(Into::into) })
+    }
+
+    fn use_keys(&self, set: &Arc<Keys>) {
+        let mut fetched = self.fetched.lock();
+        if fetched.of.as_ref().is_some_and(|of| of.number >= set.number) {
+            return;
+        }
+        let from = self.source.as_ref().map(|source| source.url());
+        let keys = set.keys.iter().map(|new| {
+            let same = |old: &&Key| old.id == new.id && old.verified.is_of(new);
+            // the same key: logins with it are known on
+            fetched.keys.iter().find(same).cloned().unwrap_or_else(|| Key::of_set(new, from, &self.settings))
+        });
+        *fetched = Fetched { keys: keys.collect(), of: Some(set.clone()) };
     }
 }
 

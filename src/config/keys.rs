@@ -18,7 +18,7 @@ use super::{
     lists::{Address, List, Mode, Network, Text, Texts},
     memory_bound::OfMemory,
     settings::{Config, DeniedPublish, LogFormat, LogLevel, PublishRateAction, SyncMode, SysPublish},
-    webhook_keys::OptionalUrl,
+    urls::OptionalUrl,
     words::{CLIENT_CERTIFICATES, CLIENT_ID, IDENTITY, SYSLOG, TLS_MIN, TLS_RECORDS, TRANSPORT},
 };
 use crate::types::{ProtocolVersion, QueueFull, Secret, SessionOwnership, SharedSubscriptions};

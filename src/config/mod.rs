@@ -23,6 +23,7 @@
 //! starter ──────► text            the file of dunlin init: the reference with a few keys set
 //! changes ──────► KeyChange          keys × two Configs: the differences, for the summary and a reload's log line
 //! summary ──────► text            what would run, for --check
+//! urls                            the forms of URLs
 //! variables ────► text            ${NAME} in a value
 //! hints                           the known name that is nearest to an unknown one
 //! foreign                         configurations of other programs
@@ -66,6 +67,7 @@ mod settings;
 pub mod starter;
 mod summary;
 mod testing;
+mod urls;
 mod variables;
 mod webhook;
 mod webhook_keys;

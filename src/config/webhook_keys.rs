@@ -2,16 +2,15 @@
 
 use std::time::Duration;
 
-use toml::de::DeValue;
-
 use super::{
     bridge::Name,
-    forms::{self, Choice, Form, Misfit, OptionalPath, Size, Whole},
+    forms::{self, Choice, Form, OptionalPath, Size, Whole},
     keys::{DAY, HOUR, Key, MILLISECOND, MOST_BYTES, Table, count, keys, span},
     lists::{List, Text, Texts},
+    urls::Url,
     webhook::WebhookConfig,
 };
-use crate::types::{HttpUrl, PayloadForm, Told};
+use crate::types::{PayloadForm, Told};
 
 /// `[[webhook]]`
 pub(super) const WEBHOOK: Table<WebhookConfig> = Table {
@@ -46,44 +45,3 @@ pub(super) const WEBHOOK: Table<WebhookConfig> = Table {
         ca_file: OptionalPath, "TLS: the authorities of the service's certificate, in PEM. Unset: those of this machine.";
     },
 };
-
-/// An [`HttpUrl`]; none is the empty text.
-struct Url;
-
-impl Form for Url {
-    type Value = Option<HttpUrl>;
-
-    fn expected(&self) -> String {
-        "a URL such as \"https://example.org/hook\"".into()
-    }
-
-    fn read(&self, written: &DeValue<'_>) -> Result<Self::Value, Misfit> {
-        match written.as_str().ok_or(Misfit::Kind)? {
-            "" => Ok(None),
-            text => text.parse().map(Some).map_err(Misfit::Said),
-        }
-    }
-
-    fn write(&self, value: &Self::Value) -> String {
-        Text("").write(&value.as_ref().map(HttpUrl::to_string).unwrap_or_default())
-    }
-}
-
-/// The same, where none is a choice, with an example of one.
-pub(super) struct OptionalUrl(pub &'static str);
-
-impl Form for OptionalUrl {
-    type Value = Option<HttpUrl>;
-
-    fn expected(&self) -> String {
-        format!("a URL such as \"{}\", or \"\" for none", self.0)
-    }
-
-    fn read(&self, written: &DeValue<'_>) -> Result<Self::Value, Misfit> {
-        Url.read(written)
-    }
-
-    fn write(&self, value: &Self::Value) -> String {
-        Url.write(value)
-    }
-}

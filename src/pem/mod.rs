@@ -104,8 +104,8 @@ pub(crate) fn certificates(
     Ok(found)
 }
 
-/// All certificates of a file, or of the files of a directory: of those whose names are hashes, as `openssl rehash` gives
-/// them and OpenSSL reads them; of `*.pem` and `*.crt` if there are no hashes. Each once.
+/// All certificates of a file, or of the files of a directory: of those whose names are hashes, as `openssl rehash`
+/// gives them and OpenSSL reads them; of `*.pem` and `*.crt` if there are no hashes. Each once.
 pub(crate) fn authorities(
     path: &Path,
     what: &'static str,

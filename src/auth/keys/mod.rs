@@ -1,5 +1,5 @@
-//! Keys of tokens that an identity provider publishes (`auth.token_jwks_url`): they are fetched when a login needs them,
-//! and in the background while they are used. A login that names an unknown key waits for the next fetch.
+//! Keys of tokens that an identity provider publishes (`auth.token_jwks_url`): they are fetched when a login needs
+//! them, and in the background while they are used. A login that names an unknown key waits for the next fetch.
 //!
 //! | module | owns |
 //! |---|---|
@@ -37,8 +37,20 @@ pub(super) use state::Keys;
 use places::Places;
 use state::{State, Then};
 
-use super::tokens::{Named, Tokens};
+use super::jwks::Named;
 use crate::{clock::Clock, types::HttpUrl};
+
+/// Those who need keys: tokens.
+pub(super) trait NeedsKeys {
+    /// Where keys are fetched.
+    fn source(&self) -> Option<&Arc<KeySource>>;
+
+    /// The key that has to be fetched if it is not known, before this token is looked at.
+    fn wants(&self, token: &[u8]) -> Option<Named>;
+
+    /// Uses these keys from now on, unless it uses later ones.
+    fn use_keys(&self, set: &Arc<Keys>);
+}
 
 /// The keys of all sources, by their URLs: they outlive a change of the configuration.
 pub(super) struct KeySets {
@@ -90,7 +102,7 @@ impl KeySets {
     }
 
     /// Makes sure that the key that this token names is known to `tokens`, if its provider has it.
-    pub(super) async fn ready(&self, tokens: &Tokens, token: &[u8], from: IpAddr) -> Result<(), NoKeys> {
+    pub(super) async fn ready(&self, tokens: &impl NeedsKeys, token: &[u8], from: IpAddr) -> Result<(), NoKeys> {
         let Some((source, named)) = tokens.source().zip(tokens.wants(token)) else { return Ok(()) };
         let keys = self.set(source).ready(source, &named, from).await?;
         tokens.use_keys(&keys);
@@ -98,13 +110,13 @@ impl KeySets {
     }
 
     /// Keys are used: they are fetched again before they are stale.
-    pub(super) fn used(&self, tokens: &Tokens) {
+    pub(super) fn used(&self, tokens: &impl NeedsKeys) {
         let Some(source) = tokens.source() else { return };
         self.set(source).look(source, self.clock.now(), None);
     }
 
     /// The figures of the keys of these tokens.
-    pub(super) fn figures(&self, tokens: &Tokens) -> Option<TokenKeyFigures> {
+    pub(super) fn figures(&self, tokens: &impl NeedsKeys) -> Option<TokenKeyFigures> {
         tokens.source().map(|source| self.set(source).figures())
     }
 

@@ -1,12 +1,11 @@
 //! [`KeySource`]: where keys are fetched.
 
-use std::{net::IpAddr, time::Duration};
+use std::{net::IpAddr, path::Path, time::Duration};
 
 use super::{
     super::{
         AuthError, files,
         jwks::{self, SetKey},
-        tokens::TokenSettings,
     },
     fetch::Fetcher,
 };
@@ -34,18 +33,12 @@ impl KeySource {
     /// What has to be configured for it is there.
     pub(in super::super) fn load(
         url: &HttpUrl,
-        settings: &TokenSettings,
+        authorities: Option<&Path>,
         warnings: &mut Vec<String>,
         contents: &mut Contents,
     ) -> Result<Self, AuthError> {
         let wrong = |key, problem: &str| AuthError::Setting { key, problem: problem.into() };
-        if settings.issuer.is_none() {
-            return Err(wrong("auth.token_issuer", NO_ISSUER));
-        }
-        if settings.audience.is_none() {
-            return Err(wrong("auth.token_audience", NO_AUDIENCE));
-        }
-        if let Some(file) = &settings.authorities {
+        if let Some(file) = authorities {
             if !url.https {
                 return Err(wrong("auth.token_ca_file", "it is for TLS; write token_jwks_url with https://"));
             }
@@ -59,7 +52,7 @@ impl KeySource {
             ));
         }
         let mut of_tls = Vec::new();
-        let fetcher = Fetcher::load(url, settings.authorities.as_deref(), &mut of_tls);
+        let fetcher = Fetcher::load(url, authorities, &mut of_tls);
         let fetcher = fetcher.map_err(|problem| wrong("auth.token_jwks_url", &problem))?;
         warnings.extend(of_tls.into_iter().map(|warning| format!("auth.token_jwks_url: {warning}")));
         Ok(Self { url: url.clone(), fetcher })
@@ -76,12 +69,6 @@ impl KeySource {
         Ok(Answer { keys, secrets, lasts })
     }
 }
-
-const NO_ISSUER: &str = "it is missing, and auth.token_jwks_url needs it; write the issuer of the tokens (their claim \
-                         iss), such as \"https://login.example.org/realms/main\"";
-const NO_AUDIENCE: &str = "it is missing, and auth.token_jwks_url needs it: a provider issues tokens for other programs \
-                           too; write the audience (the claim aud) of tokens for this broker, such as \"mqtt\", or \"any\" \
-                           if tokens for any program may log in";
 
 fn is_loopback(host: &str) -> bool {
     host == "localhost" || host.parse().is_ok_and(|address: IpAddr| address.to_canonical().is_loopback())

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    super::{jwks::SetKey, tokens::Named},
+    super::jwks::{Named, SetKey},
     source::Answer,
 };
 use crate::{outbound::Backoff, types::HttpUrl};

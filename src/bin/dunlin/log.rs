@@ -68,8 +68,8 @@ impl Drop for LevelHandle {
     }
 }
 
-/// Sends all later events to the configured destinations. `remembers`: the last lines are kept for those who read the log
-/// over HTTP. Call it once in a process.
+/// Sends all later events to the configured destinations. `remembers`: the last lines are kept for those who read the
+/// log over HTTP. Call it once in a process.
 pub fn init(log: &LogConfig, remembers: bool) -> anyhow::Result<LevelHandle> {
     let (filter, handle) = reload::Layer::new(targets(log));
     let outputs = Outputs::open(log)?;

@@ -39,7 +39,7 @@ pub(crate) struct Connection<S> {
     pub(crate) progress: u32,
     /// Write deadline while output is pending.
     pub(crate) write_by: Tick,
-    /// The thread's count of writes when this connection last let others write first.
+    /// The last byte of the thread's count of writes when this connection last let others write first.
     pub(crate) gave_way: u8,
     /// The number of changes of traces at its last look, if it is not traced; otherwise [`TRACED`].
     pub(crate) untraced: u8,

@@ -88,11 +88,12 @@ impl<S: Stream> Connection<S> {
         if worker.unwritten < WRITE_FIRST {
             return false;
         }
-        if self.gave_way == worker.writes {
+        let writes = worker.writes as u8;
+        if self.gave_way == writes {
             worker.unwritten = 0;
             return false;
         }
-        self.gave_way = worker.writes;
+        self.gave_way = writes;
         match self.deadline {
             Some(key) if worker.large_writes.are_many() => worker.large_writes.wait(key),
             _ => cx.waker().wake_by_ref(),

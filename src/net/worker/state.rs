@@ -63,8 +63,8 @@ pub(crate) struct Worker {
     pub(crate) large_writes: LargeWrites,
     /// PUBLISH packets that were completely written in this turn.
     pub(crate) written: u64,
-    /// Number of writes on this thread, modulo 256.
-    pub(crate) writes: u8,
+    /// Number of writes on this thread, modulo 65,536.
+    pub(crate) writes: u16,
     /// The server shuts down: connections write their output and end.
     pub(crate) draining: bool,
     /// How long an inactive client is waited for during shutdown.

@@ -31,8 +31,8 @@ pub(super) struct Message {
 }
 
 /// The messages that match one of `filters`, or all without a filter, and the number of those whose topic or payload is
-/// not in the recording. Of packets, these are the PUBLISH packets of clients; a repeated one (DUP) counts if the first is
-/// not there. Other lines, and unknown keys, are skipped.
+/// not in the recording. Of packets, these are the PUBLISH packets of clients; a repeated one (DUP) counts if the first
+/// is not there. Other lines, and unknown keys, are skipped.
 pub(super) fn messages(path: &Path, filters: &[&TopicFilter]) -> Result<(Vec<Message>, u64), RecordingError> {
     let read = |error| RecordingError::Read { path: path.to_owned(), error };
     let wrong = |line, problem: String| RecordingError::Line { path: path.to_owned(), line, problem };
