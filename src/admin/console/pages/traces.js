@@ -18,7 +18,7 @@ export const Page = ({ id }) => {
     const rows = data?.data ?? [];
     const one = isOne && rows.find((trace) => String(trace.id) === id);
     return html`<${Head} title=${c.title} sub=${isOne && html`<a href="#/traces">${c.all}</a>`} /><p class="soft lead">${c.sub}</p><div class="stack"><${Failure} error=${error} />
-        ${isOne ? html`${one && html`<${List} rows=${[one]} again=${again} />`}<${Packets} id=${id} key=${id} />` : html`<div class="split wide-left"><${List} rows=${rows} again=${again} known=${data} /><${Start} client=${id?.startsWith("of/") ? id.slice(3) : ""} again=${again} /></div>`}</div>`;
+        ${isOne ? html`${one && html`<${List} rows=${[one]} again=${again} />`}<${Packets} id=${id} key=${id} />` : html`<div class="split wide-left"><${List} rows=${rows} again=${again} known=${data} /><${Start} key=${id} client=${id?.startsWith("of/") ? id.slice(3) : ""} again=${again} /></div>`}</div>`;
 };
 
 const List = ({ rows, again, known }) => {
