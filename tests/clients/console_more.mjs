@@ -105,7 +105,7 @@ export default async ({ test, expect, until, open, show, enter, publish, api, ax
             const of = (more, drops = 0) => conditions({ ...well, ...more }, drops, []).map(({ kind, title, more }) => `${kind} ${title}: ${more}`);
             return [of({}), of({ store: "full" }), of({ store: "stuck" }), of({ store: "failed" }), of({ listeners: soon(5) }), of({ listeners: soon(-1) }), of({ listeners: soon(90) }), of({ reload: { succeeded: false } }), of({ stopping: true })];
         });
-        const expected = [[], /^bad The disk is full: .*Free space/, /^bad The store is stuck: .*Look at the disk/, /^bad The store has failed: .*log says why/, /^warn The certificate of tls:\/\/a ends in [45] d.*: Replace the file/, /^bad The certificate of tls:\/\/a has ended: Replace/, [], /^warn The last reload failed: .*correct the file/, /^warn The broker is stopping/];
+        const expected = [[], /^bad The disk is full: .*Free space/, /^bad The store is stuck: .*Look at the disk/, /^bad The store has failed: .*The log has the reason/, /^warn The certificate of tls:\/\/a expires in [45] d.*: Replace the file/, /^bad The certificate of tls:\/\/a has expired: Replace/, [], /^warn The last reload failed: .*correct the file/, /^warn The broker is stopping/];
         expected.forEach((wanted, at) => expect(Array.isArray(wanted) ? !told[at].length : told[at].length === 1 && wanted.test(told[at][0]), `${at}: ${told[at]}`));
     });
 
