@@ -17,7 +17,7 @@ pub struct ReplayArgs {
     #[arg(value_name = "FILE")]
     pub recording: PathBuf,
 
-    /// URL of the broker: mqtt://HOST[:PORT], mqtts://, ws:// or wss://.
+    /// URL of the broker, such as mqtt://localhost:1883; also mqtts://, ws:// and wss://.
     #[arg(long, value_name = "URL")]
     pub to: RemoteAddress,
 
