@@ -15,6 +15,19 @@ use crate::support::{GUARD, raw::Message, run, wait_until};
 pub struct Stream(BufReader<TcpStream>);
 
 impl Stream {
+    /// Reads until all have come or were reported as lost; some came, and some were lost.
+    #[track_caller]
+    fn expect_some_of(&mut self, all: u64) {
+        let (mut got, mut lost) = (0, 0);
+        while got + lost < all {
+            match self.next() {
+                (name, data) if name == "lost" => lost += data["lost"].as_u64().unwrap(),
+                _ => got += 1,
+            }
+        }
+        assert!(lost > 0 && got > 0, "{got} came, {lost} were lost");
+    }
+
     pub fn open(at: SocketAddr, path: &str) -> Self {
         Self::open_with(at, path, &[])
     }
@@ -105,14 +118,7 @@ fn messages_are_streamed_and_a_slow_reader_gets_the_number_of_lost_ones() {
     }
     // others are answered
     assert_eq!(ask(at, "GET", "/api/v1/broker", &[]).status, 200);
-    let (mut got, mut lost) = (0, 0);
-    while got + lost < all {
-        match slow.next() {
-            (name, data) if name == "lost" => lost += data["lost"].as_u64().unwrap(),
-            _ => got += 1,
-        }
-    }
-    assert!(lost > 0 && got > 0, "{got} came, {lost} were lost");
+    slow.expect_some_of(all);
 }
 
 #[test]
@@ -126,14 +132,7 @@ fn a_slow_reader_of_events_is_told_what_it_lost_and_slows_nobody() {
     for _ in 0..all {
         lamp.publish(Message::new("big", &payload).qos(1));
     }
-    let (mut got, mut lost) = (0, 0);
-    while got + lost < all {
-        match slow.next() {
-            (name, data) if name == "lost" => lost += data["lost"].as_u64().unwrap(),
-            _ => got += 1,
-        }
-    }
-    assert!(lost > 0 && got > 0, "{got} came, {lost} were lost");
+    slow.expect_some_of(all);
 }
 
 #[test]
