@@ -23,7 +23,7 @@ use super::{
 use crate::{
     codec::Properties,
     inside::{ClientError, Incoming, Inside, InsideClient},
-    outbound::{Accepted, Backoff, ClientTls, Line, NotAccepted, Target, connect},
+    outbound::{Accepted, Backoff, Line, NotAccepted, Target, connect, load_tls},
     topic::TopicName,
     types::{ProtocolVersion, QoS},
 };
@@ -230,7 +230,7 @@ impl Task {
     async fn open(&self, target: &Target) -> Result<(Box<dyn Line>, Accepted, Vec<u8>), Lost> {
         let Kept { options, relay, .. } = &self.kept;
         let (clock, own) = (relay.clock().clone(), self.kept.own.lock().clone());
-        let tls = load_tls(options, target)?;
+        let tls = load_tls(target, &options.tls).map_err(Lost::Tls)?;
         let password = match (&options.password, &options.password_file) {
             (Some(password), _) => Some(password.0.clone().into_bytes()),
             (None, Some(file)) => Some(password_in(file).map_err(Lost::Password)?),
@@ -266,23 +266,6 @@ impl Task {
         if let Some(Err(reason)) = self.kept.relay.turn(|turn| turn.publish(&told)) {
             tracing::debug!(target: "dunlin::bridge", %reason, "the state of a bridge is not published");
         }
-    }
-}
-
-#[cfg(feature = "tls")]
-fn load_tls(options: &Options, target: &Target) -> Result<Option<ClientTls>, Lost> {
-    if !target.transport.has_tls() {
-        return Ok(None);
-    }
-    let loaded = ClientTls::load(&options.tls, target.transport.has_websocket());
-    loaded.map(|(tls, _)| Some(tls)).map_err(|error| Lost::Tls(error.to_string()))
-}
-
-#[cfg(not(feature = "tls"))]
-fn load_tls(_: &Options, target: &Target) -> Result<Option<ClientTls>, Lost> {
-    match target.transport.has_tls() {
-        true => Err(Lost::Tls("this dunlin was built without TLS (the feature `tls`)".into())),
-        false => Ok(None),
     }
 }
 

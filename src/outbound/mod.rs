@@ -35,7 +35,12 @@ pub(crate) use line::{ConnectError, Line};
 pub(crate) use mqtt::{Accepted, NotAccepted, log_in, reason_string};
 #[cfg(not(feature = "tls"))]
 pub use no_tls::ClientTls;
+#[cfg(not(feature = "tls"))]
+pub(crate) use no_tls::load_tls;
+pub(crate) use target::USER_TIMEOUT;
 pub use target::{Target, TlsOptions};
 pub(crate) use thread::TaskThread;
 #[cfg(feature = "tls")]
 pub use tls::ClientTls;
+#[cfg(feature = "tls")]
+pub(crate) use tls::load_tls;

@@ -4,6 +4,9 @@ use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use crate::types::Transport;
 
+/// TCP user timeout: a connection is lost if the peer's TCP has not acknowledged sent data after this time.
+pub(crate) const USER_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// A server to connect to.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Target {

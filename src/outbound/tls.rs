@@ -16,7 +16,10 @@ use tokio_rustls::{
     },
 };
 
-use super::{line::ConnectError, target::TlsOptions};
+use super::{
+    line::ConnectError,
+    target::{Target, TlsOptions},
+};
 use crate::{
     pem::{TlsError, authorities, certificates, missing, mode_warning, private_key, unusable, validity},
     types::Contents,
@@ -81,6 +84,15 @@ impl ClientTls {
         let name = ServerName::try_from(host.to_owned()).map_err(|_| ConnectError::Name(host.into()))?;
         TlsConnector::from(self.config.clone()).connect(name, tcp).await.map_err(ConnectError::Tls)
     }
+}
+
+/// TLS for connections to this target; `None`: its transport has none. The error says what is wrong with the files.
+pub(crate) fn load_tls(target: &Target, options: &TlsOptions) -> Result<Option<ClientTls>, String> {
+    if !target.transport.has_tls() {
+        return Ok(None);
+    }
+    let loaded = ClientTls::load(options, target.transport.has_websocket());
+    loaded.map(|(tls, _)| Some(tls)).map_err(|error| error.to_string())
 }
 
 /// Places where systems keep the authorities that they trust.

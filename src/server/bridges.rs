@@ -15,7 +15,7 @@ use crate::{
     bridge::{BridgeError, Bridges, Notify, Options, Passes, Start, Topic, Versions, View},
     config::{BridgeConfig, BridgeProtocol, BridgeStart, Config, Notifications, RemoteAddress},
     inside::Inside,
-    outbound::{Target, TlsOptions},
+    outbound::{Target, TlsOptions, USER_TIMEOUT},
     session::Bound,
     types::Transport,
 };
@@ -213,6 +213,3 @@ fn topic_of(topic: &crate::config::BridgeTopic) -> Topic {
         remote: topic.remote.clone(),
     }
 }
-
-/// TCP user timeout: the connection is lost if the peer's TCP has not acknowledged sent data after this time.
-const USER_TIMEOUT: Duration = Duration::from_secs(30);

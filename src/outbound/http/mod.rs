@@ -21,7 +21,7 @@ use parking_lot::Mutex;
 use thiserror::Error;
 use tokio::task::JoinHandle;
 
-use super::{ClientTls, ConnectError, Target, connect};
+use super::{ClientTls, ConnectError, Target, USER_TIMEOUT, connect};
 use crate::{
     clock::Clock,
     types::{HttpUrl, Transport},
@@ -101,8 +101,6 @@ struct Once(Bytes);
 const MOST_IDLE: usize = 32;
 /// Largest head of an answer in bytes.
 const LONGEST_HEAD: usize = 64 << 10;
-/// TCP user timeout: a connection is lost if the peer's TCP has not acknowledged sent data after this time.
-const USER_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl HttpClient {
     /// Connects at the first request. `tls` is required for `https`.

@@ -9,7 +9,7 @@
 mod publish;
 mod read;
 
-use std::{collections::BTreeMap, fmt, fs, io, path::PathBuf, pin::pin, time::Duration};
+use std::{collections::BTreeMap, fmt, fs, io, pin::pin, time::Duration};
 
 use thiserror::Error;
 
@@ -18,7 +18,7 @@ use crate::{
     clock::{Clock, Stopwatch},
     codec::{Connect, PacketType, Properties, ReasonCode},
     config::{ReplayArgs, Rewrite},
-    outbound::{ClientTls, ConnectError, NotAccepted, Target, TlsOptions, connect, log_in},
+    outbound::{ConnectError, NotAccepted, Target, TlsOptions, USER_TIMEOUT, connect, load_tls, log_in},
     topic::TopicFilter,
     types::ProtocolVersion,
 };
@@ -103,8 +103,6 @@ pub enum ReplayError {
 
 /// Time limit from TCP to CONNACK.
 const CONNECTS_WITHIN: Duration = Duration::from_secs(10);
-/// TCP user timeout: the connection is lost if the peer's TCP has not acknowledged sent data after this time.
-const USER_TIMEOUT: Duration = Duration::from_secs(30);
 const KEEP_ALIVE: u16 = 60;
 
 /// Publishes the messages of a recording. Returns when the broker has acknowledged all of them.
@@ -131,7 +129,8 @@ pub async fn replay(args: &ReplayArgs) -> Result<Replayed, ReplayError> {
         user_timeout: USER_TIMEOUT,
     };
     let to = to.to_string();
-    let tls = load_tls(&target, ca_file.clone()).map_err(|why| ReplayError::Connect { to: to.clone(), why })?;
+    let tls = load_tls(&target, &TlsOptions { authorities: ca_file.clone(), ..TlsOptions::default() })
+        .map_err(|why| ReplayError::Connect { to: to.clone(), why })?;
     let (clock, took) = (Clock::system(), Stopwatch::start());
     let mut version = ProtocolVersion::V5;
     let (line, accepted, read) = loop {
@@ -184,22 +183,4 @@ fn rewritten(message: &mut Message, rules: &[Rewrite]) -> Result<(), ReplayError
     }
     message.topic = topic.into();
     Ok(())
-}
-
-#[cfg(feature = "tls")]
-fn load_tls(target: &Target, authorities: Option<PathBuf>) -> Result<Option<ClientTls>, String> {
-    if !target.transport.has_tls() {
-        return Ok(None);
-    }
-    let options = TlsOptions { authorities, ..TlsOptions::default() };
-    let loaded = ClientTls::load(&options, target.transport.has_websocket());
-    loaded.map(|(tls, _)| Some(tls)).map_err(|error| error.to_string())
-}
-
-#[cfg(not(feature = "tls"))]
-fn load_tls(target: &Target, _: Option<PathBuf>) -> Result<Option<ClientTls>, String> {
-    match target.transport.has_tls() {
-        true => Err("this dunlin was built without TLS (the feature `tls`)".into()),
-        false => Ok(None),
-    }
 }
