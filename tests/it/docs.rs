@@ -10,7 +10,7 @@
 //! - blocks of other languages (`nginx`, `haproxy`, `text`, …) are not run.
 //!
 //! In README.md a line that begins with `dunlin` and starts a broker, or that ends with `# waits`, runs in the
-//! background, and the next line waits until the broker accepts. `# the first terminal prints: TEXT` waits for that
+//! background, and the next line waits until the broker accepts. `# mosquitto_sub prints: TEXT` waits for that
 //! output.
 //!
 //! The shell has a network of its own (unshare(1)) with nothing but loopback: the pages' fixed ports are free, and
@@ -324,7 +324,7 @@ fn readme_script(blocks: &[Block]) -> String {
             script += "until mosquitto_pub -t bench/begin -m x && grep -q begin waits; do :; done\n";
         } else {
             script += &format!("{line}\n");
-            if let Some((_, text)) = line.split_once("# the first terminal prints: ") {
+            if let Some((_, text)) = line.split_once("# mosquitto_sub prints: ") {
                 script += &format!("until grep -qx '{}' waits; do :; done\n", text.trim());
             }
         }
