@@ -12,14 +12,9 @@
 //!
 //! # The map
 //!
-//! Imports go one way: [`types`] ← [`topic`] ← [`codec`] ← [`session`] ← [`router`] ← `inside` ← `net`, [`auth`],
-//! [`store`], `admin`, `bridge` ← [`server`] ← `testing`; [`config`] imports `types` alone, and `server` turns it into
-//! each room's own options; `trace` (packets for people), `pem` and `outbound`, connections to other servers, are below
-//! the rooms that use them; [`certs`] stands alone, and so does `platform`, which contains the differences between
-//! operating systems.
-//! `topic`, `codec` and `session` are pure: no sockets, no clock, no randomness, no locks. `tests/tidy` checks both.
-//!
-//! `ARCHITECTURE.md` in the repository describes the rooms, the way of a packet, the threads and the memory.
+//! Imports go one way. `ARCHITECTURE.md` in the repository draws the rooms, and describes the way of a packet, the
+//! threads and the memory. `ROOMS` in `tests/tidy` is the exact list. `topic`, `codec` and `session` are pure: no
+//! sockets, no clock, no randomness, no locks.
 //!
 //! # Locks
 //!
