@@ -78,111 +78,125 @@ pub struct LongestTurn {
     pub took: Duration,
 }
 
-/// The counted events.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(usize)]
-pub enum Count {
-    /// Bytes read from clients.
-    BytesReceived,
-    /// Bytes written to clients.
-    BytesSent,
-    /// Packets of any type from clients.
-    MessagesReceived,
-    /// Packets of any type to clients.
-    MessagesSent,
-    /// PUBLISH packets accepted from clients.
-    PublishReceived,
-    /// PUBLISH packets to clients.
-    PublishSent,
-    /// Messages dropped for any reason.
-    PublishDropped,
-    /// Payload bytes accepted from clients.
-    PublishBytesReceived,
-    /// Payload bytes to clients.
-    PublishBytesSent,
-    /// Payload bytes dropped.
-    PublishBytesDropped,
-    /// Dropped: a session's queue was full.
-    DroppedQueueFull,
-    /// Dropped: all queues together were full, `limits.max_queued_bytes_total`.
-    DroppedQueuesFull,
-    /// Refused or dropped: the process has as much memory as it may, `limits.max_memory`.
-    RefusedMemory,
-    /// Dropped: a client reads too slowly.
-    DroppedOutboundFull,
-    /// Not retained: the retained store was full.
-    DroppedRetainedFull,
-    /// Not retained, or a Will and not published: the disk was full.
-    DroppedStoreFull,
-    /// Dropped: clients may not publish to `$SYS`.
-    DroppedSysTopic,
-    /// Dropped: not authorized.
-    DroppedNotAuthorized,
-    /// Dropped: the Message Expiry Interval passed.
-    DroppedExpired,
-    /// Not retained any more: the Message Expiry Interval passed.
-    RetainedExpired,
-    /// Dropped: larger than the client accepts.
-    DroppedTooLarge,
-    /// Dropped: a bridge of this broker had sent it to another broker, and it returned.
-    DroppedBridgeLoop,
-    /// Sockets accepted.
-    SocketsOpened,
-    /// Clients accepted.
-    Connects,
-    /// Connections of accepted clients that ended.
-    Disconnects,
-    /// Sessions that expired.
-    SessionsExpired,
-    /// Subscriptions granted.
-    Subscribes,
-    /// Subscriptions given up.
-    Unsubscribes,
-    /// PINGREQ packets.
-    Pings,
-    /// Wills published.
-    Wills,
-    /// Connections closed at once: `limits.max_connections`.
-    RefusedConnections,
-    /// Connections closed at once: `limits.max_connecting`.
-    RefusedConnecting,
-    /// Connections closed, or that waited to be accepted: `limits.max_connecting_bytes`.
-    RefusedConnectingBytes,
-    /// Connections closed: `limits.connect_timeout`.
-    ConnectTimeouts,
-    /// Connections closed: `limits.write_timeout`.
-    WriteTimeouts,
-    /// Connections closed: bytes that are not MQTT, or a packet that violates the protocol.
-    ProtocolErrors,
-    /// Connections closed: `limits.max_packet_size`, `limits.max_connect_size`.
-    PacketsTooLarge,
-    /// Topics refused: `limits.max_topic_length`, `limits.max_topic_levels`.
-    TopicsTooLarge,
-    /// Client Identifiers refused: `limits.max_client_id_length`.
-    ClientIdsTooLong,
-    /// Subscriptions refused: `limits.max_subscriptions`.
-    RefusedSubscriptions,
-    /// Clients refused: `limits.max_sessions`.
-    RefusedSessions,
-    /// QoS 2 messages that had to wait: `limits.max_inflight_in`.
-    DeferredInflight,
-    /// Clients refused because of their login.
-    RefusedLogins,
-    /// Messages not delivered: their subscriber may not receive them.
-    DeniedDeliveries,
-    /// Clients that published faster than `limits.publish_rate` or `limits.publish_bytes_rate` allows: slowed, once in
-    /// a minute, or disconnected.
-    PublishRate,
-    /// Connections that waited to be accepted: `limits.connect_rate`.
-    ConnectRate,
-    /// Clients refused or disconnected: `limits.max_qos`.
-    RefusedQos,
-    /// Clients refused or disconnected, and messages delivered and not retained: `limits.retain_available`.
-    RefusedRetain,
-    /// Clients refused: `limits.max_keep_alive`.
-    RefusedKeepAlive,
-    /// Clients refused: banned.
-    RefusedBanned,
+/// Defines an enum, and `ALL`: the number of its variants.
+macro_rules! counted {
+    ($(#[$of:meta])* pub enum $all:ident { $($(#[$doc:meta])* $name:ident,)* }) => {
+        $(#[$of])*
+        pub enum $all { $($(#[$doc])* $name,)* }
+
+        impl $all {
+            pub(crate) const ALL: usize = [$(Self::$name),*].len();
+        }
+    };
+}
+
+counted! {
+    /// The counted events.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    #[repr(usize)]
+    pub enum Count {
+        /// Bytes read from clients.
+        BytesReceived,
+        /// Bytes written to clients.
+        BytesSent,
+        /// Packets of any type from clients.
+        MessagesReceived,
+        /// Packets of any type to clients.
+        MessagesSent,
+        /// PUBLISH packets accepted from clients.
+        PublishReceived,
+        /// PUBLISH packets to clients.
+        PublishSent,
+        /// Messages dropped for any reason.
+        PublishDropped,
+        /// Payload bytes accepted from clients.
+        PublishBytesReceived,
+        /// Payload bytes to clients.
+        PublishBytesSent,
+        /// Payload bytes dropped.
+        PublishBytesDropped,
+        /// Dropped: a session's queue was full.
+        DroppedQueueFull,
+        /// Dropped: all queues together were full, `limits.max_queued_bytes_total`.
+        DroppedQueuesFull,
+        /// Refused or dropped: the process has as much memory as it may, `limits.max_memory`.
+        RefusedMemory,
+        /// Dropped: a client reads too slowly.
+        DroppedOutboundFull,
+        /// Not retained: the retained store was full.
+        DroppedRetainedFull,
+        /// Not retained, or a Will and not published: the disk was full.
+        DroppedStoreFull,
+        /// Dropped: clients may not publish to `$SYS`.
+        DroppedSysTopic,
+        /// Dropped: not authorized.
+        DroppedNotAuthorized,
+        /// Dropped: the Message Expiry Interval passed.
+        DroppedExpired,
+        /// Not retained any more: the Message Expiry Interval passed.
+        RetainedExpired,
+        /// Dropped: larger than the client accepts.
+        DroppedTooLarge,
+        /// Dropped: a bridge of this broker had sent it to another broker, and it returned.
+        DroppedBridgeLoop,
+        /// Sockets accepted.
+        SocketsOpened,
+        /// Clients accepted.
+        Connects,
+        /// Connections of accepted clients that ended.
+        Disconnects,
+        /// Sessions that expired.
+        SessionsExpired,
+        /// Subscriptions granted.
+        Subscribes,
+        /// Subscriptions given up.
+        Unsubscribes,
+        /// PINGREQ packets.
+        Pings,
+        /// Wills published.
+        Wills,
+        /// Connections closed at once: `limits.max_connections`.
+        RefusedConnections,
+        /// Connections closed at once: `limits.max_connecting`.
+        RefusedConnecting,
+        /// Connections closed, or that waited to be accepted: `limits.max_connecting_bytes`.
+        RefusedConnectingBytes,
+        /// Connections closed: `limits.connect_timeout`.
+        ConnectTimeouts,
+        /// Connections closed: `limits.write_timeout`.
+        WriteTimeouts,
+        /// Connections closed: bytes that are not MQTT, or a packet that violates the protocol.
+        ProtocolErrors,
+        /// Connections closed: `limits.max_packet_size`, `limits.max_connect_size`.
+        PacketsTooLarge,
+        /// Topics refused: `limits.max_topic_length`, `limits.max_topic_levels`.
+        TopicsTooLarge,
+        /// Client Identifiers refused: `limits.max_client_id_length`.
+        ClientIdsTooLong,
+        /// Subscriptions refused: `limits.max_subscriptions`.
+        RefusedSubscriptions,
+        /// Clients refused: `limits.max_sessions`.
+        RefusedSessions,
+        /// QoS 2 messages that had to wait: `limits.max_inflight_in`.
+        DeferredInflight,
+        /// Clients refused because of their login.
+        RefusedLogins,
+        /// Messages not delivered: their subscriber may not receive them.
+        DeniedDeliveries,
+        /// Clients that published faster than `limits.publish_rate` or `limits.publish_bytes_rate` allows: slowed, once
+        /// in a minute, or disconnected.
+        PublishRate,
+        /// Connections that waited to be accepted: `limits.connect_rate`.
+        ConnectRate,
+        /// Clients refused or disconnected: `limits.max_qos`.
+        RefusedQos,
+        /// Clients refused or disconnected, and messages delivered and not retained: `limits.retain_available`.
+        RefusedRetain,
+        /// Clients refused: `limits.max_keep_alive`.
+        RefusedKeepAlive,
+        /// Clients refused: banned.
+        RefusedBanned,
+    }
 }
 
 impl Default for Shard {
@@ -198,10 +212,6 @@ impl Default for Shard {
             samples: Arc::default(),
         }
     }
-}
-
-impl Count {
-    const ALL: usize = Self::RefusedBanned as usize + 1;
 }
 
 impl Counters {
