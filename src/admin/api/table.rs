@@ -189,7 +189,7 @@ pub(super) static ROUTES: [Route; 59] = [
         Nothing => Stream, streams::messages),
     route!(GET "history" Viewer "Rates and levels of the last 15 minutes, one point a second", [],
         Nothing => One(&history::HISTORY), history::history),
-    route!(GET "live" Viewer "Everything that a page of the web console shows, in at most 20 updates a second", [live::LIVE],
+    route!(GET "live" Viewer "Everything that a page of the web console shows, in at most 10 updates a second", [live::LIVE],
         Nothing => Stream, live::live),
 ];
 

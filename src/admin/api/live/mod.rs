@@ -1,4 +1,4 @@
-//! `live`: everything that one page of the web console shows, as one stream of server-sent events with at most 20
+//! `live`: everything that one page of the web console shows, as one stream of server-sent events with at most 10
 //! updates a second. A slow reader loses messages and gets the number of lost ones.
 //!
 //! | module | owns |
@@ -55,16 +55,16 @@ pub(super) static LIVE: [Parameter; 7] = [
     ),
 ];
 
-/// Time between two updates.
-const EVERY: Duration = Duration::from_millis(50);
+/// Time between two updates. Each one wakes this task, the connection and the page.
+const EVERY: Duration = Duration::from_millis(100);
 
 /// Most events of clients in one update.
-const MOST_EVENTS: usize = 200;
+const MOST_EVENTS: usize = 400;
 
 /// Bounds of a lane in one update.
-const WATCHED: Most = Most { messages: 200, bytes: 2 << 20 };
+const WATCHED: Most = Most { messages: 400, bytes: 4 << 20 };
 const SHOWN: Most = Most { messages: 40, bytes: 2 << 20 };
-const RECORDED: Most = Most { messages: 2_000, bytes: 4 << 20 };
+const RECORDED: Most = Most { messages: 4_000, bytes: 8 << 20 };
 
 /// The parameters of a page's stream.
 struct Live {

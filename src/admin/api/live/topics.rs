@@ -16,7 +16,7 @@ pub(super) const TAKEN: Most = Most { messages: 20_000, bytes: 64 << 20 };
 const TOPICS_AN_UPDATE: usize = 2_000;
 
 /// Topics that were shown before are shown again at most so often in one update, on average: a reader sees no more.
-const AGAIN_AN_UPDATE: usize = 50;
+const AGAIN_AN_UPDATE: usize = 75;
 
 /// Bytes of a payload that are shown in the tree: as text, and of other payloads.
 const TEXT: usize = 240;
