@@ -49,10 +49,10 @@ pub(super) struct Kept {
     pub(super) broker: Arc<str>,
     /// Messages that expired before they could be sent again.
     pub(super) expired: u64,
-    /// The last messages that were sent, where they may come back.
+    /// The last messages that were sent, if they may come back.
     pub(super) echo: Echo,
-    /// Packet Identifiers are used by this process for the first time, and the other broker may remember them from
-    /// another: those that are not here are released first.
+    /// The other broker may still hold Packet Identifiers of an earlier process: PUBREL is sent first for those that
+    /// are unknown here.
     pub(super) cleared: Option<std::collections::HashSet<PacketId>>,
     /// It does not connect to these.
     pub(super) own: Own,

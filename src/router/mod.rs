@@ -1,12 +1,11 @@
 //! The router: the subscription trie, the retained messages, the sessions. It is shared memory, not a task: the
 //! publisher's task matches, pushes to the subscribers' sessions in its own turn, and then wakes their tasks.
 //!
-//! Its rooms import from one another one way, ports ← sessions ← subscriptions ← thread ← publish ← clients ← inspect,
-//! and only what a room shows in its `mod.rs`. [`Router`] is defined here; each room adds its own methods.
-//!
-//! | room | owns |
+//! Its folders import from one another one way, ports ← sessions ← subscriptions ← thread ← publish ← clients ←
+//! inspect, and only what a folder shows in its `mod.rs`. [`Router`] is defined here; each folder adds its own methods.
+//! | folder | owns |
 //! |---|---|
-//! | `ports` | the traits for authentication, authorization, the store, observers and other nodes |
+//! | `ports` | the traits for authentication, authorization, the store, observers, forwarding and commands |
 //! | `sessions` | the router's state of each session |
 //! | `subscriptions` | subscriptions, cached matches, retained messages |
 //! | `thread` | the state of one thread; reports to observers and the store |
@@ -15,7 +14,7 @@
 //! | `inspect` | inspection and operator actions |
 //! | `sys` | the `$SYS` topics |
 //!
-//! The order of its locks is in the [table of the crate](crate#locks).
+//! The order of its locks is in "Locks" of `ARCHITECTURE.md`.
 
 mod clients;
 pub mod inspect;
@@ -136,7 +135,7 @@ pub struct RouterLimits {
     pub shared_requeue_after: Duration,
     /// A client that connects more often is banned for a while; `None`: as often as it likes.
     pub reconnects: Option<Frequency>,
-    /// What the CONNACK reports besides.
+    /// What the CONNACK reports besides the limits.
     pub says: ServerSays,
 }
 

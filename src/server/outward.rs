@@ -43,7 +43,7 @@ impl Outward {
         }
     }
 
-    /// Waits until no client is connected, so that events of the last connections are sent too.
+    /// Called when no client is connected any more, so that events of the last connections are sent too.
     pub(super) fn stop(&self) {
         self.bridges.stop();
         self.hooks.stop();

@@ -1,7 +1,7 @@
 //! [`HeldAcks`]: acknowledgements of a client's packets that wait until the store has the packet's effect.
 //!
-//! "Acknowledged means kept": with the disk store, a PUBACK, PUBREC, SUBACK or UNSUBACK is sent after its commit. With
-//! the memory store none is held.
+//! "Acknowledged means kept": with a store, a PUBACK, PUBREC, PUBREL, PUBCOMP, SUBACK or UNSUBACK is sent after its
+//! commit. Without one, none is held.
 
 use std::collections::VecDeque;
 

@@ -23,7 +23,7 @@ use crate::{
 pub enum Delivery {
     /// It is in the output, or will be when it is durable.
     Sent,
-    /// The same in MQTT 5.
+    /// The same, to a client of MQTT 5.
     SentFive,
     /// It is queued, or was dropped: the [`Journal`] was told which.
     Queued,
@@ -333,7 +333,7 @@ impl Session {
                     }
                 }
             }
-            // only with a message at hand: an empty buffer would be taken and asked for forever
+            // the buffer is made only now: `flush` would take an empty one again and again
             let flags = PublishFlags { dup: false, qos, retain };
             attached.write_message(pool, (&message, &identifiers), flags, id, *now);
             journal.sent(&self.id, &message, qos, by);
@@ -491,7 +491,7 @@ impl Attached {
         Delivery::Sent
     }
 
-    /// The same in MQTT 5.
+    /// The same, to a client of MQTT 5.
     #[inline(never)]
     fn write_outgoing_5<J>(
         &mut self,

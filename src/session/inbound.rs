@@ -93,8 +93,8 @@ impl Inbound {
     }
 
     /// The window of a client that may send `at_once` messages before it is answered, at most `most`. Messages of an
-    /// earlier connection may fill the window. A client that waits for an answer to new messages before it sends these
-    /// again would wait forever, so it gets one more place.
+    /// earlier connection may fill the window. A client that waits for an answer before it resends these would wait
+    /// forever. It gets one more place.
     pub(super) fn window(&self, most: usize, at_once: usize) -> usize {
         let window = most.min(at_once);
         if at_once <= self.carried { window.max(self.carried + 1) } else { window }

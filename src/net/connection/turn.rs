@@ -81,8 +81,8 @@ impl<S: Stream> Connection<S> {
         Ok(())
     }
 
-    /// Lets writers go first if much that was read waits to be written: it is still in the processor's cache, and the
-    /// receivers can work on it meanwhile. The wait ends with the next write, or at once if there is none.
+    /// If much that was read is unwritten, lets the writers run first: the data is still in the processor's cache, and
+    /// the receivers can work on it meanwhile. The wait ends with the next write, or at once if there is none.
     fn gives_way(&mut self, worker: &mut Worker, cx: &Context<'_>) -> bool {
         let Phase::Open(Open { last_read: LastRead::Much, .. }) = self.phase else { return false };
         if worker.unwritten < WRITE_FIRST {
@@ -115,7 +115,7 @@ impl<S: Stream> Connection<S> {
 
     // ---- reading ----
 
-    /// `true`: there may be more, but the client must first read its output.
+    /// `true`: bytes may wait in the socket, but the client has too much unread output.
     pub(crate) fn read(
         &mut self,
         worker: &mut Worker,
@@ -255,7 +255,7 @@ impl<S: Stream> Connection<S> {
             let limits = worker.shared.limits.load();
             (limits.max_packet_size, limits.max_connect_size)
         };
-        // what the transport adds is not the client's
+        // a mount point makes a packet longer than the client sent it
         let adds = self.socket.adds();
         let (mut at, mut frames) = (0, 0);
         let others = worker.local.others();
@@ -271,7 +271,7 @@ impl<S: Stream> Connection<S> {
                 _ => largest_connect.saturating_add(adds),
             };
             match codec::frame(self.version(), rest, largest) {
-                // the first frame is always handled: a turn begins with work to spare
+                // the first frame is always handled: no work is spent when a turn begins
                 Ok(Cut::Frame(_)) if worker.local.work.is_spent(frames) => break Ok(Some(at)),
                 Ok(Cut::Frame(frame)) => {
                     let mut handled = Handled::one(frame);

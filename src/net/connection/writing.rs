@@ -36,7 +36,7 @@ impl<S: Stream> Connection<S> {
         for _ in 0..WRITES_A_TURN {
             self.write_held(worker, cx, now)?;
             let Phase::Open(open) = &mut self.phase else { return Ok(()) };
-            // output that waits in the transport is not done either
+            // an empty buffer that is not flushed counts as unwritten
             let unwritten = self.writing.as_ref().map_or(0, |w| w.len().max(1));
             let Worker { shared, local, replies, .. } = worker;
             match shared.router.flush(local, &mut open.client, replies, unwritten) {

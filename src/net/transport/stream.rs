@@ -37,7 +37,7 @@ pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin {
         false
     }
 
-    /// By so many bytes, packets may be longer than the client sent them.
+    /// Bytes by which the transport may make a packet longer than the client sent it.
     #[inline]
     fn adds(&self) -> usize {
         0
@@ -79,7 +79,7 @@ pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin {
 
 impl Stream for TcpStream {
     fn reset_at_close(&mut self) {
-        // without that it ends as usual
+        // if this fails, the connection ends with FIN
         let _ = socket2::SockRef::from(&*self).set_linger(Some(Duration::ZERO));
     }
 }

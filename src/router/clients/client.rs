@@ -34,7 +34,7 @@ pub struct Client {
     max_packet_size: u32,
     /// The match of its last PUBLISH, for the next one with the same topic.
     pub(crate) last: Option<Arc<Matched>>,
-    /// Pending work: mostly none. With the memory store it can only be a packet that takes several turns.
+    /// Pending work: mostly none. Without a store: a packet that takes several turns, or an authentication.
     pub(crate) awaited: Option<Box<Awaited>>,
     /// Its CONNACK is in the output.
     is_welcomed: bool,
@@ -58,7 +58,7 @@ pub(crate) struct Awaited {
     pub(crate) unacknowledged: Option<CommitSeq>,
     /// Output for new subscriptions that must follow their SUBACK.
     pub(super) behind_suback: Option<OutBuf>,
-    /// The commit for which its connection is woken.
+    /// The commit for which its waker is registered at the store.
     woken_by: Option<CommitSeq>,
     /// A timed acknowledgement: the commit that it waits for, and the time at which its PUBLISH arrived.
     pub(super) measured: Option<(CommitSeq, Instant)>,
@@ -350,8 +350,7 @@ impl Router {
             shared.note_ready(&client.slot);
         }
         drop(state);
-        // call again after the write: this output is bounded, and messages that the session queued meanwhile signal no
-        // task
+        // call again after the write: this output is bounded, and queued messages signal no task
         client.is_welcomed |= out.is_some();
         client.flush_due = unwritten > 0 || out.is_some();
         if let Some(commit) = held {
@@ -380,7 +379,7 @@ impl Router {
         replies: &mut Vec<u8>,
     ) -> Result<Released, CloseReason> {
         let (Some(awaited), Some(store)) = (&mut client.awaited, &self.ports.store) else { return Ok(Released::All) };
-        // in this order: if a commit is still pending after the store reported that it is stuck, it is stuck
+        // in the order of `is_stuck`
         let condition = store.condition();
         let done = store.done();
         awaited.accepted = awaited.accepted.filter(|&commit| commit > done);

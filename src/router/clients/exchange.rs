@@ -82,8 +82,8 @@ impl Router {
         self.handle_other(local, client, packet, replies)
     }
 
-    /// Handles consecutive acknowledgements with the session locked once: a subscriber sends many at a time.
-    /// `others` of them, which are counted, are not the most frequent ones.
+    /// Handles consecutive acknowledgements with the session locked once: a subscriber sends many at a time. `others`:
+    /// how many of them are not a plain PUBACK.
     fn handle_acks<'a>(
         &self,
         local: &mut RouterThread,
@@ -245,7 +245,7 @@ impl Router {
     ) -> Result<(), CloseReason> {
         if publish.packet_id.is_some() && client.marks.have_receive_maximum() {
             let state = self.own(client)?;
-            // twice the Receive Maximum is accepted, and the second half waits
+            // twice the Receive Maximum is accepted: messages beyond the first half wait for room. More is an error
             let most = 2 * state.session.receive_maximum();
             if state.session.unreleased().max(client.unacknowledged()) >= most {
                 return Err(ProtocolError::ReceiveMaximum.into());

@@ -29,7 +29,7 @@ impl Relaying<'_> {
         self.session.begin_relaying();
     }
 
-    /// So many Packet Identifiers that no message in flight has, and that none is given soon.
+    /// So many Packet Identifiers that no message in flight has, and that no message gets soon.
     pub fn free_ids(&self, count: usize) -> Vec<PacketId> {
         self.session.free_relay_ids().take(count).collect()
     }
@@ -96,8 +96,8 @@ impl Router {
         Some(result)
     }
 
-    /// Publishes a message of the other broker; one of QoS 2, which has a Packet Identifier, once: gives when that is
-    /// durable, and all that it set off.
+    /// Publishes a message of the other broker; a QoS 2 one, which has a Packet Identifier, only once. Returns the
+    /// commit of its deliveries.
     pub fn publish_relayed(
         &self,
         local: &mut RouterThread,

@@ -27,7 +27,7 @@ const MOST_OF_GROUP: usize = 1_024;
 /// Number of filters for which the trie is locked once.
 const FILTERS_AT_ONCE: usize = 256;
 
-/// A node counts as so many if the rights of the publishers are looked up.
+/// A visited node counts as this many if the rights of the publishers are looked up.
 const A_LOOK_UP: u32 = 8;
 
 impl Router {
@@ -281,8 +281,8 @@ impl Router {
     /// the session locked: a message that is retained at the same time is delivered either here or later. `true`: these
     /// are all.
     ///
-    /// At most as many are queued for one session as there are, and a queue's limit more: a client that subscribes gets
-    /// all of them, whatever its filters. If it subscribes repeatedly without reading, further ones are dropped, which
+    /// A session queues at most as many as are retained, plus the limit of its queue: a client that subscribes gets all
+    /// of them, whatever its filters. If it subscribes repeatedly without reading, further ones are dropped, which
     /// counts as one message for each filter.
     pub(super) fn send_retained(
         &self,
@@ -343,8 +343,8 @@ impl Router {
     /// The SUBSCRIBE needs another turn. Messages that are published until then wait for the SUBACK and for the
     /// remaining retained messages.
     ///
-    /// If only few messages are retained, the session learns this here, and messages since the first look-up are sent
-    /// before the remaining retained ones.
+    /// If few messages are retained, numbers are reserved only now: messages that arrived since the first look-up are
+    /// sent before the remaining retained ones.
     pub(super) fn let_others_wait(
         &self,
         local: &mut RouterThread,

@@ -106,7 +106,7 @@ pub struct EventStream {
     stream: Arc<Stream>,
     of: Arc<EventStreams>,
     drained: VecDeque<Arc<Happened>>,
-    /// Drained, and to be given after the next draining.
+    /// Drained, but newer than the start of the drain: given after the next one.
     early: Vec<Arc<Happened>>,
 }
 

@@ -50,7 +50,7 @@ pub trait Store: Send + Sync {
     /// afterwards wait for disk space.
     fn condition(&self) -> Condition;
 
-    /// Does as much as allowed wait to become durable? It does in [`Condition::Busy`], and it may in
+    /// Has the store as much to write as it may have? It has in [`Condition::Busy`], and it may have in
     /// [`Condition::Full`], in which records that end items are still accepted.
     fn is_behind(&self) -> bool {
         self.condition() == Condition::Busy
@@ -61,8 +61,8 @@ pub trait Store: Send + Sync {
         Vec::new()
     }
 
-    /// Does its thread answer before that much time has passed? Blocks until it has, or the time has passed. One that
-    /// waits for room on the disk answers.
+    /// Does the store's thread answer within this time? Blocks until it answers, or the time has passed. A thread that
+    /// waits for disk space answers.
     fn answers(&self, within: Duration) -> bool {
         let _ = within;
         true

@@ -32,7 +32,7 @@ pub struct SlotRef(Arc<Slot>);
 
 struct Slot {
     state: Mutex<SlotState>,
-    /// The session is stored.
+    /// A store has the session: it is a kept session.
     kept: bool,
     /// The number of the attached connection, or [`NOBODY`]. Changes only with the lock held.
     owner: AtomicU64,
@@ -82,8 +82,9 @@ enum Attachment {
 
 /// The counts of an `Arc`, and a slot.
 const ALLOCATED: usize = size_of::<usize>() + size_of::<Slot>();
-// tokio aligns its two allocations for a connection at 128 bytes. glibc's allocator has 232 bytes between them; a slot
-// that needs more leaves a gap of 200 bytes for each connection, as measured
+// tokio aligns its two allocations for a connection (its task, the registration of its socket) at 128 bytes. glibc's
+// allocator has 232 bytes between them; a slot that needs more leaves a gap of 200 bytes for each connection, as
+// measured
 const _: () = assert!(ALLOCATED <= 232, "a slot fits between the allocations of its connection");
 
 /// The number of a connection, unique within a process.
@@ -240,7 +241,7 @@ impl SlotState {
         }
     }
 
-    /// The timer with this key has expired.
+    /// What is due when the timer with this key has expired.
     pub(crate) fn look(&mut self, key: ExpiryKey, now: Instant) -> Looked {
         let Some(waiting) = self.waiting.take() else { return Looked::Ends(None) };
         let WaitingWill { will, ends, .. } = *waiting;

@@ -45,7 +45,7 @@ pub struct RouterThread {
     pub(crate) copies: Vec<QueuedCopy>,
     /// Set while Wills that waited are published.
     pub(crate) publishes_wills: bool,
-    /// `None` while a PUBLISH with properties is handled.
+    /// Room for the properties of a PUBLISH. `None` while one with properties is handled.
     pub(crate) properties: Option<Box<KnownProperties>>,
     pub(crate) sampler: Sampler,
     /// The publisher of the last message that was retained: all of its retained messages share this.

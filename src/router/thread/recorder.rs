@@ -43,7 +43,7 @@ pub(crate) struct Copies<'a> {
 }
 
 impl Recorder<'_, '_> {
-    /// A message without a record so far may get one later.
+    /// A message without a record so far may get one later: the result is not `Done`, so that a receipt is made.
     pub(crate) fn may_be_stored_later(&mut self) {
         if self.store.is_some() {
             self.stored = self.stored.and(Stored::By(CommitSeq::default()));

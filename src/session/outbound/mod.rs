@@ -157,7 +157,7 @@ impl Outbound {
 
     /// Must the message that was [begun](Self::begin) last wait? A QoS 2 message is not sent before its record,
     /// `stored`, is durable: after a crash the client would get it again under another Packet Identifier. Messages
-    /// behind it wait with it, to keep the order.
+    /// behind it wait with it, at QoS 1 too, to keep the order.
     pub(super) fn hold(&mut self, seq: u64, qos: QoS, stored: Stored) -> bool {
         let commit = match (stored, self.held.back()) {
             (Stored::By(commit), None) if qos == QoS::ExactlyOnce => commit,

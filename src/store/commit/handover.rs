@@ -6,7 +6,7 @@
 //! next batch, or when they are [`LINGER`] old or large. So messages that arrive one by one take one fsync each, and
 //! not two.
 //!
-//! The order of its locks is in the [table of the crate](crate#locks).
+//! The order of its locks is in "Locks" of `ARCHITECTURE.md`.
 
 use std::{
     num::NonZeroU64,

@@ -209,7 +209,7 @@ const LONGEST: Duration = Duration::from_millis(2);
 const SHORTEST: Duration = Duration::from_micros(50);
 /// How long a measured duration of a batch is used.
 const VALID: Duration = Duration::from_secs(1);
-/// The pause after a miss, in delays: a client that waits beside a slow subscriber loses a ninth.
+/// The pause after a miss, in delays: so at most a ninth of the time is lost to delays.
 const PAUSE: u32 = 8;
 /// The pause doubles with each miss in a row, at most this many times.
 const MOST_MISSES: u32 = 6;

@@ -39,7 +39,7 @@ pub(crate) struct Batches {
     /// The number of the batch that collects; if messages are held, of its last part.
     pub(crate) number: u64,
     bytes: usize,
-    /// A task waits for the batch or may do so, and it is not held.
+    /// The batch is taken when no other one is on its way: a task waits for it or may do so, and it is not held.
     due_when_idle: bool,
     /// Number of records that must be written even if every held message is acknowledged.
     written: usize,
