@@ -44,7 +44,7 @@ pub(crate) struct Subscribing {
     /// The number of the last message before the SUBSCRIBE.
     pub(super) before: u64,
     pub(super) access: Option<Arc<Access>>,
-    /// The store has failed.
+    /// The store refuses records that need room.
     pub(super) refuses: bool,
     /// Number of filters that the client has.
     pub(super) held: usize,
