@@ -21,7 +21,7 @@ mod watched;
 
 pub(crate) use form::{name, properties, put_payload};
 pub use packet::Direction;
-pub(crate) use packet::{Seen, Who, packet_type};
+pub(crate) use packet::{Seen, TYPES, Who, packet_type};
 pub(crate) use set::{Asked, MOST_TRACES, Shown, TooMany, Traces, first_line};
 pub(crate) use target::{About, Target};
 pub(crate) use watched::Watched;

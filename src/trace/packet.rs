@@ -74,6 +74,16 @@ impl Direction {
             Self::ToServer => Self::ToClient,
         }
     }
+
+    /// Are packets of this type sent in this direction?
+    pub(crate) fn has(self, packet: PacketType) -> bool {
+        use PacketType::{Connack, Connect, Pingreq, Pingresp, Suback, Subscribe, Unsuback, Unsubscribe};
+        match packet {
+            Connect | Subscribe | Unsubscribe | Pingreq => self == Self::ToServer,
+            Connack | Suback | Unsuback | Pingresp => self == Self::ToClient,
+            _ => true,
+        }
+    }
 }
 
 impl Who {
@@ -232,8 +242,8 @@ impl Seen {
     }
 }
 
-/// All types with their names in the specification.
-const TYPES: [PacketType; 15] = [
+/// All types.
+pub(crate) const TYPES: [PacketType; 15] = [
     PacketType::Connect,
     PacketType::Connack,
     PacketType::Publish,

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, de::Error};
 
-use super::super::span::Span;
+use super::{super::span::Span, rewrite};
 use crate::{
     codec::PacketType,
     topic::TopicFilter,
-    trace::{Direction, packet_type},
+    trace::{Direction, Seen, TYPES, packet_type},
+    types::ProtocolVersion,
 };
 
 /// A fault, as a test sets it.
@@ -69,7 +70,7 @@ pub enum Does {
     Delay(Span),
     /// The packet arrives twice.
     Duplicate,
-    /// One byte after the fixed header is changed.
+    /// One byte after the fixed header is changed; packets without such a byte pass.
     Corrupt,
     /// Only this number of its bytes arrives, then the connection closes.
     Truncate(usize),
@@ -92,9 +93,10 @@ pub enum Does {
     ReasonCode(u8),
     /// The packet is sent after the next one.
     Reorder,
-    /// The client receives DISCONNECT with this Reason Code (MQTT 5), and the connection closes.
+    /// The client receives DISCONNECT with this Reason Code (MQTT 5), and the connection closes. Packets before the
+    /// CONNACK pass.
     Disconnect(u8),
-    /// The same with Reason Code 0x9C and this Server Reference.
+    /// The same with Reason Code 0x9C and this Server Reference. Before the CONNACK, the client receives a CONNACK.
     Redirect(String),
     /// The CONNACK has this Receive Maximum (MQTT 5).
     ReceiveMaximum(u16),
@@ -136,12 +138,23 @@ impl Fault {
             Does::RefuseTcp if self.when.is_of_packets() => {
                 Err("refuse_tcp: there is no packet yet; only times, every, nth, probability, after and for".into())
             }
-            _ => Ok(()),
+            Does::RefuseTcp => Ok(()),
+            does if self.when.cells().any(|(packet, direction)| does.is_for(packet, direction)) => Ok(()),
+            does => Err(format!("{}: {}", does.name(), does.why_not(self.when.packet, self.when.direction))),
         }
     }
 }
 
 impl When {
+    /// The packet types and directions that it selects and that exist.
+    fn cells(&self) -> impl Iterator<Item = (PacketType, Direction)> {
+        let all = TYPES.into_iter().flat_map(|packet| DIRECTIONS.map(|direction| (packet, direction)));
+        let packet = if self.topic.is_some() { Some(PacketType::Publish) } else { self.packet };
+        let direction = self.direction;
+        all.filter(move |(of, to)| to.has(*of) && packet.is_none_or(|packet| packet == *of))
+            .filter(move |(_, to)| direction.is_none_or(|direction| direction == *to))
+    }
+
     /// Does the condition depend on a packet's content?
     fn is_of_packets(&self) -> bool {
         let Self { client, user, topic, packet, direction, .. } = self;
@@ -177,23 +190,66 @@ impl Does {
         }
     }
 
-    /// Can it happen to such a packet?
+    /// Can it happen to packets of this type that are sent in this direction?
     pub(super) fn is_for(&self, packet: PacketType, direction: Direction) -> bool {
         use PacketType::{
-            Connack, Connect, Puback, Pubcomp, Publish, Pubrec, Pubrel, Suback, Subscribe, Unsuback, Unsubscribe,
+            Auth, Connack, Connect, Pingreq, Pingresp, Puback, Pubcomp, Publish, Pubrec, Pubrel, Suback, Subscribe,
+            Unsuback, Unsubscribe,
         };
         match self {
             Self::Refuse(_) => packet == Connect,
             Self::RefuseTcp => false,
             Self::ReceiveMaximum(_) => packet == Connack,
+            Self::Corrupt => ![Pingreq, Pingresp].contains(&packet),
+            Self::Disconnect(_) => ![Connect, Connack].contains(&packet),
             Self::ReasonCode(_) => match direction {
                 Direction::ToClient => {
-                    [Connack, Puback, Pubrec, Pubrel, Pubcomp, Suback, Unsuback, PacketType::Disconnect]
+                    [Connack, Puback, Pubrec, Pubrel, Pubcomp, Suback, Unsuback, PacketType::Disconnect, Auth]
                         .contains(&packet)
                 }
-                Direction::ToServer => [Publish, Pubrel, Subscribe, Unsubscribe].contains(&packet),
+                Direction::ToServer => [Publish, Pubrec, Pubrel, Subscribe, Unsubscribe].contains(&packet),
+            },
+            _ => true,
+        }
+    }
+
+    /// Why it can happen to none of the packets that are selected.
+    fn why_not(&self, packet: Option<PacketType>, direction: Option<Direction>) -> String {
+        let to = |direction| match direction {
+            Direction::ToServer => "clients do not send it",
+            Direction::ToClient => "the broker does not send it",
+        };
+        let never = packet.filter(|packet| direction.is_some_and(|direction| !direction.has(*packet)));
+        if let (Some(packet), Some(direction)) = (never, direction) {
+            return format!("{packet} has the other direction: {}", to(direction));
+        }
+        let packet = packet.map_or_else(|| "a packet in this direction".into(), |packet| packet.to_string());
+        match self {
+            Self::Refuse(_) => "only CONNECT can be refused".into(),
+            Self::ReceiveMaximum(_) => "only CONNACK has a Receive Maximum of the broker".into(),
+            Self::Corrupt => format!("{packet} has no byte after its fixed header"),
+            Self::Disconnect(_) => format!("the broker sends no DISCONNECT in place of {packet}; see refuse"),
+            Self::ReasonCode(_) if packet == "CONNECT" => "CONNECT is answered with a code by refuse".into(),
+            _ => format!("{packet} has no Reason Code, and no answer that has one"),
+        }
+    }
+
+    /// Does it change this packet? Otherwise it does not count as a hit. `greeted`: a CONNACK was sent before.
+    pub(super) fn changes(&self, seen: &Seen, version: ProtocolVersion, greeted: bool) -> bool {
+        /// Size of a packet without a byte after its fixed header.
+        const EMPTY: usize = 2;
+        match self {
+            Self::ReceiveMaximum(_) => version == ProtocolVersion::V5,
+            Self::Corrupt => seen.size > EMPTY,
+            Self::Disconnect(_) => greeted,
+            Self::ReasonCode(code) => match seen.direction {
+                Direction::ToClient => rewrite::has_code(seen.packet, version),
+                Direction::ToServer => rewrite::answer(seen, version, *code).is_some(),
             },
             _ => true,
         }
     }
 }
+
+/// Both directions.
+const DIRECTIONS: [Direction; 2] = [Direction::ToServer, Direction::ToClient];

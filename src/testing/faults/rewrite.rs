@@ -1,10 +1,22 @@
 //! Builds and changes packets.
 
-use crate::trace::{Direction, Seen};
 use crate::{
     codec::{self, Cut, Packet, PacketType, PropertyId},
+    trace::{Direction, Seen},
     types::{ProtocolVersion, QoS},
 };
+
+/// Reason Code "Use another server".
+pub(super) const MOVED: u8 = 0x9C;
+
+/// A CONNACK that redirects to another server; empty before MQTT 5.
+pub(super) fn redirection(version: ProtocolVersion, server: &str) -> Vec<u8> {
+    let disconnect = disconnect(version, MOVED, Some(server));
+    match disconnect.split_first_chunk::<2>() {
+        Some(([_, length], rest)) => [&[0x20, length + 1, 0][..], rest].concat(),
+        None => disconnect,
+    }
+}
 
 /// A CONNACK with this code, even if the version does not define it.
 pub(super) fn refusal(version: ProtocolVersion, code: u8) -> Vec<u8> {
@@ -30,9 +42,14 @@ pub(super) fn disconnect(version: ProtocolVersion, code: u8, server: Option<&str
     [&[0xE0, 2 + properties.len() as u8, code, properties.len() as u8][..], &properties].concat()
 }
 
+/// Does a packet of the broker have a Reason Code in this version?
+pub(super) fn has_code(packet: PacketType, version: ProtocolVersion) -> bool {
+    version == ProtocolVersion::V5 || [PacketType::Connack, PacketType::Suback].contains(&packet)
+}
+
 /// Replaces the Reason Code of a packet of the broker; `None`: the packet has none in this version.
 pub(super) fn with_code(bytes: &[u8], seen: &Seen, version: ProtocolVersion, code: u8) -> Option<Vec<u8>> {
-    use PacketType::{Connack, Disconnect, Puback, Pubcomp, Pubrec, Pubrel, Suback, Unsuback};
+    use PacketType::{Auth, Connack, Disconnect, Puback, Pubcomp, Pubrec, Pubrel, Suback, Unsuback};
     let is_5 = version == ProtocolVersion::V5;
     let body = body(bytes)?;
     match seen.packet {
@@ -58,6 +75,13 @@ pub(super) fn with_code(bytes: &[u8], seen: &Seen, version: ProtocolVersion, cod
             Some(changed)
         }
         Disconnect if is_5 => Some(disconnect(version, code, None)),
+        // the body is empty if the code is 0 and there are no properties
+        Auth if is_5 && body.is_empty() => Some(vec![bytes[0], 2, code, 0]),
+        Auth if is_5 => {
+            let mut changed = bytes.to_vec();
+            changed[bytes.len() - body.len()] = code;
+            Some(changed)
+        }
         _ => None,
     }
 }
@@ -76,6 +100,7 @@ pub(super) fn answer(seen: &Seen, version: ProtocolVersion, code: u8) -> Option<
     match (seen.packet, seen.qos) {
         (PacketType::Publish, Some(QoS::AtLeastOnce)) if is_5 => with(0x40),
         (PacketType::Publish, Some(QoS::ExactlyOnce)) if is_5 => with(0x50),
+        (PacketType::Pubrec, _) if is_5 => with(0x62),
         (PacketType::Pubrel, _) if is_5 => with(0x70),
         (PacketType::Subscribe, _) => for_each(0x90, if is_5 { &[0] } else { &[] }),
         (PacketType::Unsubscribe, _) if is_5 => for_each(0xB0, &[0]),

@@ -9,6 +9,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
+use tokio::task::AbortHandle;
 
 use super::{
     super::{
@@ -33,6 +34,8 @@ pub(in super::super) struct Faults {
     pub(super) strict: Arc<Strict>,
     /// Sockets of connections that the broker has closed without telling the client.
     buried: Mutex<Vec<Box<dyn Stream + Send>>>,
+    /// Tasks that send what is delayed after the broker has closed, with their clients.
+    left: Mutex<Vec<(Option<Box<str>>, AbortHandle)>>,
     /// The broker is being killed: nothing that it sends now arrives.
     cut: AtomicBool,
     /// Number of delayed packets.
@@ -86,8 +89,8 @@ const MOST: usize = 1_000;
 
 impl Faults {
     pub(in super::super) fn new(clock: &TestClock, journal: Arc<Journal>, strict: Arc<Strict>) -> Self {
-        let (set, buried, late) = (Mutex::default(), Mutex::default(), AtomicUsize::new(0));
-        Self { set, clock: clock.clock(), journal, strict, buried, cut: AtomicBool::new(false), late }
+        let (set, buried, left, late) = (Mutex::default(), Mutex::default(), Mutex::default(), AtomicUsize::new(0));
+        Self { set, clock: clock.clock(), journal, strict, buried, left, cut: AtomicBool::new(false), late }
     }
 
     /// Sets a fault; returns its number.
@@ -125,6 +128,13 @@ impl Faults {
 
     /// Removes the faults of some clients and topics, or all.
     pub(in super::super) fn forget(&self, reset: &Reset) {
+        self.left.lock().retain(|(client, task)| {
+            let is_meant = reset.is_all() || client.as_deref().is_some_and(|client| reset.has_client(client));
+            if is_meant {
+                task.abort();
+            }
+            !is_meant
+        });
         if reset.is_all() {
             self.remove(None);
             return;
@@ -138,11 +148,14 @@ impl Faults {
     }
 
     /// Applies the first fault that hits this packet, and records it.
-    pub(super) fn hit(&self, who: &Who, seen: &Seen) -> Option<Hit> {
+    /// `greeted`: a CONNACK was sent before.
+    pub(super) fn hit(&self, who: &Who, seen: &Seen, greeted: bool) -> Option<Hit> {
         let now = self.clock.now();
         let mut set = self.set.lock();
         let (id, hit) = set.all.iter_mut().find_map(|one| {
-            let is_for = one.fault.does.is_for(seen.packet, seen.direction) && one.is_for(who, seen);
+            let does = &one.fault.does;
+            let is_for = does.is_for(seen.packet, seen.direction) && does.changes(seen, who.version, greeted);
+            let is_for = is_for && one.is_for(who, seen);
             (is_for && one.hits_now(now)).then(|| (one.id, one.hit()))
         })?;
         drop(set);
@@ -174,6 +187,13 @@ impl Faults {
         if buried.len() < MOST_BURIED {
             buried.push(socket);
         }
+    }
+
+    /// Remembers a task that sends what is delayed after the broker has closed.
+    pub(super) fn leaves(&self, client: Option<Box<str>>, task: AbortHandle) {
+        let mut left = self.left.lock();
+        left.retain(|(_, task)| !task.is_finished());
+        left.push((client, task));
     }
 
     /// Cuts connections: nothing more reaches their clients, and they are reset. `false`: ends this.
@@ -285,7 +305,7 @@ mod tests {
         who.see(b"\x10\x0d\x00\x04MQTT\x04\x02\x00\x00\x00\x01c", Direction::ToServer).unwrap();
         let seen = who.see(b"\x30\x03\x00\x01a", Direction::ToServer).unwrap();
         assert_eq!((seen.packet, seen.topic.as_deref()), (PacketType::Publish, Some("a")));
-        (1..=packets).filter(|_| faults.hit(&who, &seen).is_some()).collect()
+        (1..=packets).filter(|_| faults.hit(&who, &seen, true).is_some()).collect()
     }
 
     fn set(faults: &Faults, fault: serde_json::Value) -> u64 {

@@ -8,10 +8,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    runtime::Handle,
+};
 
 use super::{super::journal::What, fault::Does, lane::Lane, rewrite, set::Faults};
 use crate::{
+    codec::PacketType,
     net::{Deadlines, Judges, Stream, Tick},
     session::CloseReason,
     trace::{Direction, Seen, Who},
@@ -29,6 +33,10 @@ pub(super) struct Wire {
     state: State,
     /// Limit of bytes a second to the client.
     stall: Option<Stall>,
+    /// The client was sent a CONNACK.
+    greeted: bool,
+    /// The broker has closed, and delayed bytes are still to be sent.
+    is_left: bool,
     /// Wakes the connection's task.
     timer: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     /// The socket has accepted bytes since the last call.
@@ -63,7 +71,19 @@ impl Wire {
     pub(super) fn new(socket: Box<dyn Stream + Send>, faults: Arc<Faults>) -> Self {
         let [to_server, to_client] = [(); 2].map(|()| Lane::new(faults.clone()));
         let (who, state) = (Who::default(), State::Open);
-        Self { socket: Some(socket), faults, who, to_server, to_client, state, stall: None, timer: None, sent: false }
+        Self {
+            socket: Some(socket),
+            faults,
+            who,
+            to_server,
+            to_client,
+            state,
+            stall: None,
+            greeted: false,
+            is_left: false,
+            timer: None,
+            sent: false,
+        }
     }
 
     /// Applies the faults to all complete packets of one direction.
@@ -87,7 +107,9 @@ impl Wire {
         if direction == Direction::ToServer && self.breaks(&seen) {
             return self.close();
         }
-        let hit = self.faults.hit(&self.who, &seen);
+        let was_greeted = self.greeted;
+        let hit = self.faults.hit(&self.who, &seen, was_greeted);
+        self.greeted |= seen.packet == PacketType::Connack && direction == Direction::ToClient;
         self.tell_strict(&seen, hit.as_ref().map(|hit| &hit.does));
         let fate = hit.as_ref().map(|hit| hit.does.name());
         let what = What::Packet { packet: Box::new(seen.clone()), fault: fate };
@@ -135,7 +157,8 @@ impl Wire {
             Does::ReasonCode(code) => self.say(packet, &seen, direction, code),
             Does::Reorder => self.lane(direction).reorder(packet),
             Does::Disconnect(code) => self.close_with(rewrite::disconnect(version, code, None)),
-            Does::Redirect(server) => self.close_with(rewrite::disconnect(version, 0x9C, Some(&server))),
+            Does::Redirect(server) if !was_greeted => self.close_with(rewrite::redirection(version, &server)),
+            Does::Redirect(server) => self.close_with(rewrite::disconnect(version, rewrite::MOVED, Some(&server))),
             Does::ReceiveMaximum(maximum) => {
                 let changed = (version == ProtocolVersion::V5).then(|| rewrite::with_receive_maximum(&packet, maximum));
                 self.lane(direction).pass(changed.flatten().unwrap_or(packet), None);
@@ -184,7 +207,7 @@ impl Wire {
                 let changed = rewrite::with_code(&packet, seen, version, code).unwrap_or(packet);
                 self.to_client.pass(changed, None);
                 // a refused packet is not in flight any more
-                if seen.packet == crate::codec::PacketType::Connack && code != 0 {
+                if seen.packet == PacketType::Connack && code != 0 {
                     self.close();
                 }
             }
@@ -269,12 +292,42 @@ impl Wire {
     }
 }
 
+/// After the broker has closed.
+impl Wire {
+    /// Sends what is delayed or stalled, in a task of its own, then closes.
+    fn leave(&mut self) {
+        let (Ok(runtime), Some(socket)) = (Handle::try_current(), self.socket.take()) else { return };
+        let mut left = Self::new(socket, self.faults.clone());
+        (left.state, left.is_left, left.stall) = (State::Closing, true, self.stall.take());
+        std::mem::swap(&mut left.to_client, &mut self.to_client);
+        let task = runtime.spawn(std::future::poll_fn(move |cx| left.poll_left(cx)));
+        self.faults.leaves(self.who.client.take(), task.abort_handle());
+    }
+
+    /// Ready once everything is sent, or the client has closed.
+    fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Poll::Ready(Err(_)) = self.write_on(cx) {
+            return Poll::Ready(());
+        }
+        let mut space = [0; 1024];
+        loop {
+            let Some(socket) = &mut self.socket else { return Poll::Ready(()) };
+            let mut read = ReadBuf::new(&mut space);
+            match ready!(Pin::new(socket).poll_read(cx, &mut read)) {
+                Ok(()) if !read.filled().is_empty() => {}
+                _ => return Poll::Ready(()),
+            }
+        }
+    }
+}
+
 impl Drop for Wire {
     fn drop(&mut self) {
-        if self.faults.is_cut()
-            && let Some(socket) = &mut self.socket
-        {
+        let Some(socket) = &mut self.socket else { return };
+        if self.faults.is_cut() {
             socket.reset_at_close();
+        } else if self.to_client.held() > 0 && !self.is_left {
+            self.leave();
         }
     }
 }
@@ -358,6 +411,8 @@ impl AsyncWrite for Wire {
         this.to_client.end();
         ready!(this.write_on(cx))?;
         match &mut this.socket {
+            // they are sent later, and the socket closes then
+            Some(_) if this.to_client.held() > 0 => Poll::Ready(Ok(())),
             Some(socket) => Pin::new(socket).poll_shutdown(cx),
             None => Poll::Ready(Ok(())),
         }
@@ -411,7 +466,11 @@ impl Stream for Wire {
         }
         self.to_client.end();
         let _ = self.write_on(cx);
-        if let Some(socket) = &mut self.socket {
+        if matches!(reason, CloseReason::Administrator(_)) {
+            // such as a reset of the bench
+            self.to_client.clear();
+        }
+        if let Some(socket) = self.socket.as_mut().filter(|_| self.to_client.held() == 0) {
             socket.goodbye(cx, reason);
         }
     }

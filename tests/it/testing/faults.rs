@@ -1,237 +1,14 @@
-//! Faults, by a table of effect, direction and packet type. The result must equal that of the same exchange in which
-//! the client, or the broker, had done the same itself.
+//! Faults as tests use them; `fault_table` has each fault with each packet type.
 
-use std::{
-    io::{ErrorKind, Read, Write},
-    net::TcpStream,
-};
+use std::{io::Read, net::TcpStream};
 
 use serde_json::{Value, json};
 
 use super::Bench;
 use crate::support::{
     five,
-    raw::{self, Client, Connect, Message, frame, puback, pubcomp, pubrec, pubrel, text},
+    raw::{self, Client, Connect, Message, frame, puback, text},
 };
-
-/// The packets of a client, in this order, whatever the answers are.
-fn script() -> Vec<(&'static str, Vec<u8>)> {
-    vec![
-        ("CONNECT", Connect::new("c").frame()),
-        ("SUBSCRIBE", raw::subscribe(9, &[("q/#", 2)])),
-        ("PUBLISH", Message::new("q/1", "one").qos(1).id(1).frame()),
-        ("PUBACK", puback(1)),
-        ("PUBLISH", Message::new("q/2", "two").qos(2).id(2).frame()),
-        ("PUBREL", pubrel(2)),
-        ("PUBREC", pubrec(2)),
-        ("PUBCOMP", pubcomp(2)),
-        ("PINGREQ", vec![0xC0, 0]),
-        ("UNSUBSCRIBE", raw::unsubscribe(10, &["q/#"])),
-        ("DISCONNECT", vec![0xE0, 0]),
-    ]
-}
-
-/// The packets that the client receives, and whether the connection ends.
-#[derive(Debug, PartialEq)]
-struct Trace {
-    bytes: Vec<u8>,
-    ended: bool,
-    /// How many bytes had come after each packet that was sent.
-    steps: Vec<usize>,
-}
-
-/// Sends all packets, each after the broker has handled the one before.
-fn play(bench: &Bench, sent: &[Vec<u8>]) -> Trace {
-    let mut socket = TcpStream::connect(bench.mqtt()).unwrap();
-    socket.set_nodelay(true).unwrap();
-    let (mut bytes, mut ended, mut steps) = (Vec::new(), false, Vec::new());
-    for packet in sent {
-        // one that is closed takes nothing
-        let _ = socket.write_all(packet);
-        bench.post("idle", json!({}));
-        ended |= take(&mut socket, &mut bytes);
-        steps.push(bytes.len());
-    }
-    Trace { bytes, ended, steps }
-}
-
-/// Reads everything that has arrived. `true`: there will be no more.
-fn take(socket: &mut TcpStream, bytes: &mut Vec<u8>) -> bool {
-    socket.set_nonblocking(true).unwrap();
-    let ended = loop {
-        let mut space = [0; 4096];
-        match socket.read(&mut space) {
-            Ok(0) => break true,
-            Ok(count) => bytes.extend_from_slice(&space[..count]),
-            Err(error) => break error.kind() != ErrorKind::WouldBlock,
-        }
-    };
-    socket.set_nonblocking(false).unwrap();
-    ended
-}
-
-/// The packets in it.
-fn packets(bytes: &[u8]) -> Vec<Vec<u8>> {
-    let mut rest = bytes;
-    let mut packets = Vec::new();
-    while !rest.is_empty() {
-        let (packet, behind) = rest.split_at((2 + usize::from(rest[1])).min(rest.len()));
-        packets.push(packet.to_vec());
-        rest = behind;
-    }
-    packets
-}
-
-/// The packets in it, in every order in which they may come: those that answer the same packet in any.
-fn orders(trace: &Trace) -> Vec<Vec<Vec<u8>>> {
-    let mut all = vec![Vec::new()];
-    let mut from = 0;
-    for to in &trace.steps {
-        let step = packets(&trace.bytes[from..*to]);
-        from = *to;
-        assert!(step.len() <= 2, "{step:?}");
-        let turned: Vec<_> = step.iter().rev().cloned().collect();
-        let mut ways = vec![step];
-        if ways[0] != turned {
-            ways.push(turned);
-        }
-        all = all.iter().flat_map(|before| ways.iter().map(move |way| [&before[..], &way[..]].concat())).collect();
-    }
-    all
-}
-
-const TYPES: [&str; 16] = [
-    "",
-    "CONNECT",
-    "CONNACK",
-    "PUBLISH",
-    "PUBACK",
-    "PUBREC",
-    "PUBREL",
-    "PUBCOMP",
-    "SUBSCRIBE",
-    "SUBACK",
-    "UNSUBSCRIBE",
-    "UNSUBACK",
-    "PINGREQ",
-    "PINGRESP",
-    "DISCONNECT",
-    "AUTH",
-];
-
-fn name(packet: &[u8]) -> &'static str {
-    TYPES[usize::from(packet[0] >> 4)]
-}
-
-/// Plays it under a fault, which has to hit once.
-fn under(bench: &Bench, does: &Value, packet: &str, direction: &str) -> Trace {
-    bench.post("reset", json!({}));
-    let when = json!({ "packet": packet, "direction": direction, "times": 1 });
-    bench.post("faults", json!({ "when": when, "do": does }));
-    let trace = play(bench, &script().into_iter().map(|(_, bytes)| bytes).collect::<Vec<_>>());
-    let (_, faults) = bench.ask("GET", "faults", &json!({}));
-    assert_eq!(faults["data"][0]["hits"], 1, "{does} {packet} {direction}");
-    bench.post(
-        "expect",
-        json!({ "packet": packet, "direction": direction, "fault": faults["data"][0]["does"], "within": 0 }),
-    );
-    trace
-}
-
-fn plain(bench: &Bench, sent: Vec<Vec<u8>>) -> Trace {
-    bench.post("reset", json!({}));
-    play(bench, &sent)
-}
-
-/// The effect of faults as an exchange without them, and whether the connection ends.
-fn done(does: &str, packets: &[Vec<u8>], at: usize) -> (Vec<Vec<u8>>, bool) {
-    let mut packets = packets.to_vec();
-    match does {
-        "drop" => drop(packets.remove(at)),
-        "duplicate" => packets.insert(at, packets[at].clone()),
-        "close" | "reset" | "half_open" => packets.truncate(at),
-        "truncate" => {
-            packets.truncate(at + 1);
-            packets[at].truncate(1);
-        }
-        "reorder" if at + 1 < packets.len() => packets.swap(at, at + 1),
-        "reorder" | "delay" => {}
-        other => panic!("{other}"),
-    }
-    (packets, ["close", "reset", "truncate"].contains(&does))
-}
-
-fn table() -> Vec<(&'static str, Value)> {
-    let mut all: Vec<_> = ["drop", "duplicate", "close", "reset", "half_open", "reorder"]
-        .into_iter()
-        .map(|does| (does, json!(does)))
-        .collect();
-    all.push(("delay", json!({ "delay": "5ms" })));
-    all.push(("truncate", json!({ "truncate": 1 })));
-    all
-}
-
-#[test]
-fn faults_on_packets_of_the_client_change_what_the_broker_receives() {
-    let bench = Bench::start();
-    let sent = script();
-    let all: Vec<_> = sent.iter().map(|(_, bytes)| bytes.clone()).collect();
-    let mut seen = Vec::new();
-    for (at, (packet, _)) in sent.iter().enumerate() {
-        if seen.contains(packet) {
-            continue;
-        }
-        seen.push(packet);
-        for (does, asked) in table() {
-            let (mut sent, ends) = done(does, &all, at);
-            if does == "reorder" && at + 1 == all.len() {
-                // there is no next one
-                sent.pop();
-            }
-            let (mut expected, mut found) = (plain(&bench, sent), under(&bench, &asked, packet, "to_server"));
-            // the broker closes a client that has sent DISCONNECT or an invalid packet
-            expected.ended |= ends;
-            if does == "half_open" {
-                expected.ended = false;
-            }
-            // two that come at once are answered together
-            [&mut expected, &mut found].into_iter().for_each(|trace| {
-                let mut all = packets(&trace.bytes);
-                all.sort();
-                (trace.bytes, trace.steps) = (all.concat(), Vec::new());
-            });
-            assert_eq!(found, expected, "{does} {packet}");
-        }
-    }
-}
-
-#[test]
-fn faults_on_packets_of_the_broker_do_not_change_its_state() {
-    let bench = Bench::start();
-    let sent: Vec<_> = script().into_iter().map(|(_, bytes)| bytes).collect();
-    let orders = orders(&plain(&bench, sent.clone()));
-    let mut seen: Vec<_> = orders[0].iter().map(|packet| name(packet)).collect();
-    seen.sort();
-    seen.dedup();
-    for packet in &seen {
-        for (does, asked) in table() {
-            let cuts = ["close", "reset", "truncate", "half_open"].contains(&does);
-            let expected: Vec<_> = orders
-                .iter()
-                .map(|all| done(does, all, all.iter().position(|one| name(one) == *packet).unwrap()).0.concat())
-                .collect();
-            let found = under(&bench, &asked, packet, "to_client");
-            assert!(expected.contains(&found.bytes), "{does} {packet}: {:?}, none of {expected:?}", found.bytes);
-            // all but this one ends, by the fault or by the client's own DISCONNECT
-            assert_eq!(found.ended, does != "half_open", "{does} {packet}");
-            // the broker has processed the client's packets before that
-            if !(cuts && ["CONNACK", "SUBACK"].contains(packet)) {
-                bench.post("expect", json!({ "filter": "q/1", "payload": "one", "within": 0 }));
-            }
-        }
-    }
-    assert_eq!(seen, ["CONNACK", "PINGRESP", "PUBACK", "PUBCOMP", "PUBLISH", "PUBREC", "PUBREL", "SUBACK", "UNSUBACK"]);
-}
 
 #[test]
 fn a_client_without_a_puback_sends_again() {
@@ -389,6 +166,28 @@ fn presets() {
     }
     bench.post("expect", json!({ "packet": "PUBACK", "client": "c", "fault": "drop", "count": 100 }));
     client.expect_no_bytes();
+}
+
+#[test]
+fn delayed_packets_arrive_after_the_broker_has_closed_unless_it_is_reset() {
+    let bench = Bench::start();
+    for is_reset in [false, true] {
+        bench.post("clock", json!({ "pause": true }));
+        let when = json!({ "client": "c", "packet": "PINGRESP" });
+        bench.post("faults", json!({ "when": when, "do": { "delay": "1m" } }));
+        let mut client = bench.client("c");
+        client.send(&[raw::PINGREQ, raw::DISCONNECT].concat());
+        bench.post("expect", json!({ "client": "c", "state": "gone" }));
+        client.expect_no_bytes();
+        if is_reset {
+            assert_eq!(bench.post("reset", json!({}))["settled"], true);
+        } else {
+            bench.post("clock", json!({ "advance": "1m" }));
+            client.expect(raw::PINGRESP);
+        }
+        client.expect_closed();
+        bench.post("reset", json!({}));
+    }
 }
 
 /// Tests that run side by side have faults of their own.

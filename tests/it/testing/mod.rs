@@ -3,6 +3,7 @@
 mod clock;
 mod command;
 mod expect;
+mod fault_table;
 mod faults;
 mod junit;
 mod recording;
