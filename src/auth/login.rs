@@ -1,21 +1,23 @@
-//! [`Logins`]: decides a login with a password or a token. Recently compared credentials are decided at once. Others
-//! wait in the queue of comparisons or for the answer of a service, and the throttle delays refusals.
+//! [`Logins`]: decides a login with a password or a token, by the methods of `auth.order`. Recently compared
+//! credentials are decided at once. Others wait in the queue of comparisons or for the answer of a service, and the
+//! throttle delays refusals.
 
 use std::{
     net::IpAddr,
     pin::pin,
+    slice,
     sync::{Arc, OnceLock},
     time::Duration,
 };
 
 use super::{
-    Checked, Policy,
+    CLOCK_NOT_SET, Checked, Policy,
     hashing::{self, Ask, Busy, Given, Hashing},
-    http::{Asked, Desks, Outcome, ServiceFigures, Throttled},
+    http::{Asked, Desks, Open, Outcome, Service, ServiceFigures},
     keys::{KeySets, NoKeys, TokenKeyFigures},
     known::Known,
     scram_proof::{Proof, Secret},
-    tokens::Now,
+    tokens::{Now, Tokens},
 };
 use crate::{
     clock::Clock,
@@ -47,9 +49,22 @@ impl Proves {
     }
 }
 
+/// A refusal that has not been delayed yet.
+enum Refused {
+    /// For this reason, after this delay.
+    Wrong(&'static str, Duration),
+    /// Nobody could decide.
+    Unavailable(&'static str),
+}
+
 /// The longest time that a login waits for delayed refusals of others from its address.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 const DOWN: &str = "a login service is down (auth.http)";
+const UNKNOWN: &str = "no login service knows it (auth.http)";
+const BUSY: &str = "too many logins wait for a login service (auth.http, auth.token_introspection_url)";
+const NO_PROVIDER: &str = "the provider of tokens is down (auth.token_introspection_url)";
+const NOT_ACTIVE: &str = "the token is not active (auth.token_introspection_url)";
+const ANOTHER_USER: &str = "the user name is not the one in the token (auth.token_user_claim)";
 const NO_KEYS: &str =
     "the keys of tokens cannot be fetched, and its token names one that is not known (auth.token_jwks_url)";
 const TOO_MANY_KEYS: &str =
@@ -72,76 +87,117 @@ impl Logins {
         password: &[u8],
     ) -> Verdict {
         match policy.way(0, user, password) {
-            Some((at, LoginWay::Http)) => self.by_services(policy, credentials, user, password, at),
-            Some((_, way)) => self.verdict_by(way, policy, credentials, user, password),
+            Some((at, way)) => match policy.asks(way, password).cloned() {
+                Some(service) => self.elsewhere(service, policy, Asked::about(credentials, user, password), at),
+                None => self.verdict_by(way, policy, credentials, user, password),
+            },
             None => self.verdict_by(LoginWay::Files, policy, credentials, user, password),
         }
     }
 
-    /// The same, by services, which are at this place of the order.
-    fn by_services(
+    /// The verdict on a token that is known to be one. No other method is tried.
+    pub(super) fn verdict_on_token(
         self: &Arc<Self>,
         policy: Arc<Policy>,
         credentials: &Credentials<'_>,
         user: Option<&str>,
-        password: &[u8],
-        at: usize,
+        token: &[u8],
     ) -> Verdict {
-        let asked = Asked {
-            client: credentials.client_id.into(),
-            user: user.map(Into::into),
-            password: password.into(),
-            address: credentials.peer.address.ip(),
-            listener: credentials.peer.listener,
-            version: credentials.version,
-        };
-        let behind = policy.way(at + 1, user, password).map(|(_, way)| way);
-        let throttled = throttled(&policy, 0, behind);
-        if let Some(service) = policy.services.first()
-            && let Some(Outcome::Yes(identity)) = self.desks.known(service, &asked, throttled)
-        {
-            return Ok(Identity { user: asked.user, ..identity }).into();
+        match policy.asks(LoginWay::Token, token).cloned() {
+            Some(provider) => {
+                let asked = Asked { is_token: true, ..Asked::about(credentials, user, token) };
+                let at = policy.settings.order.iter().position(|way| *way == LoginWay::Token);
+                self.elsewhere(provider, policy, asked, at.unwrap_or_default())
+            }
+            None => self.verdict_by(LoginWay::Token, policy, credentials, user, token),
         }
-        let decided = self.clone().ask_services(policy, Arc::new(asked), behind);
+    }
+
+    /// The verdict by this service, then by others of the order from this place.
+    fn elsewhere(self: &Arc<Self>, service: Arc<Service>, policy: Arc<Policy>, asked: Asked, at: usize) -> Verdict {
+        if let Some(Outcome::Yes(identity)) = self.desks.known(&service, &asked, policy.settings.failed_login_delay)
+            && let Ok(identity) = named(identity, &service, &asked)
+        {
+            return Ok(identity).into();
+        }
+        let decided = self.clone().in_order(policy, Arc::new(asked), at);
         Verdict::Queued(Box::pin(async { decided.await.into() }))
     }
 
-    /// Asks one service after the other; then the way `behind` them decides.
-    async fn ask_services(
-        self: Arc<Self>,
-        policy: Arc<Policy>,
-        asked: Arc<Asked>,
-        behind: Option<LoginWay>,
-    ) -> Checked {
-        let (mut delay, mut down) = (Duration::ZERO, false);
-        for (at, service) in policy.services.iter().enumerate() {
-            match self.desks.ask(service, &asked, throttled(&policy, at, behind)).await {
-                Outcome::Yes(identity) => return Ok(Identity { user: asked.user.clone(), ..identity }),
-                Outcome::No(delay) => {
-                    return refuse(self.clock.clone(), "a login service refuses it (auth.http)", delay).await;
+    /// Tries the methods of the order from this place. Every service that did not know a refused login counts it as a
+    /// wrong guess.
+    async fn in_order(self: Arc<Self>, policy: Arc<Policy>, asked: Arc<Asked>, from: usize) -> Checked {
+        let mut open = Open::default();
+        match self.decide(&policy, &asked, from, &mut open).await {
+            Ok(identity) => {
+                open.right();
+                Ok(identity)
+            }
+            Err(Refused::Unavailable(why)) => {
+                open.right();
+                Err(unavailable(why))
+            }
+            Err(Refused::Wrong(why, delay)) => refuse(self.clock.clone(), why, delay.max(open.wrong())).await,
+        }
+    }
+
+    async fn decide(
+        &self,
+        policy: &Arc<Policy>,
+        asked: &Arc<Asked>,
+        mut from: usize,
+        open: &mut Open,
+    ) -> Result<Identity, Refused> {
+        let first = policy.settings.failed_login_delay;
+        let (user, password) = (asked.user.as_deref(), &*asked.password);
+        let (mut why, mut down) = (UNKNOWN, false);
+        let way = |from| match asked.is_token {
+            true => Some((from, LoginWay::Token)),
+            false => policy.way(from, user, password),
+        };
+        while let Some((at, way)) = way(from) {
+            let services = match (way, policy.asks(way, password)) {
+                (LoginWay::Http, _) => &*policy.services,
+                (_, Some(_)) if !self.clock.is_set() => return Err(Refused::Unavailable(CLOCK_NOT_SET)),
+                (_, Some(provider)) => slice::from_ref(provider),
+                (_, None) => {
+                    let given =
+                        Given::Password { password: password.into(), tag: self.known.tag(way, user, password), way };
+                    let Asked { client, user, address, .. } = &**asked;
+                    let (client, user) = (client.clone(), user.clone());
+                    return self
+                        .compare(Ask { policy: policy.clone(), address: *address, client, user, given }, first)
+                        .await;
                 }
-                Outcome::Next(longer) => delay = delay.max(longer),
-                Outcome::Down if service.settings().next_if_down => down = true,
-                Outcome::Down => return Err(unavailable(DOWN)),
-                Outcome::Busy => return Err(unavailable("too many logins wait for a login service (auth.http)")),
+            };
+            for service in services {
+                match self.desks.ask(service, asked, first).await {
+                    Outcome::Yes(identity) => {
+                        let named = named(identity, service, asked);
+                        return named.map_err(|why| Refused::Wrong(why, first.unwrap_or_default()));
+                    }
+                    Outcome::No(why, delay) => return Err(Refused::Wrong(why, delay)),
+                    Outcome::Next(guess) => open.add(guess, first),
+                    Outcome::Down if service.settings().next_if_down => down = true,
+                    Outcome::Down => {
+                        return Err(Refused::Unavailable(if way == LoginWay::Http { DOWN } else { NO_PROVIDER }));
+                    }
+                    Outcome::Busy => return Err(Refused::Unavailable(BUSY)),
+                }
             }
-        }
-        match behind {
-            Some(way) => {
-                let Asked { client, user, password, address, .. } = &*asked;
-                let (tag, first) = (self.known.tag(way, user.as_deref(), password), policy.settings.failed_login_delay);
-                let given = Given::Password { password: password.clone(), tag, way };
-                let ask = Ask { policy, address: *address, client: client.clone(), user: user.clone(), given };
-                self.compared(ask, first).await
+            why = if way == LoginWay::Http { UNKNOWN } else { NOT_ACTIVE };
+            if asked.is_token || (way == LoginWay::Token && Tokens::is_one(password)) {
+                break;
             }
-            None if down => Err(unavailable(DOWN)),
-            None => refuse(self.clock.clone(), "no login service knows it (auth.http)", delay).await,
+            from = at + 1;
         }
+        Err(if down { Refused::Unavailable(DOWN) } else { Refused::Wrong(why, Duration::ZERO) })
     }
 
     /// The figures of the services of a policy.
     pub(super) fn service_figures(&self, policy: &Policy) -> Vec<ServiceFigures> {
-        self.desks.figures(&policy.services)
+        let all: Vec<_> = policy.services.iter().chain(&policy.introspection).cloned().collect();
+        self.desks.figures(&all)
     }
 
     /// The figures of the keys of tokens of a policy.
@@ -213,25 +269,35 @@ impl Logins {
     }
 
     async fn compared(self: Arc<Self>, ask: Ask, first: Option<Duration>) -> Checked {
+        match self.compare(ask, first).await {
+            Ok(identity) => Ok(identity),
+            Err(Refused::Unavailable(why)) => Err(unavailable(why)),
+            Err(Refused::Wrong(why, delay)) => refuse(self.clock.clone(), why, delay).await,
+        }
+    }
+
+    async fn compare(&self, ask: Ask, first: Option<Duration>) -> Result<Identity, Refused> {
         if let (Given::Password { password, way: LoginWay::Token, .. }, Some(tokens)) = (&ask.given, &ask.policy.tokens)
         {
             let ready = self.keys.ready(tokens, password, ask.address).await;
-            ready.map_err(|why| unavailable(if why == NoKeys::Down { NO_KEYS } else { TOO_MANY_KEYS }))?;
+            ready.map_err(|why| Refused::Unavailable(if why == NoKeys::Down { NO_KEYS } else { TOO_MANY_KEYS }))?;
         }
-        let hashing = self.hashing().ok_or(unavailable("there are no threads to compare passwords on"))?;
-        let mut ticket = hashing.ask(ask).map_err(|Busy| unavailable(TOO_MANY))?;
+        let hashing = self.hashing().ok_or(Refused::Unavailable("there are no threads to compare passwords on"))?;
+        let mut ticket = hashing.ask(ask).map_err(|Busy| Refused::Unavailable(TOO_MANY))?;
         let answer = loop {
             let answer = self.clock.timeout(LONGEST_WAIT, pin!(ticket.answer())).await;
             match answer {
                 Ok(answer) => break answer,
-                Err(_) if first.is_some_and(|first| ticket.is_held_up(first)) => return Err(unavailable(TOO_MANY)),
+                Err(_) if first.is_some_and(|first| ticket.is_held_up(first)) => {
+                    return Err(Refused::Unavailable(TOO_MANY));
+                }
                 Err(_) => {}
             }
         };
         drop(ticket);
-        match answer.ok_or(unavailable("the comparison of its password ended without an answer"))? {
+        match answer.ok_or(Refused::Unavailable("the comparison of its password ended without an answer"))? {
             (Ok(identity), _) => Ok(identity),
-            (Err(why), delay) => refuse(self.clock.clone(), why, delay).await,
+            (Err(why), delay) => Err(Refused::Wrong(why, delay)),
         }
     }
 
@@ -245,10 +311,14 @@ impl Logins {
     }
 }
 
-/// How refusals of the service at this place are delayed.
-fn throttled(policy: &Policy, at: usize, behind: Option<LoginWay>) -> Throttled {
-    let is_last = at + 1 == policy.services.len() && behind.is_none();
-    Throttled { first: policy.settings.failed_login_delay, is_last }
+/// The identity of a client that a service accepted. A token may name its user; it must be the one that the client
+/// gives, if any.
+fn named(identity: Identity, service: &Service, asked: &Asked) -> Result<Identity, &'static str> {
+    match (service.is_introspection(), identity.user.is_some(), &asked.user) {
+        (true, true, Some(_)) if identity.user != asked.user => Err(ANOTHER_USER),
+        (true, true, _) => Ok(identity),
+        _ => Ok(Identity { user: asked.user.clone(), ..identity }),
+    }
 }
 
 async fn refuse(clock: Clock, why: &'static str, delay: Duration) -> Checked {

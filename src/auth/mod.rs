@@ -89,7 +89,9 @@ use rights::ClientRights;
 use scram::Mechanism;
 use tokens::{Now, Shown, Tokens};
 use users::Line;
-use warnings::{warn_of_empty_passwords, warn_of_names_in_patterns, warn_of_unknown_users};
+use warnings::{
+    warn_of_empty_passwords, warn_of_names_in_patterns, warn_of_scram_from_passwords, warn_of_unknown_users,
+};
 
 use crate::{
     clock::Clock,
@@ -109,6 +111,8 @@ pub struct Policy {
     tokens: Option<Tokens>,
     dynsec: Option<Dynsec>,
     services: Vec<Arc<Service>>,
+    /// The provider that is asked about tokens.
+    introspection: Option<Arc<Service>>,
     warnings: Vec<String>,
     contents: Contents,
     /// The policies of listeners with their own files.
@@ -164,18 +168,16 @@ impl Policy {
         if let Some(users) = &mut users
             && let Some((lines, least)) = users.serve_scram(settings.scram_from_password_file)
         {
-            warnings.push(format!(
-                "auth.scram_from_password_file = true: SCRAM-SHA-512 is served from {lines} $7$ lines (the fewest iterations \
-                 are {least}; RFC 7677 asks for 4096): a person who reads such a line can log in with it, without knowing the \
-                 password; better is: dunlin passwd --scram"
-            ));
+            warn_of_scram_from_passwords(lines, least, &mut warnings);
         }
         let tokens = Tokens::load(&settings.tokens, &mut warnings, &mut contents)?;
         warnings.extend(rules.iter().flat_map(Rules::warnings).cloned());
         let load = |service| Service::load(service, &mut warnings, &mut contents).map(Arc::new);
         let services = settings.services.iter().map(load).collect::<Result<Vec<_>, _>>()?;
+        let introspection = Service::introspection(&settings.tokens, &mut warnings, &mut contents)?.map(Arc::new);
         // tokens, certificates and services have other names
-        let others = tokens.is_some() || settings.other_login.is_some() || !services.is_empty();
+        let by_tokens = tokens.is_some() || introspection.is_some();
+        let others = by_tokens || settings.other_login.is_some() || !services.is_empty();
         if let (Some(users), Some(rules), false) = (&users, &rules, others) {
             warn_of_unknown_users(users, rules, &mut warnings);
         }
@@ -200,7 +202,8 @@ impl Policy {
         if !proven && rules.as_ref().is_some_and(Rules::names_users) {
             warnings.push(NAMES_UNPROVEN.into());
         }
-        Ok(Self { settings: settings.clone(), users, rules, tokens, dynsec, services, warnings, contents, own })
+        let settings = settings.clone();
+        Ok(Self { settings, users, rules, tokens, dynsec, services, introspection, warnings, contents, own })
     }
 
     /// The contents of the files.
@@ -225,15 +228,35 @@ impl Policy {
 
     /// Are there no users, no tokens and no services, so that a user name needs no proof?
     pub fn is_open(&self) -> bool {
-        self.users.is_none() && self.tokens.is_none() && self.services.is_empty()
+        self.users.is_none() && !self.takes_tokens() && self.services.is_empty()
+    }
+
+    /// Are tokens accepted?
+    fn takes_tokens(&self) -> bool {
+        self.tokens.is_some() || self.introspection.is_some()
+    }
+
+    /// The first service that this method asks about a login. `None`: the broker decides it.
+    fn asks(&self, way: LoginWay, password: &[u8]) -> Option<&Arc<Service>> {
+        let here = || Tokens::is_one(password) && self.tokens.as_ref().is_some_and(|tokens| tokens.may_check(password));
+        match way {
+            LoginWay::Files => None,
+            LoginWay::Token => self.introspection.as_ref().filter(|_| !here()),
+            LoginWay::Http => self.services.first(),
+        }
     }
 
     /// The first way at or behind this place of the order that decides about a login, or may do so.
     fn way(&self, from: usize, user: Option<&str>, password: &[u8]) -> Option<(usize, LoginWay)> {
+        let in_files = || self.users.as_ref().zip(user).is_some_and(|(users, user)| users.contains(user));
         let mut ways = self.settings.order.into_iter().enumerate().skip(from);
         ways.find(|(_, way)| match way {
-            LoginWay::Token => self.tokens.is_some() && Tokens::is_one(password),
-            LoginWay::Files => self.users.as_ref().zip(user).is_some_and(|(users, user)| users.contains(user)),
+            LoginWay::Token => {
+                // the password of a user of this broker is not sent to a provider
+                let sent = || self.introspection.is_some() && !in_files() && Tokens::may_be_opaque(password);
+                Tokens::is_one(password) && self.takes_tokens() || sent()
+            }
+            LoginWay::Files => in_files(),
             LoginWay::Http => !self.services.is_empty(),
         })
     }
@@ -260,7 +283,7 @@ impl Policy {
 
     /// Number of users and of rules, if there are files for them, and whether tokens are accepted.
     pub fn summary(&self) -> (Option<usize>, Option<usize>, bool) {
-        (self.users.as_ref().map(Users::len), self.rules.as_ref().map(Rules::len), self.tokens.is_some())
+        (self.users.as_ref().map(Users::len), self.rules.as_ref().map(Rules::len), self.takes_tokens())
     }
 
     /// May a client without a proved user name connect here? `listener`: the listener's own setting, which has
@@ -402,16 +425,16 @@ impl Auth {
         let refused = |code, why| Err(Refusal::new(code, why)).into();
         match Mechanism::named(method) {
             Some(mechanism) => scram_exchange::begin(&self.logins, policy, mechanism, credentials, data),
-            None if method != JWT || policy.tokens.is_none() => {
+            None if method != JWT || !policy.takes_tokens() => {
                 refused(ReasonCode::BadAuthenticationMethod, "its Authentication Method is not served")
             }
-            None if !Tokens::is_one(data) => {
+            None if !Tokens::is_one(data) && (policy.introspection.is_none() || !Tokens::may_be_opaque(data)) => {
                 refused(ReasonCode::NotAuthorized, "its Authentication Data is not a token, which OAUTH2-JWT requires")
             }
             None if !self.logins.clock().is_set() => refused(ReasonCode::ServerUnavailable, CLOCK_NOT_SET),
             None => {
                 let user = credentials.username.filter(|user| !user.is_empty());
-                self.logins.verdict_by(LoginWay::Token, policy, credentials, user, data)
+                self.logins.verdict_on_token(policy, credentials, user, data)
             }
         }
     }
@@ -458,10 +481,10 @@ impl Authenticate for Auth {
             return Ok(Identity { user: Some(name.into()), proof: Proof::Certificate, ..Identity::default() }).into();
         }
         let by_services = policy.services() > 0;
-        let asked = by_services || if username.is_some() { !policy.is_open() } else { policy.tokens.is_some() };
+        let asked = by_services || if username.is_some() { !policy.is_open() } else { policy.takes_tokens() };
         match (username, password) {
             (_, Some(password))
-                if policy.tokens.is_some() && Tokens::is_one(password) && !self.logins.clock().is_set() =>
+                if policy.takes_tokens() && Tokens::is_one(password) && !self.logins.clock().is_set() =>
             {
                 Err(Refusal::new(ReasonCode::ServerUnavailable, CLOCK_NOT_SET)).into()
             }
@@ -495,7 +518,7 @@ impl Authenticate for Auth {
         let by_scram = |mechanism| {
             policy.all().any(|one| one.users.as_ref().is_some_and(|users| !users.scram_costs(mechanism).is_empty()))
         };
-        if method == JWT { policy.tokens.is_some() } else { Mechanism::named(method).is_some_and(by_scram) }
+        if method == JWT { policy.takes_tokens() } else { Mechanism::named(method).is_some_and(by_scram) }
     }
 
     fn waiting(&self) -> usize {
@@ -514,15 +537,16 @@ impl Authenticate for Auth {
                 proved.is_some() && proved == now
             }
             Proof::Token => {
+                if let Some(shown) = http::Shown::of(identity) {
+                    let provider = policy.introspection.as_slice();
+                    return shown.is_by_one_of(provider) && !shown.has_ended(Now::of(self.logins.clock()));
+                }
                 let shown = identity.evidence.as_ref().and_then(|evidence| evidence.downcast_ref::<Shown>());
                 let now = Now::of(self.logins.clock());
                 let holds = |(tokens, shown): (&Tokens, &Shown)| tokens.would_take(shown) && shown.until(now).is_some();
                 policy.tokens.as_ref().zip(shown).is_some_and(holds)
             }
-            Proof::Http => {
-                let shown = identity.evidence.as_ref().and_then(|evidence| evidence.downcast_ref::<http::Shown>());
-                shown.is_some_and(|shown| shown.is_by_one_of(&policy.services))
-            }
+            Proof::Http => http::Shown::of(identity).is_some_and(|shown| shown.is_by_one_of(&policy.services)),
             Proof::Certificate => true,
         }
     }
@@ -543,7 +567,7 @@ impl Authenticate for Auth {
             Login::PasswordFile => {
                 policy.all().any(|one| one.users.as_ref().is_some_and(|users| users.contains(owner.user.as_str())))
             }
-            Login::Token => policy.tokens.is_some(),
+            Login::Token => policy.takes_tokens(),
             Login::Certificate => policy.settings.certificate_names,
             Login::Http => policy.services() > 0,
             Login::PlugIn => false,
@@ -554,8 +578,7 @@ impl Authenticate for Auth {
 impl Authorize for Auth {
     fn rights(&self, client: &ClientId, identity: &Identity) -> Option<Arc<dyn Rights>> {
         let policy = self.policy_of(identity.origin.listener);
-        let shown = identity.evidence.as_ref().and_then(|evidence| evidence.downcast_ref::<http::Shown>());
-        match shown.map(|shown| &*shown.yes) {
+        match http::Shown::of(identity).map(|shown| &*shown.yes) {
             Some(yes) if yes.superuser => None,
             Some(yes) => match yes.acl.clone() {
                 Some(acl) => Some(Arc::new(AclRights::new(acl, policy.rights(client, identity)))),

@@ -44,6 +44,12 @@ pub struct TokenSettings {
     pub jwks_file: Option<PathBuf>,
     /// `auth.token_jwks_url`.
     pub jwks_url: Option<HttpUrl>,
+    /// `auth.token_introspection_url`.
+    pub introspection_url: Option<HttpUrl>,
+    /// `auth.token_introspection_client_id`.
+    pub introspection_id: Option<String>,
+    /// `auth.token_introspection_secret_file`.
+    pub introspection_secret_file: Option<PathBuf>,
     /// `auth.token_ca_file`: the authorities of the certificates of services; `None`: those of this machine.
     pub authorities: Option<PathBuf>,
     /// `auth.token_issuer`; `None`: any.
@@ -74,7 +80,7 @@ impl Audience {
 
 impl TokenSettings {
     /// The name that a token must have as its audience.
-    fn named_audience(&self) -> Option<&str> {
+    pub(super) fn named_audience(&self) -> Option<&str> {
         match &self.audience {
             Some(Audience::Named(name)) => Some(name),
             Some(Audience::Any) | None => None,
@@ -90,6 +96,9 @@ impl Default for TokenSettings {
             key_file: None,
             jwks_file: None,
             jwks_url: None,
+            introspection_url: None,
+            introspection_id: None,
+            introspection_secret_file: None,
             authorities: None,
             issuer: None,
             audience: None,
@@ -213,7 +222,7 @@ impl Now {
     }
 
     /// Since 1970; negative before.
-    fn seconds(self) -> f64 {
+    pub(super) fn seconds(self) -> f64 {
         self.wall.duration_since(UNIX_EPOCH).map_or_else(|e| -e.duration().as_secs_f64(), |since| since.as_secs_f64())
     }
 }
@@ -252,6 +261,11 @@ impl Tokens {
         contents: &mut Contents,
     ) -> Result<Option<Self>, AuthError> {
         signatures::install();
+        let mut urls = [&settings.jwks_url, &settings.introspection_url].into_iter().flatten();
+        if settings.authorities.is_some() && !urls.any(|url| url.https) {
+            let problem = "it is for TLS; write token_jwks_url or token_introspection_url with https://".into();
+            return Err(AuthError::Setting { key: "auth.token_ca_file", problem });
+        }
         let mut keys = Vec::new();
         if let Some(secret) = &settings.secret {
             keys.push(of_secret(secret.0.as_bytes(), "auth.token_secret", settings)?);
@@ -298,6 +312,18 @@ impl Tokens {
     /// Does a password look like a token? (A header in JSON begins with `{"`, in base64 `eyJ`.)
     pub(super) fn is_one(password: &[u8]) -> bool {
         password.starts_with(b"eyJ") && password.iter().filter(|byte| **byte == b'.').count() == 2
+    }
+
+    /// May it be a token that is not a JWT (RFC 6750 section 2.1)?
+    pub(super) fn may_be_opaque(password: &[u8]) -> bool {
+        let is_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(byte);
+        !password.is_empty() && password.iter().all(is_token)
+    }
+
+    /// Is there a key for this token, or may there be one at the provider?
+    pub(super) fn may_check(&self, token: &[u8]) -> bool {
+        let header = jsonwebtoken::decode_header(token);
+        self.source.is_some() || header.is_ok_and(|header| self.keys.iter().any(|key| key.fits(&header)))
     }
 
     /// The identity of a client with this token, and this user name if any. The error has the reason for a refusal.

@@ -25,6 +25,15 @@ pub(super) fn warn_of_empty_passwords(file: &str, lines: &[(usize, Box<str>, Arc
     }
 }
 
+/// Warns about SCRAM from so many `$7$` lines; `least`: the fewest iterations of one.
+pub(super) fn warn_of_scram_from_passwords(lines: usize, least: u32, warnings: &mut Vec<String>) {
+    warnings.push(format!(
+        "auth.scram_from_password_file = true: SCRAM-SHA-512 is served from {lines} $7$ lines (the fewest iterations are \
+         {least}; RFC 7677 asks for 4096): a person who reads such a line can log in with it, without knowing the password; \
+         better is: dunlin passwd --scram"
+    ));
+}
+
 /// Warns about users whose names are not exactly one level of a topic in a pattern; names the first few.
 pub(super) fn warn_of_names_in_patterns(users: &Users, rules: &Rules, warnings: &mut Vec<String>) {
     const NAMED: usize = 10;

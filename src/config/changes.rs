@@ -6,9 +6,10 @@ use std::fmt;
 use super::{
     auth_http_keys::AUTH_HTTP,
     bridge_keys::BRIDGE,
-    keys::{Key, LISTENER, Listener, TABLES, Table},
+    keys::{Key, LISTENER, Listener, Table},
     listener::ListenerConfig,
     settings::Config,
+    tables::TABLES,
     webhook_keys::WEBHOOK,
 };
 

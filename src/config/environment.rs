@@ -9,9 +9,10 @@ use super::{
     cli::Cli,
     error::ConfigError,
     hints::nearest,
-    keys::{Key, TABLES},
+    keys::Key,
     plain::read_plain_by,
     settings::{Config, VariableUser},
+    tables::TABLES,
 };
 
 /// Applies the variables of keys over the file. An empty one counts as unset.
@@ -116,13 +117,14 @@ const PREFIX: &str = "DUNLIN_";
 const USER: &str = "DUNLIN_USER";
 const USER_PASSWORD_FILE: &str = "DUNLIN_USER_PASSWORD_FILE";
 /// The keys that set up a login.
-const LOGINS: [&str; 6] = [
+const LOGINS: [&str; 7] = [
     "auth.password_file",
     "auth.token_secret",
     "auth.token_secret_file",
     "auth.token_key_file",
     "auth.token_jwks_file",
     "auth.token_jwks_url",
+    "auth.token_introspection_url",
 ];
 
 #[cfg(test)]

@@ -5,7 +5,8 @@ use toml::de::DeValue;
 use super::{
     auth_http_keys::AUTH_HTTP,
     bridge_keys::BRIDGE,
-    keys::{LISTENER, LISTS, TABLES},
+    keys::{LISTENER, LISTS},
+    tables::TABLES,
     webhook_keys::WEBHOOK,
 };
 

@@ -7,21 +7,16 @@ use std::time::Duration;
 use toml::de::DeValue;
 
 use super::{
-    auth_http::Order,
-    forms::{
-        self, Choice, Form, OptionalPath, OptionalSecret, OptionalString, OptionalText, OrWord, Size, Span, Switch,
-        Times, Whole,
-    },
+    forms::{self, Choice, Form, OptionalPath, OptionalString, OrWord, Size, Span, Switch, Times, Whole},
     http::{Addresses, Hosts, Users},
     listen::ListenAddress,
     listener::ListenerConfig,
-    lists::{Address, List, Mode, Network, Text, Texts},
+    lists::{Address, List, Mode, Network, Text},
     memory_bound::OfMemory,
-    settings::{Config, DeniedPublish, LogFormat, LogLevel, PublishRateAction, SyncMode, SysPublish},
-    urls::OptionalUrl,
-    words::{CLIENT_CERTIFICATES, CLIENT_ID, IDENTITY, SYSLOG, TLS_MIN, TLS_RECORDS, TRANSPORT},
+    settings::{Config, LogFormat, LogLevel, PublishRateAction, SyncMode, SysPublish},
+    words::{CLIENT_CERTIFICATES, IDENTITY, SYSLOG, TLS_MIN, TLS_RECORDS, TRANSPORT},
 };
-use crate::types::{ProtocolVersion, QueueFull, Secret, SessionOwnership, SharedSubscriptions};
+use crate::types::{ProtocolVersion, QueueFull, Secret, SharedSubscriptions};
 
 /// The keys of one TOML table; `T` is what they set.
 pub(super) struct Table<T: 'static> {
@@ -102,9 +97,6 @@ impl<T> Table<T> {
 
 /// The lists of tables.
 pub(super) const LISTS: [&str; 4] = ["listener", "bridge", "auth.http", "webhook"];
-
-/// Every table but those of the lists.
-pub(super) const TABLES: [&Table<Config>; 6] = [&TOP, &AUTH, &LOG, &HTTP, &LIMITS, &SYS];
 
 /// `log.level`
 pub(super) const LOG_LEVEL: Choice<LogLevel> = Choice(&[
@@ -279,77 +271,8 @@ pub(super) const LISTENER: Table<Listener> = Table {
     },
 };
 
-const AUTH: Table<Config> = Table {
-    name: "auth",
-    help: "Which clients may connect, and what they may do. ${NAME} in a text is replaced by that environment variable; $${ is \
-           a literal ${.",
-    keys: keys! { Config, config => config.auth;
-        order: Order,
-            "The order of the login methods. \"files\" decides about users that it knows, \"token\" about passwords \
-             that are JSON Web Tokens, and \"http\" asks each [[auth.http]]. The first that knows the login decides; one that \
-             none knows is refused.";
-        password_file: OptionalPath,
-            "The users: a password file in the format of mosquitto, written by \"dunlin passwd\" or mosquitto_passwd. \
-             A client with a user name must then log in.";
-        scram_from_password_file: Switch,
-            "Whether lines written by mosquitto_passwd ($7$) also serve SCRAM-SHA-512. A person who reads such a line \
-             can then log in with it as if it were the password. Lines of \"dunlin passwd --scram\" always serve \
-             SCRAM-SHA-256 and SCRAM-SHA-512.";
-        acl_file: OptionalPath,
-            "Access rules: an ACL file in the format of mosquitto. Without one every client may publish and subscribe \
-             to everything; with one, only what a rule allows. \"dunlin explain\" shows the rule that decides.";
-        dynsec_file: OptionalPath,
-            "Clients, groups and roles: the dynamic-security.json of mosquitto's plug-in. The broker writes this file \
-             only for commands to $CONTROL/dynamic-security/v1 (mosquitto_ctrl dynsec). It takes the place of acl_file; \
-             users of password_file can log in too.";
-        session_owner: Choice(&[("user", SessionOwnership::User), ("anyone", SessionOwnership::Anyone)]),
-            "Who may take over a session. \"user\": a client is refused if its Client Identifier belongs to a \
-             connection or stored session of another configured user (MQTT 3.1.1: code 2); a session without a user \
-             (its client was anonymous, or an older dunlin stored it) belongs to the next client that connects. \
-             \"anyone\": every client may take over or end any session.";
-        client_id: CLIENT_ID,
-            "How Client Identifiers are bound to user names. \"any\": not at all. \"is-user\": the identifier must be \
-             the user name. \"begins-with-user\": it must be the user name, or begin with it and continue with \
-             neither a letter nor a digit, as bob-1. \"from-user\": the user name replaces it, as with mosquitto's \
-             use_username_as_clientid. Except with \"any\", clients without a user name are refused.";
-        client_id_prefixes: Texts(Text("lamp-")),
-            "A Client Identifier must begin with one of these; other clients are refused. Empty: any identifier.";
-        auto_id_prefix: OptionalString { most: 50 },
-            "The beginning of each Client Identifier that the broker assigns to a client with an empty one.";
-        allow_zero_length_client_id: Switch,
-            "Whether a client may send an empty Client Identifier; the broker then assigns one.";
-        check_retain_source: Switch,
-            "Whether a retained message is sent only if the client that published it may still publish to its topic, by \
-             auth.acl_file or auth.dynsec_file. Without this, a retained message stays until it is replaced or cleared.";
-        denied_publish: Choice(&[("ignore", DeniedPublish::Ignore), ("disconnect", DeniedPublish::Disconnect)]),
-            "What happens to a PUBLISH that no rule allows: it is acknowledged and dropped, or its client is \
-             disconnected.";
-        failed_login_delay: OrWord { form: span(MILLISECOND, MINUTE), word: "off", zero: true },
-            "The first delay of a refused login, after three different wrong passwords for a user from one address \
-             (IPv6: a /64). At most 16 refusals of an address are delayed at a time; further logins that did not \
-             succeed recently wait for them. \"off\": no delays, so passwords can be guessed as fast as they are \
-             compared.";
-        token_secret: OptionalSecret,
-            "The secret of JSON Web Tokens (HS256) that clients send as their password, preferably as \"${NAME}\".";
-        token_secret_file: OptionalPath, "A file with that secret.";
-        token_key_file: OptionalPath, "The public key of those tokens in PEM: RSA (RS256) or P-256 (ES256).";
-        token_jwks_file: OptionalPath, "Several keys, as a JSON Web Key Set.";
-        token_jwks_url: OptionalUrl("https://login.example.org/realms/main/protocol/openid-connect/certs"),
-            "Where an identity provider publishes its keys, as a JSON Web Key Set: they are fetched when they are needed, \
-             and again while they are used. token_issuer and token_audience are required then.";
-        token_ca_file: OptionalPath,
-            "TLS: the authorities of the provider's certificate, in PEM. Unset: those of this machine.";
-        token_issuer: OptionalText, "The required value of the claim iss of a token.";
-        token_audience: OptionalText,
-            "The required value of the claim aud of a token, or one of its values. \"any\": tokens for every audience pass.";
-        token_leeway: span(Duration::ZERO, HOUR), "Tolerated difference between the clocks of the issuer and of the broker (exp, nbf).";
-        token_user_claim: OptionalText,
-            "The claim of a token that is the user name; a user name in CONNECT must equal it. Unset: any user name \
-             may be used with any token.";
-    },
-};
-
-const LOG: Table<Config> = Table {
+/// `[log]`
+pub(super) const LOG: Table<Config> = Table {
     name: "log",
     help: "The log: on standard error, in a file, in syslog.",
     keys: keys! { Config, config => config.log;
@@ -370,7 +293,8 @@ const LOG: Table<Config> = Table {
     },
 };
 
-const LIMITS: Table<Config> = Table {
+/// `[limits]`
+pub(super) const LIMITS: Table<Config> = Table {
     name: "limits",
     help: "Limits of everything that a client can make grow. 0 means \"unlimited\" only if the key's text says so.",
     keys: keys! { Config, config => config.limits;
@@ -509,7 +433,8 @@ const LIMITS: Table<Config> = Table {
     },
 };
 
-const SYS: Table<Config> = Table {
+/// `[sys]`
+pub(super) const SYS: Table<Config> = Table {
     name: "sys",
     help: "The topics under $SYS/broker, with figures of the broker.",
     keys: keys! { Config, config => config.sys;
@@ -525,7 +450,8 @@ const SYS: Table<Config> = Table {
     },
 };
 
-const HTTP: Table<Config> = Table {
+/// `[http]`
+pub(super) const HTTP: Table<Config> = Table {
     name: "http",
     help: "Health checks, metrics and the admin API over HTTP. Without a configured login, programs on this machine are \
            operators; with one, only the users and keys below are let in.",
@@ -583,7 +509,7 @@ pub(super) const fn count(min: usize) -> Whole<usize> {
 
 pub(super) const MILLISECOND: Duration = Duration::from_millis(1);
 pub(super) const SECOND: Duration = Duration::from_secs(1);
-const MINUTE: Duration = Duration::from_secs(60);
+pub(super) const MINUTE: Duration = Duration::from_secs(60);
 pub(super) const HOUR: Duration = Duration::from_secs(60 * 60);
 pub(super) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// In humantime's years of 365.25 days. Every duration has an end, so that adding one to a time cannot overflow.

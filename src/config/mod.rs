@@ -5,12 +5,14 @@
 //!  ├► environment              the variables of keys, which override the file; unknown variables
 //!  │   └► plain               a value outside TOML
 //!  └► file ─────► Config          reads TOML in the order of its lines; each error is one line
-//!      └► keys                    the table of keys: name, description, form, field of Config
+//!      ├► tables                  the list of tables
+//!      └► keys                    the tables of keys: name, description, form, field of Config
 //!          ├► forms               how one value is written: a size, a duration, a choice, …
 //!          │   ├► lists           the forms of a listener's keys
 //!          │   └► words           the words that keys take
 //!          │       └► listen      a listen address as text
 //!          ├► bridge_keys         the keys of [[bridge]]
+//!          ├► auth_keys           the keys of [auth]
 //!          ├► auth_http_keys      the keys of [[auth.http]]
 //!          ├► webhook_keys        the keys of [[webhook]]
 //!          └► settings            Config itself and its defaults
@@ -39,6 +41,7 @@
 
 mod auth_http;
 mod auth_http_keys;
+mod auth_keys;
 mod bridge;
 mod bridge_keys;
 mod changes;
@@ -66,6 +69,7 @@ mod resolve;
 mod settings;
 pub mod starter;
 mod summary;
+mod tables;
 mod testing;
 mod urls;
 mod variables;

@@ -6,8 +6,9 @@ use super::{
     auth_http_keys::AUTH_HTTP,
     bridge::BridgeConfig,
     bridge_keys::BRIDGE,
-    keys::{Key, LISTENER, LISTS, Listener, TABLES, Table},
+    keys::{Key, LISTENER, LISTS, Listener, Table},
     settings::Config,
+    tables::TABLES,
     webhook::WebhookConfig,
     webhook_keys::WEBHOOK,
 };

@@ -336,6 +336,12 @@ pub struct AuthConfig {
     pub token_jwks_file: Option<PathBuf>,
     /// Where an identity provider publishes its keys, as a JSON Web Key Set.
     pub token_jwks_url: Option<HttpUrl>,
+    /// Where a provider is asked about tokens for which there is no key (RFC 7662).
+    pub token_introspection_url: Option<HttpUrl>,
+    /// The `client_id` of this broker there.
+    pub token_introspection_client_id: Option<String>,
+    /// A file with the `client_secret` of this broker there.
+    pub token_introspection_secret_file: Option<PathBuf>,
     /// TLS: the authorities of the provider's certificate, PEM.
     pub token_ca_file: Option<PathBuf>,
     /// The issuer that a token must name; `None`: any.
@@ -403,12 +409,13 @@ impl AuthConfig {
             token_key_file,
             token_jwks_file,
             token_jwks_url,
+            token_introspection_url,
             token_secret,
             services,
             ..
         } = self;
         let files = [password_file, dynsec_file, token_secret_file, token_key_file, token_jwks_file];
-        let elsewhere = token_jwks_url.is_some() || !services.is_empty();
+        let elsewhere = token_jwks_url.is_some() || token_introspection_url.is_some() || !services.is_empty();
         let other = token_secret.is_some() || self.user.is_some() || elsewhere;
         other || files.into_iter().any(Option::is_some)
     }
@@ -437,6 +444,9 @@ impl Default for AuthConfig {
             token_key_file: None,
             token_jwks_file: None,
             token_jwks_url: None,
+            token_introspection_url: None,
+            token_introspection_client_id: None,
+            token_introspection_secret_file: None,
             token_ca_file: None,
             token_issuer: None,
             token_audience: None,
@@ -522,7 +532,8 @@ impl Config {
         let AuthConfig { password_file, acl_file, dynsec_file, .. } = &self.auth;
         let AuthConfig { token_secret_file, token_key_file, token_jwks_file, token_ca_file, .. } = &self.auth;
         let of_auth = [password_file, acl_file, dynsec_file, token_secret_file, token_key_file, token_jwks_file];
-        let of_auth = of_auth.into_iter().chain([token_ca_file, &self.http.keys_file]);
+        let of_provider = [token_ca_file, &self.auth.token_introspection_secret_file];
+        let of_auth = of_auth.into_iter().chain(of_provider).chain([&self.http.keys_file]);
         let of_user = self.auth.user.iter().map(|user| user.password_file.as_path());
         let of_http = [&self.http.certificate_file, &self.http.key_file];
         of_listeners.chain(of_auth).chain(of_http).filter_map(Option::as_deref).chain(of_user)

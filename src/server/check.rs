@@ -155,6 +155,8 @@ impl Found {
             token_key_file,
             token_jwks_file,
             token_jwks_url,
+            token_introspection_url,
+            token_ca_file,
             ..
         } = &config.auth;
         let none = AuthConfig {
@@ -166,6 +168,8 @@ impl Found {
             token_key_file: None,
             token_jwks_file: None,
             token_jwks_url: None,
+            token_introspection_url: None,
+            token_ca_file: None,
             ..config.auth.clone()
         };
         let each = [
@@ -176,7 +180,12 @@ impl Found {
             AuthConfig { token_secret_file: token_secret_file.clone(), ..none.clone() },
             AuthConfig { token_key_file: token_key_file.clone(), ..none.clone() },
             AuthConfig { token_jwks_file: token_jwks_file.clone(), ..none.clone() },
-            AuthConfig { token_jwks_url: token_jwks_url.clone(), ..none },
+            AuthConfig {
+                token_jwks_url: token_jwks_url.clone(),
+                token_introspection_url: token_introspection_url.clone(),
+                token_ca_file: token_ca_file.clone(),
+                ..none
+            },
         ];
         for auth in each {
             if let Err(error) = access::load(&Config { auth, ..config.clone() }, false) {

@@ -11,7 +11,8 @@ use super::{
 #[derive(Clone, Debug)]
 pub(super) enum Answer {
     Yes(Yes),
-    No,
+    /// Refused, for this reason.
+    No(&'static str),
     /// The service does not know the login; the next method decides.
     Next,
 }
@@ -25,6 +26,8 @@ pub(in super::super) struct Yes {
     pub(in super::super) acl: Option<Acl>,
     /// Expiry of the login in seconds since 1970.
     pub(in super::super) end: Option<f64>,
+    /// The user that the answer names, of a token.
+    pub(in super::super) user: Option<Box<str>>,
 }
 
 /// The JSON of an answer. Further members of EMQX's format do not restrict the client and are ignored.
@@ -61,18 +64,23 @@ pub(super) fn read(reply: &Reply, client: &str, user: Option<&str>) -> Result<An
     let wrong = |error| format!("its answer ({}) is not as expected: {error}", reply.kind);
     let body: Body = serde_json::from_slice(&reply.body).map_err(wrong)?;
     match body.result {
-        Word::Deny => Ok(Answer::No),
+        Word::Deny => Ok(Answer::No(REFUSED)),
         Word::Ignore => Ok(Answer::Next),
         Word::Allow => {
             let acl = body.acl.map(|rules| Acl::new(rules, client, user)).transpose()?;
             Ok(match acl {
                 // a wildcard in the name would make a rule match other topics
-                Some(None) => Answer::No,
-                acl => Answer::Yes(Yes { superuser: body.is_superuser, acl: acl.flatten(), end: body.expire_at }),
+                Some(None) => Answer::No(REFUSED),
+                acl => {
+                    let (superuser, acl, end) = (body.is_superuser, acl.flatten(), body.expire_at);
+                    Answer::Yes(Yes { superuser, acl, end, user: None })
+                }
             })
         }
     }
 }
+
+const REFUSED: &str = "a login service refuses it (auth.http)";
 
 #[cfg(test)]
 mod tests {
@@ -81,8 +89,8 @@ mod tests {
     fn told(status: u16, body: &str) -> String {
         let reply = Reply { status, kind: "text/x".into(), body: body.into(), is_whole: true };
         match read(&reply, "c", Some("+")) {
-            Ok(Answer::Yes(Yes { superuser, acl, end })) => format!("yes {superuser} {} {end:?}", acl.is_some()),
-            Ok(Answer::No) => "no".into(),
+            Ok(Answer::Yes(Yes { superuser, acl, end, .. })) => format!("yes {superuser} {} {end:?}", acl.is_some()),
+            Ok(Answer::No(_)) => "no".into(),
             Ok(Answer::Next) => "next".into(),
             Err(error) => error,
         }

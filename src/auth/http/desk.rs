@@ -27,6 +27,7 @@ use super::{
     },
     Asked, Calls, Service, ServiceSettings, Shown, Yes,
     answer::Answer,
+    guess::{CountGuesses, Guess},
 };
 use crate::{
     clock::Clock,
@@ -77,7 +78,7 @@ struct Known {
 #[derive(Clone)]
 enum Remembered {
     Yes(Arc<Yes>),
-    No,
+    No(&'static str),
     Next,
 }
 
@@ -87,27 +88,19 @@ struct Job {
     calls: Calls,
     asked: Arc<Asked>,
     tag: Tag,
-    throttled: Throttled,
-    waiters: Vec<oneshot::Sender<Outcome>>,
-}
-
-/// How refusals are delayed.
-#[derive(Clone, Copy)]
-pub(in super::super) struct Throttled {
     /// `auth.failed_login_delay`
-    pub(in super::super) first: Option<Duration>,
-    /// No further method follows: a login that the service does not know is refused.
-    pub(in super::super) is_last: bool,
+    first: Option<Duration>,
+    waiters: Vec<oneshot::Sender<Outcome>>,
 }
 
 /// Outcome of a login.
 #[derive(Clone)]
 pub(in super::super) enum Outcome {
     Yes(Identity),
-    /// Refused, after this delay.
-    No(Duration),
-    /// Unknown to the service. If it is refused, then after this delay.
-    Next(Duration),
+    /// Refused for this reason, after this delay.
+    No(&'static str, Duration),
+    /// Unknown to the service. `None`: a cached answer says so.
+    Next(Option<Arc<Guess>>),
     Down,
     /// The queue is full.
     Busy,
@@ -141,6 +134,8 @@ pub struct ServiceFigures {
     pub down: bool,
 }
 
+const ODD: &str = "its names cannot be sent to a login service (auth.http)";
+const ENDED: &str = "a login service says that the login has ended (auth.http)";
 /// Largest number of queued requests.
 const WAITING: usize = 100_000;
 /// Number of queued requests of disconnected clients that are tolerated.
@@ -160,15 +155,15 @@ impl Desks {
         &self,
         service: &Arc<Service>,
         asked: &Arc<Asked>,
-        throttled: Throttled,
+        first: Option<Duration>,
     ) -> Outcome {
         let desk = self.desk(&service.settings.name);
-        let Some(calls) = service.requests(asked) else { return Outcome::No(Duration::ZERO) };
+        let Some(calls) = service.requests(asked) else { return Outcome::No(ODD, Duration::ZERO) };
         let tag = desk.tag(service, asked, &calls);
-        if let Some(outcome) = desk.known(&tag, service, throttled) {
+        if let Some(outcome) = desk.known(&tag, service, first) {
             return outcome;
         }
-        let job = Job { service: service.clone(), calls, asked: asked.clone(), tag, throttled, waiters: Vec::new() };
+        let job = Job { service: service.clone(), calls, asked: asked.clone(), tag, first, waiters: Vec::new() };
         let receiver = match desk.push(job) {
             Ok(receiver) => receiver,
             Err(decided) => return decided,
@@ -189,11 +184,11 @@ impl Desks {
         &self,
         service: &Arc<Service>,
         asked: &Asked,
-        throttled: Throttled,
+        first: Option<Duration>,
     ) -> Option<Outcome> {
         let desk = self.desk(&service.settings.name);
         let calls = service.requests(asked)?;
-        desk.known(&desk.tag(service, asked, &calls), service, throttled)
+        desk.known(&desk.tag(service, asked, &calls), service, first)
     }
 
     /// Number of logins that wait.
@@ -242,10 +237,13 @@ impl Desk {
         add(service.settings.url.as_bytes());
         add(service.settings.superuser_url.as_deref().unwrap_or_default().as_bytes());
         add(format!("{:?}", service.settings.format).as_bytes());
-        add(&asked.listener.to_le_bytes());
-        add(asked.client.as_bytes());
-        add(&[u8::from(asked.user.is_some())]);
-        add(asked.user.as_deref().unwrap_or_default().as_bytes());
+        // the answer about a token is the same for all its clients
+        if !service.is_introspection() {
+            add(&asked.listener.to_le_bytes());
+            add(asked.client.as_bytes());
+            add(&[u8::from(asked.user.is_some())]);
+            add(asked.user.as_deref().unwrap_or_default().as_bytes());
+        }
         add(&asked.password);
         for call in [Some(&calls.login), calls.superuser.as_ref()].into_iter().flatten() {
             add(call.path.as_bytes());
@@ -257,9 +255,9 @@ impl Desk {
         tag
     }
 
-    fn known(&self, tag: &Tag, service: &Arc<Service>, throttled: Throttled) -> Option<Outcome> {
+    fn known(&self, tag: &Tag, service: &Arc<Service>, first: Option<Duration>) -> Option<Outcome> {
         let now = Now::of(&self.clock);
-        let outcome = self.state.lock().known(tag, service, throttled, now)?;
+        let outcome = self.state.lock().known(tag, service, first, now)?;
         self.counts.cache_hits.fetch_add(1, Ordering::Relaxed);
         Some(outcome)
     }
@@ -270,7 +268,7 @@ impl Desk {
         let now = Now::of(&self.clock);
         let mut state = self.state.lock();
         // the answer may have arrived meanwhile
-        if let Some(outcome) = state.known(&job.tag, &job.service, job.throttled, now) {
+        if let Some(outcome) = state.known(&job.tag, &job.service, job.first, now) {
             self.counts.cache_hits.fetch_add(1, Ordering::Relaxed);
             return Err(outcome);
         }
@@ -306,7 +304,7 @@ impl Desk {
                 return;
             }
             let State { queue, throttle, .. } = &mut *state;
-            let may = |whose, job: &Job| job.throttled.first.map_or(Ok(()), |first| throttle.may(whose, first, now));
+            let may = |whose, job: &Job| job.first.map_or(Ok(()), |first| throttle.may(whose, first, now));
             match queue.next(may) {
                 Next::Job(whose, mut job) => {
                     job.waiters.retain(|waiter| !waiter.is_closed());
@@ -318,13 +316,13 @@ impl Desk {
                         waiters.append(&mut job.waiters);
                         continue;
                     }
-                    if let Some(outcome) = state.known(&job.tag, &job.service, job.throttled, Now::of(&self.clock)) {
+                    if let Some(outcome) = state.known(&job.tag, &job.service, job.first, Now::of(&self.clock)) {
                         drop(state);
                         self.counts.cache_hits.fetch_add(job.waiters.len() as u64, Ordering::Relaxed);
                         job.waiters.into_iter().for_each(|waiter| _ = waiter.send(outcome.clone()));
                         continue;
                     }
-                    if let Some(first) = job.throttled.first {
+                    if let Some(first) = job.first {
                         state.throttle.begin(whose, first, now);
                     }
                     state.sent.insert(job.tag, mem::take(&mut job.waiters));
@@ -358,6 +356,8 @@ impl Desk {
         let outcome = state.note(&job, whose, answer, now, &desk.counts);
         let waiters = state.sent.remove(&job.tag).unwrap_or_default();
         drop(state);
+        let outcome =
+            outcome.unwrap_or_else(|| Outcome::Next(Some(Arc::new(Guess::new(desk.clone(), whose, job.first)))));
         ends.tag = None;
         waiters.into_iter().for_each(|waiter| _ = waiter.send(outcome.clone()));
     }
@@ -378,6 +378,17 @@ impl Desk {
             waiting: self.waiting.load(Ordering::Relaxed),
             down: self.state.lock().down,
         }
+    }
+}
+
+impl CountGuesses for Desk {
+    fn wrong(&self, whose: Whose, first: Duration) -> Duration {
+        let now = self.clock.now();
+        self.state.lock().throttle.fail(whose, first, now)
+    }
+
+    fn right(&self, whose: Whose, first: Duration) {
+        self.state.lock().throttle.succeed(whose, first);
     }
 }
 
@@ -406,84 +417,85 @@ fn add_waiter(waiters: &mut Vec<oneshot::Sender<Outcome>>, waiter: oneshot::Send
 }
 
 impl State {
-    fn known(&mut self, tag: &Tag, service: &Arc<Service>, throttled: Throttled, now: Now) -> Option<Outcome> {
-        let delay = throttled.first.unwrap_or_default();
+    fn known(&mut self, tag: &Tag, service: &Arc<Service>, first: Option<Duration>, now: Now) -> Option<Outcome> {
         let known = self.known.get(tag, now.monotonic(), |_| Duration::ZERO)?;
         if known.fresh <= now.monotonic() {
             return None;
         }
         match &known.answer {
             Remembered::Yes(yes) => accepted(service, yes, now),
-            Remembered::No => Some(Outcome::No(delay)),
-            Remembered::Next => Some(Outcome::Next(delay)),
+            Remembered::No(why) => Some(Outcome::No(why, first.unwrap_or_default())),
+            Remembered::Next => Some(Outcome::Next(None)),
         }
     }
 
-    /// Caches an answer and returns the outcome for the logins that wait for it.
-    fn note(&mut self, job: &Job, whose: Whose, answer: Result<Answer, String>, now: Now, counts: &Counts) -> Outcome {
+    /// Caches an answer and returns the outcome for the logins that wait for it. `None`: the service does not know
+    /// the login, so that others decide whether it was a wrong guess.
+    fn note(
+        &mut self,
+        job: &Job,
+        whose: Whose,
+        answer: Result<Answer, String>,
+        now: Now,
+        counts: &Counts,
+    ) -> Option<Outcome> {
         let ServiceSettings { cache_yes, cache_no, stale_while_down, .. } = job.service.settings;
         let at = now.monotonic();
         let count = |count: &AtomicU64| _ = count.fetch_add(1, Ordering::Relaxed);
         if answer.is_ok() && mem::take(&mut self.down) {
-            tracing::info!(service = job.service.settings.name, "a login service answers again (auth.http)");
+            tracing::info!(service = job.service.settings.name, "a login service answers again ({})", job.service.key);
         }
-        match answer {
+        Some(match answer {
             Ok(Answer::Yes(yes)) => {
                 count(&counts.allowed);
                 self.right(job, whose);
                 let yes = Arc::new(yes);
-                let outcome = accepted(&job.service, &yes, now).unwrap_or(Outcome::No(Duration::ZERO));
+                let outcome = accepted(&job.service, &yes, now).unwrap_or(Outcome::No(ENDED, Duration::ZERO));
                 let fresh = at + jittered(cache_yes);
                 self.known.insert(job.tag, Known { answer: Remembered::Yes(yes), fresh }, fresh + stale_while_down, at);
                 outcome
             }
-            Ok(Answer::No) => {
+            Ok(Answer::No(why)) => {
                 count(&counts.denied);
                 let fresh = at + jittered(cache_no);
-                self.known.insert(job.tag, Known { answer: Remembered::No, fresh }, fresh, at);
-                Outcome::No(self.wrong(job, whose, at))
+                self.known.insert(job.tag, Known { answer: Remembered::No(why), fresh }, fresh, at);
+                Outcome::No(why, self.wrong(job, whose, at))
             }
             Ok(Answer::Next) => {
                 count(&counts.ignored);
                 let fresh = at + jittered(cache_no);
                 self.known.insert(job.tag, Known { answer: Remembered::Next, fresh }, fresh, at);
-                match job.throttled.is_last {
-                    true => Outcome::Next(self.wrong(job, whose, at)),
-                    false => {
-                        self.right(job, whose);
-                        Outcome::Next(Duration::ZERO)
-                    }
-                }
+                return None;
             }
             Err(error) => {
                 count(&counts.failed);
                 self.right(job, whose);
                 self.down = true;
                 if self.told.is_none_or(|told| at >= told + LINE_EVERY) {
-                    let service = &job.service.settings.name;
-                    tracing::error!(service, error, "a login service is down (auth.http)");
+                    let Service { settings, key, .. } = &*job.service;
+                    tracing::error!(service = settings.name, error, "a login service is down ({key})");
                     self.told = Some(at);
                 }
                 let old = self.known.get(&job.tag, at, |_| Duration::ZERO);
                 let stale = old.and_then(|known| match &known.answer {
                     Remembered::Yes(yes) => accepted(&job.service, yes, now),
-                    Remembered::No | Remembered::Next => None,
+                    Remembered::No(_) | Remembered::Next => None,
                 });
                 stale.inspect(|_| count(&counts.stale)).unwrap_or(Outcome::Down)
             }
-        }
+        })
     }
 
     /// The login was right: clears its failures.
     fn right(&mut self, job: &Job, whose: Whose) {
-        if let Some(first) = job.throttled.first {
+        if let Some(first) = job.first {
             self.throttle.succeed(whose, first);
         }
     }
 
     /// The login was wrong: returns the delay of the refusal.
     fn wrong(&mut self, job: &Job, whose: Whose, now: Instant) -> Duration {
-        job.throttled.first.map_or(Duration::ZERO, |first| self.throttle.fail(whose, first, now))
+        job.first.map_or(Duration::ZERO, |first| self.throttle.fail(whose, first, now))
     }
 }
 
@@ -494,7 +506,9 @@ fn accepted(service: &Arc<Service>, yes: &Arc<Yes>, now: Now) -> Option<Outcome>
         None => None,
     };
     let evidence: Arc<dyn std::any::Any + Send + Sync> = Arc::new(Shown::new(service.clone(), yes.clone()));
-    Some(Outcome::Yes(Identity { proof: Proof::Http, until, evidence: Some(evidence), ..Identity::default() }))
+    let proof = if service.is_introspection() { Proof::Token } else { Proof::Http };
+    let (user, evidence) = (yes.user.clone(), Some(evidence));
+    Some(Outcome::Yes(Identity { user, proof, until, evidence, ..Identity::default() }))
 }
 
 /// Shortens a time by up to a fifth, so that answers that arrived together do not all expire together.

@@ -7,7 +7,9 @@
 //! | `call`, `no_http` | requests and answers; the replacement in a build without HTTP |
 //! | `answer`, `acl` | answers in the format of EMQX; the rules in them |
 //! | `go_auth` | answers in the formats of mosquitto-go-auth |
+//! | `introspection` | answers of a provider that is asked about tokens |
 //! | `desk` | the queue of logins, the concurrent requests and the cached answers of a service |
+//! | `guess` | logins that a service does not know, for the throttle |
 
 mod acl;
 mod answer;
@@ -18,6 +20,8 @@ mod call;
 mod call;
 mod desk;
 mod go_auth;
+mod guess;
+mod introspection;
 mod settings;
 mod template;
 
@@ -29,16 +33,19 @@ use std::{
 pub(super) use acl::AclRights;
 pub(super) use answer::Yes;
 pub use desk::ServiceFigures;
-pub(super) use desk::{Desks, Outcome, Throttled};
+pub(super) use desk::{Desks, Outcome};
+pub(super) use guess::Open;
 pub use settings::{GoAuthAnswer, ServiceFormat, ServiceSettings};
 
 use answer::Answer;
 use call::{Call, Caller, Reply, Tls};
+use introspection::Required;
 use template::{Escaping, FORM, FORM_OF_USER, JSON, JSON_OF_USER, Template};
 
-use super::{AuthError, files};
+use super::{AuthError, files, tokens::Now};
 use crate::{
     clock::Clock,
+    router::{Credentials, Identity},
     types::{Contents, HttpUrl, LOGIN_VARIABLES, ProtocolVersion},
 };
 
@@ -51,10 +58,28 @@ pub(super) struct Asked {
     pub(super) address: IpAddr,
     pub(super) listener: u16,
     pub(super) version: ProtocolVersion,
+    /// It is in Authentication Data, so that it is not a password.
+    pub(super) is_token: bool,
+}
+
+impl Asked {
+    pub(super) fn about(credentials: &Credentials<'_>, user: Option<&str>, password: &[u8]) -> Self {
+        Self {
+            client: credentials.client_id.into(),
+            user: user.map(Into::into),
+            password: password.into(),
+            address: credentials.peer.address.ip(),
+            listener: credentials.peer.listener,
+            version: credentials.version,
+            is_token: false,
+        }
+    }
 }
 
 /// A service, as configured.
 pub(super) struct Service {
+    /// The key that configures it.
+    key: &'static str,
     settings: ServiceSettings,
     /// URL that is asked about each login.
     login: Endpoint,
@@ -63,6 +88,8 @@ pub(super) struct Service {
     headers: Vec<(String, Template)>,
     /// Escaping of variables in a body.
     escaping: Escaping,
+    /// With [`ServiceFormat::Introspection`].
+    required: Option<Required>,
 }
 
 /// One URL of a service.
@@ -105,9 +132,20 @@ impl Service {
         warnings: &mut Vec<String>,
         contents: &mut Contents,
     ) -> Result<Self, AuthError> {
+        Self::load_as("auth.http", settings, warnings, contents)
+    }
+
+    /// The same; this `key` configures it.
+    fn load_as(
+        key: &'static str,
+        settings: &ServiceSettings,
+        warnings: &mut Vec<String>,
+        contents: &mut Contents,
+    ) -> Result<Self, AuthError> {
         if let Some(file) = &settings.authorities {
-            let bytes = files::read(file, "auth.http.ca_file")?;
-            contents.add("authorities of a login service (auth.http.ca_file)", &bytes);
+            let ca_file = if key == "auth.http" { "auth.http.ca_file" } else { "auth.token_ca_file" };
+            let bytes = files::read(file, ca_file)?;
+            contents.add("authorities of a login service (ca_file)", &bytes);
         }
         let headers = settings.headers.iter().filter_map(|header| header.0.split_once(':'));
         let headers: Vec<_> = headers.map(|(name, value)| (name.trim().to_owned(), value.trim())).collect();
@@ -122,16 +160,19 @@ impl Service {
             (false, false) => json,
         };
         let of_login = settings.body.as_deref().unwrap_or(body(JSON, FORM));
-        let login = Endpoint::load(&settings.url, of_login, settings, warnings)?;
+        let login = Endpoint::load(key, &settings.url, of_login, settings, warnings)?;
         let of_user = body(JSON_OF_USER, FORM_OF_USER);
         let superuser = settings.superuser_url.as_deref();
-        let superuser = superuser.map(|url| Endpoint::load(url, of_user, settings, &mut Vec::new())).transpose()?;
+        let superuser =
+            superuser.map(|url| Endpoint::load(key, url, of_user, settings, &mut Vec::new())).transpose()?;
         Ok(Self {
+            key,
             login,
             superuser,
             headers: headers.into_iter().map(|(name, value)| (name, Template::new(value))).collect(),
             escaping: if is_form { Escaping::Url } else { Escaping::Json },
             settings: settings.clone(),
+            required: None,
         })
     }
 
@@ -139,12 +180,21 @@ impl Service {
         &self.settings
     }
 
-    /// Would it still accept the logins that it accepted? Only how it is asked, and for how long answers are cached,
-    /// may differ.
+    /// Is it a provider that is asked about tokens?
+    pub(super) fn is_introspection(&self) -> bool {
+        self.required.is_some()
+    }
+
+    /// Would it still accept the logins that it accepted as `other`? Only how it is asked, and for how long answers are
+    /// cached, may differ.
     fn decides_as(&self, other: &Self) -> bool {
         let about =
             |Self { settings: s, .. }: &Self| (s.name.clone(), s.url.clone(), s.superuser_url.clone(), s.format);
-        about(self) == about(other)
+        let takes = match (&self.required, &other.required) {
+            (Some(now), Some(then)) => now.would_take(then),
+            (now, then) => now.is_none() && then.is_none(),
+        };
+        about(self) == about(other) && takes
     }
 
     /// The requests for a login. `None`: its names cannot be sent.
@@ -172,6 +222,10 @@ impl Service {
         let by = match self.settings.format {
             ServiceFormat::Emqx => return answer::read(&reply, &asked.client, asked.user.as_deref()),
             ServiceFormat::GoAuth(by) => by,
+            ServiceFormat::Introspection => {
+                let required = self.required.as_ref().ok_or("nothing is required of its answers")?;
+                return required.read(&reply, Now::of(clock));
+            }
         };
         if !go_auth::read(&reply, by)? {
             return Ok(Answer::Next);
@@ -185,14 +239,20 @@ impl Service {
 }
 
 impl Endpoint {
-    fn load(text: &str, body: &str, settings: &ServiceSettings, warnings: &mut Vec<String>) -> Result<Self, AuthError> {
+    fn load(
+        key: &'static str,
+        text: &str,
+        body: &str,
+        settings: &ServiceSettings,
+        warnings: &mut Vec<String>,
+    ) -> Result<Self, AuthError> {
         let wrong = |key, problem| AuthError::Setting { key, problem };
         let mut plain = text.to_owned();
         LOGIN_VARIABLES.iter().for_each(|name| plain = plain.replace(&format!("${{{name}}}"), "x"));
-        let url: HttpUrl = plain.parse().map_err(|problem| wrong("auth.http.url", problem))?;
+        let url: HttpUrl = plain.parse().map_err(|problem| wrong(key, problem))?;
         let mut of_tls = Vec::new();
-        let tls = call::load(settings, &url, &mut of_tls).map_err(|problem| wrong("auth.http", problem))?;
-        warnings.extend(of_tls.into_iter().map(|warning| format!("auth.http {}: {warning}", settings.name)));
+        let tls = call::load(settings, &url, &mut of_tls).map_err(|problem| wrong(key, problem))?;
+        warnings.extend(of_tls.into_iter().map(|warning| format!("{key} {}: {warning}", settings.name)));
         // after the host, which has no variables
         let behind = text.split_once("://").map_or("", |(_, rest)| rest);
         let path = behind.find(['/', '?']).map_or("", |at| &behind[at..]);
@@ -209,6 +269,16 @@ impl Endpoint {
 impl Shown {
     pub(super) fn new(by: Arc<Service>, yes: Arc<Yes>) -> Self {
         Self { by, yes }
+    }
+
+    /// The evidence of this client. `None`: another method accepted it.
+    pub(super) fn of(identity: &Identity) -> Option<&Self> {
+        identity.evidence.as_ref().and_then(|evidence| evidence.downcast_ref())
+    }
+
+    /// Has the login expired?
+    pub(super) fn has_ended(&self, now: Now) -> bool {
+        self.yes.end.is_some_and(|end| now.until(end).is_none())
     }
 
     /// Does one of these services still accept it?

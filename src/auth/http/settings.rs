@@ -44,6 +44,8 @@ pub enum ServiceFormat {
     Emqx,
     /// mosquitto-go-auth.
     GoAuth(GoAuthAnswer),
+    /// Token introspection (RFC 7662).
+    Introspection,
 }
 
 /// How a service for mosquitto-go-auth accepts a login.

@@ -124,6 +124,7 @@ mod tests {
             address: [192, 0, 2, 7].into(),
             listener: 0,
             version: ProtocolVersion::V5,
+            is_token: false,
         };
         let text = "a ${username}|${clientid}|${password}|${peerhost}|${protocol_version}|${other}";
         for (escaping, expected) in [

@@ -31,7 +31,7 @@ use std::{
 use parking_lot::Mutex;
 use tokio::{runtime::Handle, sync::watch};
 
-pub(super) use source::KeySource;
+pub(super) use source::{KeySource, is_loopback};
 pub(super) use state::Keys;
 
 use places::Places;

@@ -37,11 +37,7 @@ impl KeySource {
         warnings: &mut Vec<String>,
         contents: &mut Contents,
     ) -> Result<Self, AuthError> {
-        let wrong = |key, problem: &str| AuthError::Setting { key, problem: problem.into() };
-        if let Some(file) = authorities {
-            if !url.https {
-                return Err(wrong("auth.token_ca_file", "it is for TLS; write token_jwks_url with https://"));
-            }
+        if let Some(file) = authorities.filter(|_| url.https) {
             let bytes = files::read(file, "auth.token_ca_file")?;
             contents.add("authorities of the provider of keys (auth.token_ca_file)", &bytes);
         }
@@ -53,7 +49,7 @@ impl KeySource {
         }
         let mut of_tls = Vec::new();
         let fetcher = Fetcher::load(url, authorities, &mut of_tls);
-        let fetcher = fetcher.map_err(|problem| wrong("auth.token_jwks_url", &problem))?;
+        let fetcher = fetcher.map_err(|problem| AuthError::Setting { key: "auth.token_jwks_url", problem })?;
         warnings.extend(of_tls.into_iter().map(|warning| format!("auth.token_jwks_url: {warning}")));
         Ok(Self { url: url.clone(), fetcher })
     }
@@ -70,6 +66,6 @@ impl KeySource {
     }
 }
 
-fn is_loopback(host: &str) -> bool {
+pub(in super::super) fn is_loopback(host: &str) -> bool {
     host == "localhost" || host.parse().is_ok_and(|address: IpAddr| address.to_canonical().is_loopback())
 }

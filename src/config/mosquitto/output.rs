@@ -6,8 +6,9 @@ use super::{
     super::{
         bridge::BridgeConfig,
         bridge_keys::BRIDGE,
-        keys::{LISTENER, Listener, TABLES},
+        keys::{LISTENER, Listener},
         settings::Config,
+        tables::TABLES,
     },
     Import,
     entries::{Entry, From},

@@ -1,6 +1,7 @@
 //! Users, rules and tokens in the broker's own files: logins, rights, and the effect of changed files on connected
 //! clients.
 
+mod introspection;
 mod oauth;
 mod ownership;
 mod provider;

@@ -31,8 +31,8 @@ use crate::support::{
 
 /// A login service, and the requests that it received.
 #[derive(Clone)]
-struct Service {
-    address: SocketAddr,
+pub struct Service {
+    pub address: SocketAddr,
     state: Arc<Mutex<State>>,
 }
 
@@ -45,14 +45,14 @@ struct State {
 }
 
 #[derive(Clone, Debug)]
-struct Request {
+pub struct Request {
     line: String,
-    headers: String,
-    body: String,
+    pub headers: String,
+    pub body: String,
 }
 
 impl Service {
-    fn new(answers: &[(&str, u16, &str)]) -> Self {
+    pub fn new(answers: &[(&str, u16, &str)]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let answers = answers.iter().map(|(user, status, body)| ((*user).into(), (*status, (*body).into())));
         let state = State { asked: Vec::new(), answers: answers.collect(), is_down: false };
@@ -67,7 +67,7 @@ impl Service {
         service
     }
 
-    fn config(&self, change: impl FnOnce(&mut AuthHttpConfig)) -> AuthHttpConfig {
+    pub fn config(&self, change: impl FnOnce(&mut AuthHttpConfig)) -> AuthHttpConfig {
         let mut config = AuthHttpConfig { url: format!("http://{}/mqtt", self.address), ..AuthHttpConfig::default() };
         change(&mut config);
         config
@@ -78,19 +78,24 @@ impl Service {
         Broker::new(asks(vec![self.config(change)]))
     }
 
-    fn asked(&self) -> usize {
+    pub fn asked(&self) -> usize {
         self.state.lock().asked.len()
     }
 
-    fn last(&self) -> Request {
+    pub fn last(&self) -> Request {
         self.state.lock().asked.last().cloned().expect("it was asked")
     }
 
-    fn answers(&self, user: &str, status: u16, body: &str) {
+    pub fn answers(&self, user: &str, status: u16, body: &str) {
         self.state.lock().answers.insert(user.into(), (status, body.into()));
     }
 
-    fn is_down(&self, is_down: bool) {
+    /// The body of its answer to this user.
+    pub fn answer(&self, user: &str) -> String {
+        self.state.lock().answers[user].1.clone()
+    }
+
+    pub fn is_down(&self, is_down: bool) {
         self.state.lock().is_down = is_down;
     }
 }
@@ -392,6 +397,43 @@ fn guesses_are_delayed() {
     fourth.expect_no_bytes();
     broker.turn_until(Duration::from_secs(1), || broker.count(Count::RefusedLogins) == 4);
     fourth.expect_refused(4);
+}
+
+#[test]
+fn guesses_are_delayed_at_each_service_of_the_order() {
+    let [first, second] = [(); 2].map(|()| Service::new(&[]));
+    let mut config = asks(vec![first.config(|_| ()), second.config(|config| config.name = "second".into())]);
+    config.auth.failed_login_delay = Some(Duration::from_secs(10));
+    config.http = crate::http::http("");
+    config.http.metrics_open = true;
+    let broker = Broker::new(config);
+    let guess = |n: usize| Connect::new("c").user("ann", &n.to_string());
+    (0..3).for_each(|n| broker.refuses(&guess(n), 4));
+    let send = |n| {
+        let mut client = broker.open();
+        client.send(&guess(n).frame());
+        client
+    };
+    // their refusals are delayed, and the clock stands
+    let delayed: Vec<_> = (3..19)
+        .map(|n| {
+            let client = send(n);
+            wait_until(|| second.asked() == n + 1, || second.asked().to_string());
+            client
+        })
+        .collect();
+    let _waits = send(19);
+    let metrics = || crate::http::get(crate::http::address(&broker), "/metrics").body;
+    let waits = "dunlin_auth_http_waiting{service=\"http\"} 1";
+    wait_until(|| metrics().lines().any(|line| line == waits), || format!("no {waits} in\n{}", metrics()));
+    assert_eq!((first.asked(), second.asked(), delayed.len()), (19, 19, 16));
+    // a login that a later method accepts is not a guess at the first
+    second.answers("bob", 200, ALLOW);
+    drop(delayed);
+    broker.turn(Duration::from_secs(1_000));
+    for n in 0..20 {
+        broker.connect(&Connect::new("b").user("bob", &n.to_string()), 0).disconnect();
+    }
 }
 
 #[test]
