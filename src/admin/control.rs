@@ -279,6 +279,8 @@ pub struct WebhookState {
     pub url: String,
     /// The last request failed.
     pub fails: bool,
+    /// Nothing is sent, because messages that the service refused cannot be kept.
+    pub is_stopped: bool,
     /// The error and the time of the last failed request.
     pub error: Option<(String, SystemTime)>,
     /// Counters: name, description, value. The last one is the number of queued events.

@@ -31,6 +31,10 @@ pub struct WebhookConfig {
     pub queue_bytes: usize,
     /// Time limit for a request.
     pub timeout: Duration,
+    /// Published messages are stored until the service has accepted them.
+    pub durable: bool,
+    /// Largest size of the file of refused messages.
+    pub rejected_bytes: usize,
     /// TLS: the authorities that sign the service's certificate, PEM.
     pub ca_file: Option<PathBuf>,
 }
@@ -50,6 +54,8 @@ impl Default for WebhookConfig {
             queue: 10_000,
             queue_bytes: 32 << 20,
             timeout: Duration::from_secs(10),
+            durable: false,
+            rejected_bytes: 64 << 20,
             ca_file: None,
         }
     }
@@ -66,6 +72,21 @@ pub(super) fn check(webhook: &WebhookConfig) -> Result<(), (&'static str, &'stat
             webhook.filter.is_empty() && of_messages,
             "filter",
             "no message is selected; write Topic Filters such as \"#\", or remove the key",
+        ),
+        (
+            webhook.durable && !webhook.events.contains(&Told::MessagePublished),
+            "durable",
+            "it is about published messages; add \"message.published\" to events, or remove the key",
+        ),
+        (
+            webhook.durable && webhook.clients != "*",
+            "clients",
+            "the publishers of stored messages are not known after a restart; remove the key, or durable",
+        ),
+        (
+            webhook.durable && webhook.filter.iter().any(|filter| filter.starts_with("$share/")),
+            "filter",
+            "messages of a shared subscription would be divided; write the Topic Filter without $share/ and the group",
         ),
         (
             webhook.ca_file.is_some() && webhook.url.as_ref().is_some_and(|url| !url.https),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     bridge::Name,
-    forms::{self, Choice, Form, OptionalPath, Size, Whole},
+    forms::{self, Choice, Form, OptionalPath, Size, Switch, Whole},
     keys::{DAY, HOUR, Key, MILLISECOND, MOST_BYTES, Table, count, keys, span},
     lists::{List, Text, Texts},
     urls::Url,
@@ -42,6 +42,12 @@ pub(super) const WEBHOOK: Table<WebhookConfig> = Table {
         queue: count(1), "Queued events. Further ones are lost, and the next request has their number.";
         queue_bytes: Size { min: 1, max: MOST_BYTES }, "Bytes of those events, as JSON.";
         timeout: span(MILLISECOND, DAY), "How long a request and its answer may take.";
+        durable: Switch,
+            "Store published messages in data_dir until the service has accepted them: they arrive at least once, also after \
+             kill -9. Other events are not stored.";
+        rejected_bytes: Size { min: 1, max: MOST_BYTES },
+            "With durable: the largest size of rejected.jsonl in data_dir, which has the messages that the service refused (400, \
+             413, 422). When it is full, nothing is sent until it is moved away.";
         ca_file: OptionalPath, "TLS: the authorities of the service's certificate, in PEM. Unset: those of this machine.";
     },
 };

@@ -5,9 +5,9 @@ mod options;
 
 use std::{io, path::Path, sync::Arc, time::SystemTime};
 
-pub use options::Options;
+pub use options::{Keeps, Options};
 
-use crate::{clock::Clock, router::inspect::EventStreams, types::Told};
+use crate::{clock::Clock, inside::Inside, router::inspect::EventStreams, types::Told};
 
 /// Has no webhooks.
 pub struct Hooks;
@@ -24,6 +24,8 @@ pub struct View {
     pub url: String,
     /// The last request failed.
     pub fails: bool,
+    /// Nothing is sent, because messages that the service refused cannot be kept.
+    pub is_stopped: bool,
     /// The error and the time of the last failed request.
     pub error: Option<(String, SystemTime)>,
     /// Counters since the start.
@@ -54,7 +56,7 @@ impl Secrets {
 
 impl Hooks {
     /// Without webhooks.
-    pub fn new(_: Arc<EventStreams>, _: Clock, _: &str) -> Self {
+    pub fn new(_: Arc<Inside>, _: Arc<EventStreams>, _: Clock, _: &str) -> Self {
         Self
     }
 

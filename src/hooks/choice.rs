@@ -32,8 +32,11 @@ const KINDS: [(Told, EventKinds); 9] = [
 
 impl Choice {
     pub(super) fn new(options: &Options) -> Self {
-        let Options { events, filter, clients, .. } = options;
-        Self { events: events.clone(), filter: filter.clone(), clients: clients.clone() }
+        let Options { events, filter, clients, durable, .. } = options;
+        // messages of a durable webhook come from its session
+        let is_of_session = |told: Told| durable.is_some() && told == Told::MessagePublished;
+        let events = events.iter().copied().filter(|told| !is_of_session(*told)).collect();
+        Self { events, filter: filter.clone(), clients: clients.clone() }
     }
 
     /// The kinds of events that the selected events are made of.

@@ -7,7 +7,11 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     codec::{Properties, PropertyId, PropertyValue},
-    router::inspect::{Happened, What},
+    inside::Received,
+    router::{
+        Publisher,
+        inspect::{Happened, What},
+    },
     types::{PayloadForm, Told, percent_encode},
 };
 
@@ -48,6 +52,42 @@ impl Teller {
         });
         if let What::Message { topic, .. } | What::Drop { topic, .. } = &happened.what {
             event["subject"] = (&**topic).into();
+        }
+        event.to_string()
+    }
+
+    /// A message of a durable webhook. Its source and its identifier are the same after a restart: `origin` is the
+    /// name of the store, and `session` a number in it.
+    pub(super) fn of_kept(&self, origin: &str, webhook: &str, session: u64, received: &Received) -> String {
+        let mut data = Map::new();
+        let mut put = |name: &str, value: Value| _ = data.insert(name.into(), value);
+        if let Some(Publisher { client, user }) = &received.publisher {
+            put("client_id", client.as_str().into());
+            if let Some(user) = user {
+                put("user", user.as_str().into());
+            }
+        }
+        put("topic", received.topic().into());
+        put("qos", (received.qos as u8).into());
+        put("retain", received.retain.into());
+        put("size", received.payload().len().into());
+        properties_of(received.properties(), &mut put);
+        self.payload(received.payload(), &mut put);
+        let number = received.number();
+        // a message of QoS 0 is not stored, and another one may get its number
+        let id = if received.ack.is_some() { format!("{session}-{number}") } else { format!("{}-{number}", self.boot) };
+        let mut event = json!({
+            "specversion": "1.0",
+            "id": id,
+            "source": format!("dunlin://{origin}/webhooks/{}", encoded(webhook)),
+            "type": type_of(Told::MessagePublished),
+            "subject": received.topic(),
+            "sequence": format!("{number:020}"),
+            "datacontenttype": "application/json",
+            "data": data,
+        });
+        if let Some(at) = received.at {
+            event["time"] = time(at).into();
         }
         event.to_string()
     }

@@ -11,13 +11,23 @@
 //! | `lanes` | the queues of events |
 //! | `state` | the counters and the last error of a webhook |
 //! | `signature` | signs requests (Standard Webhooks) |
-//! | `sending` | sends the requests of one lane, one at a time |
+//! | `posting` | sends a request until the service accepts or refuses it |
+//! | `outcome` | the meaning of an answer |
+//! | `sending` | the requests of one lane, one at a time |
+//! | `outlet` | messages that are queued in a session |
+//! | `durable` | the requests with the messages of a durable webhook |
+//! | `rejected` | the file of refused messages |
 //! | `task` | moves a webhook's events from its stream to its lanes |
 
 mod choice;
+mod durable;
 mod event;
 mod lanes;
 mod options;
+mod outcome;
+mod outlet;
+mod posting;
+mod rejected;
 mod sending;
 mod signature;
 mod state;
@@ -32,17 +42,26 @@ use std::{
 use parking_lot::Mutex;
 use tokio::{runtime::Handle, sync::watch};
 
-pub use options::Options;
+pub use options::{Keeps, Options};
 pub use signature::Secrets;
 pub use state::{Counts, View};
 
-use crate::{clock::Clock, outbound::TaskThread, router::inspect::EventStreams, types::Told};
+use crate::{
+    clock::Clock,
+    inside::{ClientError, Inside},
+    outbound::TaskThread,
+    router::inspect::EventStreams,
+    session::Missed,
+    types::Told,
+};
 use event::Teller;
+use outlet::Outlet;
 use state::Shared;
 use task::{Task, Wish};
 
 /// All webhooks.
 pub struct Hooks {
+    inside: Arc<Inside>,
     events: Arc<EventStreams>,
     clock: Clock,
     /// The name of this broker in the source of its events.
@@ -73,6 +92,14 @@ pub enum HookError {
         /// The reason.
         why: String,
     },
+    /// The session of a durable webhook cannot begin.
+    #[error("webhook {name}: {why}")]
+    Session {
+        /// Name of the webhook.
+        name: String,
+        /// The reason.
+        why: ClientError,
+    },
     /// The thread cannot be started.
     #[error("cannot start the thread of webhooks: {0}")]
     Thread(#[from] io::Error),
@@ -80,11 +107,11 @@ pub enum HookError {
 
 impl Hooks {
     /// Without webhooks. `broker`: the name of this broker.
-    pub fn new(events: Arc<EventStreams>, clock: Clock, broker: &str) -> Self {
+    pub fn new(inside: Arc<Inside>, events: Arc<EventStreams>, clock: Clock, broker: &str) -> Self {
         let random = RandomState::new();
         let boot = format!("{:016x}", random.hash_one(std::process::id()));
         let thread = TaskThread::new("dunlin-hooks");
-        Self { events, clock, broker: broker.into(), boot: boot.into(), running: Mutex::default(), thread }
+        Self { inside, events, clock, broker: broker.into(), boot: boot.into(), running: Mutex::default(), thread }
     }
 
     /// Replaces all webhooks. Webhooks with unchanged options continue; the others end and start again. A webhook that
@@ -93,7 +120,10 @@ impl Hooks {
         let mut running = self.running.lock();
         let (stay, go): (Vec<_>, Vec<_>) = running.drain(..).partition(|one| all.contains(&one.options));
         *running = stay;
-        end(go);
+        end(go, |one| match all.iter().any(|options| options.name == one.options.name && options.durable.is_some()) {
+            true => Wish::End,
+            false => Wish::EndWithSession,
+        });
         // a webhook that cannot start does not prevent others from starting
         let mut failed = None;
         for options in all {
@@ -110,13 +140,26 @@ impl Hooks {
         failed.map_or(Ok(()), Err)
     }
 
+    /// The queue of a durable webhook: its subscriptions are stored when this returns.
+    fn open(&self, options: &Options, handle: &Handle) -> Result<Option<Outlet>, HookError> {
+        if options.durable.is_none() {
+            return Ok(None);
+        }
+        let (begun, is_begun) = mpsc::channel();
+        let (inside, asked) = (self.inside.clone(), options.clone());
+        handle.spawn(async move { begun.send(durable::open(&inside, &asked).await) });
+        let opened = is_begun.recv().unwrap_or(Err(ClientError::Stopped));
+        opened.map(Some).map_err(|why| HookError::Session { name: options.name.clone(), why })
+    }
+
     fn begin(&self, options: Options, handle: &Handle) -> Result<Running, HookError> {
         let shared = Arc::new(Shared::new(&options));
         let teller = Arc::new(Teller::new(&self.broker, &self.boot, options.payload));
         let (wish, wishes) = watch::channel(Wish::Run);
         let (done, ended) = mpsc::channel();
+        let outlet = self.open(&options, handle)?;
         let parts = (options.clone(), shared.clone(), teller.clone(), self.clock.clone());
-        let task = Task::begin(&self.events, parts, wishes).map_err(|why| {
+        let task = Task::begin(&self.events, parts, outlet, wishes).map_err(|why| {
             let name = options.name.clone();
             HookError::Tls { name, why }
         })?;
@@ -137,12 +180,21 @@ impl Hooks {
 
     /// The state of each webhook, in the order of the configuration.
     pub fn views(&self) -> Vec<View> {
-        self.running.lock().iter().map(|one| one.shared.view(&one.options)).collect()
+        let view = |one: &Running| {
+            let mut view = one.shared.view(&one.options);
+            if one.options.durable.is_some() {
+                let (waiting, Missed { queue_full, expired }) = self.inside.waiting_of(&durable::client_of(&view.name));
+                view.counts.queued += waiting as u64;
+                view.counts.lost += queue_full + expired;
+            }
+            view
+        };
+        self.running.lock().iter().map(view).collect()
     }
 
     /// Ends all webhooks. Each sends its queue first, for a bounded time; the call blocks until then.
     pub fn stop(&self) {
-        end(std::mem::take(&mut *self.running.lock()));
+        end(std::mem::take(&mut *self.running.lock()), |_| Wish::End);
         self.thread.stop();
     }
 }
@@ -154,8 +206,8 @@ impl Drop for Hooks {
 }
 
 /// Ends these webhooks and waits for them.
-fn end(all: Vec<Running>) {
-    all.iter().for_each(|one| _ = one.wish.send_replace(Wish::End));
+fn end(all: Vec<Running>, wish: impl Fn(&Running) -> Wish) {
+    all.iter().for_each(|one| _ = one.wish.send_replace(wish(one)));
     // an error means that it panicked
     all.into_iter().for_each(|one| _ = one.ended.recv());
 }

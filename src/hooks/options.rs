@@ -1,6 +1,6 @@
 //! [`Options`]: the options of a webhook. The server makes them from the configuration.
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use crate::{
     outbound::TlsOptions,
@@ -36,4 +36,17 @@ pub struct Options {
     pub queue_bytes: usize,
     /// Time limit for a request and its answer.
     pub timeout: Duration,
+    /// Published messages are durable; `None`: they are like other events.
+    pub durable: Option<Keeps>,
+}
+
+/// The options of durable messages.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Keeps {
+    /// The name of the store, which is the same after a restart.
+    pub origin: Arc<str>,
+    /// The file of refused messages.
+    pub rejected: PathBuf,
+    /// Its largest size.
+    pub rejected_bytes: usize,
 }

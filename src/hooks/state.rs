@@ -23,6 +23,8 @@ struct Told {
     error: Option<(String, SystemTime)>,
     /// The last request failed, and the failure was logged.
     fails: bool,
+    /// Nothing is sent, because refused messages cannot be kept.
+    is_stopped: bool,
 }
 
 /// Counters since the start.
@@ -62,6 +64,8 @@ pub struct View {
     pub url: String,
     /// The last request failed.
     pub fails: bool,
+    /// Nothing is sent, because messages that the service refused cannot be kept.
+    pub is_stopped: bool,
     /// The error and the time of the last failed request.
     pub error: Option<(String, SystemTime)>,
     /// Counters since the start.
@@ -88,13 +92,19 @@ impl Shared {
         std::mem::take(&mut self.told.lock().fails)
     }
 
+    /// Records whether delivery has stopped. `true`: that is new.
+    pub(super) fn stops(&self, is_stopped: bool) -> bool {
+        std::mem::replace(&mut self.told.lock().is_stopped, is_stopped) != is_stopped
+    }
+
     pub(super) fn view(&self, options: &Options) -> View {
-        let Told { error, fails } = self.told.lock().clone();
+        let Told { error, fails, is_stopped } = self.told.lock().clone();
         let url = options.url.to_string();
         let url = url.split('?').next().unwrap_or_default().to_owned();
         let get = |count: &AtomicU64| count.load(Ordering::Relaxed);
         let (queued, lost) = self.lanes.counts();
         let [sent, failed, dropped] = [&self.sent, &self.failed, &self.dropped].map(get);
-        View { name: options.name.clone(), url, fails, error, counts: Counts { sent, failed, dropped, lost, queued } }
+        let counts = Counts { sent, failed, dropped, lost, queued };
+        View { name: options.name.clone(), url, fails, is_stopped, error, counts }
     }
 }

@@ -4,7 +4,18 @@ use std::{pin::pin, sync::Arc, time::Duration};
 
 use tokio::{sync::watch, task::JoinSet};
 
-use super::{choice::Choice, event::Teller, lanes::LANES, options::Options, sending::Sending, state::Shared};
+use super::{
+    choice::Choice,
+    durable::Durable,
+    event::Teller,
+    lanes::LANES,
+    options::{Keeps, Options},
+    outlet::Outlet,
+    posting::{Posting, backoff},
+    rejected::Rejected,
+    sending::Sending,
+    state::Shared,
+};
 use crate::{
     clock::Clock,
     outbound::{ClientTls, HttpBounds, HttpClient},
@@ -22,6 +33,8 @@ pub(super) struct Task {
     /// Events that did not fit into the rings and were already counted as lost.
     lost: u64,
     client: Arc<HttpClient>,
+    /// The queue of a durable webhook.
+    outlet: Option<Arc<Outlet>>,
     wishes: watch::Receiver<Wish>,
 }
 
@@ -32,6 +45,8 @@ pub(super) enum Wish {
     Run,
     /// Send the queue, then end.
     End,
+    /// The same, and the session of a durable webhook ends.
+    EndWithSession,
 }
 
 /// The parts of a webhook other than its events.
@@ -49,6 +64,7 @@ impl Task {
     pub(super) fn begin(
         events: &Arc<EventStreams>,
         (options, shared, teller, clock): Parts,
+        outlet: Option<Outlet>,
         wishes: watch::Receiver<Wish>,
     ) -> Result<Self, String> {
         let tls = options.url.https.then(|| load_tls(&options)).transpose()?;
@@ -56,7 +72,8 @@ impl Task {
         let client = Arc::new(HttpClient::new(options.url.clone(), tls, clock.clone(), bounds));
         let choice = Choice::new(&options);
         let events = events.open(choice.kinds(options.payload));
-        Ok(Self { options, shared, teller, clock, choice, events, lost: 0, client, wishes })
+        let outlet = outlet.map(Arc::new);
+        Ok(Self { options, shared, teller, clock, choice, events, lost: 0, client, outlet, wishes })
     }
 
     /// Runs until the webhook is told to end.
@@ -64,6 +81,8 @@ impl Task {
         let (close, closing) = watch::channel(false);
         let mut lanes = JoinSet::new();
         (0..LANES).for_each(|lane| _ = lanes.spawn(self.sending(lane, closing.clone()).run()));
+        let durable = self.durable(&closing);
+        durable.into_iter().for_each(|durable| _ = lanes.spawn(durable.run()));
         let mut taken = 0_usize;
         while *self.wishes.borrow_and_update() == Wish::Run {
             let happened = tokio::select! {
@@ -91,6 +110,10 @@ impl Task {
         let ended = async { while lanes.join_next().await.is_some() {} };
         // real time: a test may have stopped the broker's clock
         let _ = self.clock.unpaused().timeout(LAST, pin!(ended)).await;
+        if *self.wishes.borrow() == Wish::EndWithSession {
+            lanes.shutdown().await;
+            self.outlet.take().and_then(Arc::into_inner).into_iter().for_each(Outlet::end_session);
+        }
         let left = self.shared.lanes.counts().0;
         if left > 0 {
             let webhook = &self.options.name;
@@ -99,18 +122,28 @@ impl Task {
     }
 
     fn sending(&self, lane: usize, closing: watch::Receiver<bool>) -> Sending {
-        let Options { name, batch, linger, secret_file, .. } = &self.options;
-        Sending {
-            name: name.as_str().into(),
-            lane,
+        let Options { batch, linger, .. } = self.options;
+        Sending { lane, posting: self.posting(false, closing), teller: self.teller.clone(), batch, linger }
+    }
+
+    fn durable(&self, closing: &watch::Receiver<bool>) -> Option<Durable> {
+        let (outlet, Keeps { origin, rejected, rejected_bytes }) =
+            self.outlet.clone().zip(self.options.durable.clone())?;
+        let rejected = Rejected::new(rejected, rejected_bytes);
+        let (session, posting, teller) = (outlet.session(), self.posting(true, closing.clone()), self.teller.clone());
+        Some(Durable { outlet, posting, teller, origin, rejected, session, told: 0 })
+    }
+
+    fn posting(&self, durable: bool, closing: watch::Receiver<bool>) -> Posting {
+        Posting {
+            name: self.options.name.as_str().into(),
             shared: self.shared.clone(),
-            teller: self.teller.clone(),
             client: self.client.clone(),
             clock: self.clock.clone(),
-            batch: *batch,
-            linger: *linger,
-            secret_file: secret_file.clone(),
+            secret_file: self.options.secret_file.clone(),
+            durable,
             closing,
+            backoff: backoff(),
         }
     }
 

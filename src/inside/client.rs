@@ -82,14 +82,16 @@ impl Wake for Bell {
 impl Client {
     /// Begins or resumes its session and its subscriptions. Also returns when they are stored.
     pub(super) fn begin(threads: &Arc<Threads>, asked: InsideClient) -> Result<(Self, Stored), ClientError> {
-        Self::begin_with(threads, asked, &[])
+        Self::begin_with(threads, asked, &[], RetainHandling::SendIfNew)
     }
 
-    /// The same. `each`: the highest QoS of each filter, in their order.
+    /// The same. `each`: the highest QoS of each filter, in their order. `retain_handling`: whether subscriptions bring
+    /// retained messages.
     pub(super) fn begin_with(
         threads: &Arc<Threads>,
         asked: InsideClient,
         each: &[QoS],
+        retain_handling: RetainHandling,
     ) -> Result<(Self, Stored), ClientError> {
         let InsideClient { id, filters, qos, queue, no_local, retain_as_published, durable } = asked;
         let wanted = filters
@@ -101,7 +103,7 @@ impl Client {
             // otherwise a message could be lost that no other member of a group takes [MQTT-3.8.3-4]
             no_local: no_local && !filter.as_str().starts_with("$share/"),
             retain_as_published,
-            retain_handling: RetainHandling::SendIfNew,
+            retain_handling,
             identifier: None,
         };
         let subscriptions: Vec<_> =

@@ -34,9 +34,9 @@ use threads::Threads;
 use crate::{
     clock::Clock,
     router::Router,
-    session::{CloseReason, Stored},
+    session::{CloseReason, Missed, Stored},
     topic::TopicError,
-    types::{ClientId, QoS},
+    types::{ClientId, QoS, RetainHandling},
 };
 
 /// All clients within this process, and what publishes without one.
@@ -114,9 +114,22 @@ impl Inside {
     /// A durable client begins that relays messages to and from another broker; `each`: the highest QoS of each of its
     /// filters. It has its session, and its subscriptions are kept, when this returns.
     pub async fn relay(&self, asked: InsideClient, each: &[QoS]) -> Result<Relay, ClientError> {
-        let (client, stored) = Client::begin_with(&self.threads, asked, each)?;
+        let (client, stored) = Client::begin_with(&self.threads, asked, each, RetainHandling::SendIfNew)?;
         let client = self.began(client, stored).await?;
         Ok(Relay::new(client))
+    }
+
+    /// A client begins that takes messages for something outside the broker. Its subscriptions bring no retained
+    /// messages. It has its session, and its subscriptions are kept, when this returns.
+    pub async fn outlet(&self, asked: InsideClient) -> Result<Relay, ClientError> {
+        let (client, stored) = Client::begin_with(&self.threads, asked, &[], RetainHandling::DoNotSend)?;
+        let client = self.began(client, stored).await?;
+        Ok(Relay::new(client))
+    }
+
+    /// Messages that wait or are in flight in the session of a client within the process, and those that it missed.
+    pub fn waiting_of(&self, client: &ClientId) -> (usize, Missed) {
+        self.threads.router().map(|router| router.waiting_of(client)).unwrap_or_default()
     }
 
     /// Publishes a message of the broker itself; see [`Client::publish`].

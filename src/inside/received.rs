@@ -21,6 +21,7 @@ use crate::{
 #[non_exhaustive]
 pub struct Received {
     message: Message,
+    number: u64,
     /// The lower one of the message's QoS and the subscription's.
     pub qos: QoS,
     /// RETAIN: true for a retained message of a new subscription; with Retain As Published, as its publisher set
@@ -50,11 +51,16 @@ impl Received {
 
     /// It is taken at this time, by both clocks.
     pub(super) fn at(taken: Taken, wall: SystemTime, now: Instant) -> Self {
-        let Taken { message, qos, retain, dup, ack, note } = taken;
+        let Taken { message, number, qos, retain, dup, ack, note } = taken;
         let at = note.as_ref().and_then(|note| wall.checked_sub(now.saturating_duration_since(note.at)));
         let publisher = note.and_then(|note| Some(Publisher { client: note.client?, user: note.user }));
         let expires_in = message.expires().map(|at| at.saturating_duration_since(now));
-        Self { message, qos, retain, dup, publisher, at, expires_in, ack: ack.map(Ack) }
+        Self { message, number, qos, retain, dup, publisher, at, expires_in, ack: ack.map(Ack) }
+    }
+
+    /// Its number in the client's session. In the session of a durable client it is the same after a restart.
+    pub(crate) fn number(&self) -> u64 {
+        self.number
     }
 
     /// Topic Name.

@@ -9,14 +9,15 @@ use std::{
 };
 
 use super::{
-    Client,
+    Ack, Client, Received,
     client::{Open, Shared},
+    kept::until_kept,
 };
 use crate::{
     clock::Clock,
     codec::{Properties, PropertyId},
     router::{Condition, Relaying, inspect::Cursor},
-    session::{CloseReason, CommitSeq, Extras, Missed, Outgoing, Stored},
+    session::{CloseReason, CommitSeq, Extras, Missed, Outgoing, Stored, ToRelay},
     topic::{TopicFilter, TopicName},
     types::{PacketId, QoS},
 };
@@ -71,6 +72,48 @@ impl Relay {
     pub fn turn<R>(&self, steps: impl FnOnce(&mut RelayTurn<'_>) -> R) -> Option<R> {
         let now = self.clock().now();
         self.shared().with(|open| steps(&mut RelayTurn { open, now }))
+    }
+
+    /// Takes messages that are there now: at most `most`, and not many more than these bytes. Returns when those of QoS
+    /// 2 may be passed on. `None`: the server has stopped.
+    pub fn take(&self, most: usize, bytes: usize, into: &mut Vec<Received>) -> Option<Stored> {
+        let (now, wall) = (self.clock().now(), self.clock().wall());
+        let take = |session: &mut Relaying<'_>| {
+            let (mut stored, mut size, mut left) = (Stored::Done, 0, most);
+            while left > 0 && size < bytes {
+                match session.take() {
+                    Some(ToRelay::Publish(taken, _, by)) => {
+                        stored = stored.and(by);
+                        size += taken.message.size();
+                        left -= 1;
+                        into.push(Received::at(taken, wall, now));
+                    }
+                    // of a client of the network that had the session
+                    Some(ToRelay::Release(_, ack, _)) => _ = session.acknowledge(ack),
+                    None => break,
+                }
+            }
+            stored
+        };
+        self.turn(|turn| turn.session(take)).flatten()
+    }
+
+    /// Acknowledges messages that were taken.
+    pub fn acknowledge(&self, acks: impl Iterator<Item = Ack>) {
+        self.turn(|turn| turn.session(|session| acks.for_each(|Ack(ack)| _ = session.acknowledge(ack))));
+    }
+
+    /// Waits until this is durable. Error: it is unknown when it will be.
+    pub async fn kept(&self, stored: Stored) -> Result<(), CloseReason> {
+        match self.shared().with(|open| open.router.clone()) {
+            Some(router) => until_kept(router, stored).await,
+            None => Err(CloseReason::ServerShutdown),
+        }
+    }
+
+    /// The number of its session in the store; `None`: it is not stored.
+    pub fn session_number(&self) -> Option<u64> {
+        self.turn(|turn| turn.session(|session| session.number())).flatten().flatten()
     }
 
     /// Ends when there is something to be sent, or when more is durable, perhaps.

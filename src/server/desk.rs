@@ -352,6 +352,6 @@ fn state_of(view: View) -> BridgeState {
 }
 
 fn state_of_hook(view: hooks::View) -> WebhookState {
-    let hooks::View { name, url, fails, error, counts } = view;
-    WebhookState { name, url, fails, error, counts: counts.all().into() }
+    let hooks::View { name, url, fails, is_stopped, error, counts } = view;
+    WebhookState { name, url, fails, is_stopped, error, counts: counts.all().into() }
 }

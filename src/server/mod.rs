@@ -37,6 +37,7 @@ mod listeners;
 mod machine;
 #[cfg(all(feature = "http", feature = "store", feature = "tls", feature = "websocket"))]
 mod manual;
+mod origin;
 mod outward;
 #[cfg(all(feature = "http", feature = "store", feature = "tls", feature = "websocket"))]
 mod passwords;
@@ -320,9 +321,7 @@ impl Server {
         let in_memory = in_memory && store.is_none();
         let seed = RandomState::new().hash_one(std::process::id());
         let router = Arc::new(Router::new(router_limits(&config), ports, seed));
-        if let Some(restored) = restored {
-            persistence::restore(&router, restored, clock.now());
-        }
+        restored.into_iter().for_each(|restored| persistence::restore(&router, restored, &config, &clock));
         let data_dir = store.as_ref().and(config.data_dir.as_deref());
         let bans = BanDesk::open(router.clone(), clock.clone(), data_dir)?;
         let count = config.worker_threads();

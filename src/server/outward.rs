@@ -29,7 +29,7 @@ impl Outward {
         config: &Config,
     ) -> Result<Arc<Self>, ServerError> {
         let bridges = bridges::begin(inside, config)?;
-        let hooks = webhooks::begin(events, clock, config)?;
+        let hooks = webhooks::begin(inside, events, clock, config)?;
         Ok(Arc::new(Self { bridges, hooks }))
     }
 

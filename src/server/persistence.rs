@@ -3,9 +3,10 @@
 use std::{
     path::PathBuf,
     sync::{Arc, atomic::AtomicU64},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
+use super::origin;
 use crate::{
     clock::Clock,
     config::{Config, SyncMode},
@@ -107,7 +108,10 @@ pub(super) fn plug(
 }
 
 /// Restores the router's state. Call it before clients are accepted.
-pub(super) fn restore(router: &Router, restored: Restored, now: Instant) {
+pub(super) fn restore(router: &Router, restored: Restored, config: &Config, clock: &Clock) {
+    let floor = config.data_dir.as_deref().and_then(|data_dir| origin::begin(data_dir, clock.wall()));
+    floor.into_iter().for_each(|floor| router.number_inside_above(floor));
+    let now = clock.now();
     let (sessions, retained) = (restored.sessions.len(), restored.retained.len());
     let messages: usize = restored.sessions.iter().map(|session| session.messages.len()).sum();
     router.restore(&mut router.local(now), restored, now);

@@ -1,14 +1,15 @@
 //! Converts configured webhooks to the options of the room `hooks`.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use thiserror::Error;
 
-use super::Server;
+use super::{Server, origin};
 use crate::{
     clock::Clock,
     config::{Config, WebhookConfig},
-    hooks::{HookError, Hooks, Options, Secrets, View},
+    hooks::{HookError, Hooks, Keeps, Options, Secrets, View},
+    inside::Inside,
     outbound::TlsOptions,
     router::inspect::EventStreams,
     topic::TopicFilter,
@@ -22,9 +23,15 @@ impl Server {
 }
 
 /// Begins the webhooks, before any listener: they miss nothing from the first client on.
-pub(super) fn begin(events: &Arc<EventStreams>, clock: &Clock, config: &Config) -> Result<Arc<Hooks>, HookError> {
+pub(super) fn begin(
+    inside: &Arc<Inside>,
+    events: &Arc<EventStreams>,
+    clock: &Clock,
+    config: &Config,
+) -> Result<Arc<Hooks>, HookError> {
     let machine = rustix::system::uname();
-    let hooks = Arc::new(Hooks::new(events.clone(), clock.clone(), &machine.nodename().to_string_lossy()));
+    let hooks =
+        Arc::new(Hooks::new(inside.clone(), events.clone(), clock.clone(), &machine.nodename().to_string_lossy()));
     hooks.replace(options(config))?;
     Ok(hooks)
 }
@@ -53,6 +60,10 @@ pub(super) fn check(config: &Config) -> Result<Vec<String>, WebhookConfigError> 
         if let Some(file) = &webhook.secret_file {
             Secrets::read(file).map_err(|why| wrong("secret_file", format!("{}: {why}", file.display())))?;
         }
+        if webhook.durable && config.data_dir.is_none() {
+            let why = "messages are stored in data_dir, and none is configured; write data_dir = \"/var/lib/dunlin\"";
+            return Err(wrong("durable", why.into()));
+        }
         if webhook.url.as_ref().is_some_and(|url| url.https) {
             let read = read_tls(webhook).map_err(|why| wrong("ca_file", why))?;
             warnings.extend(read.into_iter().map(|warning| format!("webhook {}: {warning}", webhook.name)));
@@ -78,10 +89,22 @@ fn tls(webhook: &WebhookConfig) -> TlsOptions {
 
 /// All webhooks of a configuration.
 pub(super) fn options(config: &Config) -> Vec<Options> {
-    config.webhooks.iter().filter_map(of).collect()
+    let is_durable = config.webhooks.iter().any(|webhook| webhook.durable);
+    let data_dir = config.data_dir.as_deref().filter(|_| is_durable);
+    let kept = data_dir.map(|data_dir| (data_dir, origin::name(data_dir).into()));
+    config.webhooks.iter().filter_map(|webhook| of(webhook, kept.as_ref())).collect()
 }
 
-fn of(webhook: &WebhookConfig) -> Option<Options> {
+/// The file in `data_dir` of messages that a service refused.
+const REJECTED: &str = "rejected.jsonl";
+
+/// `kept`: where messages are stored, and the name of the store.
+fn of(webhook: &WebhookConfig, kept: Option<&(&Path, Arc<str>)>) -> Option<Options> {
+    let durable = kept.filter(|_| webhook.durable).map(|(data_dir, origin)| Keeps {
+        origin: origin.clone(),
+        rejected: data_dir.join(REJECTED),
+        rejected_bytes: webhook.rejected_bytes,
+    });
     let tls = tls(webhook);
     let WebhookConfig { name, url, events, filter, clients, payload, batch, linger, secret_file, queue, .. } =
         webhook.clone();
@@ -100,5 +123,6 @@ fn of(webhook: &WebhookConfig) -> Option<Options> {
         queue,
         queue_bytes,
         timeout,
+        durable,
     })
 }

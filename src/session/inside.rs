@@ -49,6 +49,8 @@ pub struct Note {
 pub struct Taken {
     /// The message.
     pub message: Message,
+    /// Its number in the session. In a store it is the same after a restart.
+    pub number: u64,
     /// The QoS of the delivery.
     pub qos: QoS,
     /// RETAIN.
@@ -128,7 +130,7 @@ impl Session {
         let Queued { number, message, qos, retain, share, ids } = next;
         turn.journal.sent(&self.id, &message, qos, Way::Inside);
         if qos == QoS::AtMostOnce {
-            return Some((Taken { message, qos, retain, dup: false, ack: None, note }, Stored::Done));
+            return Some((Taken { message, number, qos, retain, dup: false, ack: None, note }, Stored::Done));
         }
         // messages of a group that are not acknowledged move to another member when the session ends
         let keep = keeps || share.is_some() && qos == QoS::AtLeastOnce;
@@ -146,7 +148,7 @@ impl Session {
                 false => turn.journal.coalesce(session, change),
             }
         }
-        Some((Taken { message, qos, retain, dup: false, ack: Some(seq), note }, stored))
+        Some((Taken { message, number, qos, retain, dup: false, ack: Some(seq), note }, stored))
     }
 
     /// The client acknowledges a message that it took. `false`: it was acknowledged before.

@@ -80,4 +80,10 @@ impl Session {
         }
         session
     }
+
+    /// Messages that arrive from now on have numbers above this, also if an earlier process used higher numbers than
+    /// those of the messages that are left.
+    pub fn number_above(&mut self, floor: u64) {
+        self.outbound.get_or_insert_default().number_above(floor);
+    }
 }

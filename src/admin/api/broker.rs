@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::{
     super::{
         audit::Write,
-        control::Asked,
+        control::{Asked, WebhookState},
         lines::{LogLine, log_lines},
         problem::Problem,
     },
@@ -35,6 +35,7 @@ pub(super) static BROKER: Shape = Shape {
         nullable("store", Is::Text),
         field("config_digest", Is::Text),
         field("reload", Is::Object(&RELOAD)),
+        field("alarms", Is::Texts),
         field("listeners", Is::List(&LISTENER)),
         field("connected", Is::Number),
         field("counters", Is::Any),
@@ -73,6 +74,10 @@ pub(super) async fn broker(call: Call) -> Answer {
             json!({ "number": number, "address": address, "certificate_ends_at": end })
         })
         .collect();
+    let hooks = call.desk.control.webhooks();
+    let why = |hook: &WebhookState| hook.error.as_ref().map_or_else(String::new, |(why, _)| why.clone());
+    let stopped = hooks.iter().filter(|hook| hook.is_stopped);
+    let alarms: Vec<_> = stopped.map(|hook| format!("webhook {} has stopped: {}", hook.name, why(hook))).collect();
     let reload = state.reload.load();
     let counters: Map<String, Value> =
         COUNTS.iter().map(|(name, count)| ((*name).to_owned(), router.counters().get(*count).into())).collect();
@@ -85,6 +90,7 @@ pub(super) async fn broker(call: Call) -> Answer {
         "store": condition,
         "config_digest": call.desk.control.digest(),
         "reload": { "succeeded": reload.succeeded, "at": time(reload.at) },
+        "alarms": alarms,
         "listeners": listeners,
         "connected": router.connected(),
         "counters": counters,

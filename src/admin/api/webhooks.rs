@@ -25,13 +25,21 @@ pub(super) async fn list(call: Call) -> Answer {
     Ok(answer(&json!({ "data": all.iter().map(shown).collect::<Vec<_>>(), "next": null })))
 }
 
+fn state(webhook: &WebhookState) -> &'static str {
+    match (webhook.is_stopped, webhook.fails) {
+        (true, _) => "stopped",
+        (false, true) => "failing",
+        (false, false) => "working",
+    }
+}
+
 fn shown(webhook: &WebhookState) -> Value {
     let counters: Map<String, Value> =
         webhook.counts.iter().map(|(name, _, number)| ((*name).to_owned(), (*number).into())).collect();
     json!({
         "name": webhook.name,
         "url": webhook.url,
-        "state": if webhook.fails { "failing" } else { "working" },
+        "state": state(webhook),
         "error": webhook.error.as_ref().map(|(why, _)| why),
         "error_at": webhook.error.as_ref().map(|(_, at)| time(*at)),
         "counters": counters,

@@ -69,6 +69,7 @@ export const t = {
         stuckMore: "Accepted messages cannot be written. Look at the disk of data_dir: is it full, read-only or gone?",
         storeFailed: "The store has failed",
         storeFailedMore: "Nothing is stored any more. The log has the reason; restart the broker.",
+        alarm: "Messages are not passed on",
         certificate: (address, left) => `The certificate of ${address} expires in ${left}`,
         certificateEnded: (address) => `The certificate of ${address} has expired`,
         certificateMore: "Replace the file and reload: connected clients stay connected.",

@@ -194,6 +194,9 @@ fn webhooks(out: &mut Numbers<'_>, webhooks: &[WebhookState]) -> fmt::Result {
     let Some(first) = webhooks.first() else { return Ok(()) };
     let fails = webhooks.iter().map(|webhook| (webhook.name.as_str(), i64::from(webhook.fails)));
     out.gauges("webhook_failing", "Whether the last request of the webhook failed (1, 0)", "webhook", fails)?;
+    let stopped = webhooks.iter().map(|webhook| (webhook.name.as_str(), i64::from(webhook.is_stopped)));
+    let help = "Whether nothing is sent because refused messages cannot be kept (1, 0)";
+    out.gauges("webhook_stopped", help, "webhook", stopped)?;
     for (at, (name, help, _)) in first.counts.iter().enumerate() {
         let values = webhooks.iter().filter_map(|webhook| Some((webhook.name.as_str(), webhook.counts.get(at)?.2)));
         match *name == "queued" {

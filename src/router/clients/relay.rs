@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     codec::Packet,
-    session::{Action, CloseReason, Outgoing, ProtocolError, Session, Stored, ToRelay, Turn},
+    session::{Action, CloseReason, Missed, Outgoing, ProtocolError, Session, Stored, ToRelay, Turn},
     types::{ClientId, PacketId},
 };
 
@@ -62,6 +62,11 @@ impl Relaying<'_> {
         self.session.forget_receipts(&mut self.turn)
     }
 
+    /// The number of the session in the store; `None`: it is not stored.
+    pub fn number(&self) -> Option<u64> {
+        self.session.number().map(|number| number.0.get())
+    }
+
     /// Messages that wait or are in flight.
     pub fn backlog(&self) -> usize {
         self.session.backlog().messages
@@ -72,6 +77,13 @@ impl Router {
     /// Is there a session of this client that a store keeps?
     pub fn has_kept(&self, client: &ClientId) -> bool {
         self.sessions.is_kept(client)
+    }
+
+    /// Messages that wait or are in flight in the session of a client within the process, and those that it missed.
+    pub fn waiting_of(&self, client: &ClientId) -> (usize, Missed) {
+        let Some(slot) = self.sessions.get(client) else { return Default::default() };
+        let state = slot.lock();
+        (state.session.backlog().messages, state.session.missed())
     }
 
     /// Some steps of a client that relays, with its session locked. `None`: it is not its own any more.

@@ -34,12 +34,22 @@ impl Router {
         local.finish(|local| self.publish_due_wills(local, usize::MAX));
     }
 
+    /// New messages in sessions of clients within the process are numbered above `floor`, so that no number is used a
+    /// second time after a restart. Call it before [`restore`](Self::restore).
+    pub fn number_inside_above(&self, floor: u64) {
+        self.sessions.set_message_floor(floor);
+    }
+
     fn restore_session(&self, local: &mut RouterThread, restored: RestoredSession, now: Instant) {
         let RestoredSession { session: number, client, away, lasts, will, will_left, .. } = restored;
         let RestoredSession { subscriptions, messages, received, owner, .. } = restored;
         let expiry = Expiry::of_seconds(Some(lasts.unwrap_or(u32::MAX)));
         let mut session = Session::restore(client.clone(), number, messages, received);
         session.set_expiry(expiry);
+        let floor = self.sessions.message_floor();
+        if floor > 0 && client.as_str().starts_with('$') {
+            session.number_above(floor);
+        }
         session.tell_backlog(&mut self.recorder(&mut local.observers));
         let slot = SlotRef::restored(session);
         let mut filters = Vec::with_capacity(subscriptions.len());

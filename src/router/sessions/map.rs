@@ -39,6 +39,8 @@ pub(crate) struct Sessions {
     next_connection: AtomicU64,
     /// The number of the next session in the store.
     next_number: AtomicU64,
+    /// The numbers of messages in restored sessions of clients within the process are above this.
+    message_floor: AtomicU64,
     /// The last commit with the end of a session.
     ended_by: AtomicU64,
     connected: AtomicUsize,
@@ -68,6 +70,7 @@ impl Default for Sessions {
             expiring: Mutex::default(),
             next_connection: AtomicU64::new(0),
             next_number: AtomicU64::new(1),
+            message_floor: AtomicU64::new(0),
             ended_by: AtomicU64::new(0),
             connected: AtomicUsize::new(0),
             connected_maximum: AtomicUsize::new(0),
@@ -168,6 +171,15 @@ impl Sessions {
     /// Sets the next number; lower ones were used before a restart.
     pub(crate) fn set_next_number(&self, next: SessionNumber) {
         self.next_number.store(next.0.get(), Ordering::Relaxed);
+    }
+
+    /// Sets the number above which messages in restored sessions of clients within the process are numbered.
+    pub(crate) fn set_message_floor(&self, floor: u64) {
+        self.message_floor.store(floor, Ordering::Relaxed);
+    }
+
+    pub(crate) fn message_floor(&self) -> u64 {
+        self.message_floor.load(Ordering::Relaxed)
     }
 
     // ---- connected clients ----

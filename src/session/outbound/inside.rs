@@ -138,10 +138,16 @@ impl Outbound {
         let (&InFlight { seq, number, ref state }, _) = self.next_resend()?;
         Some(match state {
             &SendState::Published { qos, retain, message: Some(ref message), .. } => {
-                Again::Published(Taken { message: message.clone(), qos, retain, dup: true, ack: Some(seq), note: None })
+                let message = message.clone();
+                Again::Published(Taken { message, number, qos, retain, dup: true, ack: Some(seq), note: None })
             }
             _ => Again::Released { seq, number },
         })
+    }
+
+    /// Messages that arrive from now on have numbers above this.
+    pub(in super::super) fn number_above(&mut self, floor: u64) {
+        self.last_number = self.last_number.max(floor);
     }
 
     /// The number from which the Packet Identifier of the last message follows.

@@ -3,8 +3,10 @@
 //! | file | has |
 //! |---|---|
 //! | this one | the tests |
+//! | `durable` | durable messages |
 //! | `service` | a service that a test controls |
 
+mod durable;
 mod service;
 
 use std::{collections::BTreeMap, path::Path};
@@ -269,6 +271,7 @@ fn metrics_and_the_api_show_each_webhook() {
         "dunlin_webhook_lost_total{webhook=\"w\"} 0",
         "dunlin_webhook_queued{webhook=\"w\"} 0",
         "dunlin_webhook_failing{webhook=\"w\"} 0",
+        "dunlin_webhook_stopped{webhook=\"w\"} 0",
     ] {
         assert!(metrics.lines().any(|l| l == line), "{line}: {metrics}");
     }
@@ -279,6 +282,7 @@ fn metrics_and_the_api_show_each_webhook() {
 fn an_invalid_webhook_is_refused_with_an_instruction() {
     let url = "url = 'http://127.0.0.1:1/'\n";
     let events = "events = ['client.connected']\n";
+    let durable = "events = ['message.published']\ndurable = true\n";
     let table = [
         (format!("{url}{events}"), "a webhook needs a name"),
         (format!("name = 'w'\n{events}"), "a webhook needs its address"),
@@ -286,17 +290,23 @@ fn an_invalid_webhook_is_refused_with_an_instruction() {
         (format!("name = 'w'\n{url}events = ['client.came']"), "expected"),
         (format!("name = 'w'\n{url}{events}ca_file = 'a'"), "it is for TLS"),
         (format!("name = 'w'\nurl = 'ftp://a'\n{events}"), "is not a URL"),
+        (format!("name = 'w'\n{url}{events}durable = true"), "it is about published messages"),
+        (format!("name = 'w'\n{url}{durable}clients = 'a*'"), "the publishers of stored messages are not known"),
+        (format!("name = 'w'\n{url}{durable}filter = ['$share/g/a']"), "would be divided"),
         (format!("name = 'w'\n{url}{events}[[webhook]]\nname = 'w'\n{url}{events}"), "already the name of a webhook"),
     ];
     for (text, expected) in table {
         let error = dunlin::config::parse(&format!("[[webhook]]\n{text}"), "test").unwrap_err().to_string();
         assert!(error.contains(expected), "{text}: {error}");
     }
-    let starts = |more: &str| {
+    let starts_with = |events: &str, more: &str| {
         let text = format!("[[webhook]]\nname = 'w'\n{url}{events}{more}");
         let webhooks = dunlin::config::parse(&text, "test").unwrap().webhooks;
         crate::support::run(Builder::new(Config { webhooks, ..config() }).start()).err().map(|error| error.to_string())
     };
+    let starts = |more: &str| starts_with(events, more);
+    let error = starts_with(durable, "").unwrap();
+    assert!(error.contains("webhook w: durable: messages are stored in data_dir, and none is configured"), "{error}");
     let missing = Path::new("/nowhere/secret");
     let error = starts(&format!("secret_file = '{}'", missing.display())).unwrap();
     assert!(error.contains("secret_file: /nowhere/secret"), "{error}");

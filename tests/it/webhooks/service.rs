@@ -51,8 +51,11 @@ pub struct Service {
     shared: Arc<Shared>,
 }
 
+/// The answer to a request, by its number.
+type Decide = Box<dyn Fn(usize, &Request) -> Does + Send + Sync>;
+
 struct Shared {
-    does: Box<dyn Fn(usize) -> Does + Send + Sync>,
+    does: Decide,
     number: AtomicUsize,
     requests: Mutex<Vec<Request>>,
     goes_on: (Mutex<bool>, Condvar),
@@ -61,10 +64,19 @@ struct Shared {
 impl Service {
     /// `does` is asked for each request, by its number.
     pub fn new(does: impl Fn(usize) -> Does + Send + Sync + 'static) -> Self {
+        Self::run(Box::new(move |number, _| does(number)))
+    }
+
+    /// `does` is asked for each request.
+    pub fn judging(does: impl Fn(&Request) -> Does + Send + Sync + 'static) -> Self {
+        Self::run(Box::new(move |_, request| does(request)))
+    }
+
+    fn run(does: Decide) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let (number, requests, goes_on) = Default::default();
-        let shared = Arc::new(Shared { does: Box::new(does), number, requests, goes_on });
+        let shared = Arc::new(Shared { does, number, requests, goes_on });
         let service = Arc::downgrade(&shared);
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
@@ -99,8 +111,9 @@ impl Shared {
         while let Some(request) = next(&mut stream, &mut read) {
             let does = {
                 let mut requests = self.requests.lock();
+                let does = (self.does)(self.number.fetch_add(1, Ordering::SeqCst), &request);
                 requests.push(request);
-                (self.does)(self.number.fetch_add(1, Ordering::SeqCst))
+                does
             };
             let answer = match does {
                 Does::Answers(status) => format!("HTTP/1.1 {status} X\r\nContent-Length: 0\r\n\r\n"),

@@ -74,6 +74,7 @@ export const conditions = (broker, drops, worst) => {
     if (store.includes("full")) tell("bad", o.full, o.fullMore);
     if (store.includes("stuck")) tell("bad", o.stuck, o.stuckMore);
     if (store.includes("failed")) tell("bad", o.storeFailed, o.storeFailedMore);
+    for (const alarm of broker.alarms) tell("bad", o.alarm, alarm);
     for (const { address, certificate_ends_at } of broker.listeners) {
         if (!certificate_ends_at) continue;
         const left = (new Date(certificate_ends_at) - Date.now()) / 1000;

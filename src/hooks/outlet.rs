@@ -1,0 +1,124 @@
+//! [`Outlet`]: the messages of a durable webhook. They are queued in the session of a client within this process, until
+//! they are acknowledged there.
+
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::sending::wait;
+use crate::{
+    clock::Clock,
+    inside::{Ack, ClientError, Inside, InsideClient, Received, Relay},
+    session::{Bound, Missed, Stored},
+    types::QoS,
+};
+
+/// The queue of a durable webhook.
+pub(super) struct Outlet {
+    relay: Relay,
+    limits: Limits,
+}
+
+/// The bounds of the messages that are taken at a time.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    pub messages: usize,
+    pub bytes: usize,
+    /// How long the first message waits for more.
+    pub linger: Duration,
+}
+
+/// The wait before it is asked again whether messages are durable.
+const AGAIN: Duration = Duration::from_millis(500);
+
+impl Outlet {
+    /// Begins or resumes the session of the client `id`.
+    pub(super) async fn open(
+        inside: &Inside,
+        id: String,
+        filters: Vec<String>,
+        queue: Bound,
+        limits: Limits,
+    ) -> Result<Self, ClientError> {
+        let qos = QoS::ExactlyOnce;
+        let (no_local, retain_as_published, durable) = (false, true, true);
+        let asked = InsideClient { id, filters, qos, queue, no_local, retain_as_published, durable };
+        Ok(Self { relay: inside.outlet(asked).await?, limits })
+    }
+
+    /// The number of its session in the store.
+    pub(super) fn session(&self) -> u64 {
+        self.relay.session_number().unwrap_or_default()
+    }
+
+    /// Messages that the queue lost since it was opened.
+    pub(super) fn lost(&self) -> u64 {
+        let Missed { queue_full, expired } = self.relay.missed();
+        queue_full + expired
+    }
+
+    /// Waits for the next messages, at least one. They are durable, except those of QoS 0 and 1 that were published
+    /// just now. `None`: it is closing, or the server has stopped.
+    pub(super) async fn next(&self, closing: &mut watch::Receiver<bool>) -> Option<Vec<Received>> {
+        let clock = self.relay.clock();
+        let Limits { messages, bytes, linger } = self.limits;
+        let (mut batch, mut size, mut stored, mut due) = (Vec::new(), 0, Stored::Done, None);
+        loop {
+            if *closing.borrow_and_update() {
+                return None;
+            }
+            let before = batch.len();
+            stored = stored.and(self.relay.take(messages - before, bytes.saturating_sub(size), &mut batch)?);
+            size += batch[before..].iter().map(|one| one.topic().len() + one.payload().len()).sum::<usize>();
+            self.skip(&mut batch);
+            let is_full = batch.len() >= messages || size >= bytes;
+            if !batch.is_empty() && (is_full || due.is_some_and(|due| due <= clock.now())) {
+                break;
+            }
+            if !batch.is_empty() && due.is_none() {
+                due = clock.now().checked_add(linger);
+            }
+            tokio::select! {
+                () = self.relay.rings() => {}
+                () = wait(clock, due) => {}
+                // an error means that the webhook is gone
+                changed = closing.changed() => if changed.is_err() { return None },
+            }
+        }
+        self.is_kept(stored, clock, closing).await.then_some(batch)
+    }
+
+    /// Waits until this is durable. `false`: it is closing.
+    async fn is_kept(&self, stored: Stored, clock: &Clock, closing: &mut watch::Receiver<bool>) -> bool {
+        while !*closing.borrow_and_update() {
+            tokio::select! {
+                kept = self.relay.kept(stored) => match kept {
+                    Ok(()) => return true,
+                    // the disk is full, or the server ends
+                    Err(_) => clock.sleep(AGAIN).await,
+                },
+                changed = closing.changed() => if changed.is_err() { return false },
+            }
+        }
+        false
+    }
+
+    /// Acknowledges messages to topics that begin with `$`, which make no events.
+    fn skip(&self, batch: &mut Vec<Received>) {
+        let is_own = |one: &Received| one.topic().starts_with('$');
+        if batch.iter().any(is_own) {
+            self.acknowledge(batch.iter().filter(|one| is_own(one)).filter_map(|one| one.ack));
+            batch.retain(|one| !is_own(one));
+        }
+    }
+
+    /// Removes messages from the queue.
+    pub(super) fn acknowledge(&self, acks: impl Iterator<Item = Ack>) {
+        self.relay.acknowledge(acks);
+    }
+
+    /// Ends the session, and discards the queue.
+    pub(super) fn end_session(self) {
+        self.relay.end_session();
+    }
+}
