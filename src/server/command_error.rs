@@ -97,7 +97,7 @@ pub enum InitError {
         error: io::Error,
     },
     /// The file with the password cannot be read.
-    #[error("cannot read {}: {error}", .path.display())]
+    #[error("--password-file: cannot read {}: {error}", .path.display())]
     Read {
         /// The file.
         path: PathBuf,

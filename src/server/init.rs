@@ -166,6 +166,7 @@ fn told(init: &Init, password: &Password, hosts: &[String]) -> String {
             "  IFS= read -r PASSWORD; mosquitto_sub -h {host} -p 8883 --cafile ca.pem -u {user} -P \"$PASSWORD\" -t '#' -v\n"
         );
     }
+    out += &format!("The web console, on this machine, for {user}: http://127.0.0.1:9883/\n");
     out += &match &password.origin {
         Origin::Given => "PASSWORD is the password that you gave.\n".into(),
         Origin::Made(text) => format!("The password of {user} is {text}; it is shown this once.\n"),

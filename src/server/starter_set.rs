@@ -25,6 +25,8 @@ pub(super) struct StarterSet {
     /// could replace the subdirectory by a symbolic link, which root must not follow.
     unfinished: File,
     placed: Vec<PathBuf>,
+    /// The directory did not exist before.
+    is_new: bool,
 }
 
 /// An error if the directory contains one of the files.
@@ -44,6 +46,7 @@ pub(super) fn check_absent(dir: &Path) -> Result<(), InitError> {
 impl StarterSet {
     /// Creates the directory, and the files in a subdirectory of it.
     pub(super) fn make(path: &Path, user: &str, password: &[u8], hosts: &[String]) -> Result<Self, CommandError> {
+        let is_new = !path.exists();
         fs::create_dir_all(path).map_err(unwritable(path))?;
         let dir = File::open(path).map_err(unwritable(path))?;
         flock(&dir, FlockOperation::LockExclusive).map_err(|error| unwritable(path)(error.into()))?;
@@ -57,14 +60,14 @@ impl StarterSet {
         let made = mkdirat(&dir, UNFINISHED, Mode::RWXU).map_err(io::Error::from);
         let unfinished =
             made.and_then(|()| open_at(&dir, UNFINISHED, OFlags::DIRECTORY)).map_err(unwritable(&within))?;
-        let set = Self { path: path.into(), dir, unfinished, placed: Vec::new() };
+        let set = Self { path: path.into(), dir, unfinished, placed: Vec::new(), is_new };
 
         auth::edit(&within.join(starter::PASSWORDS), user, auth::PasswordChange::Set(password))?;
         certs::make(&within.join(starter::CERTS), hosts, user, false)?;
         let configuration = within.join(CONFIGURATION);
         let write = || {
             let mut file = OpenOptions::new().write(true).create_new(true).mode(0o644).open(&configuration)?;
-            file.write_all(starter::starter().as_bytes())?;
+            file.write_all(starter::starter(user).as_bytes())?;
             // some file systems report only here that they are full
             file.sync_all()
         };
@@ -149,6 +152,10 @@ impl Drop for StarterSet {
             let _ = if path.ends_with(starter::CERTS) { fs::remove_dir_all(path) } else { fs::remove_file(path) };
         }
         let _ = fs::remove_dir_all(self.path.join(UNFINISHED));
+        if self.is_new {
+            // succeeds if nothing is in it
+            let _ = fs::remove_dir(&self.path);
+        }
     }
 }
 

@@ -126,7 +126,11 @@ fn message(value: &Value, topic: Option<&str>) -> Result<Publication, Problem> {
             BASE64.decode(text).map_err(|error| bad("body", format!("payload_base64: not base64: {error}")))?
         }
         (None, None, Some(json)) => json.to_string().into_bytes(),
-        (None, None, None) => Vec::new(),
+        (None, None, None) => {
+            const MISSING: &str =
+                "one of payload, payload_base64 and payload_json is missing; an empty payload is \"payload\": \"\"";
+            return Err(bad("body", MISSING));
+        }
         _ => return Err(bad("body", "payload, payload_base64 and payload_json: exactly one is expected")),
     };
     let qos = match &value["qos"] {

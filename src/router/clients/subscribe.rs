@@ -176,6 +176,10 @@ impl Router {
             false => may_subscribe(local, access.as_deref(), client.version, filter),
         };
         let allowed: Vec<_> = places.clone().map(|place| may(filters.get(place).0)).collect();
+        let user = access.as_deref().and_then(Access::user);
+        for (place, _) in places.clone().zip(&allowed).filter(|(_, allowed)| **allowed == Ok(Delivers::Nothing)) {
+            local.observers.denials.tell_unreadable(&client.id, user, filters.get(place).0.as_str());
+        }
         let mut subscriptions = self.subscriptions.change();
         for (place, allowed) in places.zip(allowed) {
             let (filter, options) = filters.get(place);
@@ -512,12 +516,21 @@ fn why(reason: ReasonCode, store_refuses: bool, no_memory: bool) -> Option<&'sta
     }
 }
 
+/// What a granted subscription delivers, by the client's rights.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Delivers {
+    /// Messages of some topics.
+    Something,
+    /// No message: the client may read none of the topics.
+    Nothing,
+}
+
 pub(super) fn may_subscribe(
     local: &RouterThread,
     access: Option<&Access>,
     version: ProtocolVersion,
     filter: &TopicFilter,
-) -> Result<(), ReasonCode> {
+) -> Result<Delivers, ReasonCode> {
     let behind = match SharedFilter::of(filter) {
         None => filter,
         // such a subscription would never deliver anything
@@ -533,10 +546,11 @@ pub(super) fn may_subscribe(
     }
     match access {
         Some(access) if !access.may_subscribe(behind) => Err(ReasonCode::NotAuthorized),
-        // 3.1.1 clients are always granted such filters, by mosquitto too, and may take 0x80 for a fault
-        Some(access) if version == ProtocolVersion::V5 && !access.may_receive_some(behind) => {
-            Err(ReasonCode::NotAuthorized)
-        }
-        _ => Ok(()),
+        Some(access) if !access.may_receive_some(behind) => match version {
+            ProtocolVersion::V5 => Err(ReasonCode::NotAuthorized),
+            // 3.1.1 clients are always granted such filters, by mosquitto too, and may take 0x80 for a fault
+            _ => Ok(Delivers::Nothing),
+        },
+        _ => Ok(Delivers::Something),
     }
 }

@@ -53,6 +53,8 @@ fn an_invalid_request_gets_a_problem_with_the_known_names() {
     assert!(api(at, "POST", "clients", None).headers.contains("allow: get"));
     // a body that is not read, one that is too large, one that is too deep: nothing happens
     assert_eq!(api(at, "GET", "broker", Some(&json!({}))).code(), "body");
+    let answer = api(at, "POST", "publish", Some(&json!({ "topic": "home/r", "retain": true })));
+    assert_eq!((answer.code(), answer.body.contains("an empty payload is")), ("body".into(), true), "{}", answer.body);
     let deep = "[".repeat(100_000);
     let head = format!("POST /api/v1/publish HTTP/1.1\r\nHost: {at}\r\nConnection: close\r\n");
     let answer = send(at, format!("{head}Content-Length: {}\r\n\r\n{deep}", deep.len()).as_bytes());

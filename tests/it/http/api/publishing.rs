@@ -87,24 +87,25 @@ fn one_or_many_messages_are_published_over_http() {
         (json!({ "topic": "" }), "topic"),
         (json!({ "topic": "$SYS/a" }), "topic"),
         (json!({ "topic": 1 }), "body"),
-        (json!({ "topic": "a/b", "qos": 3 }), "body"),
-        (json!({ "topic": "a/b", "qos": "1" }), "body"),
-        (json!({ "topic": "a/b", "retain": 1 }), "body"),
+        (json!({ "topic": "a/b", "retain": true }), "body"),
+        (json!({ "topic": "a/b", "payload": "", "qos": 3 }), "body"),
+        (json!({ "topic": "a/b", "payload": "", "qos": "1" }), "body"),
+        (json!({ "topic": "a/b", "payload": "", "retain": 1 }), "body"),
         (json!({ "topic": "a/b", "payload": "", "payload_json": 1 }), "body"),
         (json!({ "topic": "a/b", "payload_base64": "!" }), "body"),
-        (json!({ "topic": "a/b", "paylod": "" }), "unknown"),
-        (json!({ "topic": "a/b", "properties": { "topic_alias": 1 } }), "unknown"),
-        (json!({ "topic": "a/b", "properties": { "response_topic": "#" } }), "property"),
-        (json!({ "topic": "a/b", "properties": { "user_property": ["a"] } }), "property"),
-        (json!({ "topic": "a/b", "properties": { "message_expiry_interval": -1 } }), "property"),
-        (json!({ "topic": "a/b", "properties": [] }), "property"),
+        (json!({ "topic": "a/b", "payload": "", "paylod": "" }), "unknown"),
+        (json!({ "topic": "a/b", "payload": "", "properties": { "topic_alias": 1 } }), "unknown"),
+        (json!({ "topic": "a/b", "payload": "", "properties": { "response_topic": "#" } }), "property"),
+        (json!({ "topic": "a/b", "payload": "", "properties": { "user_property": ["a"] } }), "property"),
+        (json!({ "topic": "a/b", "payload": "", "properties": { "message_expiry_interval": -1 } }), "property"),
+        (json!({ "topic": "a/b", "payload": "", "properties": [] }), "property"),
         // nothing is published unless all can be
-        (json!([{ "topic": "a/b" }, { "topic": "#" }]), "topic"),
+        (json!([{ "topic": "a/b", "payload": "" }, { "topic": "#" }]), "topic"),
     ] {
         let answer = publish(body.clone());
         assert_eq!(status_and_code(&answer), (400, code.to_owned()), "{body}: {answer:?}");
     }
-    let too_many: Vec<_> = (0..1_001).map(|_| json!({ "topic": "a/n" })).collect();
+    let too_many: Vec<_> = (0..1_001).map(|_| json!({ "topic": "a/n", "payload": "" })).collect();
     assert_eq!(publish(too_many.into()).code(), "too-many");
     subscriber.expect_nothing_pending();
 }
@@ -142,6 +143,6 @@ fn retained_messages_are_set_seen_and_removed() {
     assert_eq!(remove("filter=r/%23"), json!({ "messages": 4, "dry_run": false }));
     assert_eq!(column(&get(at, "retained"), "topic"), ["bytes"]);
     // an empty one removes it, as with MQTT
-    done(&api(at, "PUT", "retained?topic=bytes", Some(&json!({}))));
+    done(&api(at, "PUT", "retained?topic=bytes", Some(&json!({ "payload": "" }))));
     assert_eq!(get(at, "retained")["data"], json!([]));
 }
