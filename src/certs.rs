@@ -5,7 +5,6 @@ use std::{
     fmt, fs,
     io::{self, Write},
     net::IpAddr,
-    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -16,7 +15,7 @@ use rcgen::{
 };
 use thiserror::Error;
 
-use crate::clock::Clock;
+use crate::{clock::Clock, platform::OpenOptionsExt};
 
 /// The result; its text describes its use.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -56,7 +56,8 @@ mod net;
 mod outbound;
 #[cfg(feature = "tls")]
 mod pem;
-mod platform;
+#[doc(hidden)]
+pub mod platform;
 #[doc(hidden)]
 pub mod router;
 #[doc(hidden)]

@@ -4,7 +4,6 @@
 use std::{
     fs::{File, OpenOptions},
     io::{self, Read, Seek, SeekFrom, Write as _},
-    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     sync::Arc,
     time::SystemTime,
@@ -16,6 +15,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
 use super::{last::Last, rules::Via};
+use crate::platform::OpenOptionsExt;
 
 /// Writing requests kept in memory.
 const MOST: usize = 1_000;

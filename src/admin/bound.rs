@@ -1,8 +1,8 @@
 //! [`Bound`]: a socket that serves HTTP.
 
-use std::{any::Any, net::TcpListener, os::unix::net::UnixListener};
+use std::{any::Any, net::TcpListener};
 
-use crate::types::Endpoint;
+use crate::{platform::UnixListener, types::Endpoint};
 
 /// A listening socket in non-blocking mode.
 pub struct Bound {

@@ -33,6 +33,7 @@ use super::{
 use crate::{
     clock::Clock,
     inside::Inside,
+    platform::AsyncUnixListener,
     router::{
         Observe, Router,
         inspect::{EventStreams, Operator},
@@ -333,14 +334,14 @@ const LEAST: Duration = Duration::from_millis(1);
 
 enum Listener {
     Tcp(tokio::net::TcpListener),
-    Unix(tokio::net::UnixListener),
+    Unix(AsyncUnixListener),
 }
 
 impl Listener {
     fn of(socket: Socket) -> io::Result<Self> {
         Ok(match socket {
             Socket::Tcp(socket) => Self::Tcp(tokio::net::TcpListener::from_std(socket)?),
-            Socket::Unix(socket) => Self::Unix(tokio::net::UnixListener::from_std(socket)?),
+            Socket::Unix(socket) => Self::Unix(AsyncUnixListener::from_std(socket)?),
         })
     }
 }

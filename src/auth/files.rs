@@ -1,13 +1,13 @@
 //! Reads the files of the configuration.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File},
     io::{self, Read},
-    os::unix::fs::{OpenOptionsExt, PermissionsExt},
     path::Path,
 };
 
 use super::AuthError;
+use crate::platform::{self, PermissionsExt};
 
 /// Reads a whole file. The error names it by `key`.
 pub(super) fn read(path: &Path, key: &'static str) -> Result<Vec<u8>, AuthError> {
@@ -41,8 +41,7 @@ pub(super) fn open_regular(path: &Path) -> io::Result<File> {
         return Err(refused());
     }
     // it may have been replaced by a FIFO meanwhile
-    let nonblocking = rustix::fs::OFlags::NONBLOCK.bits() as i32;
-    let file = OpenOptions::new().read(true).custom_flags(nonblocking).open(path)?;
+    let file = platform::open_without_waiting(path)?;
     if file.metadata()?.is_file() { Ok(file) } else { Err(refused()) }
 }
 

@@ -4,13 +4,13 @@
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Read, Write},
-    os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown},
     path::{Path, PathBuf},
 };
 
 use ring::rand::{SecureRandom, SystemRandom};
 
 use super::files::open_regular;
+use crate::platform::{self, MetadataExt, OpenOptionsExt, fchown};
 
 /// Reads a file that may be replaced. A file with several hard links may not: a replacement would change only one name,
 /// and a deleted user could still log in to a broker that reads another name.
@@ -51,8 +51,8 @@ fn invalid(problem: String) -> io::Error {
 pub(super) fn lock(path: &Path) -> io::Result<Option<File>> {
     // where a link leads; a file that is not there yet is none
     let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let Some(folder) = folder(&target).map(File::open).transpose()? else { return Ok(None) };
-    rustix::fs::flock(&folder, rustix::fs::FlockOperation::LockExclusive)?;
+    let Some(folder) = folder(&target).map(platform::open_directory).transpose()?.flatten() else { return Ok(None) };
+    platform::flock(&folder, platform::FlockOperation::LockExclusive)?;
     Ok(Some(folder))
 }
 
@@ -67,17 +67,17 @@ pub(super) fn replace(target: &Path, like: Option<&Path>, bytes: &[u8]) -> io::R
             if (about.uid(), about.gid()) != (ours.uid(), ours.gid()) {
                 fchown(&file, Some(about.uid()), Some(about.gid()))?;
             }
-            file.set_permissions(fs::Permissions::from_mode(about.mode() & 0o7777))?;
+            platform::set_mode_of(&file, about.mode() & 0o7777)?;
         } else if let Some(folder) = folder(target)
             && is_given(&file, &fs::metadata(folder)?)?
         {
-            file.set_permissions(fs::Permissions::from_mode(0o640))?;
+            platform::set_mode_of(&file, 0o640)?;
         }
         file.write_all(bytes)?;
         file.sync_all()?;
         fs::rename(&unfinished, target)?;
         // the name is to be on disk, too
-        folder(target).map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+        folder(target).map_or(Ok(()), platform::sync_directory)
     };
     let mut written = written;
     written().inspect_err(|_| {

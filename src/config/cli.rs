@@ -2,8 +2,7 @@
 //! define the accepted values.
 
 use std::{
-    ffi::{OsStr, OsString},
-    os::unix::ffi::OsStrExt,
+    ffi::OsString,
     path::{Path, PathBuf},
 };
 
@@ -231,9 +230,9 @@ fn asked(args: impl IntoIterator<Item = OsString>, flag: &str, variable: &str) -
     let mut args = args.into_iter();
     let mut asked = std::env::var_os(variable).filter(|value| !value.is_empty());
     while let Some(arg) = args.next() {
-        match arg.as_bytes().strip_prefix(flag.as_bytes()) {
+        match arg.as_encoded_bytes().strip_prefix(flag.as_bytes()) {
             Some([]) => asked = args.next(),
-            Some([b'=', value @ ..]) => asked = Some(OsStr::from_bytes(value).to_owned()),
+            Some([b'=', value @ ..]) => asked = Some(crate::platform::os_string(value)),
             _ => {}
         }
     }

@@ -6,7 +6,6 @@ use std::{
     collections::BTreeSet,
     fs,
     ops::Range,
-    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 
@@ -34,7 +33,7 @@ use super::{
     webhook::{self, WebhookConfig},
     webhook_keys::WEBHOOK,
 };
-use crate::types::LOGIN_VARIABLES;
+use crate::{platform::PermissionsExt, types::LOGIN_VARIABLES};
 
 /// Reads the configuration file at `path`. Missing keys have their values of [`Config::default`]. A secret in a file
 /// that other users may read causes a warning.

@@ -3,11 +3,12 @@
 use std::{
     fs::{File, OpenOptions},
     io::{self, ErrorKind, Read, Seek, SeekFrom, Write},
-    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
 
 use bytesize::ByteSize;
+
+use crate::platform::{self, OpenOptionsExt};
 
 /// The file. Several webhooks may append to it.
 pub(super) struct Rejected {
@@ -27,7 +28,7 @@ impl Rejected {
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 let file = self.open(true)?;
                 // the name is to be on the disk, too
-                self.path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())?;
+                self.path.parent().map_or(Ok(()), platform::sync_directory)?;
                 file
             }
             opened => opened?,

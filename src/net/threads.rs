@@ -30,7 +30,7 @@ use super::{
 };
 use crate::{
     clock::{Clock, Stopwatch},
-    platform,
+    platform::{self, AsyncUnixStream},
     router::{Count, Peer, Router, RouterThread, SysTopics},
     trace::Traces,
     types::Endpoint,
@@ -413,7 +413,7 @@ fn spawn_connection(
         // a Unix socket has no steps before MQTT
         (Accepted::Unix(socket), options) => {
             let prefix = options.and_then(|options| options.mount_point.clone());
-            begin(shared, tokio::net::UnixStream::from_std(socket)?, (peer, ticket), prefix)?;
+            begin(shared, AsyncUnixStream::from_std(socket)?, (peer, ticket), prefix)?;
         }
     }
     Ok(())

@@ -2,7 +2,6 @@
 
 use std::{
     fs, io,
-    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     time::SystemTime,
 };
@@ -16,6 +15,7 @@ use x509_cert::{Certificate, der::Decode};
 
 use crate::{
     clock::Clock,
+    platform::PermissionsExt,
     types::{Contents, without_mark},
 };
 

@@ -1,45 +1,50 @@
 //! Accepting sockets, and options of listening ones.
 
-use std::{
-    io,
-    net::SocketAddr,
-    os::fd::{AsFd, OwnedFd},
-};
+#[cfg(unix)]
+use std::net::{TcpListener, TcpStream};
+use std::{io, net::SocketAddr};
 
+use rustix::{fd::AsFd, io::Result};
+#[cfg(unix)]
 use rustix::{
-    io::{Result, retry_on_intr},
+    fd::OwnedFd,
+    io::{Errno, retry_on_intr},
     net::SocketAddrAny,
 };
 
 /// Accepts a connection: a socket that does not block and that child processes do not inherit.
-#[cfg(target_os = "linux")]
-pub(crate) fn accept(socket: impl AsFd) -> Result<OwnedFd> {
-    retry_on_intr(|| rustix::net::accept_with(&socket, FLAGS))
+#[cfg(unix)]
+pub(crate) fn accept(socket: &super::UnixListener) -> Result<super::UnixStream> {
+    #[cfg(target_os = "linux")]
+    let accepted = retry_on_intr(|| rustix::net::accept_with(socket, FLAGS));
+    #[cfg(not(target_os = "linux"))]
+    let accepted = retry_on_intr(|| rustix::net::accept(socket)).and_then(prepared);
+    accepted.map(Into::into)
 }
 
 /// The same, with the address of the client.
+#[cfg(unix)]
+pub(crate) fn accept_from(socket: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
+    let (accepted, address) = with_address(socket)?;
+    let address = address.ok_or(Errno::AFNOSUPPORT).and_then(SocketAddr::try_from)?;
+    Ok((accepted.into(), address))
+}
+
 #[cfg(target_os = "linux")]
-pub(crate) fn accept_from(socket: impl AsFd) -> Result<(OwnedFd, Option<SocketAddrAny>)> {
-    retry_on_intr(|| rustix::net::acceptfrom_with(&socket, FLAGS))
+fn with_address(socket: &TcpListener) -> Result<(OwnedFd, Option<SocketAddrAny>)> {
+    retry_on_intr(|| rustix::net::acceptfrom_with(socket, FLAGS))
+}
+
+#[cfg(all(unix, not(target_os = "linux")))]
+fn with_address(socket: &TcpListener) -> Result<(OwnedFd, Option<SocketAddrAny>)> {
+    let (accepted, address) = retry_on_intr(|| rustix::net::acceptfrom(socket))?;
+    Ok((prepared(accepted)?, address))
 }
 
 #[cfg(target_os = "linux")]
 const FLAGS: rustix::net::SocketFlags = rustix::net::SocketFlags::NONBLOCK.union(rustix::net::SocketFlags::CLOEXEC);
 
-/// Accepts a connection: a socket that does not block and that child processes do not inherit.
-#[cfg(not(target_os = "linux"))]
-pub(crate) fn accept(socket: impl AsFd) -> Result<OwnedFd> {
-    prepared(retry_on_intr(|| rustix::net::accept(&socket))?)
-}
-
-/// The same, with the address of the client.
-#[cfg(not(target_os = "linux"))]
-pub(crate) fn accept_from(socket: impl AsFd) -> Result<(OwnedFd, Option<SocketAddrAny>)> {
-    let (accepted, address) = retry_on_intr(|| rustix::net::acceptfrom(&socket))?;
-    Ok((prepared(accepted)?, address))
-}
-
-#[cfg(not(target_os = "linux"))]
+#[cfg(all(unix, not(target_os = "linux")))]
 fn prepared(accepted: OwnedFd) -> Result<OwnedFd> {
     rustix::io::ioctl_fionbio(&accepted, true)?;
     rustix::io::fcntl_setfd(&accepted, rustix::io::FdFlags::CLOEXEC)?;

@@ -97,7 +97,7 @@ fn is_own(config: &Config, address: &RemoteAddress) -> bool {
         "localhost" => Some(std::net::Ipv4Addr::LOCALHOST.into()),
         host => host.parse::<std::net::IpAddr>().ok().map(|ip| ip.to_canonical()),
     };
-    let is_this_machine = rustix::system::uname().nodename().to_bytes() == address.host.as_bytes();
+    let is_this_machine = crate::platform::host_name() == address.host;
     own(config).into_iter().any(|own| {
         let is_any = own.ip().is_unspecified();
         let same = ip.is_some_and(|ip| own.ip() == ip || is_any && ip.is_loopback());
@@ -140,8 +140,7 @@ const NAME: &str = "BRIDGE";
 
 /// The Client Identifier at the other broker: as mosquitto's bridges have it.
 fn client_id(bridge: &BridgeConfig) -> String {
-    let machine = rustix::system::uname();
-    let machine = machine.nodename().to_string_lossy();
+    let machine = crate::platform::host_name();
     bridge.client_id.clone().unwrap_or_else(|| format!("{machine}.{}", bridge.name))
 }
 

@@ -4,16 +4,14 @@
 use std::{
     fs, io,
     net::UdpSocket,
-    os::unix::fs::FileTypeExt,
     path::{Path, PathBuf},
 };
-
-use rustix::fs::Access;
 
 use super::{Server, ServerError, access, bridges, http, listeners::Read, persistence, webhooks};
 use super::{http::HttpError, https::Https};
 use crate::{
     config::{AuthConfig, Cli, Config, ListenerConfig, summary},
+    platform::{self, Access, FileTypeExt},
     store,
     types::Endpoint,
 };
@@ -24,7 +22,7 @@ pub fn check(cli: &Cli) -> Result<String, Vec<String>> {
     let mut found = Found {
         errors: errors.iter().map(ToString::to_string).collect(),
         warnings: config.warnings.clone(),
-        user: user(),
+        user: platform::user(),
     };
     config.listeners.iter().for_each(|listener| found.listener(listener));
     found.overlaps(&config.listeners);
@@ -219,7 +217,7 @@ impl Found {
             Err(error) => self.wrong(format!("cannot {to}: {shown}: {error}")),
             Ok(about) if !about.is_dir() => self.wrong(format!("cannot {to}: {shown} is not a directory")),
             Ok(_) => {
-                if let Err(error) = rustix::fs::access(path, access) {
+                if let Err(error) = platform::access(path, access) {
                     let (error, user) = (io::Error::from(error), &self.user);
                     let chown = chown.map_or_else(String::new, |chown| format!("; {chown}"));
                     self.wrong(format!("cannot {to}: {shown}: {error}, as {user}{chown}"));
@@ -231,6 +229,9 @@ impl Found {
     /// A missing directory is created in the last existing one of its path.
     fn data_dir(&mut self, path: &Path) {
         let to = format!("keep anything in data_dir {}", path.display());
+        if let Err(error) = platform::can_store() {
+            return self.wrong(format!("cannot {to}: {error}"));
+        }
         if fs::symlink_metadata(path).is_ok() {
             let access = Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK;
             return self.directory(&to, path, access, store::chown(path));
@@ -240,13 +241,4 @@ impl Found {
             self.directory(&to, there, Access::WRITE_OK | Access::EXEC_OK, None);
         }
     }
-}
-
-/// The user of this process, by name if it has one: `dunlin (uid 998)`.
-fn user() -> String {
-    let uid = rustix::process::geteuid().as_raw();
-    let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let is_it = |line: &&str| line.split(':').nth(2) == Some(&uid.to_string());
-    let name = users.lines().find(is_it).and_then(|line| line.split(':').next());
-    name.map_or_else(|| format!("uid {uid}"), |name| format!("{name} (uid {uid})"))
 }

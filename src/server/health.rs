@@ -5,7 +5,6 @@ use std::{
     fmt,
     io::{self, Read, Write},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream},
-    os::unix::net::UnixStream,
     sync::mpsc,
     time::Duration,
 };
@@ -16,6 +15,7 @@ use crate::{
     codec::{self, Connect, Packet, Properties},
     config::{Cli, ConfigError, Health, ListenerConfig},
     net::HEALTH_CHECK,
+    platform::UnixStream,
     types::{Endpoint, ProtocolVersion, Transport},
 };
 

@@ -4,7 +4,6 @@ use std::{
     fmt,
     io::{self, Read, Write},
     net::TcpStream,
-    os::unix::net::UnixStream,
     sync::mpsc,
 };
 
@@ -14,6 +13,7 @@ use super::{
 };
 use crate::{
     config::{Cli, Health, HttpAddresses},
+    platform::UnixStream,
     types::{Endpoint, Transport},
 };
 

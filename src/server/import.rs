@@ -3,7 +3,6 @@
 use std::{
     fs::OpenOptions,
     io::{self, Write},
-    os::unix::fs::OpenOptionsExt,
     path::Path,
 };
 
@@ -11,6 +10,7 @@ use super::command_error::CommandError;
 use crate::{
     auth::{AuthError, Converted, convert_dynsec},
     config::{ImportArgs, mosquitto::Import},
+    platform::OpenOptionsExt,
     store::tools,
 };
 

@@ -2,13 +2,9 @@
 //! client connects.
 
 use std::{
-    fs::{self, File},
+    fs::File,
     io::{self, BufReader, IsTerminal, Write},
     net::{IpAddr, UdpSocket},
-    os::{
-        fd::AsFd,
-        unix::fs::{FileTypeExt, MetadataExt},
-    },
     path::Path,
 };
 
@@ -23,6 +19,7 @@ use super::{
 use crate::{
     auth::FirstLine,
     config::{Init, starter},
+    platform,
 };
 
 struct Password {
@@ -74,7 +71,7 @@ fn password(user: &str, file: Option<&Path>) -> Result<Password, CommandError> {
             return Ok(Password { bytes: text.into(), origin: Origin::Given });
         }
     }
-    if is_null(io::stdout()) {
+    if platform::is_null(io::stdout()) {
         return Err(InitError::Unseen.into());
     }
     let mut random = [0; 18];
@@ -104,13 +101,6 @@ fn password_of(path: &Path) -> Result<Password, CommandError> {
     Ok(Password { bytes: line.password, origin })
 }
 
-/// Is it /dev/null? A closed standard output is replaced by that.
-fn is_null(out: impl AsFd) -> bool {
-    let about = out.as_fd().try_clone_to_owned().and_then(|out| File::from(out).metadata());
-    let (Ok(about), Ok(null)) = (about, fs::metadata("/dev/null")) else { return false };
-    about.file_type().is_char_device() && about.rdev() == null.rdev()
-}
-
 impl Password {
     /// The password as a word for a shell. One that the user chose is not shown.
     fn word(&self) -> String {
@@ -126,7 +116,7 @@ impl Password {
 fn hosts(asked: &[String]) -> Vec<String> {
     let mut hosts: Vec<String> = ["localhost", "127.0.0.1", "::1"].map(Into::into).into();
     hosts.extend(asked.iter().cloned());
-    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let name = platform::host_name();
     let fits = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.".contains(&b));
     if fits {
         hosts.extend([name.clone(), format!("{name}.local")]);

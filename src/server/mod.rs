@@ -48,6 +48,7 @@ mod put_in_force;
 mod ready_file;
 mod relisten;
 #[cfg(all(feature = "http", feature = "store", feature = "tls", feature = "websocket"))]
+#[cfg_attr(windows, path = "no_starter_set.rs")]
 mod starter_set;
 #[cfg(test)]
 mod tests;
@@ -77,12 +78,12 @@ use std::{
     hash::{BuildHasher, RandomState},
     io,
     net::SocketAddr,
-    os::fd::OwnedFd,
     sync::{Arc, atomic::AtomicU64},
     time::Duration,
 };
 
 use parking_lot::Mutex;
+use rustix::fd::OwnedFd;
 use thiserror::Error;
 
 use crate::{

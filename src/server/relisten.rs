@@ -1,7 +1,7 @@
 //! The effect of a new configuration on open listeners: read and bound first ([`Plan::make`]), then applied
 //! ([`Plan::apply`]), which cannot fail.
 
-use std::{fs, io, os::unix::fs::PermissionsExt};
+use std::io;
 
 use parking_lot::MutexGuard;
 
@@ -9,6 +9,7 @@ use super::listeners::{self, Bound, By, ListenError, Listeners, Listening, OfLis
 use crate::{
     config::{self, Config, ListenerConfig},
     net::{self, ListenerOptions, Workers},
+    platform,
     types::Endpoint,
 };
 
@@ -152,7 +153,7 @@ impl<'a> Plan<'a> {
         for open in unix.map(|next| &next.open) {
             // the mode of a passed socket is in its unit
             if let Some(path) = open.config.address.path() {
-                fs::set_permissions(path, fs::Permissions::from_mode(open.config.mode))
+                platform::set_mode(path, open.config.mode)
                     .map_err(|error| ListenError::Mode { path: path.into(), error })?;
             }
         }

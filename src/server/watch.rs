@@ -8,7 +8,6 @@ use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     ffi::OsString,
     fs,
-    os::unix::fs::MetadataExt,
     path::{Component, Path, PathBuf},
     pin::pin,
     sync::Arc,
@@ -21,7 +20,7 @@ use notify::{
 };
 use tokio::sync::Notify;
 
-use crate::clock::Clock;
+use crate::{clock::Clock, platform::MetadataExt};
 
 /// Watched files, and their state at the last look.
 #[derive(Default)]
@@ -157,7 +156,7 @@ fn inode(path: &Path) -> Option<(u64, u64)> {
 fn directories(file: &Path) -> BTreeSet<PathBuf> {
     let mut found = BTreeSet::new();
     let Ok(absolute) = std::path::absolute(file) else { return found };
-    let mut at = PathBuf::from("/");
+    let mut at = root(&absolute);
     let mut rest = steps(&absolute);
     let mut links = 0;
     while let Some(step) = rest.pop_front() {
@@ -172,7 +171,7 @@ fn directories(file: &Path) -> BTreeSet<PathBuf> {
             links += 1;
             let Ok(target) = fs::read_link(&next) else { break };
             if target.is_absolute() {
-                at = PathBuf::from("/");
+                at = root(&target);
             }
             steps(&target).into_iter().rev().for_each(|step| rest.push_front(step));
         } else if rest.is_empty() {
@@ -183,6 +182,10 @@ fn directories(file: &Path) -> BTreeSet<PathBuf> {
     }
     found.insert(at);
     found
+}
+
+fn root(path: &Path) -> PathBuf {
+    path.ancestors().last().map(PathBuf::from).unwrap_or_default()
 }
 
 fn steps(path: &Path) -> VecDeque<OsString> {

@@ -29,9 +29,8 @@ pub(super) fn begin(
     clock: &Clock,
     config: &Config,
 ) -> Result<Arc<Hooks>, HookError> {
-    let machine = rustix::system::uname();
-    let hooks =
-        Arc::new(Hooks::new(inside.clone(), events.clone(), clock.clone(), &machine.nodename().to_string_lossy()));
+    let machine = crate::platform::host_name();
+    let hooks = Arc::new(Hooks::new(inside.clone(), events.clone(), clock.clone(), &machine));
     hooks.replace(options(config))?;
     Ok(hooks)
 }

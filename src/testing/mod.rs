@@ -31,6 +31,7 @@ mod http;
 mod journal;
 mod junit;
 mod options;
+#[cfg_attr(not(target_os = "linux"), path = "no_parent.rs")]
 mod parent;
 mod quiet;
 mod recording;

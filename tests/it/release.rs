@@ -68,6 +68,10 @@ fn archives_have_the_names_that_cargo_binstall_asks_for() {
     for archive in ["dunlin-$triple-gnu.tgz", "dunlin-$triple-musl.tgz"] {
         assert!(scripts.iter().any(|script| script.contains(triple) && script.contains(archive)), "{archive}");
     }
+    let windows = "x86_64-pc-windows-gnu";
+    assert_eq!(binstall["overrides"][windows]["pkg-fmt"].as_str(), Some("zip"));
+    let triple = format!("triple={windows}\n");
+    assert!(scripts.iter().any(|script| script.contains(&triple) && script.contains("dunlin-$triple.zip ")));
 }
 
 #[test]

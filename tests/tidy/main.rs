@@ -5,6 +5,7 @@
 mod circles;
 mod documents;
 mod rust;
+mod systems;
 
 use std::{
     collections::BTreeSet,
@@ -26,21 +27,21 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("router", &["types", "topic", "codec", "session"]),
     ("inside", &["types", "clock", "topic", "codec", "session", "router"]),
     ("trace", &["types", "clock", "topic", "codec"]),
-    ("pem", &["types", "clock"]),
+    ("pem", &["types", "clock", "platform"]),
     ("outbound", &["types", "clock", "topic", "codec", "pem"]),
     ("net", &["types", "clock", "platform", "topic", "codec", "session", "router", "pem", "trace"]),
-    ("auth", &["types", "clock", "topic", "codec", "session", "router", "outbound"]),
+    ("auth", &["types", "clock", "platform", "topic", "codec", "session", "router", "outbound"]),
     ("store", &["types", "clock", "platform", "topic", "codec", "session", "router"]),
-    ("admin", &["types", "clock", "topic", "codec", "session", "router", "inside", "trace"]),
+    ("admin", &["types", "clock", "platform", "topic", "codec", "session", "router", "inside", "trace"]),
     ("bridge", &["types", "clock", "topic", "codec", "session", "router", "inside", "outbound"]),
-    ("hooks", &["types", "clock", "topic", "codec", "session", "router", "inside", "outbound"]),
-    ("config", &["types"]),
-    ("certs", &["clock"]),
+    ("hooks", &["types", "clock", "platform", "topic", "codec", "session", "router", "inside", "outbound"]),
+    ("config", &["types", "platform"]),
+    ("certs", &["clock", "platform"]),
     (
         "server",
         &[
-            "types", "clock", "topic", "codec", "session", "router", "net", "auth", "store", "inside", "admin",
-            "config", "certs", "bridge", "hooks", "outbound", "trace",
+            "types", "clock", "platform", "topic", "codec", "session", "router", "net", "auth", "store", "inside",
+            "admin", "config", "certs", "bridge", "hooks", "outbound", "trace",
         ],
     ),
     (

@@ -4,12 +4,9 @@
 use std::{fmt, fs};
 
 use prometheus_client::{collector::Collector, encoding::DescriptorEncoder};
-use rustix::{
-    process::{Resource, getrlimit},
-    time::{ClockId, clock_gettime},
-};
 
 use super::numbers::Numbers;
+use crate::platform;
 
 /// This process.
 #[derive(Debug)]
@@ -32,15 +29,15 @@ impl Collector for Process {
         if let Some(threads) = number("Threads:") {
             out.gauge("process_threads", "Threads", threads)?;
         }
-        let used = clock_gettime(ClockId::ProcessCPUTime);
-        let used = used.tv_sec as f64 + used.tv_nsec as f64 / 1e9;
-        out.counter("process_cpu_seconds", "Processor time of all threads", used)?;
+        if let Some(used) = platform::processor_time() {
+            out.counter("process_cpu_seconds", "Processor time of all threads", used)?;
+        }
         if let Ok(files) = fs::read_dir("/proc/self/fd") {
             // the directory itself is open while it is read
             let open = files.count().saturating_sub(1);
             out.gauge("process_open_fds", "Open file descriptors", open)?;
         }
-        match getrlimit(Resource::Nofile).current {
+        match platform::most_open_files() {
             Some(most) => out.gauge("process_max_fds", "Largest number of open file descriptors", most),
             None => Ok(()),
         }

@@ -3,13 +3,14 @@
 
 use std::{
     env,
-    fs::File,
     io::{self, Read, Write},
     process::{Command, ExitCode, Stdio},
 };
 
 use anyhow::Context;
 use dunlin::config::{LogConfig, SyslogFacility};
+
+use crate::process;
 
 /// Set for the broker in the background.
 const WITHIN: &str = "_DUNLIN_IN_BACKGROUND";
@@ -48,7 +49,7 @@ impl Background {
         if !is_within() {
             return Ok(None);
         }
-        rustix::process::setsid().context("cannot leave the terminal")?;
+        process::leave_terminal().context("cannot leave the terminal")?;
         if log.file.is_none() && log.syslog.is_none() {
             (log.syslog, log.stderr) = (Some(SyslogFacility::Daemon), Some(false));
         }
@@ -59,9 +60,6 @@ impl Background {
     pub fn serves(self) -> anyhow::Result<()> {
         // the first process may have been killed
         let _ = io::stdout().write_all(SERVES.as_bytes()).and_then(|()| io::stdout().flush());
-        let nothing = File::options().read(true).write(true).open("/dev/null").context("cannot open /dev/null")?;
-        rustix::stdio::dup2_stdout(&nothing).context("cannot close standard output")?;
-        rustix::stdio::dup2_stderr(&nothing).context("cannot close standard error")?;
-        Ok(())
+        process::discard_output().context("cannot close standard output and standard error")
     }
 }

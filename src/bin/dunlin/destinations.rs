@@ -3,9 +3,10 @@
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Write},
-    os::unix::{fs::OpenOptionsExt, net::UnixDatagram},
     path::{Path, PathBuf},
 };
+
+use dunlin::platform::{OpenOptionsExt, UnixDatagram};
 
 /// A file to which lines are appended.
 pub struct LogFile {

@@ -378,8 +378,8 @@ impl Write for OneLine<'_, '_> {
 /// passed; standard error may be another one by now (systemd.exec(5)).
 fn is_journal() -> bool {
     let stream = std::env::var("JOURNAL_STREAM").unwrap_or_default();
-    let about = rustix::fs::fstat(io::stderr());
-    about.is_ok_and(|about| stream == format!("{}:{}", about.st_dev, about.st_ino))
+    let about = dunlin::platform::device_and_inode(io::stderr());
+    about.is_some_and(|(device, inode)| stream == format!("{device}:{inode}"))
 }
 
 /// The priority in syslog(3) of a line of this level.

@@ -8,8 +8,11 @@ mod destinations;
 mod log;
 mod open_files;
 mod pid_file;
+#[cfg_attr(windows, path = "process_of_windows.rs")]
+mod process;
 mod reload;
 mod serve;
+#[cfg_attr(windows, path = "no_service.rs")]
 mod service;
 mod signals;
 

@@ -1,8 +1,9 @@
 //! The process's limit of open files: raised as far as the system allows, and the number of connections for which it
 //! suffices. The library does not do this, because an embedding program has its own limit.
 
-use dunlin::Config;
-use rustix::process::{Resource, getrlimit, setrlimit};
+use dunlin::{Config, platform};
+
+use crate::process;
 
 /// The limit of open files, and the state of its log lines.
 pub struct OpenFiles {
@@ -28,13 +29,8 @@ struct TooLow {
 impl OpenFiles {
     /// Raises the soft limit of open files to the hard limit.
     pub fn raise() -> Self {
-        let mut limit = getrlimit(Resource::Nofile);
-        if limit.current != limit.maximum {
-            limit.current = limit.maximum;
-            // if the system refuses, the old limit stays
-            let _ = setrlimit(Resource::Nofile, limit);
-        }
-        Self { limit: getrlimit(Resource::Nofile).current, others: None, found: None, logged: None }
+        process::raise_open_files();
+        Self { limit: platform::most_open_files(), others: None, found: None, logged: None }
     }
 
     /// Lowers `limits.max_connections` to the number that fits, unless it is configured.

@@ -8,21 +8,20 @@ use dunlin::{
     config::Cli,
     server::{ReloadAsked, Watch},
 };
-use tokio::signal::unix::Signal;
 
-use crate::{log, open_files::OpenFiles};
+use crate::{log, open_files::OpenFiles, process::Hangup};
 
 /// The events that ask for a reload.
 pub struct Reloads<'a> {
     cli: &'a Cli,
-    hangup: Signal,
+    hangup: Hangup,
     watch: Option<Watch>,
     open_files: OpenFiles,
 }
 
 impl<'a> Reloads<'a> {
     /// `config` is the configuration that was read with `cli`; the limit of open files may lower a limit in it.
-    pub fn new(cli: &'a Cli, config: &mut Config, hangup: Signal) -> Self {
+    pub fn new(cli: &'a Cli, config: &mut Config, hangup: Hangup) -> Self {
         let mut reloads = Self { cli, hangup, watch: None, open_files: OpenFiles::raise() };
         reloads.open_files.fit(config);
         reloads.follow(config);

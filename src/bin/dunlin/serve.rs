@@ -1,13 +1,13 @@
 //! The life of a broker: from its start until a signal or a failed store ends it.
 
 use std::{
-    os::fd::OwnedFd,
     process::ExitCode,
     sync::{Arc, atomic::AtomicU64},
 };
 
 use anyhow::Context;
 use dunlin::{Builder, config::Cli};
+use rustix::fd::OwnedFd;
 
 use crate::{daemon, log, pid_file::PidFile, reload, service, signals};
 

@@ -6,12 +6,13 @@ use std::{
 };
 
 use dunlin::Clock;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// SIGINT and SIGTERM, which end the process.
+use crate::process::{self, Hangup, Interrupt, Terminate};
+
+/// SIGINT and SIGTERM, which end the process; on Windows Ctrl-C and the end of the console.
 pub struct Stop {
-    interrupt: Signal,
-    terminate: Signal,
+    interrupt: Interrupt,
+    terminate: Terminate,
     /// The time at which [`asked`](Self::asked) last returned.
     last: Option<Instant>,
 }
@@ -19,10 +20,10 @@ pub struct Stop {
 /// A signal within this time after another one repeats it: GNU `timeout` signals its child, then its process group.
 const REPEATS_WITHIN: Duration = Duration::from_secs(1);
 
-/// SIGINT and SIGTERM, and SIGHUP.
-pub fn listen() -> io::Result<(Stop, Signal)> {
-    let (interrupt, terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    Ok((Stop { interrupt, terminate, last: None }, signal(SignalKind::hangup())?))
+/// SIGINT and SIGTERM, and SIGHUP; on Windows Ctrl-C and the end of the console, and Ctrl-Break.
+pub fn listen() -> io::Result<(Stop, Hangup)> {
+    let (interrupt, terminate, hangup) = process::signals()?;
+    Ok((Stop { interrupt, terminate, last: None }, hangup))
 }
 
 impl Stop {

@@ -4,7 +4,6 @@ use std::{
     cmp::Ordering,
     ffi::OsStr,
     fs,
-    os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
     rc::Rc,
 };
@@ -142,7 +141,7 @@ impl Reader {
             }
         };
         let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
-        let name = |path: &Path| path.file_name().map(OsStr::as_bytes).unwrap_or_default().to_vec();
+        let name = |path: &Path| path.file_name().map(OsStr::as_encoded_bytes).unwrap_or_default().to_vec();
         files.retain(|path| name(path).len() > b".conf".len() && name(path).ends_with(b".conf"));
         crate::types::sort_by(&mut files, |a, b| in_mosquittos_order(&name(a), &name(b)));
         files.iter().for_each(|file| self.file(file, Some(found)));

@@ -1,15 +1,10 @@
 //! Accepting connections.
 
 use std::{
-    io,
-    net::{self, SocketAddr},
-    os::unix::net as unix,
+    io, net,
     sync::Arc,
     time::{Duration, Instant},
 };
-
-use rustix::io::Errno;
-use tokio::io::{Interest, unix::AsyncFd};
 
 use super::{
     super::worker::{NetShared, Through, Ticket, Worker},
@@ -25,7 +20,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) enum Accepted {
     Tcp(net::TcpStream),
-    Unix(unix::UnixStream),
+    Unix(platform::UnixStream),
 }
 
 /// Accepts connections until the task is aborted. `deal` passes each one to a thread, with the options of its listener.
@@ -38,10 +33,7 @@ pub(crate) async fn accept(
     const BATCH: usize = 64;
     // the guard of a Unix socket's file lives as long as this task
     let Listener { socket, endpoint: address, file: _file, is_passed } = listener;
-    // SAFETY: the socket is owned by the `AsyncFd`, open, and the same until both are dropped.
-    #[allow(unsafe_code)]
-    let registered = unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE) };
-    let socket = match registered {
+    let socket = match platform::when_readable(socket) {
         Ok(socket) => socket,
         Err(error) => return tracing::error!(%address, %error, "cannot wait for connections"),
     };
@@ -147,17 +139,13 @@ fn note_accepted(shared: &NetShared, waited: bool, storms: &mut Complaints) {
 /// Accepts one connection. Returns it with the client's address.
 fn accept_one(socket: &Socket) -> io::Result<(Accepted, PeerAddress)> {
     match socket {
-        Socket::Tcp(_) => {
-            let (client, address) = platform::accept_from(socket)?;
-            let mut address = address.ok_or(Errno::AFNOSUPPORT).and_then(SocketAddr::try_from)?;
+        Socket::Tcp(socket) => {
+            let (client, mut address) = platform::accept_from(socket)?;
             // a systemd socket may be for both families, and then reports IPv4 clients as ::ffff:192.0.2.1
             address.set_ip(address.ip().to_canonical());
-            Ok((Accepted::Tcp(client.into()), PeerAddress::Ip(address)))
+            Ok((Accepted::Tcp(client), PeerAddress::Ip(address)))
         }
-        Socket::Unix(_) => {
-            let client = platform::accept(socket)?;
-            Ok((Accepted::Unix(client.into()), PeerAddress::Unix))
-        }
+        Socket::Unix(socket) => Ok((Accepted::Unix(platform::accept(socket)?), PeerAddress::Unix)),
     }
 }
 

@@ -3,10 +3,6 @@
 use std::{
     fs, io,
     net::{SocketAddr, TcpListener},
-    os::unix::{
-        fs::{FileTypeExt, MetadataExt, PermissionsExt},
-        net::UnixStream,
-    },
     path::Path,
 };
 
@@ -16,7 +12,10 @@ use super::{
     passed::PassedSockets,
     socket::{Listener, Socket, SocketFile},
 };
-use crate::{platform, types::Endpoint};
+use crate::{
+    platform::{self, FileTypeExt, MetadataExt, UnixStream},
+    types::Endpoint,
+};
 
 /// How a listener is bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +44,7 @@ fn bind_tcp(address: SocketAddr, freebind: bool) -> io::Result<Listener> {
         // each family is separate, so that [::]:1883 and 0.0.0.0:1883 can both be listed
         socket.set_only_v6(true)?;
     }
-    socket.set_reuse_address(true)?;
+    platform::reuse_address(&socket)?;
     // accepted sockets inherit it, which saves a call for each
     socket.set_tcp_nodelay(true)?;
     socket.set_nonblocking(true)?;
@@ -60,7 +59,7 @@ fn bind_tcp(address: SocketAddr, freebind: bool) -> io::Result<Listener> {
 }
 
 fn bind_unix(path: &Path, mode: u32) -> io::Result<Listener> {
-    let socket = socket2::Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    let socket = platform::unix_socket()?;
     socket.set_nonblocking(true)?;
     let address = SockAddr::unix(path)?;
     match socket.bind(&address) {
@@ -73,10 +72,15 @@ fn bind_unix(path: &Path, mode: u32) -> io::Result<Listener> {
     let metadata = fs::symlink_metadata(path)?;
     let file = SocketFile { path: path.into(), identity: (metadata.dev(), metadata.ino()) };
     // no client can connect before it listens, so never with the wrong mode
-    fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
+    platform::set_mode(path, mode)?;
     socket.listen(BACKLOG)?;
     let endpoint = Endpoint::Unix(path.into());
-    Ok(Listener { socket: Socket::Unix(socket.into()), endpoint, file: Some(file), is_passed: false })
+    Ok(Listener {
+        socket: Socket::Unix(platform::unix_listener(socket)?),
+        endpoint,
+        file: Some(file),
+        is_passed: false,
+    })
 }
 
 /// Was this socket left behind by a broker that ended? A file that is not a socket must not be removed.

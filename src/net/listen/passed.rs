@@ -1,8 +1,11 @@
 //! Sockets that systemd opened and passed to the process (sd_listen_fds(3)): [`PassedSockets`].
 
-use std::{io, os::fd::OwnedFd, path::PathBuf};
+use std::io;
 
-use rustix::net::{SocketType, sockopt};
+use rustix::{
+    fd::OwnedFd,
+    net::{SocketType, sockopt},
+};
 
 use super::socket::{Listener, Socket};
 use crate::{platform, types::Endpoint};
@@ -76,7 +79,6 @@ fn listener(socket: &OwnedFd, only_tcp: bool) -> io::Result<Listener> {
              proxy_protocol away, or write an address and port in ListenStream=",
         ));
     }
-    let of_abstract = address.as_abstract_namespace().map(|name| format!("@{}", String::from_utf8_lossy(name)).into());
-    let path = address.as_pathname().map(PathBuf::from).or(of_abstract).unwrap_or_default();
-    Ok(Listener { socket: Socket::Unix(socket.into()), endpoint: Endpoint::Unix(path), file: None, is_passed: true })
+    let endpoint = Endpoint::Unix(platform::unix_path(&address));
+    Ok(Listener { socket: Socket::Unix(platform::unix_listener(socket)?), endpoint, file: None, is_passed: true })
 }

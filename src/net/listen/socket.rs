@@ -1,17 +1,13 @@
 //! [`Listener`]: a socket that listens.
 
-use std::{
-    any::Any,
-    fs,
-    net::TcpListener,
-    os::{
-        fd::{AsFd, AsRawFd, BorrowedFd, RawFd},
-        unix::{fs::MetadataExt, net::UnixListener},
-    },
-    path::PathBuf,
-};
+use std::{any::Any, fs, net::TcpListener, path::PathBuf};
 
-use crate::types::Endpoint;
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+
+use crate::{
+    platform::{MetadataExt, UnixListener},
+    types::Endpoint,
+};
 
 /// A listening socket.
 #[derive(Debug)]

@@ -3,13 +3,14 @@
 
 use std::{
     fmt,
-    fs::{File, OpenOptions, Permissions},
+    fs::{File, OpenOptions},
     io::{self, Write},
-    os::unix::fs::{OpenOptionsExt, PermissionsExt},
     path::Path,
 };
 
 use tokio_rustls::rustls::KeyLog;
+
+use crate::platform::{self, OpenOptionsExt};
 
 /// The file, in the format of `SSLKEYLOGFILE`. Several listeners append to the same one.
 #[derive(Debug)]
@@ -19,7 +20,7 @@ impl KeyLogFile {
     /// Opens the file. Its owner alone may read it, also if others could before.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         let file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
-        file.set_permissions(Permissions::from_mode(0o600))?;
+        platform::set_mode_of(&file, 0o600)?;
         Ok(Self(file))
     }
 }

@@ -8,7 +8,7 @@ use std::{
 
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::{TcpStream, UnixStream},
+    net::TcpStream,
 };
 
 use super::super::deadlines::{Deadlines, Tick};
@@ -16,7 +16,7 @@ use super::super::deadlines::{Deadlines, Tick};
 use super::judges::Judges;
 #[cfg(not(feature = "tls"))]
 use super::no_tls::Judges;
-use crate::{router::Peer, session::CloseReason};
+use crate::{platform::AsyncUnixStream, router::Peer, session::CloseReason};
 
 /// A stream of bytes in both directions, with the other functions of its transport.
 ///
@@ -136,7 +136,7 @@ pub(crate) trait Tap: Send + Sync {
     fn tap(&self, socket: Box<dyn Stream + Send>, peer: &Peer) -> Option<Box<dyn Stream + Send>>;
 }
 
-impl Stream for UnixStream {}
+impl Stream for AsyncUnixStream {}
 
 /// Implements writing for a transport that adds nothing to it: its field `socket` does everything.
 macro_rules! writes_to_its_socket {

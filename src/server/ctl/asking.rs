@@ -5,7 +5,6 @@ use std::{
     io::{self, BufRead, BufReader, Read, Write},
     net::TcpStream,
     ops::ControlFlow,
-    os::unix::net::UnixStream,
     path::{Path, PathBuf},
 };
 
@@ -20,6 +19,7 @@ use super::{
 };
 use crate::{
     config::{Cli, Ctl},
+    platform::UnixStream,
     types::{Endpoint, Transport, percent_encode},
 };
 

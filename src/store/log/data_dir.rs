@@ -3,13 +3,11 @@
 use std::{
     fs,
     io::{self, Seek, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
     path::Path,
 };
 
-use rustix::fs::{Access, FlockOperation};
-
 use super::{error::OpenError, names, owner::chown};
+use crate::platform::{self, Access, DirBuilderExt, FlockOperation, OpenOptionsExt, PermissionsExt, access, flock};
 
 /// The lock of a data directory. It ends with this value, or with the process.
 #[derive(Debug)]
@@ -24,13 +22,15 @@ impl Drop for Lock {
     fn drop(&mut self) {
         for file in [&self.file, &self.directory].into_iter().flatten() {
             // it is closed in a moment in any case
-            let _ = rustix::fs::flock(file, FlockOperation::Unlock);
+            let _ = flock(file, FlockOperation::Unlock);
         }
     }
 }
 
 /// Creates the directory, accessible to its owner alone, if it is missing, and syncs its name.
 pub(crate) fn create(path: &Path) -> Result<(), OpenError> {
+    let (failed, what) = (path.to_owned(), "cannot keep anything in the data directory");
+    platform::can_store().map_err(|error| OpenError::Io { path: failed, what, error })?;
     if !path.exists() {
         fs::DirBuilder::new()
             .recursive(true)
@@ -50,9 +50,9 @@ pub(crate) fn create(path: &Path) -> Result<(), OpenError> {
 pub(crate) fn lock(path: &Path) -> Result<Lock, OpenError> {
     let metadata = is_directory(path)?;
     let denied = |what| move |error: rustix::io::Errno| (what, io::Error::from(error));
-    rustix::fs::access(path, Access::READ_OK | Access::EXEC_OK)
+    access(path, Access::READ_OK | Access::EXEC_OK)
         .map_err(denied("cannot read the data directory"))
-        .and_then(|()| rustix::fs::access(path, Access::WRITE_OK).map_err(denied("cannot write to the data directory")))
+        .and_then(|()| access(path, Access::WRITE_OK).map_err(denied("cannot write to the data directory")))
         .map_err(|(what, error)| OpenError::Permission { path: path.to_owned(), what, error, chown: chown(path) })?;
     let mode = metadata.permissions().mode();
     if mode & 0o077 != 0 {
@@ -82,7 +82,7 @@ pub(crate) fn lock(path: &Path) -> Result<Lock, OpenError> {
 /// read-only file system.
 pub(crate) fn lock_to_read(path: &Path) -> Result<Lock, OpenError> {
     is_directory(path)?;
-    rustix::fs::access(path, Access::READ_OK | Access::EXEC_OK).map_err(|error| OpenError::Permission {
+    access(path, Access::READ_OK | Access::EXEC_OK).map_err(|error| OpenError::Permission {
         path: path.to_owned(),
         what: "cannot read the data directory",
         error: error.into(),
@@ -109,7 +109,7 @@ fn is_directory(path: &Path) -> Result<fs::Metadata, OpenError> {
 /// `None`: this file system cannot lock directories.
 fn lock_directory(path: &Path, how: FlockOperation) -> Result<Option<fs::File>, OpenError> {
     let Ok(directory) = fs::File::open(path) else { return Ok(None) };
-    match rustix::fs::flock(&directory, how) {
+    match flock(&directory, how) {
         Ok(()) => Ok(Some(directory)),
         Err(rustix::io::Errno::WOULDBLOCK) => Err(locked(path)),
         Err(_) => Ok(None),
@@ -117,7 +117,7 @@ fn lock_directory(path: &Path, how: FlockOperation) -> Result<Option<fs::File>, 
 }
 
 fn lock_file(path: &Path, file: &fs::File, how: FlockOperation) -> Result<(), OpenError> {
-    match rustix::fs::flock(file, how) {
+    match flock(file, how) {
         Ok(()) => Ok(()),
         Err(rustix::io::Errno::WOULDBLOCK) => Err(locked(path)),
         Err(error) => {

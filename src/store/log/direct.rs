@@ -4,11 +4,11 @@
 //! A write that begins or ends within a block is padded: in front with the block's own bytes, which are kept in memory,
 //! behind with zeros.
 
-use std::{fs, io, os::unix::fs::FileExt, path::Path};
+use std::{fs, io, path::Path};
 
 use parking_lot::Mutex;
 
-use crate::platform;
+use crate::{platform, platform::FileExt};
 
 /// A second handle of a file, opened with O_DIRECT.
 #[derive(Debug)]

@@ -2,7 +2,6 @@
 
 use std::{
     fs, io,
-    os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::atomic::{AtomicBool, Ordering},
 };
@@ -11,6 +10,7 @@ use super::{
     direct::Direct,
     files::{File, Files},
 };
+use crate::platform::{self, FileExt, MetadataExt, OpenOptionsExt};
 
 /// A directory on a disk.
 #[derive(Debug)]
@@ -100,9 +100,7 @@ impl Files for Disk {
     }
 
     fn room(&self) -> Option<u64> {
-        // some file systems do not count blocks
-        let disk = rustix::fs::statvfs(&self.path).ok().filter(|disk| disk.f_blocks > 0)?;
-        Some(disk.f_bavail.saturating_mul(disk.f_frsize))
+        platform::room(&self.path)
     }
 }
 

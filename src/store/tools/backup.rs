@@ -7,7 +7,6 @@
 use std::{
     fs,
     io::{self, Write},
-    os::unix::fs::DirBuilderExt,
     path::Path,
     thread,
     time::Duration,
@@ -20,6 +19,7 @@ use super::{
     },
     ToolError, damaged, finish, kept,
 };
+use crate::platform::DirBuilderExt;
 
 /// Copies the stored state of `data_dir` to the directory `to`, which is created or must be empty.
 pub fn backup(data_dir: &Path, to: &Path, out: &mut impl Write) -> Result<(), ToolError> {
