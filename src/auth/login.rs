@@ -150,7 +150,7 @@ impl Logins {
     ) -> Result<Identity, Refused> {
         let first = policy.settings.failed_login_delay;
         let (user, password) = (asked.user.as_deref(), &*asked.password);
-        let (mut why, mut down) = (UNKNOWN, false);
+        let (mut why, mut undecided) = (UNKNOWN, None);
         let way = |from| match asked.is_token {
             true => Some((from, LoginWay::Token)),
             false => policy.way(from, user, password),
@@ -158,7 +158,14 @@ impl Logins {
         while let Some((at, way)) = way(from) {
             let services = match (way, policy.asks(way, password)) {
                 (LoginWay::Http, _) => &*policy.services,
-                (_, Some(_)) if !self.clock.is_set() => return Err(Refused::Unavailable(CLOCK_NOT_SET)),
+                (_, Some(_)) if !self.clock.is_set() && (asked.is_token || Tokens::is_one(password)) => {
+                    return Err(Refused::Unavailable(CLOCK_NOT_SET));
+                }
+                // it may be the password of a user whom a later method knows
+                (_, Some(_)) if !self.clock.is_set() => {
+                    (undecided, from) = (Some(CLOCK_NOT_SET), at + 1);
+                    continue;
+                }
                 (_, Some(provider)) => slice::from_ref(provider),
                 (_, None) => {
                     let given =
@@ -178,7 +185,7 @@ impl Logins {
                     }
                     Outcome::No(why, delay) => return Err(Refused::Wrong(why, delay)),
                     Outcome::Next(guess) => open.add(guess, first),
-                    Outcome::Down if service.settings().next_if_down => down = true,
+                    Outcome::Down if service.settings().next_if_down => undecided = Some(DOWN),
                     Outcome::Down => {
                         return Err(Refused::Unavailable(if way == LoginWay::Http { DOWN } else { NO_PROVIDER }));
                     }
@@ -191,7 +198,7 @@ impl Logins {
             }
             from = at + 1;
         }
-        Err(if down { Refused::Unavailable(DOWN) } else { Refused::Wrong(why, Duration::ZERO) })
+        Err(undecided.map_or(Refused::Wrong(why, Duration::ZERO), Refused::Unavailable))
     }
 
     /// The figures of the services of a policy.

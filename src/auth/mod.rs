@@ -341,13 +341,11 @@ impl Policy {
     /// Compares credentials; slow by design.
     fn check(&self, way: LoginWay, user: Option<&str>, password: &[u8], clock: &Clock) -> Result<Identity, Wrong> {
         let wrong = |why| Wrong { why, compared: None };
-        if let Some(tokens) = &self.tokens {
-            if way == LoginWay::Token {
-                return tokens.check(password, user, clock).map_err(wrong);
-            }
-            if self.users.is_none() {
-                return Err(wrong("the password is not a token (auth.token_…)"));
-            }
+        if let Some(tokens) = self.tokens.as_ref().filter(|_| way == LoginWay::Token) {
+            return tokens.check(password, user, clock).map_err(wrong);
+        }
+        if self.takes_tokens() && self.users.is_none() {
+            return Err(wrong("the password is not a token (auth.token_…)"));
         }
         let (Some(user), Some(users)) = (user, &self.users) else {
             return Err(wrong("it gives no user name, and the password is not a token (auth.token_…)"));

@@ -320,10 +320,17 @@ impl Tokens {
         !password.is_empty() && password.iter().all(is_token)
     }
 
-    /// Is there a key for this token, or may there be one at the provider?
+    /// Is there a key for this token, or may there be one at the provider? A key that the token does not name is for it
+    /// if the token is signed by that key.
     pub(super) fn may_check(&self, token: &[u8]) -> bool {
+        let signed = |key: &&Key| {
+            let decoded = jsonwebtoken::decode::<Claims>(token, &key.key, &self.validation(key.verified.algorithm));
+            !decoded.is_err_and(|error| *error.kind() == ErrorKind::InvalidSignature)
+        };
+        let is_for =
+            |header: &Header, key: &Key| key.fits(header) && (key.id.is_some() && header.kid.is_some() || signed(&key));
         let header = jsonwebtoken::decode_header(token);
-        self.source.is_some() || header.is_ok_and(|header| self.keys.iter().any(|key| key.fits(&header)))
+        self.source.is_some() || header.is_ok_and(|header| self.keys.iter().any(|key| is_for(&header, key)))
     }
 
     /// The identity of a client with this token, and this user name if any. The error has the reason for a refusal.

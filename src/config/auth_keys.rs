@@ -73,8 +73,8 @@ pub(super) const AUTH: Table<Config> = Table {
             "Where an identity provider publishes its keys, as a JSON Web Key Set: they are fetched when they are needed, \
              and again while they are used. token_issuer and token_audience are required then.";
         token_introspection_url: OptionalUrl("https://login.example.org/realms/main/protocol/openid-connect/token/introspect"),
-            "Where a provider is asked about tokens that are not JWTs, or for which no key fits (RFC 7662); also about \
-             passwords that may be such tokens. The next two keys and token_audience are required then.";
+            "Where a provider is asked about tokens that are not JWTs, or that no key here has signed (RFC 7662; with \
+             token_jwks_url, keys decide about every JWT); also about passwords that may be such tokens. The next two keys and token_audience are required then.";
         token_introspection_client_id: OptionalText, "The client_id of this broker there (HTTP Basic).";
         token_introspection_secret_file: OptionalPath, "A file with the client_secret of this broker there.";
         token_ca_file: OptionalPath,

@@ -305,8 +305,8 @@ impl<S> Ready<'_, S> {
 /// Accepts a connection: a socket that does not block, with the address of the client.
 pub(crate) fn accept_from(socket: &TcpListener) -> io::Result<(std::net::TcpStream, SocketAddr)> {
     let (accepted, address) = socket.accept()?;
+    // neither is inherited
     accepted.set_nonblocking(true)?;
-    // it is not inherited
     accepted.set_nodelay(true)?;
     Ok((accepted, address))
 }

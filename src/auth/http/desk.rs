@@ -237,6 +237,7 @@ impl Desk {
         add(service.settings.url.as_bytes());
         add(service.settings.superuser_url.as_deref().unwrap_or_default().as_bytes());
         add(format!("{:?}", service.settings.format).as_bytes());
+        add(format!("{:?}", service.required).as_bytes());
         // the answer about a token is the same for all its clients
         if !service.is_introspection() {
             add(&asked.listener.to_le_bytes());

@@ -140,6 +140,8 @@ impl Required {
         match reply.status {
             200 if reply.is_whole => {}
             200 => return Err("its answer is too long".into()),
+            // some providers answer so if what was sent cannot be a token
+            400 => return Ok(Answer::Next),
             401 | 403 => return Err(format!("it refuses the credentials of this broker ({})", reply.status)),
             status => return Err(format!("it answered with the status {status}")),
         }
@@ -235,6 +237,7 @@ mod tests {
             let told = told(200, body.clone());
             assert!(told.contains(expected), "{body}: {told}");
         }
+        assert_eq!(told(400, String::new()), "next");
         assert!(told(401, of("")).contains("refuses the credentials of this broker"));
         assert!(told(500, of("")).contains("the status 500"));
     }

@@ -78,8 +78,9 @@ impl Denials {
     /// Logs that a subscription was granted although the client may read none of its topics.
     pub(crate) fn tell_unreadable(&mut self, client: &ClientId, user: Option<&str>, filter: &str) {
         if self.is_told_now(Action::Subscribe, client, filter) {
-            let (client, note) = (client.as_str(), "granted to a client of MQTT 3.1.1; nothing will be delivered");
-            tracing::info!(target: "dunlin::router", action = "subscribe", client, user, topic = filter, note, "access denied");
+            let client = client.as_str();
+            let note = "no rule lets the client read any of its topics";
+            tracing::info!(target: "dunlin::router", client, user, topic = filter, note, "subscription without messages");
         }
     }
 

@@ -51,15 +51,14 @@ fn a_denial_is_logged_once_for_a_client_and_topic() {
     for _ in 0..3 {
         reader.subscribe(&[("alice/+", 1)]);
     }
-    let line = running.wait_for("access denied");
-    has(&line, &[("action", "subscribe"), ("client", "reader"), ("topic", "alice/+")]);
-    assert!(line.contains("granted to a client of MQTT 3.1.1; nothing will be delivered"), "{line}");
+    let line = running.wait_for("subscription without messages");
+    has(&line, &[("client", "reader"), ("topic", "alice/+")]);
 
     running.signal("TERM");
     assert_eq!(running.exit_code(), Some(0));
     let denied: Vec<_> = running.read.iter().filter(|line| line.contains("denied")).collect();
-    assert_eq!(denied.len(), 6, "{denied:#?}");
-    has(denied[5], &[("number", "200")]);
+    assert_eq!(denied.len(), 5, "{denied:#?}");
+    has(denied[4], &[("number", "200")]);
 }
 
 #[test]
