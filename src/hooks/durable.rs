@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{
     event::Teller,
@@ -32,8 +32,6 @@ pub(super) struct Durable {
     pub rejected: Rejected,
     /// The number of the session in the store.
     pub session: u64,
-    /// Lost messages that a request has reported.
-    pub told: u64,
 }
 
 /// A message as an event.
@@ -45,18 +43,31 @@ struct One {
 
 /// The Client Identifier of a durable webhook's session.
 pub(super) fn client_of(name: &str) -> ClientId {
-    ClientId::from(format!("$webhook/{name}").as_str())
+    ClientId::from(format!("{SESSIONS}{name}").as_str())
 }
+
+/// How the Client Identifiers of these sessions begin.
+pub(super) const SESSIONS: &str = "$webhook/";
 
 /// Largest size of a request that has more than one event, as payloads.
 const MOST_BYTES: usize = 1 << 20;
 
 /// Begins or resumes the session of a durable webhook.
 pub(super) async fn open(inside: &Inside, options: &Options) -> Result<Outlet, ClientError> {
-    let Options { name, filter, queue, queue_bytes, batch, linger, .. } = options;
+    let Options { name, filter, queue, queue_bytes, .. } = options;
     let queue = Bound { messages: *queue, bytes: *queue_bytes, policy: QueueFull::DropNewest };
-    let limits = Limits { messages: *batch, bytes: MOST_BYTES, linger: *linger };
-    Outlet::open(inside, client_of(name).to_string(), filter.clone(), queue, limits).await
+    Outlet::open(inside, client_of(name).to_string(), filter.clone(), queue, limits(options)).await
+}
+
+/// The bounds of its requests.
+pub(super) fn limits(Options { batch, linger, .. }: &Options) -> Limits {
+    Limits { messages: *batch, bytes: MOST_BYTES, linger: *linger }
+}
+
+/// Is it the same webhook, with the same queue?
+pub(super) fn goes_on(before: &Options, now: &Options) -> bool {
+    let of = |one: &Options| (one.name.clone(), one.filter.clone(), one.queue, one.queue_bytes);
+    now.durable.is_some() && of(before) == of(now)
 }
 
 impl Durable {
@@ -76,21 +87,29 @@ impl Durable {
 
     /// Sends messages and acknowledges them. `false`: the webhook ends, and some of them are left.
     async fn deliver(&mut self, id: &str, batch: &[One]) -> bool {
-        let all = self.outlet.lost();
-        let lost = all - self.told;
+        let lost = self.outlet.lost();
         let told = (lost > 0).then(|| self.teller.lost(lost, id, self.posting.clock.wall()));
         let body = body_of(told.as_deref().into_iter().chain(batch.iter().map(|one| one.text.as_str())));
         let why = match self.posting.deliver(id, &body, batch.len()).await {
             Ended::Closed => return false,
             Ended::Taken => {
-                self.told = all;
+                self.outlet.reported(lost);
                 self.outlet.acknowledge(batch.iter().filter_map(|one| one.ack));
                 return true;
             }
             Ended::Refused(why) => why,
         };
-        if let [one] = batch {
-            return self.reject(one, &why).await;
+        match (batch, &told) {
+            ([one], None) => return self.reject(one, &why).await,
+            (_, None) => {}
+            // it may be the reason; whatever the service answers, it is told once
+            (_, Some(told)) => {
+                let body = body_of(std::iter::once(told.as_str()));
+                if self.posting.deliver(&format!("{id}_lost"), &body, 0).await == Ended::Closed {
+                    return false;
+                }
+                self.outlet.reported(lost);
+            }
         }
         // one of them may be the reason why all of them were refused
         for (at, one) in batch.iter().enumerate() {
@@ -112,12 +131,13 @@ impl Durable {
 
     /// Writes a refused message to the file, and acknowledges it. `false`: the webhook ends, and there was no room yet.
     async fn reject(&mut self, one: &One, why: &str) -> bool {
-        let event: Value = serde_json::from_str(&one.text).unwrap_or_default();
         let Posting { name, clock, .. } = &self.posting;
         let at = humantime::format_rfc3339_micros(clock.wall()).to_string();
-        let line = json!({ "webhook": &**name, "at": at, "why": why, "event": event }).to_string();
+        let about = json!({ "webhook": &**name, "at": at, "why": why }).to_string();
+        // the event as it was sent, which is JSON
+        let line: Arc<str> = format!("{},\"event\":{}}}", about.trim_end_matches('}'), one.text).into();
         let shared = self.posting.shared.clone();
-        while let Err(error) = self.rejected.append(&line) {
+        while let Err(error) = self.rejected.append(line.clone()).await {
             let why = format!("{}: {error}", self.rejected.path().display());
             if shared.stops(true) {
                 let webhook = &*self.posting.name;

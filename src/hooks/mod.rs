@@ -37,6 +37,7 @@ use std::{
     hash::{BuildHasher, RandomState},
     io,
     sync::{Arc, mpsc},
+    time::Duration,
 };
 
 use parking_lot::Mutex;
@@ -52,12 +53,15 @@ use crate::{
     outbound::TaskThread,
     router::inspect::EventStreams,
     session::Missed,
-    types::Told,
+    types::{ClientId, Told},
 };
 use event::Teller;
 use outlet::Outlet;
 use state::Shared;
 use task::{Task, Wish};
+
+/// Time limit for the session of a durable webhook to be on the disk.
+const OPENS_WITHIN: Duration = Duration::from_secs(10);
 
 /// All webhooks.
 pub struct Hooks {
@@ -69,6 +73,8 @@ pub struct Hooks {
     /// Identifies this run of the broker.
     boot: Arc<str>,
     running: Mutex<Vec<Running>>,
+    /// Held while webhooks are replaced or ended.
+    replacing: Mutex<()>,
     thread: TaskThread,
 }
 
@@ -78,7 +84,8 @@ struct Running {
     shared: Arc<Shared>,
     teller: Arc<Teller>,
     wish: watch::Sender<Wish>,
-    ended: mpsc::Receiver<()>,
+    /// With the queue of a durable webhook.
+    ended: mpsc::Receiver<Option<Outlet>>,
 }
 
 /// Why a webhook cannot start.
@@ -111,29 +118,68 @@ impl Hooks {
         let random = RandomState::new();
         let boot = format!("{:016x}", random.hash_one(std::process::id()));
         let thread = TaskThread::new("dunlin-hooks");
-        Self { inside, events, clock, broker: broker.into(), boot: boot.into(), running: Mutex::default(), thread }
+        Self {
+            inside,
+            events,
+            clock,
+            broker: broker.into(),
+            boot: boot.into(),
+            running: Mutex::default(),
+            replacing: Mutex::default(),
+            thread,
+        }
+    }
+
+    /// Ends the sessions of durable webhooks that are configured no more.
+    pub fn discard_others(&self, configured: &[Options]) {
+        let is_configured = |client: &ClientId| {
+            configured.iter().any(|one| one.durable.is_some() && durable::client_of(&one.name) == *client)
+        };
+        for client in self.inside.away(durable::SESSIONS).into_iter().filter(|client| !is_configured(client)) {
+            self.tell_discarded(&client);
+            if let Err(error) = self.inside.discard(&client) {
+                tracing::error!(%client, %error, "the session of a former webhook does not end");
+            }
+        }
+    }
+
+    fn tell_discarded(&self, client: &ClientId) {
+        let (messages, _) = self.inside.waiting_of(client);
+        if messages > 0 {
+            let webhook = client.as_str().trim_start_matches(durable::SESSIONS);
+            tracing::warn!(webhook, messages, "webhook removed: its queued messages are discarded");
+        }
     }
 
     /// Replaces all webhooks. Webhooks with unchanged options continue; the others end and start again. A webhook that
     /// ends sends its queue first, for a bounded time; the call blocks until then.
     pub fn replace(&self, all: Vec<Options>) -> Result<(), HookError> {
-        let mut running = self.running.lock();
-        let (stay, go): (Vec<_>, Vec<_>) = running.drain(..).partition(|one| all.contains(&one.options));
-        *running = stay;
-        end(go, |one| match all.iter().any(|options| options.name == one.options.name && options.durable.is_some()) {
-            true => Wish::End,
-            false => Wish::EndWithSession,
+        let _one_at_a_time = self.replacing.lock();
+        let go: Vec<_> = self.running.lock().extract_if(.., |one| !all.contains(&one.options)).collect();
+        let is_gone = |one: &Options| all.iter().all(|now| now.name != one.name || now.durable.is_none());
+        let gone = go.iter().filter(|one| one.options.durable.is_some() && is_gone(&one.options));
+        gone.for_each(|one| self.tell_discarded(&durable::client_of(&one.options.name)));
+        let mut queues = end(go, |one| match is_gone(&one.options) {
+            false => Wish::End,
+            true => Wish::EndWithSession,
         });
         // a webhook that cannot start does not prevent others from starting
         let mut failed = None;
-        for options in all {
-            if running.iter().all(|one| one.options != options) {
-                match self.thread.handle().map_err(HookError::from).and_then(|handle| self.begin(options, &handle)) {
-                    Ok(begun) => running.push(begun),
-                    Err(error) => failed = failed.or(Some(error)),
-                }
+        let place = |options: &Options| all.iter().position(|one| one == options);
+        for options in &all {
+            if self.running.lock().iter().any(|one| one.options == *options) {
+                continue;
+            }
+            let queue = queues.iter().position(|(before, _)| durable::goes_on(before, options));
+            let queue = queue.map(|place| queues.swap_remove(place).1);
+            let begun = self.thread.handle().map_err(HookError::from);
+            match begun.and_then(|handle| self.begin(options.clone(), queue, &handle)) {
+                Ok(begun) => self.running.lock().push(begun),
+                Err(error) => failed = failed.or(Some(error)),
             }
         }
+        let mut running = self.running.lock();
+        running.sort_by_key(|one| place(&one.options));
         if running.is_empty() {
             self.thread.stop();
         }
@@ -141,31 +187,34 @@ impl Hooks {
     }
 
     /// The queue of a durable webhook: its subscriptions are stored when this returns.
-    fn open(&self, options: &Options, handle: &Handle) -> Result<Option<Outlet>, HookError> {
+    /// `before`: it goes on.
+    fn open(&self, options: &Options, before: Option<Outlet>, handle: &Handle) -> Result<Option<Outlet>, HookError> {
         if options.durable.is_none() {
             return Ok(None);
+        }
+        if let Some(queue) = before {
+            return Ok(Some(queue.with(durable::limits(options))));
         }
         let (begun, is_begun) = mpsc::channel();
         let (inside, asked) = (self.inside.clone(), options.clone());
         handle.spawn(async move { begun.send(durable::open(&inside, &asked).await) });
-        let opened = is_begun.recv().unwrap_or(Err(ClientError::Stopped));
+        let opened = is_begun.recv_timeout(OPENS_WITHIN).unwrap_or(Err(ClientError::Stopped));
         opened.map(Some).map_err(|why| HookError::Session { name: options.name.clone(), why })
     }
 
-    fn begin(&self, options: Options, handle: &Handle) -> Result<Running, HookError> {
+    fn begin(&self, options: Options, queue: Option<Outlet>, handle: &Handle) -> Result<Running, HookError> {
         let shared = Arc::new(Shared::new(&options));
         let teller = Arc::new(Teller::new(&self.broker, &self.boot, options.payload));
         let (wish, wishes) = watch::channel(Wish::Run);
         let (done, ended) = mpsc::channel();
-        let outlet = self.open(&options, handle)?;
+        let outlet = self.open(&options, queue, handle)?;
         let parts = (options.clone(), shared.clone(), teller.clone(), self.clock.clone());
         let task = Task::begin(&self.events, parts, outlet, wishes).map_err(|why| {
             let name = options.name.clone();
             HookError::Tls { name, why }
         })?;
         handle.spawn(async move {
-            task.run().await;
-            let _ = done.send(());
+            let _ = done.send(task.run().await);
         });
         Ok(Running { options, shared, teller, wish, ended })
     }
@@ -194,7 +243,9 @@ impl Hooks {
 
     /// Ends all webhooks. Each sends its queue first, for a bounded time; the call blocks until then.
     pub fn stop(&self) {
-        end(std::mem::take(&mut *self.running.lock()), |_| Wish::End);
+        let _one_at_a_time = self.replacing.lock();
+        let all = std::mem::take(&mut *self.running.lock());
+        end(all, |_| Wish::End);
         self.thread.stop();
     }
 }
@@ -205,9 +256,9 @@ impl Drop for Hooks {
     }
 }
 
-/// Ends these webhooks and waits for them.
-fn end(all: Vec<Running>, wish: impl Fn(&Running) -> Wish) {
+/// Ends these webhooks and waits for them. Returns the queues of durable ones that may go on.
+fn end(all: Vec<Running>, wish: impl Fn(&Running) -> Wish) -> Vec<(Options, Outlet)> {
     all.iter().for_each(|one| _ = one.wish.send_replace(wish(one)));
     // an error means that it panicked
-    all.into_iter().for_each(|one| _ = one.ended.recv());
+    all.into_iter().filter_map(|one| Some((one.options, one.ended.recv().ok()??))).collect()
 }

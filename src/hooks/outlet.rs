@@ -1,7 +1,10 @@
 //! [`Outlet`]: the messages of a durable webhook. They are queued in the session of a client within this process, until
 //! they are acknowledged there.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 
 use tokio::sync::watch;
 
@@ -17,6 +20,8 @@ use crate::{
 pub(super) struct Outlet {
     relay: Relay,
     limits: Limits,
+    /// Lost messages that a request has reported.
+    reported: AtomicU64,
 }
 
 /// The bounds of the messages that are taken at a time.
@@ -43,7 +48,13 @@ impl Outlet {
         let qos = QoS::ExactlyOnce;
         let (no_local, retain_as_published, durable) = (false, true, true);
         let asked = InsideClient { id, filters, qos, queue, no_local, retain_as_published, durable };
-        Ok(Self { relay: inside.outlet(asked).await?, limits })
+        Ok(Self { relay: inside.outlet(asked).await?, limits, reported: AtomicU64::new(0) })
+    }
+
+    /// The same queue with other bounds. What was taken and not acknowledged is taken again.
+    pub(super) fn with(self, limits: Limits) -> Self {
+        self.relay.turn(|turn| turn.session(|session| session.begin()));
+        Self { limits, ..self }
     }
 
     /// The number of its session in the store.
@@ -51,10 +62,15 @@ impl Outlet {
         self.relay.session_number().unwrap_or_default()
     }
 
-    /// Messages that the queue lost since it was opened.
+    /// Messages that the queue lost and that were not reported.
     pub(super) fn lost(&self) -> u64 {
         let Missed { queue_full, expired } = self.relay.missed();
-        queue_full + expired
+        queue_full + expired - self.reported.load(Ordering::Relaxed)
+    }
+
+    /// So many lost messages were reported.
+    pub(super) fn reported(&self, lost: u64) {
+        self.reported.fetch_add(lost, Ordering::Relaxed);
     }
 
     /// Waits for the next messages, at least one. They are durable, except those of QoS 0 and 1 that were published
@@ -62,16 +78,20 @@ impl Outlet {
     pub(super) async fn next(&self, closing: &mut watch::Receiver<bool>) -> Option<Vec<Received>> {
         let clock = self.relay.clock();
         let Limits { messages, bytes, linger } = self.limits;
-        let (mut batch, mut size, mut stored, mut due) = (Vec::new(), 0, Stored::Done, None);
+        let size = |batch: &[Received]| batch.iter().map(|one| one.topic().len() + one.payload().len()).sum::<usize>();
+        let (mut batch, mut stored, mut due) = (Vec::new(), Stored::Done, None);
         loop {
             if *closing.borrow_and_update() {
                 return None;
             }
-            let before = batch.len();
-            stored = stored.and(self.relay.take(messages - before, bytes.saturating_sub(size), &mut batch)?);
-            size += batch[before..].iter().map(|one| one.topic().len() + one.payload().len()).sum::<usize>();
-            self.skip(&mut batch);
-            let is_full = batch.len() >= messages || size >= bytes;
+            let room = bytes.saturating_sub(size(&batch));
+            stored = stored.and(self.relay.take(messages - batch.len(), room, &mut batch)?);
+            let has_skipped = self.skip(&mut batch);
+            let is_full = batch.len() >= messages || size(&batch) >= bytes;
+            // more may wait behind what was skipped
+            if has_skipped && !is_full {
+                continue;
+            }
             if !batch.is_empty() && (is_full || due.is_some_and(|due| due <= clock.now())) {
                 break;
             }
@@ -103,13 +123,15 @@ impl Outlet {
         false
     }
 
-    /// Acknowledges messages to topics that begin with `$`, which make no events.
-    fn skip(&self, batch: &mut Vec<Received>) {
+    /// Acknowledges messages to topics that begin with `$`, which make no events. Were there any?
+    fn skip(&self, batch: &mut Vec<Received>) -> bool {
         let is_own = |one: &Received| one.topic().starts_with('$');
-        if batch.iter().any(is_own) {
+        let has_own = batch.iter().any(is_own);
+        if has_own {
             self.acknowledge(batch.iter().filter(|one| is_own(one)).filter_map(|one| one.ack));
             batch.retain(|one| !is_own(one));
         }
+        has_own
     }
 
     /// Removes messages from the queue.

@@ -4,13 +4,15 @@ use std::{
     fs::{File, OpenOptions},
     io::{self, ErrorKind, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use bytesize::ByteSize;
 
-use crate::platform::{self, OpenOptionsExt};
+use crate::platform::{self, FlockOperation, OpenOptionsExt};
 
 /// The file. Several webhooks may append to it.
+#[derive(Clone)]
 pub(super) struct Rejected {
     path: PathBuf,
     /// Its largest size.
@@ -22,8 +24,14 @@ impl Rejected {
         Self { path, most: most as u64 }
     }
 
-    /// Appends a line. It is on the disk when this returns.
-    pub(super) fn append(&self, line: &str) -> io::Result<()> {
+    /// Appends a line. It is on the disk when this returns. After an error nothing of it is in the file.
+    pub(super) async fn append(&self, line: Arc<str>) -> io::Result<()> {
+        let file = self.clone();
+        // other webhooks go on meanwhile
+        tokio::task::spawn_blocking(move || file.append_now(&line)).await.unwrap_or_else(|error| Err(error.into()))
+    }
+
+    fn append_now(&self, line: &str) -> io::Result<()> {
         let mut file = match self.open(false) {
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 let file = self.open(true)?;
@@ -33,15 +41,19 @@ impl Rejected {
             }
             opened => opened?,
         };
+        // until the file is closed: one webhook after the other
+        platform::flock(&file, FlockOperation::LockExclusive)?;
         let size = file.metadata()?.len();
         let is_torn = size > 0 && !ends_line(&mut file)?;
         let text = format!("{}{line}\n", if is_torn { "\n" } else { "" });
-        if size + text.len() as u64 > self.most {
+        // an empty file takes a line of any size, so that no message stops the delivery for good
+        if size > 0 && size + text.len() as u64 > self.most {
             let most = ByteSize::b(self.most);
             return Err(io::Error::other(format!("it has reached {most} (rejected_bytes); move it away")));
         }
-        file.write_all(text.as_bytes())?;
-        file.sync_data()
+        let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_data());
+        // or each retry would append it again
+        written.inspect_err(|_| _ = file.set_len(size))
     }
 
     fn open(&self, create: bool) -> io::Result<File> {
@@ -72,15 +84,17 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("rejected.jsonl");
         let rejected = Rejected::new(path.clone(), 12);
-        rejected.append("one").unwrap();
+        let append = |line: &str| rejected.append_now(line);
+        append("one").unwrap();
         fs::write(&path, "one\ntw").unwrap();
-        rejected.append("tre").unwrap();
+        append("tre").unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "one\ntw\ntre\n");
-        let error = rejected.append("4").unwrap_err().to_string();
+        let error = append("4").unwrap_err().to_string();
         assert_eq!(error, "it has reached 12 B (rejected_bytes); move it away");
         assert_eq!(fs::read_to_string(&path).unwrap(), "one\ntw\ntre\n");
         fs::remove_file(&path).unwrap();
-        rejected.append("4").unwrap();
-        assert_eq!(fs::read_to_string(&path).unwrap(), "4\n");
+        append("one that is longer than the bound").unwrap();
+        assert!(append("4").is_err());
+        assert_eq!(fs::read_to_string(&path).unwrap(), "one that is longer than the bound\n");
     }
 }

@@ -76,8 +76,8 @@ impl Task {
         Ok(Self { options, shared, teller, clock, choice, events, lost: 0, client, outlet, wishes })
     }
 
-    /// Runs until the webhook is told to end.
-    pub(super) async fn run(mut self) {
+    /// Runs until the webhook is told to end. Returns the queue of a durable webhook that may go on.
+    pub(super) async fn run(mut self) -> Option<Outlet> {
         let (close, closing) = watch::channel(false);
         let mut lanes = JoinSet::new();
         (0..LANES).for_each(|lane| _ = lanes.spawn(self.sending(lane, closing.clone()).run()));
@@ -110,15 +110,18 @@ impl Task {
         let ended = async { while lanes.join_next().await.is_some() {} };
         // real time: a test may have stopped the broker's clock
         let _ = self.clock.unpaused().timeout(LAST, pin!(ended)).await;
+        // nothing uses the queue any more
+        lanes.shutdown().await;
+        let mut outlet = self.outlet.take().and_then(Arc::into_inner);
         if *self.wishes.borrow() == Wish::EndWithSession {
-            lanes.shutdown().await;
-            self.outlet.take().and_then(Arc::into_inner).into_iter().for_each(Outlet::end_session);
+            outlet.take().into_iter().for_each(Outlet::end_session);
         }
         let left = self.shared.lanes.counts().0;
         if left > 0 {
             let webhook = &self.options.name;
             tracing::warn!(target: "dunlin::hooks", webhook, events = left, "webhook ended before its queue was sent: events are lost");
         }
+        outlet
     }
 
     fn sending(&self, lane: usize, closing: watch::Receiver<bool>) -> Sending {
@@ -131,7 +134,7 @@ impl Task {
             self.outlet.clone().zip(self.options.durable.clone())?;
         let rejected = Rejected::new(rejected, rejected_bytes);
         let (session, posting, teller) = (outlet.session(), self.posting(true, closing.clone()), self.teller.clone());
-        Some(Durable { outlet, posting, teller, origin, rejected, session, told: 0 })
+        Some(Durable { outlet, posting, teller, origin, rejected, session })
     }
 
     fn posting(&self, durable: bool, closing: watch::Receiver<bool>) -> Posting {

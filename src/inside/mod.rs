@@ -18,7 +18,10 @@ mod received;
 mod relay;
 mod threads;
 
-use std::sync::{Arc, Weak};
+use std::{
+    ops::ControlFlow,
+    sync::{Arc, Weak},
+};
 
 use parking_lot::Mutex;
 use thiserror::Error;
@@ -33,7 +36,10 @@ use threads::Threads;
 
 use crate::{
     clock::Clock,
-    router::Router,
+    router::{
+        Router,
+        inspect::{ClientView, Cursor, SESSIONS_A_STEP, Wanted},
+    },
     session::{CloseReason, Missed, Stored},
     topic::TopicError,
     types::{ClientId, QoS, RetainHandling},
@@ -125,6 +131,29 @@ impl Inside {
         let (client, stored) = Client::begin_with(&self.threads, asked, &[], RetainHandling::DoNotSend)?;
         let client = self.began(client, stored).await?;
         Ok(Relay::new(client))
+    }
+
+    /// The Client Identifiers that begin so, of sessions whose client is not there.
+    pub fn away(&self, begin: &str) -> Vec<ClientId> {
+        let mut away = Vec::new();
+        let Some(router) = self.threads.router() else { return away };
+        let mut each = |one: &ClientView<'_>| {
+            away.extend(Some(one.client).filter(|client| client.as_str().starts_with(begin)).cloned());
+            ControlFlow::Continue(())
+        };
+        let mut next = Some(Cursor::default());
+        while let Some(after) = next {
+            next = router.clients(after, Wanted::Away, SESSIONS_A_STEP, &mut each);
+        }
+        away
+    }
+
+    /// Ends the session of a client that is not there, and discards its queue.
+    pub fn discard(&self, client: &ClientId) -> Result<(), ClientError> {
+        let asked = InsideClient { id: client.as_str().into(), durable: true, ..InsideClient::default() };
+        let (client, _) = Client::begin_with(&self.threads, asked, &[], RetainHandling::DoNotSend)?;
+        client.end_session();
+        Ok(())
     }
 
     /// Messages that wait or are in flight in the session of a client within the process, and those that it missed.

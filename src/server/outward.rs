@@ -28,8 +28,9 @@ impl Outward {
         clock: &Clock,
         config: &Config,
     ) -> Result<Arc<Self>, ServerError> {
-        let bridges = bridges::begin(inside, config)?;
+        // bridges publish, and webhooks are to see it
         let hooks = webhooks::begin(inside, events, clock, config)?;
+        let bridges = bridges::begin(inside, config)?;
         Ok(Arc::new(Self { bridges, hooks }))
     }
 

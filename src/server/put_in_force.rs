@@ -40,7 +40,9 @@ impl Server {
         }
         // the steps that may fail
         let prepared = self.http.prepare(config)?;
-        Outward::check(config)?;
+        // the store is the one that is open: another data_dir needs a restart
+        let outward = Config { data_dir: running.data_dir.clone(), ..config.clone() };
+        Outward::check(&outward)?;
         let policy = match &self.policies.auth {
             Some(auth) => {
                 let plugged_in = auth.policy().other_login() == Some(OtherLogin::PlugIn);
@@ -61,7 +63,7 @@ impl Server {
         new_warnings.for_each(|reason| tracing::warn!(reason, "configuration warning"));
         let (of_listeners, closing) = plan.apply(&self.workers);
         lines.extend(of_listeners);
-        self.outward.replace(config);
+        self.outward.replace(&outward);
         replace_running(running, config);
         self.desk.replace(running);
         lines.extend(self.http.replace(prepared));

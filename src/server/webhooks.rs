@@ -31,7 +31,12 @@ pub(super) fn begin(
 ) -> Result<Arc<Hooks>, HookError> {
     let machine = crate::platform::host_name();
     let hooks = Arc::new(Hooks::new(inside.clone(), events.clone(), clock.clone(), &machine));
-    hooks.replace(options(config))?;
+    let options = options(config);
+    // there is no other sign of former durable webhooks
+    if config.data_dir.as_deref().is_some_and(origin::is_there) {
+        hooks.discard_others(&options);
+    }
+    hooks.replace(options)?;
     Ok(hooks)
 }
 
@@ -60,7 +65,7 @@ pub(super) fn check(config: &Config) -> Result<Vec<String>, WebhookConfigError> 
             Secrets::read(file).map_err(|why| wrong("secret_file", format!("{}: {why}", file.display())))?;
         }
         if webhook.durable && config.data_dir.is_none() {
-            let why = "messages are stored in data_dir, and none is configured; write data_dir = \"/var/lib/dunlin\"";
+            let why = "messages are stored in data_dir, and this broker has none; write data_dir = \"/var/lib/dunlin\" and restart it";
             return Err(wrong("durable", why.into()));
         }
         if webhook.url.as_ref().is_some_and(|url| url.https) {

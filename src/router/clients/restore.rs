@@ -16,6 +16,10 @@ use crate::{
     topic::{SharedFilter, TopicFilter},
 };
 
+/// Beginnings of the Client Identifiers of bridges, webhooks and sinks: the limits for clients that are away do not hold
+/// for their sessions.
+const OURS: [&str; 3] = ["$bridge/", "$webhook/", "$sink/"];
+
 impl Router {
     /// Takes over the restored state. Call it once, before clients are accepted. Wills of clients that were connected
     /// at the end of the process are published, or their delays begin. Expired sessions end in the next
@@ -78,8 +82,10 @@ impl Router {
         self.note_restored(&slot, now);
         slot.lock().whose = owner.map(Box::new);
         self.list_expiring(&slot, &mut slot.lock());
-        // an expired session ends at once
-        let left = expiry.within(local.limits.session_expiry).map(|expiry| expiry.saturating_sub(away));
+        // an expired session ends at once, but not that of a part of the broker which begins later
+        let is_ours = OURS.iter().any(|begin| client.as_str().starts_with(begin));
+        let most = local.limits.session_expiry.filter(|_| !is_ours);
+        let left = expiry.within(most).map(|expiry| expiry.saturating_sub(away));
         let ends = left.and_then(|left| now.checked_add(left));
         // the client may not have noticed the broker's end: it has the whole delay to return
         let due = will.as_ref().and_then(StoredWill::delay).map(|delay| will_left.unwrap_or(delay));

@@ -219,6 +219,28 @@ fn a_durable_queue_loses_messages_only_beyond_its_bound_and_reports_them() {
 }
 
 #[test]
+fn a_service_that_refuses_the_report_of_lost_messages_gets_all_others() {
+    let service = Service::judging(|request| match &request.body {
+        body if body.contains("dunlin.events.lost") => Does::Answers(422),
+        body if body.contains("first") => Does::Waits,
+        _ => Does::Answers(200),
+    });
+    let dir = dir();
+    let server = start(Builder::new(durable(&service, dir.path(), "queue = 3\nbatch = 1")));
+    let mut one = client(&server, "a");
+    one.publish(Message::new("t", "first").qos(1));
+    wait_until(|| !service.requests().is_empty(), || "there is no request".into());
+    (0..8).for_each(|n| one.publish(Message::new("t", &n.to_string()).qos(1)));
+    service.go_on();
+    wait_until_sent(&server, 4);
+    shut_down(server);
+    assert!(!dir.path().join("data/rejected.jsonl").exists());
+    // with the message that it was to go with, and alone
+    let reports = service.requests().iter().filter(|request| request.body.contains("events.lost")).count();
+    assert_eq!(reports, 2);
+}
+
+#[test]
 fn a_durable_webhook_sends_what_is_published_and_neither_retained_nor_own_messages() {
     let service = Service::new(|_| Does::Answers(200));
     let dir = dir();
@@ -227,7 +249,8 @@ fn a_durable_webhook_sends_what_is_published_and_neither_retained_nor_own_messag
     client(&server, "a").publish(Message::new("t", "retained before").qos(1).retain());
     reload(&server, &durable(&service, dir.path(), "filter = ['#', '$SYS/#', '$other/#']")).unwrap();
     let mut one = client(&server, "a");
-    one.publish(Message::new("$other", "own").qos(1));
+    // more than a request may have
+    (0..3).for_each(|_| one.publish(Message::new("$other", &"own".repeat(200_000)).qos(1)));
     one.publish(Message::new("t", "at most once"));
     one.publish(Message::new("t", "retained").qos(2).retain());
     wait_until_sent(&server, 2);
@@ -268,4 +291,14 @@ fn messages_of_a_durable_webhook_survive_a_restart_and_end_with_the_webhook() {
     wait_until_sent(&server, 1);
     shut_down(server);
     assert!(!texts(&service.events()).contains(&"3".to_owned()));
+
+    // nor if it was removed while the broker was not running
+    let server = start(Builder::new(Config { webhooks: Vec::new(), ..durable(&service, dir.path(), "") }));
+    client(&server, "a").publish(Message::new("t", "5").qos(1));
+    shut_down(server);
+    let server = start(Builder::new(durable(&service, dir.path(), "")));
+    client(&server, "a").publish(Message::new("t", "6").qos(1));
+    wait_until_sent(&server, 1);
+    shut_down(server);
+    assert!(!texts(&service.events()).contains(&"5".to_owned()));
 }

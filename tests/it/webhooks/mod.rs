@@ -306,7 +306,7 @@ fn an_invalid_webhook_is_refused_with_an_instruction() {
     };
     let starts = |more: &str| starts_with(events, more);
     let error = starts_with(durable, "").unwrap();
-    assert!(error.contains("webhook w: durable: messages are stored in data_dir, and none is configured"), "{error}");
+    assert!(error.contains("webhook w: durable: messages are stored in data_dir, and this broker has none"), "{error}");
     let missing = Path::new("/nowhere/secret");
     let error = starts(&format!("secret_file = '{}'", missing.display())).unwrap();
     assert!(error.contains("secret_file: /nowhere/secret"), "{error}");
