@@ -24,6 +24,7 @@ use super::{
     flow::{Asked, InFlight, Rate, Wish},
     missing::Missing,
     options::{Notify, Options, Start},
+    retained::Retained,
     state::{Count, Shared},
     topics::Topics,
 };
@@ -59,10 +60,17 @@ pub(super) struct Kept {
 }
 
 impl Kept {
+    /// If what is missing at the other broker is cleared here. `has_backlog`: it had a session.
+    pub(super) fn missing(&self, has_backlog: bool) -> Option<Missing> {
+        let clears = self.options.clear_missing_retained;
+        clears.then(|| Missing::new(self.topics.in_filters().len(), has_backlog))
+    }
+
     /// Updates the number of queued messages and of messages that the queue dropped.
     pub(super) fn count(&self) -> usize {
-        let waiting = self.relay.turn(|turn| turn.session(|session| session.backlog()));
-        let (waiting, missed) = (waiting.flatten().unwrap_or_default(), self.relay.missed());
+        let waiting = self.relay.turn(|turn| turn.session(|session| (session.backlog(), session.due())));
+        let ((waiting, due), missed) = (waiting.flatten().unwrap_or_default(), self.relay.missed());
+        self.shared.set(Count::RetainedDue, due as u64);
         self.shared.set(Count::Queued, waiting as u64);
         self.shared.set(Count::QueueFull, missed.queue_full);
         self.shared.set(Count::Expired, missed.expired + self.expired);
@@ -102,8 +110,11 @@ pub(super) struct Exchange<'k> {
     /// When a message passed last.
     pub(super) passed: Instant,
     needs_flush: bool,
-    /// `None`: what is missing there is not cleared here, or was cleared.
+    /// Finds out when the other broker has sent what it retains, and what waited in its session. `None`: that does not
+    /// matter, or has happened.
     pub(super) missing: Option<Missing>,
+    /// Retained messages that changed here while the other broker was away.
+    pub(super) retained: Retained,
     /// The other broker refused a topic.
     pub(super) refused: bool,
     /// When losses are counted next.
@@ -133,8 +144,7 @@ impl<'k> Exchange<'k> {
         let now = kept.relay.clock().now();
         let (waker, rate) = (kept.relay.waker(), kept.options.rate.map(|rate| Rate::new(rate, now)));
         let (in_flight, sends, acks, out, asked) = Default::default();
-        let missing = kept.options.clear_missing_retained;
-        let missing = missing.then(|| Missing::new(kept.topics.in_filters().len(), accepted.session_present));
+        let missing = kept.missing(accepted.session_present);
         Self {
             kept,
             line,
@@ -157,6 +167,7 @@ impl<'k> Exchange<'k> {
             passed: now,
             needs_flush: false,
             missing,
+            retained: Retained::new(now),
             refused: false,
             counts_at: now,
         }
@@ -188,9 +199,8 @@ impl<'k> Exchange<'k> {
             })
         });
         let _in_the_order_of_the_log = stored.flatten().ok_or(Lost::Stopped)?;
-        self.subscribe()?;
-        if self.asked.is_done() {
-            self.kept.shared.subscribed();
+        if self.begin_retained()? {
+            self.subscribe()?;
         }
         if self.kept.options.notify == Notify::Both {
             self.notify(super::connect::UP)?;
@@ -199,18 +209,18 @@ impl<'k> Exchange<'k> {
     }
 
     /// SUBSCRIBE for all that comes from there.
-    fn subscribe(&mut self) -> Result<(), Lost> {
+    pub(super) fn subscribe(&mut self) -> Result<(), Lost> {
         let is_5 = self.protocol.version == ProtocolVersion::V5;
-        // what changed while the bridge was away comes from its session there
-        let retain_handling = match self.missing {
-            None => RetainHandling::SendIfNew,
-            Some(_) => RetainHandling::Send,
-        };
         let filters = self.kept.topics.in_filters();
         let mut asked: Vec<(&TopicFilter, SubscriptionOptions)> = Vec::new();
         for (filter, qos) in filters {
             let Ok(filter) = TopicFilter::new(filter) else { continue };
             let (no_local, retain_as_published) = (is_5, is_5);
+            // what changed while the bridge was away comes from its session there, except at QoS 0
+            let retain_handling = match self.kept.options.clear_missing_retained || qos == QoS::AtMostOnce {
+                false => RetainHandling::SendIfNew,
+                true => RetainHandling::Send,
+            };
             let options = SubscriptionOptions { qos, no_local, retain_as_published, retain_handling, identifier: None };
             asked.push((filter, options));
         }
@@ -220,6 +230,9 @@ impl<'k> Exchange<'k> {
             self.asked.begin(packet_id, filters.iter().map(|(filter, _)| filter.as_str().to_owned()).collect());
             let subscribe = Subscribe { packet_id, filters: filters.to_vec(), properties: Properties::default() };
             codec::encode(self.protocol.version, &Packet::Subscribe(subscribe), &mut self.out)?;
+        }
+        if self.asked.is_done() {
+            self.kept.shared.subscribed();
         }
         Ok(())
     }
@@ -291,7 +304,11 @@ impl<'k> Exchange<'k> {
 
     /// All that can be done now.
     fn step(&mut self) -> Result<(), Lost> {
+        self.bring_due()?;
+        self.end_backlog();
         self.fill()?;
+        self.ask_whether_due_arrived();
+        self.subscribe_when_changes_arrived()?;
         self.ask_for_the_end();
         self.clear_missing()?;
         self.release()
@@ -369,7 +386,8 @@ impl<'k> Exchange<'k> {
             Some(_) => may_read.then_some(now),
             None => missing.asks_at().filter(|_| !self.pinged),
         });
-        Ok([refilled, asks].into_iter().flatten().fold(next, Instant::min))
+        let due = self.retained.next(now, self.pinged);
+        Ok([refilled, asks, due].into_iter().flatten().fold(next, Instant::min))
     }
 
     /// All whole packets that were read.

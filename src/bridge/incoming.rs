@@ -65,6 +65,7 @@ impl Exchange<'_> {
             Packet::Suback(suback) => self.handle_suback(&suback)?,
             Packet::Pingresp => {
                 self.pinged = false;
+                self.due_arrived()?;
                 if let Some(missing) = &mut self.missing {
                     missing.answered(self.kept.relay.clock().now());
                 }
@@ -107,10 +108,13 @@ impl Exchange<'_> {
             return dropped(kept, Count::Loops);
         }
         let now = kept.relay.clock().now();
+        let Ok(topic) = TopicName::new(here) else { return dropped(kept, Count::Unasked) };
+        if publish.retain && self.retained.is_newer_here(topic, &kept.relay)? {
+            return dropped(kept, Count::Outdated);
+        }
         if !self.protocol.has_no_local() && kept.echo.came(publish, now) {
             return dropped(kept, Count::Echoes);
         }
-        let Ok(topic) = TopicName::new(here) else { return dropped(kept, Count::Unasked) };
         let incoming = Incoming {
             topic,
             payload: publish.payload,

@@ -17,10 +17,12 @@
 //! | `exchange` | one connection: its packets, times and limits |
 //! | `outgoing`, `incoming` | its messages to the other broker, and from it |
 //! | `missing` | retained messages that are missing at the other broker |
+//! | `retained`, `due` | retained messages that changed here while the other broker was away |
 //! | `flow` | messages in flight, SUBSCRIBE packets in flight, the rate |
 //! | `error` | why a connection ended |
 
 mod connect;
+mod due;
 mod echo;
 mod error;
 mod exchange;
@@ -29,6 +31,7 @@ mod incoming;
 mod missing;
 mod options;
 mod outgoing;
+mod retained;
 mod state;
 mod task;
 mod topics;
@@ -48,6 +51,7 @@ pub use state::{Counts, Phase, View};
 use crate::{
     inside::{ClientError, Inside},
     outbound::TaskThread,
+    router::BRIDGES,
     types::ClientId,
 };
 use exchange::Own;
@@ -91,11 +95,8 @@ pub enum BridgeError {
 
 /// The Client Identifier of a bridge's session at this broker.
 pub fn client_of(name: &str) -> ClientId {
-    ClientId::from(format!("{SESSIONS}{name}").as_str())
+    ClientId::from(format!("{BRIDGES}{name}").as_str())
 }
-
-/// The prefix of these Client Identifiers.
-pub const SESSIONS: &str = "$bridge/";
 
 impl Bridges {
     /// No bridges yet. `broker`: this broker's name in User Property `dunlin-via`.

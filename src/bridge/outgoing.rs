@@ -38,8 +38,9 @@ impl Exchange<'_> {
     /// Sends messages of the queue while the limits of the other broker allow it.
     pub(super) fn fill(&mut self) -> Result<(), Lost> {
         let now = self.kept.relay.clock().now();
-        let Self { kept, in_flight, quota, sends, out, rate, accepted, protocol, asked, .. } = self;
-        if *quota == 0 || out.len() + sends.size() >= FILL_BELOW || asked.holds_messages() {
+        let Self { kept, in_flight, quota, sends, out, rate, accepted, protocol, asked, retained, .. } = self;
+        if retained.holds_messages() || *quota == 0 || out.len() + sends.size() >= FILL_BELOW || asked.holds_messages()
+        {
             return Ok(());
         }
         let (protocol, accepted) = (*protocol, *accepted);
@@ -60,6 +61,8 @@ impl Exchange<'_> {
                     }
                     taken.push(next);
                 }
+                retained.filled(session, !taken.is_empty());
+                kept.shared.set(Count::RetainedDue, session.due() as u64);
                 session.backlog()
             })
         });

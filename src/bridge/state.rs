@@ -94,8 +94,10 @@ counts! {
     Echoes, echoes, "Messages that the other broker sent back and that were dropped.";
     Loops, loops, "Messages that had passed this broker before and were dropped.";
     Unasked, unasked, "Messages of the other broker that match no topic of the bridge.";
+    Outdated, outdated, "Retained messages of the other broker that were dropped because their topics had changed here meanwhile.";
     QueueFull, queue_full, "Messages that were dropped because the queue was full.";
     Expired, expired, "Messages that expired in the queue.";
+    RetainedDue, retained_due, "Topics whose retained messages changed and are not known to have arrived at the other broker.";
     Queued, queued, "Messages that are queued or in flight.";
 }
 

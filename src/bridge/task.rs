@@ -65,7 +65,7 @@ impl Task {
             qos: QoS::ExactlyOnce,
             queue: options.queue,
             no_local: true,
-            retain_as_published: true,
+            retain_as_published: options.outgoing_retain,
             durable: true,
         };
         let relay = inside.relay(asked, &each).await?;

@@ -46,6 +46,11 @@ impl Topics {
         once(&self.into)
     }
 
+    /// The highest QoS of a message that goes to the other broker. `None`: no topic of the bridge matches.
+    pub(super) fn qos_there(&self, here: &TopicName) -> Option<QoS> {
+        self.out.iter().find(|mapping| mapping.matches(here)).map(|mapping| mapping.qos)
+    }
+
     /// Writes a topic's name at the other broker to `there`. `false`: no topic of the bridge matches.
     pub(super) fn to_there(&self, here: &TopicName, there: &mut String) -> bool {
         mapped(&self.out, here, there)

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     clock::Clock,
     codec::{Properties, PropertyId},
-    router::{Condition, Relaying, inspect::Cursor},
+    router::{Brought, Condition, Relaying, inspect::Cursor},
     session::{CloseReason, CommitSeq, Extras, Missed, Outgoing, Stored, ToRelay},
     topic::{TopicFilter, TopicName},
     types::{PacketId, QoS},
@@ -185,6 +185,17 @@ impl RelayTurn<'_> {
             }
             ControlFlow::Continue(())
         })
+    }
+
+    /// Queues retained messages that are due, in a step: see [`bring_due`](crate::router::Router::bring_due).
+    pub fn bring_due(&mut self, walk: &mut u32, qos: &dyn Fn(&TopicName) -> Option<QoS>) -> Brought {
+        let Open { router, thread, client, .. } = &mut *self.open;
+        router.bring_due(thread, client, walk, qos)
+    }
+
+    /// Is a message retained for this topic that another client published?
+    pub fn retains_of_others(&self, topic: &TopicName) -> bool {
+        self.open.router.retains_of_others(&self.open.client, topic)
     }
 
     /// Publishes a message of the other broker: gives when it is kept. An error: it was not published.

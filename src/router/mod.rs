@@ -27,6 +27,7 @@ mod sys;
 mod tests;
 mod thread;
 
+pub use clients::Brought;
 pub use clients::Handled;
 pub use clients::InsideSession;
 pub use clients::Relaying;
@@ -59,9 +60,9 @@ use std::{
 use arc_swap::ArcSwap;
 
 use inspect::Flaps;
-pub use publish::PASSED;
 use publish::Requeues;
 use publish::Wills;
+pub use publish::{BRIDGES, PASSED};
 use sessions::Bans;
 use sessions::Permissions;
 use sessions::Reconnects;

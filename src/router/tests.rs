@@ -174,6 +174,7 @@ impl World {
             subscriptions: Vec::new(),
             messages: vec![message(1), message(2)],
             received: Vec::new(),
+            retained_due: Vec::new(),
             will: None,
             will_left: None,
             due: Vec::new(),

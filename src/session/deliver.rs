@@ -45,7 +45,7 @@ impl Session {
             let overtakes = self.outbound.as_ref().is_some_and(|o| o.holds_back_qos0());
             match &mut self.attached {
                 None if (!turn.limits.queue_qos0 || !self.expiry.outlives_connection())
-                    && !self.outbound.as_ref().is_some_and(|outbound| outbound.takes_qos0_inside()) =>
+                    && !self.outbound.as_ref().is_some_and(|outbound| outbound.takes_qos0_inside(how.retain)) =>
                 {
                     return Delivery::NotConnected;
                 }
@@ -127,6 +127,10 @@ impl Session {
         }
         let outbound = self.outbound.get_or_insert_default();
         let (queue, is_inside) = outbound.own_bound(queue);
+        if retain && qos == QoS::AtMostOnce && outbound.is_away_relay() {
+            outbound.note_due(self.number, (outgoing.topic.as_str(), true), None, journal);
+            return Delivery::NotConnected;
+        }
         // QoS 0 messages that wait only for a SUBACK are not limited by number: without it they would be in the output
         let queue = match qos == QoS::AtMostOnce && outbound.owes_suback() {
             true => QueueLimits { messages: usize::MAX, ..queue },
@@ -138,11 +142,12 @@ impl Session {
         let dropped = outbound.enqueue(queued, queue);
         outbound.tell(|before, now| journal.holds(before, now));
         let mut taken = true;
-        for (gone, message) in dropped {
+        for Queued { number: gone, message, retain, .. } in dropped {
             let why = if message.is_expired(*now) { Gone::Expired } else { Gone::QueueFull };
             self.dropped.add(why);
             journal.dropped(&self.id, &message, why);
             outbound.missed(gone, why);
+            outbound.note_due(self.number, (message.topic().as_str(), retain), None, journal);
             if gone == number {
                 taken = false;
             } else if let Some(session) = self.number {
@@ -159,6 +164,8 @@ impl Session {
         if !(is_inside && taken) {
             return Delivery::Queued;
         }
+        let due = (outgoing.topic.as_str(), retain && qos == QoS::AtMostOnce);
+        outbound.note_due(self.number, due, Some(number), journal);
         outbound.note(number, outgoing, *now);
         Delivery::Inside
     }
@@ -227,10 +234,11 @@ impl Session {
             return;
         }
         outbound.tell(|before, now| journal.holds(before, now));
-        for (number, message) in gone {
+        for Queued { number, message, retain, .. } in gone {
             self.dropped.add(Gone::Expired);
             journal.dropped(&self.id, &message, Gone::Expired);
             outbound.missed(number, Gone::Expired);
+            outbound.note_due(self.number, (message.topic().as_str(), retain), None, journal);
             if let Some(session) = self.number {
                 journal.coalesce(session, SessionChange::Completed { number, count: 1 });
             }

@@ -122,6 +122,8 @@ impl Session {
             }
             turn.journal.dropped(&self.id, &next.message, Gone::Expired);
             outbound.missed(next.number, Gone::Expired);
+            let topic = (next.message.topic().as_str(), next.retain);
+            outbound.note_due(self.number, topic, None, &mut turn.journal);
             if let Some(session) = self.number.filter(|_| next.qos != QoS::AtMostOnce) {
                 turn.journal.coalesce(session, SessionChange::Completed { number: next.number, count: 1 });
             }

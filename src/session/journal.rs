@@ -13,7 +13,8 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionNumber(pub NonZeroU64);
 
-/// A change of the Session State of MQTT 3.1.1 section 4.1, except subscriptions.
+/// A change of the Session State of MQTT 3.1.1 section 4.1, except subscriptions; and of the retained messages that
+/// are due to another broker.
 #[derive(Clone, Copy, Debug)]
 pub enum SessionChange<'a> {
     /// A QoS 1 or 2 message was queued or sent.
@@ -63,6 +64,16 @@ pub enum SessionChange<'a> {
     ReceiptReleased {
         /// The Packet Identifier of its PUBLISH.
         packet_id: PacketId,
+    },
+    /// The retained message of a topic was set or cleared, and is due to the other broker.
+    RetainedDue {
+        /// The topic; empty: all retained messages are due.
+        topic: &'a str,
+    },
+    /// The other broker has it, or it is queued at QoS 1 or 2.
+    RetainedSent {
+        /// The topic of its `RetainedDue`.
+        topic: &'a str,
     },
 }
 

@@ -53,7 +53,9 @@ impl Session {
     /// Is the other broker away? Then messages of QoS 0 are not kept for it.
     pub fn set_relay_away(&mut self, away: bool, turn: &mut Turn<'_, impl Journal>) {
         if let Some(outbound) = &mut self.outbound {
-            outbound.set_away(away);
+            for gone in outbound.set_away(away) {
+                outbound.note_due(self.number, (gone.topic().as_str(), true), None, &mut turn.journal);
+            }
         }
         self.tell_backlog(&mut turn.journal);
     }

@@ -13,8 +13,8 @@ use crate::{
 
 /// The session of such a client while it is locked.
 pub struct Relaying<'a> {
-    session: &'a mut Session,
-    turn: Turn<'a, Coalescing<'a>>,
+    pub(super) session: &'a mut Session,
+    pub(super) turn: Turn<'a, Coalescing<'a>>,
 }
 
 impl Relaying<'_> {

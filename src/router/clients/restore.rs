@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::{
     super::{
-        Restored, RestoredRetained, RestoredSession, Router, RouterThread,
+        BRIDGES, Restored, RestoredRetained, RestoredSession, Router, RouterThread,
         ports::{Record, WillLeft},
         sessions::SlotRef,
         subscriptions::RetainedBy,
@@ -46,13 +46,16 @@ impl Router {
 
     fn restore_session(&self, local: &mut RouterThread, restored: RestoredSession, now: Instant) {
         let RestoredSession { session: number, client, away, lasts, will, will_left, .. } = restored;
-        let RestoredSession { subscriptions, messages, received, owner, .. } = restored;
+        let RestoredSession { subscriptions, messages, received, owner, retained_due, .. } = restored;
         let expiry = Expiry::of_seconds(Some(lasts.unwrap_or(u32::MAX)));
         let mut session = Session::restore(client.clone(), number, messages, received);
         session.set_expiry(expiry);
         let floor = self.sessions.message_floor();
         if floor > 0 && client.as_str().starts_with('$') {
             session.number_above(floor);
+        }
+        if client.as_str().starts_with(BRIDGES) {
+            session.restore_due(retained_due.iter().map(|topic| &**topic));
         }
         session.tell_backlog(&mut self.recorder(&mut local.observers));
         let slot = SlotRef::restored(session);

@@ -262,6 +262,20 @@ pub enum Record {
         /// The Packet Identifier of the client's PUBLISH.
         packet_id: PacketId,
     },
+    /// See [`SessionChange::RetainedDue`].
+    RetainedDue {
+        /// The session.
+        session: SessionNumber,
+        /// The topic; empty: all retained messages are due.
+        topic: Box<str>,
+    },
+    /// See [`SessionChange::RetainedSent`].
+    RetainedSent {
+        /// The session.
+        session: SessionNumber,
+        /// The topic of its `RetainedDue`.
+        topic: Box<str>,
+    },
     /// A retained message, which replaces the topic's previous one. The store notes the time.
     Retained {
         /// The message. Its topic is the key.
@@ -296,6 +310,8 @@ impl Record {
             SessionChange::Completed { number, count } => Self::Completed { session, number, count },
             SessionChange::Received { packet_id } => Self::Received { session, packet_id },
             SessionChange::ReceiptReleased { packet_id } => Self::ReceiptReleased { session, packet_id },
+            SessionChange::RetainedDue { topic } => Self::RetainedDue { session, topic: topic.into() },
+            SessionChange::RetainedSent { topic } => Self::RetainedSent { session, topic: topic.into() },
         }
     }
 }
@@ -426,6 +442,8 @@ pub struct RestoredSession {
     pub messages: Vec<RestoredMessage>,
     /// Unreleased QoS 2 messages of the client, in order of arrival.
     pub received: Vec<PacketId>,
+    /// The topics of retained messages that are due to another broker; an empty one: all are due.
+    pub retained_due: Vec<Box<str>>,
 }
 
 impl Default for Restored {

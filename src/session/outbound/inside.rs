@@ -8,7 +8,7 @@ use super::{
         acks::Stored,
         inside::{Again, Bound, Missed, Note, Taken},
         journal::Gone,
-        message::Outgoing,
+        message::{Message, Outgoing},
     },
     FIRST_WINDOW, InFlight, Outbound, QueueLimits, Queued, SendState,
 };
@@ -23,6 +23,8 @@ pub(super) struct Inside {
     missed: Missed,
     /// It relays messages, and the other side is away: see [`Outbound::set_away`].
     away: bool,
+    /// The number of the last message that was taken.
+    taken: u64,
     /// When all that was taken or released to be relayed is durable.
     relayed: Stored,
 }
@@ -37,9 +39,9 @@ impl Outbound {
     /// Attaches a client within this process. Messages that an earlier client took and did not acknowledge are given
     /// again.
     pub(in super::super) fn attach_inside(&mut self, bound: Bound) {
-        let (notes, missed, away) = Default::default();
+        let (notes, missed, away, taken) = Default::default();
         let relayed = self.relayed();
-        self.inside = Some(Box::new(Inside { bound, notes, missed, away, relayed }));
+        self.inside = Some(Box::new(Inside { bound, notes, missed, away, taken, relayed }));
         // its whole window is open from the beginning
         self.acknowledged = FIRST_WINDOW;
         self.begin_resend();
@@ -61,19 +63,35 @@ impl Outbound {
         self.inside.is_some()
     }
 
-    /// Does a client within the process accept QoS 0 messages?
-    pub(in super::super) fn takes_qos0_inside(&self) -> bool {
-        self.inside.as_ref().is_some_and(|inside| !inside.away)
+    /// Does a client within the process accept QoS 0 messages? While the other broker of a bridge is away, those with
+    /// RETAIN are noted.
+    pub(in super::super) fn takes_qos0_inside(&self, retain: bool) -> bool {
+        retain && self.relays || self.inside.as_ref().is_some_and(|inside| !inside.away)
     }
 
-    /// The client relays messages, and whether the other side is away: then messages of QoS 0 do not wait.
-    pub(in super::super) fn set_away(&mut self, away: bool) {
+    /// Does the client relay messages, and is the other broker away?
+    pub(in super::super) fn is_away_relay(&self) -> bool {
+        self.relays && self.inside.as_ref().is_none_or(|inside| inside.away)
+    }
+
+    /// The number of the last message that the client took.
+    pub(in super::super) fn last_taken(&self) -> u64 {
+        self.inside.as_ref().map_or(0, |inside| inside.taken)
+    }
+
+    /// The client relays messages, and whether the other side is away: then messages of QoS 0 do not wait. Returns the
+    /// topics of those with RETAIN.
+    pub(in super::super) fn set_away(&mut self, away: bool) -> Vec<Message> {
         if let Some(inside) = &mut self.inside {
             inside.away = away;
         }
+        self.relays = true;
+        let mut gone = Vec::new();
         if away {
-            self.forget_qos0();
+            self.forget_queued_qos0(|m| gone.extend(m.retain.then(|| m.message.clone())));
+            self.due_anew();
         }
+        gone
     }
 
     /// The limits of the client, if it is within this process.
@@ -177,7 +195,11 @@ impl Outbound {
 
     /// The oldest queued message, if the window has a place.
     pub(in super::super) fn next_inside(&mut self) -> Option<Queued> {
-        self.next(self.inside_window())
+        let next = self.next(self.inside_window());
+        if let (Some(next), Some(inside)) = (&next, &mut self.inside) {
+            inside.taken = next.number;
+        }
+        next
     }
 
     pub(super) fn cost_of_notes(&self) -> usize {

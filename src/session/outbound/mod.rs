@@ -3,6 +3,7 @@
 
 mod clear;
 mod cost;
+mod due;
 mod inside;
 mod look;
 mod mark;
@@ -17,6 +18,7 @@ use std::{
 
 use smallvec::SmallVec;
 
+use due::Due;
 use inside::Inside;
 
 use super::{
@@ -51,6 +53,8 @@ pub(super) struct Outbound {
     last_number: u64,
     /// Number of valid PUBACK, PUBREC and PUBCOMP packets on this connection.
     acknowledged: u16,
+    /// The session is that of a bridge, which relays messages to another broker.
+    relays: bool,
     queue: Queue,
     queued_bytes: usize,
     /// Retained messages of new subscriptions, by rising number. They have their own limit, and are sent before
@@ -73,13 +77,15 @@ pub(super) struct Outbound {
     /// The backlog that was reported to the gauges.
     told: Backlog,
     inside: Option<Box<Inside>>,
+    /// Topics whose retained messages are due to another broker.
+    due: Option<Box<Due>>,
     /// The number of a message, and when it began its way: see [`mark`](Self::mark).
     marked: Option<Box<(u64, Instant)>>,
     timed: Option<Box<Timed>>,
 }
 
-/// Messages that a full queue dropped, and their numbers.
-pub(super) type Overflow = SmallVec<[(u64, Message); 1]>;
+/// Messages that a full queue dropped.
+pub(super) type Overflow = SmallVec<[Queued; 1]>;
 
 /// The limits of a queue, and what is dropped when it is full.
 #[derive(Clone, Copy, Debug)]
@@ -339,7 +345,7 @@ impl Outbound {
         self.forget_queued(|m| {
             let Some(at) = m.message.expires() else { return false };
             if at <= now {
-                gone.push((m.number, m.message.clone()));
+                gone.push(m.clone());
             } else {
                 first = Some(first.map_or(at, |first| first.min(at)));
             }
@@ -425,7 +431,7 @@ impl Outbound {
                 self.queued_bytes -= skipped.message.size();
                 owed = owed.saturating_sub(skipped.message.size());
                 self.count_out(&skipped.message);
-                dropped.push((skipped.number, skipped.message));
+                dropped.push(skipped);
                 continue;
             }
             let older = match limits.full {
@@ -440,10 +446,10 @@ impl Outbound {
                     owed = owed.saturating_sub(older.message.size());
                     self.count_out(&older.message);
                     self.qos0 -= usize::from(older.qos == QoS::AtMostOnce);
-                    dropped.push((older.number, older.message));
+                    dropped.push(older);
                 }
                 None => {
-                    dropped.push((new.number, new.message));
+                    dropped.push(new);
                     return dropped;
                 }
             }
@@ -558,38 +564,6 @@ impl Outbound {
     /// Are QoS 0 messages queued?
     pub(super) fn has_qos0(&self) -> bool {
         self.qos0 > 0
-    }
-
-    /// Forgets queued QoS 0 messages, because the client is gone.
-    pub(super) fn forget_qos0(&mut self) {
-        if self.qos0 > 0 {
-            self.forget_queued(|m| m.qos == QoS::AtMostOnce);
-        }
-        let skipped = self.unreadable.as_mut().map_or_else(Vec::new, |unreadable| unreadable.take_qos0());
-        for message in skipped {
-            self.queued_bytes -= message.size();
-            self.count_out(&message);
-        }
-    }
-
-    fn forget_queued(&mut self, mut goes: impl FnMut(&Queued) -> bool) {
-        let (mut bytes, mut qos0, mut memory) = (0, 0, self.memory);
-        let mut stays = |m: &Queued, counts: bool| {
-            let goes = goes(m);
-            if goes {
-                qos0 += usize::from(m.qos == QoS::AtMostOnce);
-                if counts {
-                    bytes += m.message.size();
-                    memory = memory.wrapping_sub(m.message.release());
-                }
-            }
-            !goes
-        };
-        self.brought.retain(|m| stays(m, false));
-        self.queue.retain(|m| stays(m, true));
-        self.memory = memory;
-        self.queued_bytes -= bytes;
-        self.qos0 -= qos0;
     }
 }
 

@@ -80,6 +80,8 @@ pub(crate) fn size_of_record(record: &Record) -> usize {
         | Record::WillKept { will, .. } => will.message.size(),
         Record::Subscribed { filter: text, .. }
         | Record::Unsubscribed { filter: text, .. }
+        | Record::RetainedDue { topic: text, .. }
+        | Record::RetainedSent { topic: text, .. }
         | Record::RetainedCleared { topic: text } => text.len(),
         _ => 0,
     };

@@ -10,7 +10,8 @@ use super::{
     body::{Body, Origin, RetainedSlot},
     segment_use::{SegmentUse, UNWRITTEN},
     session::{
-        Entry, Hasher, Place, RECEIVED_COST, Received, Session, Subscription, due_cost, entry_cost, subscription_cost,
+        Entry, Hasher, Place, RECEIVED_COST, Received, Session, Subscription, due_cost, entry_cost, retained_due_cost,
+        subscription_cost,
     },
     slab::Slab,
     will::KeptWill,
@@ -66,6 +67,8 @@ pub(crate) enum Dirty {
     WillGone(u64),
     Received(u32, PacketId),
     ReceiptReleased(u32, PacketId),
+    RetainedDue(u32, Box<str>),
+    RetainedSent(u32, Box<str>),
     Retained(u32),
     Cleared(Box<str>),
 }
@@ -146,6 +149,7 @@ impl Index {
                 self.dirty.push(Dirty::Received(slot, packet_id));
             }
             Record::ReceiptReleased { session, packet_id } => self.release_receipt(session.0.get(), packet_id),
+            record @ (Record::RetainedDue { .. } | Record::RetainedSent { .. }) => self.change_due(record),
             Record::Retained { message, publisher } => {
                 let body = self.body(message);
                 self.retain(body, Some(Origin { time: now.wall, publisher }));
@@ -223,6 +227,11 @@ impl Index {
             self.live_bytes -= RECEIVED_COST;
             self.segment_use.leave(received.place.segment, RECEIVED_COST);
         }
+        for (topic, place) in &session.retained_due {
+            let cost = retained_due_cost(topic);
+            self.live_bytes -= cost;
+            self.segment_use.leave(place.segment, cost);
+        }
         for entry in session.live_entries() {
             let cost = session.cost_of(entry);
             self.live_bytes -= cost;
@@ -250,6 +259,35 @@ impl Index {
         session.subscriptions.insert(filter.clone(), Subscription { options, place });
         self.live_bytes += subscription_cost(&filter);
         self.dirty.push(Dirty::Subscribed(slot, filter));
+    }
+
+    fn change_due(&mut self, record: Record) {
+        match record {
+            Record::RetainedDue { session, topic } => self.retained_due(session.0.get(), topic),
+            Record::RetainedSent { session, topic } => self.retained_sent(session.0.get(), topic),
+            _ => {}
+        }
+    }
+
+    fn retained_due(&mut self, session: u64, topic: Box<str>) {
+        let Some((slot, session)) = self.session(session) else { return };
+        if session.retained_due.contains_key(&topic) {
+            return;
+        }
+        session.retained_due.insert(topic.clone(), Place { segment: UNWRITTEN, dirty: true });
+        self.live_bytes += retained_due_cost(&topic);
+        self.dirty.push(Dirty::RetainedDue(slot, topic));
+    }
+
+    fn retained_sent(&mut self, session: u64, topic: Box<str>) {
+        let Some((slot, session)) = self.session(session) else { return };
+        let Some(gone) = session.retained_due.remove(&topic) else { return };
+        let cost = retained_due_cost(&topic);
+        self.live_bytes -= cost;
+        self.segment_use.leave(gone.segment, cost);
+        if gone.segment != UNWRITTEN {
+            self.dirty.push(Dirty::RetainedSent(slot, topic));
+        }
     }
 
     fn release_receipt(&mut self, session: u64, packet_id: PacketId) {

@@ -6,7 +6,7 @@ use super::{
     apply::{Dirty, Index},
     body::{self, Body, body_cost, message_number, origin_cost},
     segment_use::{SegmentId, UNWRITTEN},
-    session::{ENTRY_COST, Entry, RECEIVED_COST, Session, due_cost, subscription_cost},
+    session::{ENTRY_COST, Entry, Place, RECEIVED_COST, Session, due_cost, retained_due_cost, subscription_cost},
     will::KeptWill,
 };
 use crate::{
@@ -107,6 +107,11 @@ impl Index {
                 let record = LogRecord::Received { session, packet_id, arrival: received.arrival };
                 (record, Some(received.place.segment))
             }
+            Dirty::RetainedDue(slot, topic) => {
+                let session = session(slot)?;
+                let place = session.retained_due.get(topic)?;
+                (LogRecord::RetainedDue { session: session.number, topic }, Some(place.segment))
+            }
             Dirty::Retained(slot) => {
                 // if the next frame has the body, the body's record says that it is retained
                 let body = self.bodies.get(*slot).filter(|body| body.flags.retained && !body.flags.dirty)?;
@@ -124,6 +129,7 @@ impl Index {
             | Dirty::WillPublished(..)
             | Dirty::WillGone(_)
             | Dirty::ReceiptReleased(..)
+            | Dirty::RetainedSent(..)
             | Dirty::Cleared(_) => (self.end_of(dirty)?, None),
         })
     }
@@ -158,6 +164,13 @@ impl Index {
                     return None;
                 }
                 LogRecord::ReceiptReleased { session: session.number, packet_id: *packet_id }
+            }
+            Dirty::RetainedSent(slot, topic) => {
+                let session = session(slot)?;
+                if session.retained_due.contains_key(topic) {
+                    return None;
+                }
+                LogRecord::RetainedSent { session: session.number, topic }
             }
             Dirty::Cleared(topic) => {
                 if self.retained(topic).is_some() {
@@ -198,12 +211,14 @@ impl Index {
                     moves(&mut session.place.segment, session.written_cost.into(), session.cost.into());
                     session.written_cost = session.cost;
                 }
-                Dirty::Subscribed(slot, filter) => {
-                    let subscription = self.sessions.get_mut(slot).and_then(|s| s.subscriptions.get_mut(&filter));
-                    let Some(subscription) = subscription else { continue };
-                    subscription.place.dirty = false;
-                    let cost = subscription_cost(&filter);
-                    moves(&mut subscription.place.segment, cost, cost);
+                Dirty::Subscribed(slot, _)
+                | Dirty::WillDue(slot, _)
+                | Dirty::Received(slot, _)
+                | Dirty::RetainedDue(slot, _) => {
+                    let part = self.sessions.get_mut(slot).and_then(|session| part_of(session, &dirty));
+                    let Some((place, cost)) = part else { continue };
+                    place.dirty = false;
+                    moves(&mut place.segment, cost, cost);
                 }
                 Dirty::Body(slot) => {
                     let Some(body) = self.bodies.get_mut(slot) else { continue };
@@ -228,19 +243,6 @@ impl Index {
                         moves(&mut entry.segment, cost, cost);
                     }
                 }
-                Dirty::WillDue(slot, number) => {
-                    let due = self.sessions.get_mut(slot).and_then(|session| session.due.get_mut(&number));
-                    let Some(due) = due else { continue };
-                    due.place.dirty = false;
-                    let cost = due_cost(&due.will);
-                    moves(&mut due.place.segment, cost, cost);
-                }
-                Dirty::Received(slot, packet_id) => {
-                    let received = self.sessions.get_mut(slot).and_then(|session| session.received_mut(packet_id));
-                    let Some(received) = received else { continue };
-                    received.place.dirty = false;
-                    moves(&mut received.place.segment, RECEIVED_COST, RECEIVED_COST);
-                }
                 Dirty::Retained(slot) => {
                     let Some(body) = self.bodies.get_mut(slot) else { continue };
                     body.flags.topic_in_log |= body.flags.retained;
@@ -257,6 +259,7 @@ impl Index {
                 | Dirty::WillPublished(..)
                 | Dirty::WillGone(_)
                 | Dirty::ReceiptReleased(..)
+                | Dirty::RetainedSent(..)
                 | Dirty::Cleared(_) => {}
             }
         }
@@ -281,7 +284,7 @@ impl Index {
                 if cursor.number == 0 {
                     collect_parts(session, slot, segment, dirty, &mut bytes);
                 }
-                looked += 1 + session.subscriptions.len();
+                looked += 1 + session.subscriptions.len() + session.retained_due.len();
                 let from = session.begin(cursor.number);
                 for entry in session.entries.range_mut(from..) {
                     if bytes >= most || looked >= looks {
@@ -334,6 +337,20 @@ impl Index {
     }
 }
 
+/// The place of a part of a session, and the bytes of its record.
+fn part_of<'s>(session: &'s mut Session, part: &Dirty) -> Option<(&'s mut Place, u64)> {
+    Some(match part {
+        Dirty::Subscribed(_, filter) => (&mut session.subscriptions.get_mut(filter)?.place, subscription_cost(filter)),
+        Dirty::WillDue(_, number) => {
+            let due = session.due.get_mut(number)?;
+            (&mut due.place, due_cost(&due.will))
+        }
+        Dirty::Received(_, packet_id) => (&mut session.received_mut(*packet_id)?.place, RECEIVED_COST),
+        Dirty::RetainedDue(_, topic) => (session.retained_due.get_mut(topic)?, retained_due_cost(topic)),
+        _ => return None,
+    })
+}
+
 /// Marks the parts of a session in `segment` as changed, except its entries.
 fn collect_parts(session: &mut Session, slot: u32, segment: SegmentId, dirty: &mut Vec<Dirty>, bytes: &mut u64) {
     if session.place.segment == segment && !session.place.dirty {
@@ -360,6 +377,13 @@ fn collect_parts(session: &mut Session, slot: u32, segment: SegmentId, dirty: &m
             received.place.dirty = true;
             dirty.push(Dirty::Received(slot, received.packet_id));
             *bytes += RECEIVED_COST;
+        }
+    }
+    for (topic, place) in &mut session.retained_due {
+        if place.segment == segment && !place.dirty {
+            place.dirty = true;
+            dirty.push(Dirty::RetainedDue(slot, topic.clone()));
+            *bytes += retained_due_cost(topic);
         }
     }
 }

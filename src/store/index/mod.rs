@@ -25,6 +25,6 @@ pub(crate) use emit::{Cursor, Emitted, body_record, log_will, session_record, wi
 pub(crate) use segment_use::SegmentId;
 pub(crate) use session::{
     DueWill, Entry, Hasher, Place, RECEIVED_COST, Received, Session, Subscription, due_cost, entry_cost,
-    subscription_cost,
+    retained_due_cost, subscription_cost,
 };
 pub(crate) use will::KeptWill;

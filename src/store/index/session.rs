@@ -53,6 +53,8 @@ pub(crate) struct Session {
     /// Unreleased QoS 2 messages from the client, in the order of their arrival.
     pub(crate) received: VecDeque<Received>,
     pub(crate) next_arrival: u64,
+    /// Topics of retained messages that are due to another broker; an empty one: all are due.
+    pub(crate) retained_due: BTreeMap<Box<str>, Place>,
 }
 
 /// The segment of an item's latest record, and whether the next frame has a new one.
@@ -186,6 +188,7 @@ impl Session {
             new_from: None,
             received: VecDeque::new(),
             next_arrival: 0,
+            retained_due: BTreeMap::new(),
         };
         session.cost = session.record_cost();
         session
@@ -333,6 +336,10 @@ pub(crate) fn subscription_cost(filter: &str) -> u64 {
     SUBSCRIPTION_COST + filter.len() as u64
 }
 
+pub(crate) fn retained_due_cost(topic: &str) -> u64 {
+    RETAINED_DUE_COST + topic.len() as u64
+}
+
 /// The Subscription Identifiers of one entry.
 #[inline]
 fn of_entry<'a>(all: &'a BTreeMap<u64, Identifiers>, entry: &Entry) -> &'a [u8] {
@@ -365,6 +372,7 @@ const INTERVAL_COST: usize = 5;
 const OWNER_COST: usize = 5;
 const DUE_COST: usize = 9;
 const SUBSCRIPTION_COST: u64 = 6;
+const RETAINED_DUE_COST: u64 = 5;
 pub(crate) const ENTRY_COST: u64 = 12;
 const IDENTIFIERS_COST: u64 = 3;
 pub(crate) const RECEIVED_COST: u64 = 8;

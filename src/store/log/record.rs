@@ -49,6 +49,10 @@ pub(crate) enum LogRecord<'a> {
     Received { session: u64, packet_id: PacketId, arrival: u64 },
     /// A QoS 2 message was released.
     ReceiptReleased { session: u64, packet_id: PacketId },
+    /// The retained message of a topic was set or cleared, and is due to another broker; without a topic: all are due.
+    RetainedDue { session: u64, topic: &'a str },
+    /// It is not due any more.
+    RetainedSent { session: u64, topic: &'a str },
     /// A message with a body record is now the retained message of its topic.
     Retained { message: u64, topic: &'a TopicName, origin: Option<Origin<'a>> },
     /// The retained message of a topic was cleared.
@@ -111,10 +115,7 @@ impl<'a> LogRecord<'a> {
                     optional::put(out, |out| optional::put_options(out, &options));
                 }
             }
-            Self::Unsubscribed { session, filter } => {
-                varint::put(out, session);
-                varint::put_bytes(out, filter.as_str().as_bytes());
-            }
+            Self::Unsubscribed { session, filter } => put_in(out, session, filter.as_str()),
             Self::Body { message, qos, retained, topic, payload, origin, extras } => {
                 varint::put(out, message);
                 out.push(qos as u8 | u8::from(retained) << 2);
@@ -158,6 +159,7 @@ impl<'a> LogRecord<'a> {
                 varint::put(out, session);
                 varint::put(out, packet_id.get().into());
             }
+            Self::RetainedDue { session, topic } | Self::RetainedSent { session, topic } => put_in(out, session, topic),
             Self::Retained { message, topic, origin } => {
                 varint::put(out, message);
                 varint::put_bytes(out, topic.as_str().as_bytes());
@@ -226,6 +228,8 @@ impl<'a> LogRecord<'a> {
             Self::WillPublished { .. } => 13,
             Self::WillKept { .. } => WILL_KEPT,
             Self::WillGone { .. } => WILL_GONE,
+            Self::RetainedDue { .. } => RETAINED_DUE,
+            Self::RetainedSent { .. } => RETAINED_SENT,
         }
     }
 
@@ -292,6 +296,8 @@ impl<'a> LogRecord<'a> {
                 Self::WillKept { number, client, user, will }
             }
             WILL_GONE => Self::WillGone { number: id(from)? },
+            RETAINED_DUE => Self::RetainedDue { session: id(from)?, topic: topic_or_all(from)? },
+            RETAINED_SENT => Self::RetainedSent { session: id(from)?, topic: topic_or_all(from)? },
             _ => return Err("is of a kind that is not known"),
         })
     }
@@ -321,6 +327,12 @@ impl Will<'_> {
     }
 }
 
+/// A session, and the text that names a part of it.
+fn put_in(out: &mut Vec<u8>, session: u64, text: &str) {
+    varint::put(out, session);
+    varint::put_bytes(out, text.as_bytes());
+}
+
 fn id(from: &mut Reader<'_>) -> Result<u64, Why> {
     match from.number()? {
         0 | u64::MAX => Err("has a number that none has"),
@@ -330,6 +342,12 @@ fn id(from: &mut Reader<'_>) -> Result<u64, Why> {
 
 fn topic<'a>(from: &mut Reader<'a>) -> Result<&'a TopicName, Why> {
     TopicName::new(from.text()?).map_err(|_| "has a Topic Name that is none")
+}
+
+/// Empty: of all topics.
+fn topic_or_all<'a>(from: &mut Reader<'a>) -> Result<&'a str, Why> {
+    let text = from.text()?;
+    if text.is_empty() || TopicName::new(text).is_ok() { Ok(text) } else { Err("has a Topic Name that is none") }
 }
 
 fn filter<'a>(from: &mut Reader<'a>) -> Result<&'a TopicFilter, Why> {
@@ -370,6 +388,8 @@ const RETAINED: u8 = 19;
 const WILL_KEPT: u8 = 20;
 const WILL_GONE: u8 = 21;
 const WILL_DUE: u8 = 22;
+const RETAINED_DUE: u8 = 23;
+const RETAINED_SENT: u8 = 24;
 /// The largest place in the order of sending. A session does not reach it in hundreds of years.
 pub(crate) const MAX_SENT: u64 = (1 << 58) - 1;
 /// More than a packet can hold.
@@ -535,6 +555,9 @@ pub(crate) mod tests {
             LogRecord::Done { session, number },
             LogRecord::Received { session, packet_id, arrival: 12 },
             LogRecord::ReceiptReleased { session, packet_id },
+            LogRecord::RetainedDue { session, topic: "t" },
+            LogRecord::RetainedDue { session, topic: "" },
+            LogRecord::RetainedSent { session, topic: "t" },
             LogRecord::Retained { message: 77, topic, origin: None },
             LogRecord::Retained { message: 77, topic, origin: Some(Origin { client: None, user: None, ..origin }) },
             LogRecord::Cleared { topic },
@@ -567,7 +590,8 @@ pub(crate) mod tests {
         let table: &[(&[u8], &str)] = &[
             (&[0], "is of a kind that is not known"),
             (&[NEXT_DELIVERY], "is of a kind that is not known"),
-            (&[23], "is of a kind that is not known"),
+            (&[25], "is of a kind that is not known"),
+            (&[23, 1, 1, b'#'], "has a Topic Name that is none"),
             (&[18, 1, 1, 0x11, 1, 4, 5, 2, 0x0B, 0], "has Subscription Identifiers that are none"),
             (&[18, 1, 1, 0x11, 1, 4, 5, 2, 1, 1], "has Subscription Identifiers that are none"),
             (&[2, 0], "has a number that none has"),

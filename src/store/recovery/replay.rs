@@ -8,7 +8,7 @@ use hashbrown::HashMap;
 use super::super::{
     index::{
         DueWill, Entry, Hasher, Index, KeptWill, Origin, Place, RECEIVED_COST, Received, SegmentId, Session,
-        Subscription, body_cost, due_cost, entry_cost, origin_cost, subscription_cost,
+        Subscription, body_cost, due_cost, entry_cost, origin_cost, retained_due_cost, subscription_cost,
     },
     log::{self, Away, EntryState, LogRecord, Owner, Time, Will},
 };
@@ -39,6 +39,7 @@ struct Known {
     deliveries: Deliveries,
     due: BTreeMap<u64, (StoredWill, SegmentId)>,
     received: Map<PacketId, (u64, SegmentId)>,
+    retained_due: BTreeMap<Box<str>, Place>,
 }
 
 #[derive(Debug)]
@@ -196,6 +197,12 @@ impl Replay {
             LogRecord::ReceiptReleased { session, packet_id } => {
                 self.session(session).received.remove(&packet_id);
             }
+            LogRecord::RetainedDue { session, topic } => {
+                self.session(session).retained_due.insert(topic.into(), Place { segment, dirty: false });
+            }
+            LogRecord::RetainedSent { session, topic } => {
+                self.session(session).retained_due.remove(topic);
+            }
             LogRecord::Retained { message, topic, origin } => {
                 self.floors(0, message + 1);
                 self.retain(topic.as_str(), message, origin.map(self::origin));
@@ -276,6 +283,12 @@ impl Replay {
                 session.due.insert(number, DueWill { will, place: Place { segment, dirty: false } });
             }
             receipts(&mut index, &mut session, known.received);
+            for (topic, place) in &known.retained_due {
+                let cost = retained_due_cost(topic);
+                index.segment_use.enter(place.segment, cost);
+                index.live_bytes += cost;
+            }
+            session.retained_due = known.retained_due;
             session.entries.reserve(known.deliveries.records.len());
             let slot = index.insert_session(session);
             if away_since.is_none() {

@@ -61,6 +61,7 @@ fn restored_session(index: &Index, session: &Session, age: u64) -> RestoredSessi
         subscriptions: filters.map(|(filter, subscription)| (filter.clone(), subscription.options)).collect(),
         messages: session.live_entries().filter_map(|entry| restored_message(index, session, entry)).collect(),
         received: session.received.iter().map(|received| received.packet_id).collect(),
+        retained_due: session.retained_due.keys().cloned().collect(),
     }
 }
 

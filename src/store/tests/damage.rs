@@ -47,6 +47,7 @@ fn each_kind() -> (Vec<Record>, Vec<Vec<Record>>) {
         Record::Received { session, packet_id: PacketId::MIN },
         Record::Retained { message: three.clone(), publisher: None },
         Record::WillDue { session, number: 1, will: gone.clone() },
+        Record::RetainedDue { session, topic: "old".into() },
         kept(5),
     ];
     let batches = vec![
@@ -70,6 +71,9 @@ fn each_kind() -> (Vec<Record>, Vec<Vec<Record>>) {
         vec![Record::SessionEnded { session }],
         vec![Record::Subscribed { session, filter: "new/+".into(), options }],
         vec![Record::Unsubscribed { session, filter: "old/#".into() }],
+        vec![Record::RetainedDue { session, topic: "new".into() }],
+        vec![Record::RetainedDue { session, topic: "".into() }],
+        vec![Record::RetainedSent { session, topic: "old".into() }],
         vec![queued(3, message(4, "t", b"a message that is longer than its record"))],
         vec![queued(3, three)],
         // three in a row

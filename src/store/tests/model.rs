@@ -1,6 +1,6 @@
 //! [`Model`]: the content of the log in simple collections.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     super::index::apply::Index,
@@ -42,6 +42,7 @@ pub(super) struct Session {
     pub(super) subscriptions: BTreeMap<String, SubscriptionOptions>,
     pub(super) messages: BTreeMap<u64, Entry>,
     pub(super) received: Vec<u16>,
+    pub(super) retained_due: BTreeSet<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,6 +105,12 @@ impl Model {
                 self.change(*session, |session| {
                     session.subscriptions.insert(filter.to_string(), *options);
                 });
+            }
+            Record::RetainedDue { session, topic } => {
+                self.change(*session, |session| _ = session.retained_due.insert(topic.to_string()));
+            }
+            Record::RetainedSent { session, topic } => {
+                self.change(*session, |session| _ = session.retained_due.remove(&**topic));
             }
             Record::Unsubscribed { session, filter } => {
                 self.change(*session, |session| {
@@ -174,6 +181,7 @@ impl From<&Index> for Model {
                 subscriptions: subscriptions.collect(),
                 messages: messages.collect(),
                 received: session.received.iter().map(|received| received.packet_id.get()).collect(),
+                retained_due: session.retained_due.keys().map(|topic| topic.to_string()).collect(),
             };
             (session_number(session.number), model)
         });

@@ -232,7 +232,9 @@ impl World {
         let Some(&session) = sessions.get(self.rng.below(sessions.len())) else { return self.start(contents) };
         let packet_id = PacketId::new(1 + self.rng.below(5) as u16).unwrap();
         let filter = ["a/#", "+/b", "c", "d/e/f"][self.rng.below(4)];
-        match self.rng.below(22) {
+        match self.rng.below(24) {
+            22 => contents.list.push(Record::RetainedDue { session, topic: self.topic_or_all() }),
+            23 => contents.list.push(Record::RetainedSent { session, topic: self.topic_or_all() }),
             20 => {
                 let number = self.model.wills.keys().max().map_or(self.next_will, |last| last + 1);
                 self.next_will = number + 1;
@@ -398,6 +400,11 @@ impl World {
 
     fn topic(&mut self) -> &'static str {
         ["a/b", "c", "d", "e/f/g", "h"][self.rng.below(5)]
+    }
+
+    /// An empty one is for all topics.
+    fn topic_or_all(&mut self) -> Box<str> {
+        if self.rng.one_in(4) { "".into() } else { self.topic().into() }
     }
 
     fn user(&mut self) -> Option<UserName> {

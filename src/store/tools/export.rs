@@ -75,6 +75,10 @@ pub fn export_format_1(data_dir: &Path, to: &Path, out: &mut impl Write) -> Resu
                 lost.groups += 1;
                 return Ok(());
             }
+            if let LogRecord::RetainedDue { .. } = record {
+                lost.retained_due += 1;
+                return Ok(());
+            }
             lost.strip(&mut record);
             if let LogRecord::Session { away: Some(away), .. } = &mut record
                 && let Away::Age(since) = *away
@@ -108,6 +112,7 @@ struct NotIn1 {
     groups: u64,
     shared: u64,
     identifiers: u64,
+    retained_due: u64,
 }
 
 impl NotIn1 {
@@ -141,7 +146,7 @@ impl NotIn1 {
         self.will_extras += u64::from(!mem::take(&mut will.extras).is_empty());
     }
 
-    fn told(&self) -> [(u64, &'static str); 10] {
+    fn told(&self) -> [(u64, &'static str); 11] {
         [
             (self.users, "sessions: the user"),
             (self.lasts, "sessions: the Session Expiry Interval (they last until their clients end them)"),
@@ -156,6 +161,7 @@ impl NotIn1 {
             (self.groups, "shared subscriptions: all of it"),
             (self.identifiers, "messages: their Subscription Identifiers"),
             (self.shared, "messages: that they came through a shared subscription"),
+            (self.retained_due, "topics whose retained messages are due to a bridge: all of it"),
         ]
     }
 }
@@ -194,6 +200,9 @@ pub(super) fn each_record(index: &Index, each: &mut impl FnMut(&LogRecord<'_>) -
         for received in &session.received {
             let (packet_id, arrival) = (received.packet_id, received.arrival);
             each(&LogRecord::Received { session: number, packet_id, arrival })?;
+        }
+        for topic in session.retained_due.keys() {
+            each(&LogRecord::RetainedDue { session: number, topic })?;
         }
     }
     Ok(())

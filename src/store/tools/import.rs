@@ -145,6 +145,13 @@ fn record<'a>(
             let packet_id = packet_id.ok_or("\"packet_id\" is none")?;
             LogRecord::Received { session: id(object, "session")?, packet_id, arrival: number(object, "arrival")? }
         }
+        "retained_due" => {
+            let topic = text(object, "topic")?;
+            if !topic.is_empty() {
+                TopicName::new(topic).map_err(|error| format!("\"topic\" {error}"))?;
+            }
+            LogRecord::RetainedDue { session: id(object, "session")?, topic }
+        }
         "will_due" => {
             let will = will(inner(object, "will")?.ok_or("\"will\" is missing")?, payload, properties)?;
             LogRecord::WillDue { session: id(object, "session")?, number: number(object, "number")?, will }

@@ -56,6 +56,8 @@ pub(crate) fn record(record: &LogRecord<'_>) -> Map<String, Value> {
                 "properties_hex": (!entry.identifiers.is_empty()).then(|| hex(entry.identifiers)),
             })
         }
+        LogRecord::RetainedDue { session, topic } => due("retained_due", session, topic),
+        LogRecord::RetainedSent { session, topic } => due("retained_sent", session, topic),
         LogRecord::Done { session, number } => json!({"record": "completed", "session": session, "number": number}),
         LogRecord::Received { session, packet_id, arrival } => {
             json!({"record": "received", "session": session, "packet_id": packet_id.get(), "arrival": arrival})
@@ -81,6 +83,10 @@ pub(crate) fn record(record: &LogRecord<'_>) -> Map<String, Value> {
         LogRecord::WillGone { number } => json!({"record": "will_gone", "number": number}),
     };
     object(value)
+}
+
+fn due(record: &str, session: u64, topic: &str) -> Value {
+    json!({"record": record, "session": session, "topic": topic})
 }
 
 fn origin(origin: Origin<'_>) -> Value {
