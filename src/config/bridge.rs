@@ -82,6 +82,35 @@ pub struct BridgeConfig {
     pub bind_address: Option<IpAddr>,
     /// Does it announce itself as a bridge (MQTT 3.1.1)?
     pub try_private: bool,
+    /// Where it is written, for errors that only its files or other settings show.
+    pub written: WrittenAt,
+}
+
+/// The place of a table in a file, and of its keys. All places are equal: they are not settings.
+#[derive(Clone, Debug, Default)]
+pub struct WrittenAt {
+    file: String,
+    /// Of the table, and of each key.
+    line: usize,
+    keys: Vec<(String, usize)>,
+}
+
+impl WrittenAt {
+    pub(super) fn new(file: &str, line: usize, keys: Vec<(String, usize)>) -> Self {
+        Self { file: file.into(), line, keys }
+    }
+
+    /// The beginning of an error about a key of a `[[bridge]]`: file, line and key. Empty if it is in no file.
+    pub fn of(&self, key: &str) -> String {
+        let line = self.keys.iter().find(|(name, _)| name == key).map_or(self.line, |(_, line)| *line);
+        if self.file.is_empty() { String::new() } else { format!("{}:{line}: bridge.{key}: ", self.file) }
+    }
+}
+
+impl PartialEq for WrittenAt {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
 }
 
 /// MQTT version of a bridge.
@@ -196,6 +225,7 @@ impl Default for BridgeConfig {
             max_packet_size: None,
             bind_address: None,
             try_private: true,
+            written: WrittenAt::default(),
         }
     }
 }

@@ -17,7 +17,7 @@ use toml::{
 use super::{
     auth_http::{self, AuthHttpConfig},
     auth_http_keys::AUTH_HTTP,
-    bridge::{self, BridgeConfig},
+    bridge::{self, BridgeConfig, WrittenAt},
     bridge_keys::BRIDGE,
     error::ConfigError,
     foreign,
@@ -65,11 +65,9 @@ pub(super) fn load_all(path: &Path) -> Loaded {
                 continue;
             }
         };
-        let text = match mosquitto::is_one(&path, &text) {
-            true => loaded.import(&path),
-            false => text,
-        };
-        let source = Source { directory: path.parent(), ..Source::new(&text, &file) };
+        let imported = mosquitto::is_one(&path, &text);
+        let text = if imported { loaded.import(&path) } else { text };
+        let source = Source { directory: path.parent(), imported, ..Source::new(&text, &file) };
         source.read_into(&mut loaded.config);
         let mode = fs::metadata(&path).map_or(0, |about| about.permissions().mode() & 0o7777);
         if mode & OTHERS_READ != 0 {
@@ -153,6 +151,8 @@ struct Source<'a> {
     /// The relative paths in the text, as written.
     relative: RefCell<Vec<(String, String)>>,
     errors: RefCell<Vec<ConfigError>>,
+    /// It is made from the file of another broker, whose lines are others.
+    imported: bool,
     /// The secrets in the text.
     secrets: RefCell<Vec<WrittenSecret>>,
     /// The environment variables that it names.
@@ -172,8 +172,8 @@ type Value<'a> = Spanned<DeValue<'a>>;
 
 impl<'a> Source<'a> {
     fn new(text: &'a str, file: &'a str) -> Self {
-        let (directory, relative, errors, secrets, variables) = Default::default();
-        Self { text, file, directory, relative, errors, secrets, variables }
+        let (directory, relative, errors, imported, secrets, variables) = Default::default();
+        Self { text, file, directory, relative, errors, imported, secrets, variables }
     }
 
     /// Sets in `config` what can be read, and adds the rest to `errors`.
@@ -411,6 +411,10 @@ impl<'a> Source<'a> {
         if before.iter().any(|other| other.name == bridge.name) {
             let problem = format!("{:?} is already the name of a bridge above; write another one", bridge.name);
             return Err(wrong("name", problem));
+        }
+        if !self.imported {
+            let keys = written.iter().map(|(key, value)| (key.get_ref().to_string(), self.line(value.span())));
+            bridge.written = WrittenAt::new(self.file, self.line(one.span()), keys.collect());
         }
         Ok(Some(bridge))
     }

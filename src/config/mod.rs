@@ -79,7 +79,9 @@ mod words;
 
 pub use crate::types::{LoginWay, QueueFull, Secret, SharedSubscriptions};
 pub use auth_http::{AuthHttpConfig, AuthHttpFormat, AuthHttpMethod, GoAuthAnswers, OnServiceError};
-pub use bridge::{BridgeConfig, BridgeProtocol, BridgeStart, BridgeTopic, Direction, Notifications, RemoteAddress};
+pub use bridge::{
+    BridgeConfig, BridgeProtocol, BridgeStart, BridgeTopic, Direction, Notifications, RemoteAddress, WrittenAt,
+};
 pub use changes::{KeyChange, changes, listener_changes, settings};
 pub use cli::Cli;
 pub use commands::{

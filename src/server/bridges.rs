@@ -4,6 +4,7 @@ use std::{
     fs,
     hash::{BuildHasher, RandomState},
     net::SocketAddr,
+    path::PathBuf,
     sync::Arc,
     time::Duration,
 };
@@ -44,18 +45,22 @@ pub(super) fn begin(inside: &Arc<Inside>, config: &Config) -> Result<Arc<Bridges
 pub enum BridgeConfigError {
     /// A bridge would connect to this broker.
     #[error(
-        "bridge {bridge}: {address} is an address of this broker, which would be bridged to itself; write that of the other \
+        "{at}bridge {bridge}: {address} is an address of this broker, which would be bridged to itself; write that of the other \
          broker (addresses)"
     )]
     Itself {
+        /// File, line and key, or nothing.
+        at: String,
         /// Which.
         bridge: String,
         /// Where.
         address: String,
     },
     /// A file of TLS.
-    #[error("bridge {bridge}: {why}")]
+    #[error("{at}bridge {bridge}: {why}")]
     Tls {
+        /// File, line and key, or nothing.
+        at: String,
         /// Which.
         bridge: String,
         /// What is wrong with it.
@@ -68,15 +73,26 @@ pub(super) fn check(config: &Config) -> Result<Vec<String>, BridgeConfigError> {
     let mut warnings = Vec::new();
     for bridge in &config.bridges {
         if let Some(address) = bridge.addresses.iter().find(|address| is_own(config, address)) {
-            let (bridge, address) = (bridge.name.clone(), address.to_string());
-            return Err(BridgeConfigError::Itself { bridge, address });
+            let (at, bridge, address) = (bridge.written.of("addresses"), bridge.name.clone(), address.to_string());
+            return Err(BridgeConfigError::Itself { at, bridge, address });
         }
         if bridge.addresses.iter().any(|address| address.transport.has_tls()) {
-            let read = read_tls(bridge).map_err(|why| BridgeConfigError::Tls { bridge: bridge.name.clone(), why })?;
+            let read = read_tls(bridge).map_err(|why| {
+                let at = bridge.written.of(key_of(bridge, &why));
+                BridgeConfigError::Tls { at, bridge: bridge.name.clone(), why }
+            })?;
             warnings.extend(read.into_iter().map(|warning| format!("bridge {}: {warning}", bridge.name)));
         }
     }
     Ok(warnings)
+}
+
+/// The key with the file that an error names.
+fn key_of(bridge: &BridgeConfig, why: &str) -> &'static str {
+    let BridgeConfig { ca_file, certificate_file, key_file, .. } = bridge;
+    let files = [("key_file", key_file), ("certificate_file", certificate_file), ("ca_file", ca_file)];
+    let is_named = |file: &Option<PathBuf>| file.as_ref().is_some_and(|file| why.contains(&*file.to_string_lossy()));
+    files.into_iter().find(|(_, file)| is_named(file)).map_or("addresses", |(key, _)| key)
 }
 
 #[cfg(feature = "tls")]

@@ -19,8 +19,8 @@ pub struct Change {
 const MOST_QUEUED: usize = 10_000;
 
 impl Session {
-    /// The session is that of a bridge. `due`: from the store, the topics whose retained messages are due; an empty one:
-    /// all are.
+    /// The session is that of a bridge. `due`: from the store, the topics whose retained messages are due; an empty
+    /// one: all are.
     pub fn restore_due<'t>(&mut self, due: impl IntoIterator<Item = &'t str>) {
         let outbound = self.outbound.get_or_insert_default();
         outbound.set_relays();

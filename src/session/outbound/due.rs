@@ -127,8 +127,8 @@ impl Due {
 
 impl Outbound {
     /// The retained message of a topic changed, and the client that relays messages was not given it at QoS 1 or 2.
-    /// `retain`: RETAIN of the message that says so. `queued`: its number, if it is of QoS 0; `None`: it was dropped. No
-    /// effect on other clients, and without RETAIN.
+    /// `retain`: RETAIN of the message that says so. `queued`: its number, if it is of QoS 0; `None`: it was dropped.
+    /// No effect on other clients, and without RETAIN.
     #[inline(never)]
     pub(in super::super) fn note_due(
         &mut self,

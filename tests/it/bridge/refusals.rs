@@ -1,4 +1,5 @@
-//! Other brokers that refuse, or send invalid packets: the bridge retries, and logs the reason once.
+//! Other brokers that refuse, or send invalid packets: the bridge retries, and logs the reason once. And
+//! configurations that are refused.
 
 use std::{
     io::{Read, Write},
@@ -140,4 +141,25 @@ fn a_bridge_respects_the_limits_of_the_other_broker() {
     let counts = view(&here).counts;
     assert_eq!((counts.too_large, counts.sent, counts.failures), (1, 20, 0));
     shut_down(here);
+}
+
+#[test]
+fn the_check_of_a_configuration_names_the_line_of_a_bridge_that_cannot_connect() {
+    let certs = crate::support::secure::Certs::new();
+    let dir = certs.dir();
+    std::fs::write(dir.join("not-pem"), "x").unwrap();
+    let to = "addresses = ['mqtts://localhost:8884']";
+    let (certificate, key) = ("certificate_file = 'client.pem'", "key_file = 'client.key'");
+    let table = [
+        (format!("{to}\n{certificate}\nkey_file = 'server.key'"), "9: bridge.key_file", "made together"),
+        (format!("{certificate}\n{key}\nca_file = 'not-pem'\n{to}"), "9: bridge.ca_file", "not-pem"),
+        ("addresses = ['localhost:8885', '127.0.0.1:1883']".into(), "7: bridge.addresses", "of the other broker"),
+    ];
+    for (keys, at, expected) in table {
+        let text =
+            format!("[[listener]]\naddress = '127.0.0.1:1883'\n\n[[bridge]]\nname = 'b'\ntopics = ['# out']\n{keys}\n");
+        std::fs::write(dir.join("dunlin.toml"), text).unwrap();
+        let told = crate::support::command::refused(dir, &[], &["--check", "-c", "dunlin.toml"], 1);
+        assert!(told.contains(&format!("dunlin.toml:{at}: bridge b: ")) && told.contains(expected), "{told}");
+    }
 }
