@@ -9,8 +9,8 @@ pub const PASSWORDS: &str = "passwords";
 /// The directory of certificates.
 pub const CERTS: &str = "certs";
 
-/// Every key with its description; set are a store, users, listeners for this machine and, over TLS, for others, and the
-/// user as administrator over HTTP.
+/// Every key with its description; set are a store, users, listeners for this machine and, over TLS, for others, and
+/// the user as administrator over HTTP.
 pub fn starter(user: &str) -> String {
     let listeners = format!(
         "# This machine.\n[[listener]]\naddress = \"localhost:1883\"\n\n# Everybody who reaches this machine and has a \
