@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::{
-    faults::{Faults, Tapped},
+    faults::{Faults, Longest, Tapped},
     journal::{Journal, Sink},
     junit::Junit,
     options::{Options, TestError},
@@ -64,7 +64,10 @@ impl Bench {
         };
         let sink = recorder.map(|recorder| -> Sink { Box::new(move |entry| recorder.note(entry)) });
         let journal = Arc::new(Journal::new(strict.clone(), sink));
-        let faults = Arc::new(Faults::new(&clock, journal.clone(), strict.clone()));
+        let limits = &options.config.limits;
+        let other = limits.max_packet_size;
+        let longest = Longest { connect: limits.max_connect_size.min(other), other };
+        let faults = Arc::new(Faults::new(&clock, journal.clone(), strict.clone(), longest));
         let disk = MemoryDisk::default();
         let mut bench = Self {
             server: RwLock::new(None),

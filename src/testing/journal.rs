@@ -20,7 +20,6 @@ use crate::{
     clock::Clock,
     codec::PropertiesBuf,
     router::{ClientInfo, Event, EventKinds, Observe},
-    session::{CloseReason, ProtocolError},
     trace::Seen,
     types::{ClientId, QoS},
 };
@@ -200,16 +199,6 @@ impl Journal {
     }
 }
 
-/// Does the reason of a close mean that the client broke a statement?
-fn is_violation(reason: &CloseReason) -> bool {
-    use CloseReason::{BadAuthenticationMethod, KeepAliveTimeout, Malformed, PacketTooSlow, Protocol};
-    match reason {
-        Protocol(error) => *error != ProtocolError::HealthCheck,
-        Malformed(_) | KeepAliveTimeout { .. } | PacketTooSlow { .. } | BadAuthenticationMethod => true,
-        _ => false,
-    }
-}
-
 impl Entry {
     fn held(&self) -> usize {
         match &self.what {
@@ -266,11 +255,8 @@ impl Observe for Journal {
                 note(client, info, What::Connected { session_present, clean });
             }
             Event::Disconnect { client, info, reason } => {
-                let is_timeout = matches!(reason, CloseReason::KeepAliveTimeout { .. });
-                if is_violation(reason) && (!is_timeout || self.strict.is_silent(client.as_str())) {
-                    let found = self.strict.closed(Some(client.as_str()), &reason.to_string());
-                    found.iter().for_each(|violation| self.violated(violation));
-                }
+                let found = self.strict.closed(client.as_str(), reason);
+                found.iter().for_each(|violation| self.violated(violation));
                 note(client, info, What::Disconnected { reason: reason.to_string().into() });
             }
             Event::Subscribe { client, info, filter, qos, .. } => {

@@ -234,7 +234,7 @@ impl Does {
         }
     }
 
-    /// Does it change this packet? Otherwise it does not count as a hit. `greeted`: a CONNACK was sent before.
+    /// Does it change this packet? Otherwise it does not count as a hit. `greeted`: the client was accepted.
     pub(super) fn changes(&self, seen: &Seen, version: ProtocolVersion, greeted: bool) -> bool {
         /// Size of a packet without a byte after its fixed header.
         const EMPTY: usize = 2;

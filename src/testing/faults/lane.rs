@@ -7,7 +7,10 @@ use std::{
 };
 
 use super::set::Faults;
-use crate::codec;
+use crate::{
+    codec::{self, PacketType},
+    types::ProtocolVersion,
+};
 
 /// One direction of a connection.
 pub(super) struct Lane {
@@ -19,6 +22,8 @@ pub(super) struct Lane {
     reordered: Option<Vec<u8>>,
     /// Bytes in `ready`.
     held: usize,
+    /// Larger packets are forwarded as their bytes arrive.
+    longest: Longest,
     /// The bytes are not packets and are forwarded unchanged.
     is_opaque: bool,
     /// The sender has closed.
@@ -34,13 +39,29 @@ struct Piece {
     due: Option<Instant>,
 }
 
-/// A longer packet is forwarded as its bytes arrive.
-const LONGEST: usize = 16 << 20;
+/// Sizes of the largest packets that can have faults. The broker closes at the header of larger ones.
+#[derive(Clone, Copy, Debug)]
+pub(in super::super) struct Longest {
+    pub(in super::super) connect: usize,
+    pub(in super::super) other: usize,
+}
+
+/// Of packets to the client.
+pub(super) const LONGEST: Longest = Longest { connect: MOST, other: MOST };
+/// Largest packets in memory.
+const MOST: usize = 16 << 20;
+
+impl Longest {
+    /// The size for a packet with this first byte.
+    fn of(self, first: u8) -> usize {
+        if first >> 4 == PacketType::Connect as u8 { self.connect.min(MOST) } else { self.other.min(MOST) }
+    }
+}
 
 impl Lane {
-    pub(super) fn new(faults: Arc<Faults>) -> Self {
+    pub(super) fn new(faults: Arc<Faults>, longest: Longest) -> Self {
         let (raw, ready) = (Vec::new(), VecDeque::new());
-        Self { faults, raw, ready, reordered: None, held: 0, is_opaque: false, has_ended: false }
+        Self { faults, raw, ready, reordered: None, held: 0, longest, is_opaque: false, has_ended: false }
     }
 
     /// Adds received bytes. Call [`next_packet`](Self::next_packet) until it returns `None`.
@@ -51,12 +72,13 @@ impl Lane {
         }
     }
 
-    /// Takes the next complete packet.
-    pub(super) fn next_packet(&mut self) -> Option<Vec<u8>> {
+    /// Takes the next complete packet. The receiver closes at the header of a malformed or too large one: it gets the
+    /// bytes as they are.
+    pub(super) fn next_packet(&mut self, version: ProtocolVersion) -> Option<Vec<u8>> {
         let length = codec::packet_len(&self.raw);
-        // five bytes contain every fixed header
-        let is_none = length.is_none() && self.raw.len() >= 5 || length.is_some_and(|length| length > LONGEST);
-        if is_none {
+        let longest = self.longest.of(self.raw.first().copied().unwrap_or_default());
+        let is_complete = length.is_some_and(|length| length <= self.raw.len().min(longest));
+        if !is_complete && codec::frame(version, &self.raw, longest).is_err() {
             self.is_opaque = true;
             self.pass_rest();
             return None;

@@ -20,6 +20,7 @@ mod tapped;
 mod wire;
 
 pub use fault::{Does, Fault, When};
+pub(super) use lane::Longest;
 pub(super) use presets::PRESETS;
 pub use presets::preset;
 pub(super) use set::Faults;

@@ -127,6 +127,11 @@ pub(super) fn corrupt(bytes: &mut [u8], random: u64) {
     bytes[at] ^= ((random >> 32) as u8).max(1);
 }
 
+/// The version of a CONNECT, even if it is malformed; `None`: not MQTT 5.
+pub(super) fn version_of(connect: &[u8]) -> Option<ProtocolVersion> {
+    body(connect)?.starts_with(b"\0\x04MQTT\x05").then_some(ProtocolVersion::V5)
+}
+
 /// The bytes after the fixed header.
 fn body(bytes: &[u8]) -> Option<&[u8]> {
     let length = 1 + bytes.iter().skip(1).position(|byte| *byte < 0x80)? + 1;

@@ -18,6 +18,7 @@ use super::{
         strict::Strict,
     },
     fault::{Does, Fault},
+    lane::Longest,
 };
 use crate::{
     clock::{Clock, TestClock},
@@ -32,6 +33,8 @@ pub(in super::super) struct Faults {
     clock: Clock,
     pub(super) journal: Arc<Journal>,
     pub(super) strict: Arc<Strict>,
+    /// Larger packets of clients have no faults.
+    pub(super) longest: Longest,
     /// Sockets of connections that the broker has closed without telling the client.
     buried: Mutex<Vec<Box<dyn Stream + Send>>>,
     /// Tasks that send what is delayed after the broker has closed, with their clients.
@@ -88,9 +91,14 @@ const MOST_BURIED: usize = 1_024;
 const MOST: usize = 1_000;
 
 impl Faults {
-    pub(in super::super) fn new(clock: &TestClock, journal: Arc<Journal>, strict: Arc<Strict>) -> Self {
+    pub(in super::super) fn new(
+        clock: &TestClock,
+        journal: Arc<Journal>,
+        strict: Arc<Strict>,
+        longest: Longest,
+    ) -> Self {
         let (set, buried, left, late) = (Mutex::default(), Mutex::default(), Mutex::default(), AtomicUsize::new(0));
-        Self { set, clock: clock.clock(), journal, strict, buried, left, cut: AtomicBool::new(false), late }
+        Self { set, clock: clock.clock(), journal, strict, buried, left, longest, cut: AtomicBool::new(false), late }
     }
 
     /// Sets a fault; returns its number.
@@ -148,7 +156,7 @@ impl Faults {
     }
 
     /// Applies the first fault that hits this packet, and records it.
-    /// `greeted`: a CONNACK was sent before.
+    /// `greeted`: the client was accepted.
     pub(super) fn hit(&self, who: &Who, seen: &Seen, greeted: bool) -> Option<Hit> {
         let now = self.clock.now();
         let mut set = self.set.lock();
@@ -295,7 +303,7 @@ mod tests {
 
     fn faults(clock: &TestClock) -> Faults {
         let strict = Arc::new(Strict::new(None));
-        Faults::new(clock, Arc::new(Journal::new(strict.clone(), None)), strict)
+        Faults::new(clock, Arc::new(Journal::new(strict.clone(), None)), strict, super::super::lane::LONGEST)
     }
 
     /// Which of the PUBLISH packets of "c" are hit.

@@ -13,7 +13,13 @@ use tokio::{
     runtime::Handle,
 };
 
-use super::{super::journal::What, fault::Does, lane::Lane, rewrite, set::Faults};
+use super::{
+    super::journal::What,
+    fault::Does,
+    lane::{LONGEST, Lane},
+    rewrite,
+    set::Faults,
+};
 use crate::{
     codec::PacketType,
     net::{Deadlines, Judges, Stream, Tick},
@@ -33,8 +39,10 @@ pub(super) struct Wire {
     state: State,
     /// Limit of bytes a second to the client.
     stall: Option<Stall>,
-    /// The client was sent a CONNACK.
+    /// The client was accepted.
     greeted: bool,
+    /// Its CONNECT had Clean Session 1.
+    clean: bool,
     /// The broker has closed, and delayed bytes are still to be sent.
     is_left: bool,
     /// Wakes the connection's task.
@@ -69,7 +77,7 @@ const TICK: Duration = Duration::from_millis(10);
 
 impl Wire {
     pub(super) fn new(socket: Box<dyn Stream + Send>, faults: Arc<Faults>) -> Self {
-        let [to_server, to_client] = [(); 2].map(|()| Lane::new(faults.clone()));
+        let (to_server, to_client) = (Lane::new(faults.clone(), faults.longest), Lane::new(faults.clone(), LONGEST));
         let (who, state) = (Who::default(), State::Open);
         Self {
             socket: Some(socket),
@@ -80,6 +88,7 @@ impl Wire {
             state,
             stall: None,
             greeted: false,
+            clean: false,
             is_left: false,
             timer: None,
             sent: false,
@@ -89,7 +98,8 @@ impl Wire {
     /// Applies the faults to all complete packets of one direction.
     fn meet(&mut self, direction: Direction) {
         while self.state == State::Open {
-            let Some(packet) = self.lane(direction).next_packet() else { break };
+            let version = self.who.version;
+            let Some(packet) = self.lane(direction).next_packet(version) else { break };
             self.meet_one(packet, direction);
         }
         self.faults.journal.tell();
@@ -109,7 +119,12 @@ impl Wire {
         }
         let was_greeted = self.greeted;
         let hit = self.faults.hit(&self.who, &seen, was_greeted);
-        self.greeted |= seen.packet == PacketType::Connack && direction == Direction::ToClient;
+        self.greeted |= seen.packet == PacketType::Connack && seen.codes == [0];
+        if seen.packet == PacketType::Connect {
+            self.clean = seen.is_clean;
+            // the version of a malformed one is not known otherwise
+            self.who.version = rewrite::version_of(&packet).unwrap_or(self.who.version);
+        }
         self.tell_strict(&seen, hit.as_ref().map(|hit| &hit.does));
         let fate = hit.as_ref().map(|hit| hit.does.name());
         let what = What::Packet { packet: Box::new(seen.clone()), fault: fate };
@@ -463,6 +478,12 @@ impl Stream for Wire {
     fn goodbye(&mut self, cx: &mut Context<'_>, reason: &CloseReason) {
         if self.faults.is_cut() {
             return;
+        }
+        if !self.greeted {
+            // such a connection has no event of its end
+            let found = self.faults.strict.turned_away(&self.who, self.clean, reason);
+            found.iter().for_each(|violation| self.faults.journal.violated(violation));
+            self.faults.journal.tell();
         }
         self.to_client.end();
         let _ = self.write_on(cx);

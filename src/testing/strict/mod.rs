@@ -4,8 +4,10 @@
 //! | module | owns |
 //! |---|---|
 //! | `track` | [`Track`]: follows one client and checks its packets |
+//! | `closed` | reasons of closed connections that are violations |
 //! | `report` | [`Strict`]: collects the violations of all clients |
 
+mod closed;
 mod report;
 mod track;
 

@@ -6,9 +6,15 @@ use parking_lot::Mutex;
 
 use super::{
     super::forget::Reset,
+    closed::violation,
     track::{Track, Wrong},
 };
-use crate::trace::{Seen, Who};
+use crate::{
+    codec::ReasonCode,
+    session::CloseReason,
+    trace::{Seen, Who},
+    types::ProtocolVersion,
+};
 
 /// Consequence of a violation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,21 +87,40 @@ impl Strict {
     }
 
     /// Has this client been silent for longer than its Keep Alive, by real time?
-    pub(in super::super) fn is_silent(&self, client: &str) -> bool {
+    fn is_silent(&self, client: &str) -> bool {
         self.tracks.lock().get(client).is_some_and(Track::is_silent)
     }
 
-    /// Records the violation for which the broker closed a connection. `text` names the statement: `… [MQTT-2.3.1-1]`.
-    pub(in super::super) fn closed(&self, client: Option<&str>, text: &str) -> Option<Violation> {
+    /// Records that the broker closed the connection of an accepted client, if that was for a violation.
+    pub(in super::super) fn closed(&self, client: &str, reason: &CloseReason) -> Option<Violation> {
         self.mode?;
-        let is_tampered = |client: &str| self.tracks.lock().get(client).is_some_and(|track| track.is_tampered);
-        if client.is_some_and(is_tampered) {
+        let version = self.blamable(Some(client))?;
+        if matches!(reason, CloseReason::KeepAliveTimeout { .. }) && !self.is_silent(client) {
             return None;
         }
-        let (text, statement) = text.rsplit_once(" [").unwrap_or((text, ""));
-        let statement = statement.trim_end_matches(']');
-        let statement = if statement.is_empty() { "MQTT-4.8.0-1" } else { statement };
-        Some(self.found(client, Some(statement), text.to_owned()))
+        let (text, statement) = violation(reason, version)?;
+        Some(self.found(Some(client), Some(&statement), text))
+    }
+
+    /// The same for a connection that was not accepted. `clean`: its CONNECT had Clean Session 1.
+    pub(in super::super) fn turned_away(&self, who: &Who, clean: bool, reason: &CloseReason) -> Option<Violation> {
+        self.mode?;
+        self.blamable(who.client.as_deref())?;
+        let is_identifier = matches!(reason, CloseReason::Refused { code: ReasonCode::ClientIdentifierNotValid, .. });
+        if is_identifier && who.client.is_none() && !clean && who.version < ProtocolVersion::V5 {
+            return Some(self.found(None, Some("MQTT-3.1.3-7"), "no Client Identifier, and Clean Session is 0".into()));
+        }
+        let (text, statement) = violation(reason, who.version)?;
+        Some(self.found(who.client.as_deref(), Some(&statement), text))
+    }
+
+    /// The version of a client. `None`: a fault has changed what it sends.
+    fn blamable(&self, client: Option<&str>) -> Option<ProtocolVersion> {
+        let tracks = self.tracks.lock();
+        match client.and_then(|client| tracks.get(client)) {
+            Some(track) => (!track.is_tampered).then_some(track.version),
+            None => Some(ProtocolVersion::default()),
+        }
     }
 
     fn found(&self, client: Option<&str>, statement: Option<&str>, text: String) -> Violation {

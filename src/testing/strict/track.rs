@@ -15,7 +15,7 @@ use crate::{
 /// What one client has in flight.
 #[derive(Debug)]
 pub(super) struct Track {
-    version: ProtocolVersion,
+    pub(super) version: ProtocolVersion,
     keep_alive: u16,
     /// Time since its last packet.
     silent: Option<Stopwatch>,

@@ -1,7 +1,10 @@
 //! The broker under test, and identifiers and topics that no other test uses.
 
 use std::{
+    fs::OpenOptions,
+    io::Write,
     net::{SocketAddr, ToSocketAddrs},
+    path::PathBuf,
     sync::{
         OnceLock,
         atomic::{AtomicUsize, Ordering},
@@ -9,11 +12,15 @@ use std::{
     time::Duration,
 };
 
-use dunlin::config::{Config, Limits};
+use dunlin::{
+    config::{Config, Limits},
+    testing::{self, Mode, Options, Turn},
+};
 
 use crate::support::{
-    Broker,
+    Broker, GUARD,
     raw::{Client, Connect, Message},
+    run,
 };
 
 /// The case of the test function in which it stands, on the broker that all such tests share.
@@ -52,12 +59,22 @@ pub struct Case {
     address: SocketAddr,
     anonymous: AtomicUsize,
     /// Where it is not one that tests share.
-    own: Option<Broker>,
+    own: Option<Own>,
+}
+
+/// A broker of one test.
+enum Own {
+    Usual(Box<Broker>),
+    /// In strict mode; what it finds is written to this file.
+    Strict(Box<testing::Broker>, PathBuf),
 }
 
 impl Case {
     pub fn shared(function: &str) -> Self {
         static SHARED: OnceLock<Broker> = OnceLock::new();
+        if let Some(case) = Self::strict(function, &Limits::default()) {
+            return case;
+        }
         let address = external().unwrap_or_else(|| SHARED.get_or_init(|| Broker::new(Config::ephemeral())).address());
         Self::new(function, address, None)
     }
@@ -67,11 +84,23 @@ impl Case {
             eprintln!("left out: {function} needs settings of its own");
             return None;
         }
+        if let Some(case) = Self::strict(function, &limits) {
+            return Some(case);
+        }
         let broker = Broker::new(Config { limits, ..Config::ephemeral() });
-        Some(Self::new(function, broker.address(), Some(broker)))
+        Some(Self::new(function, broker.address(), Some(Own::Usual(Box::new(broker)))))
     }
 
-    fn new(function: &str, address: SocketAddr, own: Option<Broker>) -> Self {
+    /// With `DUNLIN_CONFORMANCE_STRICT=FILE`, each test has a broker of its own in strict mode.
+    fn strict(function: &str, limits: &Limits) -> Option<Self> {
+        let file = PathBuf::from(std::env::var_os("DUNLIN_CONFORMANCE_STRICT")?);
+        let config = Config { limits: limits.clone(), ..Config::ephemeral() };
+        let options = Options { config, strict: Some(Mode::Report), ..Options::default() };
+        let broker = run(testing::Broker::with(options)).expect("a broker on free ports");
+        Some(Self::new(function, broker.address(), Some(Own::Strict(Box::new(broker), file))))
+    }
+
+    fn new(function: &str, address: SocketAddr, own: Option<Own>) -> Self {
         // The path of `here` within the test, and perhaps within a closure of it.
         let name = function.rsplit("::").skip(1).find(|name| !name.contains('{')).expect("a function's path");
         // The process id keeps apart two runs against one external broker.
@@ -96,7 +125,10 @@ impl Case {
 
     /// Turns the clock of a broker of its own.
     pub fn turn(&self, by: Duration) {
-        self.own.as_ref().expect("a clock that others do not need").turn(by);
+        match self.own.as_ref().expect("a clock that others do not need") {
+            Own::Usual(broker) => broker.turn(by),
+            Own::Strict(broker, _) => run(broker.turn(Turn { advance: by, keep_alive: true, paused: None })),
+        }
     }
 
     /// A connection without a CONNECT.
@@ -154,6 +186,23 @@ impl Case {
     pub fn retained(&self, topic: &str, count: usize) -> Vec<Message> {
         let number = self.anonymous.fetch_add(1, Ordering::Relaxed);
         self.client(&format!("look{number}")).subscribe_retained(&[(topic, 2)], count)
+    }
+}
+
+impl Drop for Case {
+    /// Writes the violations that were found: test, statement, description.
+    fn drop(&mut self) {
+        let Some(Own::Strict(broker, file)) = &self.own else { return };
+        assert!(run(broker.idle(GUARD)), "the broker is busy");
+        let test = self.name.rsplit_once('-').expect("a process id").0;
+        let mut lines = String::new();
+        for violation in broker.violations() {
+            if let Some(statement) = violation.statement {
+                lines += &format!("{test}\t{statement}\t{}\n", violation.text);
+            }
+        }
+        let mut file = OpenOptions::new().append(true).create(true).open(file).expect("a file");
+        file.write_all(lines.as_bytes()).expect("a line");
     }
 }
 

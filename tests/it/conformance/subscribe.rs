@@ -223,11 +223,11 @@ fn also_suback_precedes_a_message_that_the_client_publishes_after_its_subscribe(
         let mut client = case.connect(&if role == "kept" { connect.persistent() } else { connect }, 0);
         for id in [1, 2] {
             let own = Message::new(&topic, "own");
-            client.send(&[&subscribe(id, &[(&topic, 1)])[..], &own.frame(), &own.qos(1).id(id).frame()].concat());
+            client.send(&[&subscribe(id, &[(&topic, 1)])[..], &own.frame(), &own.qos(1).id(id + 10).frame()].concat());
             client.expect(&suback(id, &[1]));
             client.expect_message(&topic, "own", 0);
             client.expect_message(&topic, "own", 1);
-            client.expect(&ack(0x40, id));
+            client.expect(&ack(0x40, id + 10));
             client.unsubscribe(&[&topic]);
         }
     }

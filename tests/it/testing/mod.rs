@@ -2,6 +2,7 @@
 
 mod clock;
 mod command;
+mod conformance;
 mod expect;
 mod fault_table;
 mod faults;
@@ -12,6 +13,7 @@ mod reset;
 mod restart;
 mod rumqttc;
 mod strict;
+mod strict_statements;
 
 use std::net::SocketAddr;
 

@@ -17,7 +17,7 @@ fn strict(mode: Mode) -> Bench {
 }
 
 /// Statements and warnings of a client, in their order.
-fn found(bench: &Bench, client: &str) -> Vec<String> {
+pub fn found(bench: &Bench, client: &str) -> Vec<String> {
     bench.post("idle", json!({}));
     let (_, events) = bench.ask("GET", "events", &json!({}));
     let of_client = |event: &&Value| event["client"] == client && event["text"].is_string();

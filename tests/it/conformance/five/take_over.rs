@@ -26,8 +26,10 @@ fn also_a_take_over_resumes_messages_in_flight() {
     let mut new = case.lasting("sub", 1);
     old.expect_disconnect(0x8E);
     assert_eq!(new.receive(), one.clone().dup());
-    new.expect(&ack(0x62, two.id));
-    assert_eq!(new.receive(), three.clone().dup());
+    // PUBREL and PUBLISH have an order each; a store may keep them apart
+    let mut next = [new.expect_any().bytes(), new.expect_any().bytes()];
+    next.sort_unstable();
+    assert_eq!(next, [three.clone().dup().frame(), ack(0x62, two.id)]);
     publisher.publish(&Publish::new(&topic, "5").qos(1));
     assert_eq!(new.take().text(), "5");
     for answer in [ack(0x40, one.id), ack(0x70, two.id), ack(0x50, three.id)] {
