@@ -89,7 +89,7 @@ pub use bridge::{BridgeError, Counts as BridgeCounts, Phase as BridgePhase, View
 pub use clock::{Clock, TestClock};
 pub use codec::{Properties, PropertiesBuf, PropertyId, PropertyValue, ReasonCode};
 pub use config::{Config, ConfigError, ListenerConfig};
-pub use hooks::{Counts as WebhookCounts, HookError, View as WebhookView};
+pub use hooks::{Counts as WebhookCounts, HookError, SinkCounts, SinkView, View as WebhookView};
 pub use inside::{Ack, Client, ClientError, InsideClient, Publication, PublishError, Published, Received};
 pub use router::inspect;
 pub use router::{

@@ -32,7 +32,7 @@ pub use bound::{Bound, Socket};
 use control::TakeSocket;
 pub use control::{
     AddedKey, Asked, BridgeState, Control, Doing, FileProblem, Imported, LoginServiceState, NewPassword, Reloading,
-    RuleEdit, RuleShown, RulesShown, Setting, TokenKeysState, UserShown, WebhookState, Whom,
+    RuleEdit, RuleShown, RulesShown, Setting, SinkState, TokenKeysState, UserShown, WebhookState, Whom,
 };
 pub use secure::{Accepting, Duplex, Secure};
 

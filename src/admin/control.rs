@@ -42,6 +42,9 @@ pub trait Control: Send + Sync {
     /// The webhooks.
     fn webhooks(&self) -> Vec<WebhookState>;
 
+    /// The file sinks.
+    fn sinks(&self) -> Vec<SinkState>;
+
     /// The configuration in force, without secrets.
     fn settings(&self) -> Vec<Setting>;
 
@@ -284,6 +287,21 @@ pub struct WebhookState {
     /// The error and the time of the last failed request.
     pub error: Option<(String, SystemTime)>,
     /// Counters: name, description, value. The last one is the number of queued events.
+    pub counts: Vec<(&'static str, &'static str, u64)>,
+}
+
+/// State of a file sink.
+#[derive(Clone, Debug)]
+pub struct SinkState {
+    /// Its name.
+    pub name: String,
+    /// The file.
+    pub file: String,
+    /// The last write failed.
+    pub fails: bool,
+    /// The error and the time of the last failed write.
+    pub error: Option<(String, SystemTime)>,
+    /// Counters: name, description, value. The last one is the number of queued messages.
     pub counts: Vec<(&'static str, &'static str, u64)>,
 }
 

@@ -69,7 +69,7 @@ pub use audit::AuditFile;
 pub use bound::{Bound, Socket};
 pub use control::{
     AddedKey, Asked, BridgeState, Control, Doing, FileProblem, Imported, LoginServiceState, NewPassword, Reloading,
-    RuleEdit, RuleShown, RulesShown, Setting, TokenKeysState, UserShown, WebhookState, Whom,
+    RuleEdit, RuleShown, RulesShown, Setting, SinkState, TokenKeysState, UserShown, WebhookState, Whom,
 };
 pub use lines::{LogLines, log_lines};
 pub(crate) use problem::Problem;

@@ -9,6 +9,7 @@ use super::{
     keys::{Key, LISTENER, Listener, Table},
     listener::ListenerConfig,
     settings::Config,
+    sink_keys::SINK,
     tables::TABLES,
     webhook_keys::WEBHOOK,
 };
@@ -42,8 +43,9 @@ pub fn changes(from: &Config, to: &Config) -> Vec<KeyChange> {
     let bridges = of_list(&BRIDGE, &from.bridges, &to.bridges, |bridge| &bridge.name);
     let services = of_list(&AUTH_HTTP, &from.auth.services, &to.auth.services, |service| &service.name);
     let webhooks = of_list(&WEBHOOK, &from.webhooks, &to.webhooks, |webhook| &webhook.name);
+    let sinks = of_list(&SINK, &from.sinks, &to.sinks, |sink| &sink.name);
     let listeners = (from.listeners != to.listeners).then_some(listeners);
-    values.chain(listeners).chain(services).chain(bridges).chain(webhooks).collect()
+    values.chain(listeners).chain(services).chain(bridges).chain(webhooks).chain(sinks).collect()
 }
 
 /// The changes of a list of tables with names.
@@ -90,7 +92,8 @@ pub fn settings(config: &Config) -> Vec<(String, String)> {
     let bridges = of_list(&BRIDGE, &[], &config.bridges, |bridge| &bridge.name);
     let services = of_list(&AUTH_HTTP, &[], &config.auth.services, |service| &service.name);
     let webhooks = of_list(&WEBHOOK, &[], &config.webhooks, |webhook| &webhook.name);
-    let tables = services.into_iter().chain(bridges).chain(webhooks).map(|change| (change.key, change.to));
+    let sinks = of_list(&SINK, &[], &config.sinks, |sink| &sink.name);
+    let tables = services.into_iter().chain(bridges).chain(webhooks).chain(sinks).map(|change| (change.key, change.to));
     values.chain([(LISTENER.name.into(), format!("[{}]", listeners.join(", ")))]).chain(tables).collect()
 }
 

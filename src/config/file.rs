@@ -28,6 +28,8 @@ use super::{
     listener::{self, ListenerConfig},
     mosquitto::{self, Import},
     settings::{Config, LogFormat},
+    sink::{self, SinkConfig},
+    sink_keys::SINK,
     tables::TABLES,
     variables,
     webhook::{self, WebhookConfig},
@@ -211,6 +213,12 @@ impl<'a> Source<'a> {
                     config.webhooks = webhooks;
                     config.origins.set(name, self.file);
                 }
+            } else if name == SINK.name {
+                let before = config.origins.of(name).map(|_| config.sinks.clone()).unwrap_or_default();
+                if let Some(sinks) = self.told(self.tables(&SINK, value, before, Self::sink)) {
+                    config.sinks = sinks;
+                    config.origins.set(name, self.file);
+                }
             } else if let Some(table) = TABLES.iter().find(|table| table.name == name && !name.is_empty()) {
                 let Some(keys) = value.as_ref().as_table() else {
                     let problem = format!("expected a table; write its keys below a line [{name}]");
@@ -392,6 +400,23 @@ impl<'a> Source<'a> {
             return Err(wrong("name", problem));
         }
         Ok(Some(webhook))
+    }
+
+    /// One table; `None`: one of its keys is invalid.
+    fn sink(
+        &self,
+        one: &Value<'_>,
+        written: &DeTable<'_>,
+        before: &[SinkConfig],
+    ) -> Result<Option<SinkConfig>, ConfigError> {
+        let mut sink = SinkConfig::default();
+        if !self.keys(&SINK, written, &mut sink) {
+            return Ok(None);
+        }
+        let wrong =
+            |(key, problem): (&str, String)| self.value(written.get(key).unwrap_or(one), &SINK.full(key), problem);
+        sink::check(&sink, before).map_err(wrong)?;
+        Ok(Some(sink))
     }
 
     /// One table; `None`: one of its keys is invalid.

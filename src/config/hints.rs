@@ -6,6 +6,7 @@ use super::{
     auth_http_keys::AUTH_HTTP,
     bridge_keys::BRIDGE,
     keys::{LISTENER, LISTS},
+    sink_keys::SINK,
     tables::TABLES,
     webhook_keys::WEBHOOK,
 };
@@ -52,8 +53,9 @@ pub(super) fn names() -> impl Iterator<Item = (&'static str, &'static str)> {
     let bridge = BRIDGE.keys.iter().map(|key| (BRIDGE.name, key.name));
     let auth_http = AUTH_HTTP.keys.iter().map(|key| (AUTH_HTTP.name, key.name));
     let webhook = WEBHOOK.keys.iter().map(|key| (WEBHOOK.name, key.name));
+    let sink = SINK.keys.iter().map(|key| (SINK.name, key.name));
     let tables = TABLES.iter().flat_map(|table| table.keys.iter().map(|key| (table.name, key.name)));
-    tables.chain(listener).chain(bridge).chain(auth_http).chain(webhook)
+    tables.chain(listener).chain(bridge).chain(auth_http).chain(webhook).chain(sink)
 }
 
 /// The known word that is most like `word`, if one is like it.

@@ -96,7 +96,7 @@ impl<T> Table<T> {
 }
 
 /// The lists of tables.
-pub(super) const LISTS: [&str; 4] = ["listener", "bridge", "auth.http", "webhook"];
+pub(super) const LISTS: [&str; 5] = ["listener", "bridge", "auth.http", "webhook", "sink"];
 
 /// `log.level`
 pub(super) const LOG_LEVEL: Choice<LogLevel> = Choice(&[

@@ -15,11 +15,13 @@
 //!          ├► auth_keys           the keys of [auth]
 //!          ├► auth_http_keys      the keys of [[auth.http]]
 //!          ├► webhook_keys        the keys of [[webhook]]
+//!          ├► sink_keys           the keys of [[sink]]
 //!          └► settings            Config itself and its defaults
 //!              ├► listener        one listener, and the consistency of its settings
 //!              ├► auth_http       one login service
 //!              ├► bridge          one bridge, its topics and addresses, and their consistency
 //!              ├► webhook         one webhook, and the consistency of its settings
+//!              ├► sink            one file sink, and the consistency of its settings
 //!              └► http            the [http] table and its forms
 //! reference ────► text            keys × defaults: config/dunlin.toml and the table in docs/configuration.md
 //! starter ──────► text            the file of dunlin init: the reference with a few keys set
@@ -67,6 +69,8 @@ pub mod reference;
 mod replay;
 mod resolve;
 mod settings;
+mod sink;
+mod sink_keys;
 pub mod starter;
 mod summary;
 mod tables;
@@ -98,6 +102,7 @@ pub use memory_bound::MemoryBound;
 pub use origins::Origins;
 pub use replay::{ReplayArgs, Rewrite, Speed};
 pub use settings::*;
+pub use sink::SinkConfig;
 pub use summary::{persistence_text, summary};
 pub use testing::{Strictness, TestArgs};
 pub use webhook::WebhookConfig;

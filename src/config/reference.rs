@@ -8,6 +8,8 @@ use super::{
     bridge_keys::BRIDGE,
     keys::{Key, LISTENER, LISTS, Listener, Table},
     settings::Config,
+    sink::SinkConfig,
+    sink_keys::SINK,
     tables::TABLES,
     webhook::WebhookConfig,
     webhook_keys::WEBHOOK,
@@ -35,6 +37,7 @@ pub fn toml() -> String {
     list(&mut out, &AUTH_HTTP, "a url", &AuthHttpConfig::default());
     list(&mut out, &BRIDGE, "a name, addresses and topics", &BridgeConfig::default());
     list(&mut out, &WEBHOOK, "a name, a url and events", &WebhookConfig::default());
+    list(&mut out, &SINK, "a name and a file", &SinkConfig::default());
     out
 }
 
@@ -69,6 +72,7 @@ pub fn markdown() -> String {
     rows(&mut out, &AUTH_HTTP, |key| (key.write)(&AuthHttpConfig::default()));
     rows(&mut out, &BRIDGE, |key| (key.write)(&BridgeConfig::default()));
     rows(&mut out, &WEBHOOK, |key| (key.write)(&WebhookConfig::default()));
+    rows(&mut out, &SINK, |key| (key.write)(&SinkConfig::default()));
     out
 }
 
@@ -191,7 +195,7 @@ mod tests {
             .map(|(name, _)| name)
             // fields that are not keys of the file
             .filter(|name| {
-                const BESIDE: [&str; 9] = [
+                const BESIDE: [&str; 10] = [
                     "warnings",
                     "origins",
                     "user",
@@ -201,6 +205,7 @@ mod tests {
                     "bridges",
                     "services",
                     "webhooks",
+                    "sinks",
                 ];
                 !BESIDE.contains(name)
             })

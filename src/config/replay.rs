@@ -9,11 +9,11 @@ use super::RemoteAddress;
 /// `dunlin replay FILE --to URL`
 ///
 /// Publishes the messages of a recording again, with one client: the messages that clients sent under "dunlin test
-/// --record", or those that the web console recorded. Tries MQTT 5 first, then 3.1.1. Prints the number of sent
-/// messages, and exits with 1 if the broker refused one.
+/// --record", those that the web console recorded, or those in the file of a sink. Tries MQTT 5 first, then 3.1.1.
+/// Prints the number of sent messages, and exits with 1 if the broker refused one.
 #[derive(Args, Clone, Debug, PartialEq)]
 pub struct ReplayArgs {
-    /// The recording: JSON lines.
+    /// The recording: JSON lines, also compressed with gzip.
     #[arg(value_name = "FILE")]
     pub recording: PathBuf,
 

@@ -14,6 +14,7 @@ use super::{
     listener::{ClientCertificates, ListenerConfig},
     memory_bound::MemoryBound,
     origins::Origins,
+    sink::SinkConfig,
     webhook::WebhookConfig,
 };
 use crate::types::{
@@ -69,6 +70,8 @@ pub struct Config {
     pub bridges: Vec<BridgeConfig>,
     /// Webhooks.
     pub webhooks: Vec<WebhookConfig>,
+    /// File sinks.
+    pub sinks: Vec<SinkConfig>,
     /// Warnings about the file: settings that are allowed and probably mistakes.
     pub warnings: Vec<String>,
     /// The file, the variables and the flags that set the values.
@@ -484,6 +487,7 @@ impl Default for Config {
             http: HttpConfig::default(),
             bridges: Vec::new(),
             webhooks: Vec::new(),
+            sinks: Vec::new(),
             warnings: Vec::new(),
             origins: Origins::default(),
         }

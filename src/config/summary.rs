@@ -31,6 +31,10 @@ pub fn summary(config: &Config, file: Option<&Path>) -> String {
         let to = webhook.url.as_ref().map(ToString::to_string).unwrap_or_default();
         line("webhook", &format!("{} to {to}: {}", webhook.name, events.join(", ")));
     }
+    for sink in &config.sinks {
+        let file = sink.file.as_ref().map(|file| file.display().to_string()).unwrap_or_default();
+        line("sink", &format!("{} in {file}: {}", sink.name, sink.filter.join(", ")));
+    }
     config
         .origins
         .by_origin()
@@ -38,7 +42,7 @@ pub fn summary(config: &Config, file: Option<&Path>) -> String {
         .for_each(|(origin, keys)| line("from", &format!("{origin}: {}", keys.join(", "))));
     let told_above = ["listener", "allow_anonymous", "workers", "data_dir", "sync", "sync_interval"];
     let mut changed = changes(&Config::default(), config);
-    let is_told = |key: &str| key.starts_with("bridge.") || key.starts_with("webhook.");
+    let is_told = |key: &str| ["bridge.", "webhook.", "sink."].iter().any(|table| key.starts_with(table));
     changed.retain(|change| !told_above.contains(&change.key.as_str()) && !is_told(&change.key));
     if !changed.iter().any(|change| change.key.starts_with("limits.")) {
         line("limits", "all have their defaults");

@@ -2,10 +2,18 @@
 
 #[path = "options.rs"]
 mod options;
+#[path = "sinks/options.rs"]
+mod sink_options;
 
-use std::{io, path::Path, sync::Arc, time::SystemTime};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::SystemTime,
+};
 
 pub use options::{Keeps, Options};
+pub use sink_options::{Rotation, SinkOptions};
 
 use crate::{clock::Clock, inside::Inside, router::inspect::EventStreams, types::Told};
 
@@ -70,6 +78,47 @@ impl Hooks {
 
     /// Returns nothing.
     pub fn views(&self) -> Vec<View> {
+        Vec::new()
+    }
+
+    /// Does nothing.
+    pub fn stop(&self) {}
+}
+
+/// Has no file sinks.
+pub struct Sinks;
+
+/// State of a file sink.
+#[derive(Clone, Debug)]
+pub struct SinkView {
+    /// Its name.
+    pub name: String,
+    /// The file.
+    pub file: PathBuf,
+    /// The last write failed.
+    pub fails: bool,
+    /// The error and the time of the last failed write.
+    pub error: Option<(String, SystemTime)>,
+    /// Counters since the start.
+    pub counts: SinkCounts,
+}
+
+/// Has no counters.
+pub type SinkCounts = Counts;
+
+impl Sinks {
+    /// Without sinks.
+    pub fn new(_: Arc<Inside>, _: Clock) -> Self {
+        Self
+    }
+
+    /// Does nothing: a configuration with sinks was refused before.
+    pub fn replace(&self, _: Vec<SinkOptions>) -> Result<(), HookError> {
+        Ok(())
+    }
+
+    /// Returns nothing.
+    pub fn views(&self) -> Vec<SinkView> {
         Vec::new()
     }
 

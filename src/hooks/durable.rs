@@ -61,7 +61,7 @@ pub(super) async fn open(inside: &Inside, options: &Options) -> Result<Outlet, C
 
 /// The bounds of its requests.
 pub(super) fn limits(Options { batch, linger, .. }: &Options) -> Limits {
-    Limits { messages: *batch, bytes: MOST_BYTES, linger: *linger }
+    Limits { messages: *batch, bytes: MOST_BYTES, linger: *linger, drains: false }
 }
 
 /// Is it the same webhook, with the same queue?

@@ -1,6 +1,6 @@
-//! Webhooks: HTTP requests that report events to other services. Each webhook reads its own
-//! [`EventStream`](crate::router::inspect::EventStream). The stream's rings are bounded, so that no client waits for a
-//! service.
+//! Webhooks: HTTP requests that report events to other services. File sinks: published messages in files. Each webhook
+//! reads its own [`EventStream`](crate::router::inspect::EventStream). The stream's rings are bounded, so that no
+//! client waits for a service.
 //!
 //! | module | owns |
 //! |---|---|
@@ -15,6 +15,7 @@
 //! | `outcome` | the meaning of an answer |
 //! | `sending` | the requests of one lane, one at a time |
 //! | `outlet` | messages that are queued in a session |
+//! | `sinks` | file sinks |
 //! | `durable` | the requests with the messages of a durable webhook |
 //! | `rejected` | the file of refused messages |
 //! | `task` | moves a webhook's events from its stream to its lanes |
@@ -30,6 +31,7 @@ mod posting;
 mod rejected;
 mod sending;
 mod signature;
+mod sinks;
 mod state;
 mod task;
 
@@ -45,6 +47,7 @@ use tokio::{runtime::Handle, sync::watch};
 
 pub use options::{Keeps, Options};
 pub use signature::Secrets;
+pub use sinks::{Rotation, SinkCounts, SinkOptions, SinkView, Sinks};
 pub use state::{Counts, View};
 
 use crate::{
@@ -107,8 +110,16 @@ pub enum HookError {
         /// The reason.
         why: ClientError,
     },
+    /// A file sink cannot begin.
+    #[error("sink {name}: {why}")]
+    Sink {
+        /// Name of the sink.
+        name: String,
+        /// The reason.
+        why: String,
+    },
     /// The thread cannot be started.
-    #[error("cannot start the thread of webhooks: {0}")]
+    #[error("cannot start the thread of webhooks or sinks: {0}")]
     Thread(#[from] io::Error),
 }
 
@@ -229,16 +240,19 @@ impl Hooks {
 
     /// The state of each webhook, in the order of the configuration.
     pub fn views(&self) -> Vec<View> {
-        let view = |one: &Running| {
-            let mut view = one.shared.view(&one.options);
-            if one.options.durable.is_some() {
+        let running = self.running.lock();
+        let all: Vec<_> = running.iter().map(|one| (one.options.clone(), one.shared.clone())).collect();
+        drop(running);
+        let view = |(options, shared): &(Options, Arc<Shared>)| {
+            let mut view = shared.view(options);
+            if options.durable.is_some() {
                 let (waiting, Missed { queue_full, expired }) = self.inside.waiting_of(&durable::client_of(&view.name));
                 view.counts.queued += waiting as u64;
                 view.counts.lost += queue_full + expired;
             }
             view
         };
-        self.running.lock().iter().map(view).collect()
+        all.iter().map(view).collect()
     }
 
     /// Ends all webhooks. Each sends its queue first, for a bounded time; the call blocks until then.

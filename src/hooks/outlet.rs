@@ -1,5 +1,5 @@
-//! [`Outlet`]: the messages of a durable webhook. They are queued in the session of a client within this process, until
-//! they are acknowledged there.
+//! [`Outlet`]: the messages of a durable webhook or of a file sink. They are queued in the session of a client within
+//! this process, until they are acknowledged there.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
@@ -16,7 +16,7 @@ use crate::{
     types::QoS,
 };
 
-/// The queue of a durable webhook.
+/// The queue of a durable webhook or of a file sink.
 pub(super) struct Outlet {
     relay: Relay,
     limits: Limits,
@@ -31,6 +31,8 @@ pub(super) struct Limits {
     pub bytes: usize,
     /// How long the first message waits for more.
     pub linger: Duration,
+    /// At the end all messages are taken that are there; otherwise they stay for the next process.
+    pub drains: bool,
 }
 
 /// The wait before it is asked again whether messages are durable.
@@ -77,11 +79,12 @@ impl Outlet {
     /// just now. `None`: it is closing, or the server has stopped.
     pub(super) async fn next(&self, closing: &mut watch::Receiver<bool>) -> Option<Vec<Received>> {
         let clock = self.relay.clock();
-        let Limits { messages, bytes, linger } = self.limits;
+        let Limits { messages, bytes, linger, drains } = self.limits;
         let size = |batch: &[Received]| batch.iter().map(|one| one.topic().len() + one.payload().len()).sum::<usize>();
         let (mut batch, mut stored, mut due) = (Vec::new(), Stored::Done, None);
         loop {
-            if *closing.borrow_and_update() {
+            let is_closing = *closing.borrow_and_update();
+            if is_closing && !drains {
                 return None;
             }
             let room = bytes.saturating_sub(size(&batch));
@@ -92,6 +95,10 @@ impl Outlet {
             if has_skipped && !is_full {
                 continue;
             }
+            let is_full = is_full || is_closing;
+            if is_closing && batch.is_empty() {
+                return None;
+            }
             if !batch.is_empty() && (is_full || due.is_some_and(|due| due <= clock.now())) {
                 break;
             }
@@ -101,26 +108,27 @@ impl Outlet {
             tokio::select! {
                 () = self.relay.rings() => {}
                 () = wait(clock, due) => {}
-                // an error means that the webhook is gone
+                // an error means that the webhook or the sink is gone
                 changed = closing.changed() => if changed.is_err() { return None },
             }
         }
         self.is_kept(stored, clock, closing).await.then_some(batch)
     }
 
-    /// Waits until this is durable. `false`: it is closing.
+    /// Waits until this is durable. `false`: it is closing, and it is not durable now.
     async fn is_kept(&self, stored: Stored, clock: &Clock, closing: &mut watch::Receiver<bool>) -> bool {
-        while !*closing.borrow_and_update() {
+        loop {
+            let is_closing = *closing.borrow_and_update();
             tokio::select! {
                 kept = self.relay.kept(stored) => match kept {
                     Ok(()) => return true,
                     // the disk is full, or the server ends
+                    Err(_) if is_closing => return false,
                     Err(_) => clock.sleep(AGAIN).await,
                 },
                 changed = closing.changed() => if changed.is_err() { return false },
             }
         }
-        false
     }
 
     /// Acknowledges messages to topics that begin with `$`, which make no events. Were there any?

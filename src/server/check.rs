@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Server, ServerError, access, bridges, http, listeners::Read, persistence, webhooks};
+use super::{Server, ServerError, access, bridges, http, listeners::Read, persistence, sinks, webhooks};
 use super::{http::HttpError, https::Https};
 use crate::{
     config::{AuthConfig, Cli, Config, ListenerConfig, summary},
@@ -35,6 +35,13 @@ pub fn check(cli: &Cli) -> Result<String, Vec<String>> {
     match webhooks::check(&config) {
         Ok(warnings) => found.warnings.extend(warnings),
         Err(error) => found.wrong(error),
+    }
+    match sinks::check(&config) {
+        Ok(warnings) => found.warnings.extend(warnings),
+        Err(error) => found.wrong(error),
+    }
+    for file in config.sinks.iter().filter_map(|sink| sink.file.as_ref()) {
+        found.file_to_write("the file of a sink,", file);
     }
     match Https::read(&config.http) {
         Ok(https) => found.warnings.extend(https.warnings),
@@ -66,12 +73,14 @@ pub fn check_files(config: &Config) -> Result<String, ServerError> {
     let of_http = Https::read(&config.http).map_err(HttpError::from)?.warnings;
     let of_bridges = bridges::check(config)?;
     let of_webhooks = webhooks::check(config)?;
+    let of_sinks = sinks::check(config)?;
     Ok(of_listeners
         .iter()
         .chain(policy.warnings())
         .chain(&of_http)
         .chain(&of_bridges)
         .chain(&of_webhooks)
+        .chain(&of_sinks)
         .map(|line| format!("warning:       {line}\n"))
         .collect())
 }

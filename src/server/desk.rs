@@ -29,7 +29,7 @@ use super::{
 use crate::{
     admin::{
         AddedKey, Asked, BridgeState, Control, Doing, Imported, LoginServiceState, NewPassword, Reloading, RuleEdit,
-        RuleShown, RulesShown, Setting, TokenKeysState, UserShown, WebhookState, Whom,
+        RuleShown, RulesShown, Setting, SinkState, TokenKeysState, UserShown, WebhookState, Whom,
     },
     auth::{self, ApiKey, AuthError, PasswordChange, Question},
     bridge::{Phase, View},
@@ -198,6 +198,10 @@ impl Control for Desk {
         self.outward.hooks.views().into_iter().map(state_of_hook).collect()
     }
 
+    fn sinks(&self) -> Vec<SinkState> {
+        self.outward.sinks.views().into_iter().map(state_of_sink).collect()
+    }
+
     fn settings(&self) -> Vec<Setting> {
         let config = self.config.load();
         let all = config::settings(&config).into_iter();
@@ -349,6 +353,11 @@ fn state_of(view: View) -> BridgeState {
         error,
         counts: counts.all().into(),
     }
+}
+
+fn state_of_sink(view: hooks::SinkView) -> SinkState {
+    let hooks::SinkView { name, file, fails, error, counts } = view;
+    SinkState { name, file: file.display().to_string(), fails, error, counts: counts.all().into() }
 }
 
 fn state_of_hook(view: hooks::View) -> WebhookState {

@@ -47,6 +47,7 @@ mod pulse;
 mod put_in_force;
 mod ready_file;
 mod relisten;
+mod sinks;
 #[cfg(all(feature = "http", feature = "store", feature = "tls", feature = "websocket"))]
 #[cfg_attr(windows, path = "no_starter_set.rs")]
 mod starter_set;

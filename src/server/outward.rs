@@ -1,16 +1,22 @@
-//! [`Outward`]: what connects to other servers: bridges and webhooks.
+//! [`Outward`]: what connects to other servers: bridges, webhooks and file sinks.
 
 use std::sync::Arc;
 
-use super::{ServerError, bridges, webhooks};
+use super::{ServerError, bridges, sinks, webhooks};
 use crate::{
-    bridge::Bridges, clock::Clock, config::Config, hooks::Hooks, inside::Inside, router::inspect::EventStreams,
+    bridge::Bridges,
+    clock::Clock,
+    config::Config,
+    hooks::{Hooks, Sinks},
+    inside::Inside,
+    router::inspect::EventStreams,
 };
 
 /// What connects to other servers.
 pub(super) struct Outward {
     pub(super) bridges: Arc<Bridges>,
     pub(super) hooks: Arc<Hooks>,
+    pub(super) sinks: Sinks,
 }
 
 impl Outward {
@@ -18,6 +24,7 @@ impl Outward {
     pub(super) fn check(config: &Config) -> Result<(), ServerError> {
         bridges::check(config)?;
         webhooks::check(config)?;
+        sinks::check(config)?;
         Ok(())
     }
 
@@ -28,10 +35,11 @@ impl Outward {
         clock: &Clock,
         config: &Config,
     ) -> Result<Arc<Self>, ServerError> {
-        // bridges publish, and webhooks are to see it
+        // bridges publish, and webhooks and sinks are to see it
         let hooks = webhooks::begin(inside, events, clock, config)?;
+        let sinks = sinks::begin(inside, clock, config)?;
         let bridges = bridges::begin(inside, config)?;
-        Ok(Arc::new(Self { bridges, hooks }))
+        Ok(Arc::new(Self { bridges, hooks, sinks }))
     }
 
     /// Puts another configuration in force.
@@ -42,11 +50,15 @@ impl Outward {
         if let Err(error) = self.hooks.replace(webhooks::options(config)) {
             tracing::error!(%error, "a webhook does not begin");
         }
+        if let Err(error) = self.sinks.replace(sinks::options(config)) {
+            tracing::error!(%error, "a sink does not begin");
+        }
     }
 
     /// Called when no client is connected any more, so that events of the last connections are sent too.
     pub(super) fn stop(&self) {
         self.bridges.stop();
         self.hooks.stop();
+        self.sinks.stop();
     }
 }

@@ -108,6 +108,7 @@ fn replace_running(running: &mut Config, config: &Config) {
         http,
         bridges,
         webhooks,
+        sinks,
         warnings,
         ..
     } = config.clone();
@@ -127,6 +128,7 @@ fn replace_running(running: &mut Config, config: &Config) {
         http: HttpConfig { listen: running.http.listen.clone(), health: running.http.health.clone(), ..http },
         bridges,
         webhooks,
+        sinks,
         warnings,
         ..running.clone()
     };
@@ -143,9 +145,10 @@ fn changes(running: &Config, config: &Config) -> Vec<String> {
 }
 
 /// The keys and tables that apply without a restart.
-const AT_ONCE: [&str; 24] = [
+const AT_ONCE: [&str; 25] = [
     "bridge.",
     "webhook.",
+    "sink.",
     "allow_anonymous",
     "shutdown_grace",
     "ready_file",

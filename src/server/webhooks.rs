@@ -40,20 +40,27 @@ pub(super) fn begin(
     Ok(hooks)
 }
 
-/// Why a configuration of webhooks cannot be put in force.
+/// Why a configuration of webhooks or file sinks cannot be put in force.
 #[derive(Debug, Error)]
-#[error("webhook {webhook}: {key}: {why}")]
+#[error("{table} {name}: {key}: {why}")]
 pub struct WebhookConfigError {
-    webhook: String,
+    table: &'static str,
+    name: String,
     key: &'static str,
     why: String,
+}
+
+impl WebhookConfigError {
+    pub(super) fn new(table: &'static str, name: &str, key: &'static str, why: String) -> Self {
+        Self { table, name: name.into(), key, why }
+    }
 }
 
 /// Checks the webhooks of a configuration: errors of a start, and warnings.
 pub(super) fn check(config: &Config) -> Result<Vec<String>, WebhookConfigError> {
     let mut warnings = Vec::new();
     for webhook in &config.webhooks {
-        let wrong = |key, why| WebhookConfigError { webhook: webhook.name.clone(), key, why };
+        let wrong = |key, why| WebhookConfigError::new("webhook", &webhook.name, key, why);
         if cfg!(not(feature = "http")) {
             return Err(wrong("url", "this dunlin was built without HTTP (the feature `http`)".into()));
         }

@@ -9,6 +9,7 @@ use std::{
     thread,
 };
 
+use flate2::bufread::MultiGzDecoder;
 use serde_json::{Value, json};
 use thiserror::Error;
 
@@ -128,11 +129,23 @@ pub(super) fn is_first_line(value: &Value) -> bool {
     value["dunlin"] == "recording" && value["version"] == 1
 }
 
+/// Opens a recording; one that is compressed (gzip) is read as if it were not.
+pub(super) fn open(path: &Path) -> io::Result<Box<dyn BufRead>> {
+    let mut file = BufReader::new(fs::File::open(path)?);
+    match file.fill_buf()?.starts_with(&GZIP) {
+        true => Ok(Box::new(BufReader::new(MultiGzDecoder::new(file)))),
+        false => Ok(Box::new(file)),
+    }
+}
+
+/// The first bytes of a compressed file.
+const GZIP: [u8; 2] = [0x1f, 0x8b];
+
 fn flows(path: &Path) -> Result<Flows, RecordingError> {
     let read = |error| RecordingError::Read { path: path.to_owned(), error };
     let wrong = |line, problem: &str| RecordingError::Line { path: path.to_owned(), line, problem: problem.into() };
     let mut flows = Flows::new();
-    for (number, line) in (1..).zip(BufReader::new(fs::File::open(path).map_err(read)?).lines()) {
+    for (number, line) in (1..).zip(open(path).map_err(read)?.lines()) {
         let line = line.map_err(read)?;
         let value: Value = serde_json::from_str(&line).map_err(|error| wrong(number, &error.to_string()))?;
         if number == 1 {

@@ -17,6 +17,7 @@
 //! | `library` | the broker as a library |
 //! | `command_line`, `variables`, `daemon`, `reload`, `log`, `sys`, `health` | the binary, its output and its log |
 //! | `http` | health checks, metrics and the admin API over HTTP |
+//! | `bridge`, `webhooks`, `sinks` | bridges, webhooks, file sinks |
 //! | `ctl` | `dunlin ctl` |
 //! | `init` | `dunlin init`, and the commands that it prints |
 //! | `mosquitto` | imports from mosquitto |
@@ -59,6 +60,7 @@ mod reload;
 mod rumqttc;
 mod rumqttc_5;
 mod service;
+mod sinks;
 mod storm;
 mod sys;
 mod testing;

@@ -34,7 +34,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("store", &["types", "clock", "platform", "topic", "codec", "session", "router"]),
     ("admin", &["types", "clock", "platform", "topic", "codec", "session", "router", "inside", "trace"]),
     ("bridge", &["types", "clock", "topic", "codec", "session", "router", "inside", "outbound"]),
-    ("hooks", &["types", "clock", "platform", "topic", "codec", "session", "router", "inside", "outbound"]),
+    ("hooks", &["types", "clock", "platform", "topic", "codec", "session", "router", "inside", "outbound", "trace"]),
     ("config", &["types", "platform"]),
     ("certs", &["clock", "platform"]),
     (

@@ -1,13 +1,15 @@
 //! `broker`: version, uptime and counters; `closed-clients`; `explain`, `config` and `reload`, which the server
 //! answers.
 
+use std::time::SystemTime;
+
 use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
 
 use super::{
     super::{
         audit::Write,
-        control::{Asked, WebhookState},
+        control::Asked,
         lines::{LogLine, log_lines},
         problem::Problem,
     },
@@ -75,9 +77,13 @@ pub(super) async fn broker(call: Call) -> Answer {
         })
         .collect();
     let hooks = call.desk.control.webhooks();
-    let why = |hook: &WebhookState| hook.error.as_ref().map_or_else(String::new, |(why, _)| why.clone());
+    let why = |error: &Option<(String, SystemTime)>| error.as_ref().map_or_else(String::new, |(why, _)| why.clone());
     let stopped = hooks.iter().filter(|hook| hook.is_stopped);
-    let alarms: Vec<_> = stopped.map(|hook| format!("webhook {} has stopped: {}", hook.name, why(hook))).collect();
+    let stopped = stopped.map(|hook| format!("webhook {} has stopped: {}", hook.name, why(&hook.error)));
+    let sinks = call.desk.control.sinks();
+    let failing = sinks.iter().filter(|sink| sink.fails);
+    let failing = failing.map(|sink| format!("sink {} cannot write: {}", sink.name, why(&sink.error)));
+    let alarms: Vec<_> = stopped.chain(failing).collect();
     let reload = state.reload.load();
     let counters: Map<String, Value> =
         COUNTS.iter().map(|(name, count)| ((*name).to_owned(), router.counters().get(*count).into())).collect();

@@ -9,7 +9,7 @@
 //! | `parameters` | parameters of requests |
 //! | `schema` | types of objects in answers and bodies |
 //! | `selection` | selects clients by filters |
-//! | `clients`, `messages`, `subscriptions`, `retained`, `publish`, `bridges`, `webhooks`, `broker` | answers |
+//! | `clients`, `messages`, `subscriptions`, `retained`, `publish`, `bridges`, `webhooks`, `sinks`, `broker` | answers |
 //! | `history` | rates and levels of the last 15 minutes |
 //! | `session`, `keys` | logins of browsers and of programs |
 //! | `topics` | the busiest topics |
@@ -38,6 +38,7 @@ mod retained;
 mod schema;
 mod selection;
 mod session;
+mod sinks;
 mod slow;
 mod streams;
 mod subscriptions;

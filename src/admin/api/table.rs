@@ -15,7 +15,7 @@ use super::{
     publish, retained,
     schema::Shape,
     selection::{CLIENT, FILTERS, STATE},
-    session, slow, streams, subscriptions, topics, traces, users, webhooks,
+    session, sinks, slow, streams, subscriptions, topics, traces, users, webhooks,
 };
 use crate::types::Role;
 
@@ -80,7 +80,7 @@ macro_rules! route {
 use Gives::{Document, Either, List, One, Stream};
 use Takes::Nothing;
 
-pub(super) static ROUTES: [Route; 59] = [
+pub(super) static ROUTES: [Route; 60] = [
     route!(GET "openapi.json" Viewer "This document", [], Nothing => Document, document),
     route!(GET "session" Viewer "The caller and the role of this request", [],
         Nothing => One(&session::SESSION), session::show),
@@ -94,6 +94,7 @@ pub(super) static ROUTES: [Route; 59] = [
         Nothing => One(&bridges::PAUSED), bridges::pause),
     route!(POST "bridges/{id}/resume" Operator "Resumes a paused bridge", [],
         Nothing => One(&bridges::PAUSED), bridges::resume),
+    route!(GET "sinks" Viewer "File sinks", [], Nothing => List(&sinks::SINK), sinks::list),
     route!(GET "webhooks" Viewer "Webhooks", [], Nothing => List(&webhooks::WEBHOOK), webhooks::list),
     route!(GET "clients" Viewer "Clients and sessions", [LIST, STATE, FILTERS, clients::SHOWN],
         Nothing => List(&CLIENT), clients::list),

@@ -10,7 +10,7 @@ use prometheus_client::{collector::Collector, encoding::DescriptorEncoder};
 
 use super::{
     super::{
-        control::{BridgeState, LoginServiceState, TokenKeysState, WebhookState},
+        control::{BridgeState, LoginServiceState, SinkState, TokenKeysState, WebhookState},
         state::State,
     },
     connections,
@@ -125,6 +125,7 @@ impl Collector for Collected {
             login_services(&mut out, &desk.control.login_services())?;
             token_keys(&mut out, desk.control.token_keys())?;
             webhooks(&mut out, &desk.control.webhooks())?;
+            sinks(&mut out, &desk.control.sinks())?;
         }
         counters(&mut out, router)?;
         connections::collect(&mut out, state, router)?;
@@ -202,6 +203,21 @@ fn webhooks(out: &mut Numbers<'_>, webhooks: &[WebhookState]) -> fmt::Result {
         match *name == "queued" {
             true => out.gauges("webhook_queued", help, "webhook", values.map(|(webhook, n)| (webhook, n as i64)))?,
             false => out.counters(&format!("webhook_{name}"), help, "webhook", values)?,
+        }
+    }
+    Ok(())
+}
+
+/// Of each file sink: whether its last write failed, and its counters, of which the last is a gauge.
+fn sinks(out: &mut Numbers<'_>, sinks: &[SinkState]) -> fmt::Result {
+    let Some(first) = sinks.first() else { return Ok(()) };
+    let fails = sinks.iter().map(|sink| (sink.name.as_str(), i64::from(sink.fails)));
+    out.gauges("sink_failing", "Whether the last write of the sink failed (1, 0)", "sink", fails)?;
+    for (at, (name, help, _)) in first.counts.iter().enumerate() {
+        let values = sinks.iter().filter_map(|sink| Some((sink.name.as_str(), sink.counts.get(at)?.2)));
+        match *name == "queued" {
+            true => out.gauges("sink_queued", help, "sink", values.map(|(sink, n)| (sink, n as i64)))?,
+            false => out.counters(&format!("sink_{name}"), help, "sink", values)?,
         }
     }
     Ok(())

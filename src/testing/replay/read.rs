@@ -2,8 +2,7 @@
 
 use std::{
     collections::HashSet,
-    fs,
-    io::{BufRead, BufReader},
+    io::BufRead,
     path::Path,
     time::{Duration, SystemTime},
 };
@@ -14,7 +13,7 @@ use serde_json::Value;
 use crate::{
     admin::settable_properties,
     codec::PropertiesBuf,
-    testing::recording::{RecordingError, is_first_line},
+    testing::recording::{RecordingError, is_first_line, open},
     topic::{TopicFilter, TopicName},
     types::QoS,
 };
@@ -38,7 +37,7 @@ pub(super) fn messages(path: &Path, filters: &[&TopicFilter]) -> Result<(Vec<Mes
     let wrong = |line, problem: String| RecordingError::Line { path: path.to_owned(), line, problem };
     let (mut messages, mut first) = (Vec::new(), None);
     let (mut sent, mut left_out) = (HashSet::new(), 0);
-    for (number, line) in (1..).zip(BufReader::new(fs::File::open(path).map_err(read)?).lines()) {
+    for (number, line) in (1..).zip(open(path).map_err(read)?.lines()) {
         let line = line.map_err(read)?;
         let value: Value = serde_json::from_str(&line).map_err(|error| wrong(number, error.to_string()))?;
         if number == 1 {
@@ -112,6 +111,8 @@ fn message(value: &Value) -> Result<(Message, Duration), String> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn read(lines: &[&str], filters: &[&str]) -> Result<(Vec<Message>, u64), RecordingError> {

@@ -1,4 +1,4 @@
-// Bridges to other brokers, and webhooks.
+// Bridges to other brokers, webhooks and file sinks.
 import { html } from "../kit.js";
 import { t } from "../texts.js";
 import { get, id, may, post } from "../api.js";
@@ -7,11 +7,11 @@ import { count, short, when } from "../format.js";
 
 export const Page = () => {
     const c = t.links;
-    const { data, error, again } = useAsk(async (signal) => ({ bridges: (await get("bridges", {}, signal)).data, webhooks: (await get("webhooks", {}, signal)).data }), "", 3000);
-    return html`<${Head} title=${c.title} /><div class="stack"><${Failure} error=${error} />${data && html`<${Bridges} rows=${data.bridges} again=${again} /><${Webhooks} rows=${data.webhooks} />`}</div>`;
+    const { data, error, again } = useAsk(async (signal) => ({ bridges: (await get("bridges", {}, signal)).data, webhooks: (await get("webhooks", {}, signal)).data, sinks: (await get("sinks", {}, signal)).data }), "", 3000);
+    return html`<${Head} title=${c.title} /><div class="stack"><${Failure} error=${error} />${data && html`<${Bridges} rows=${data.bridges} again=${again} /><${Webhooks} rows=${data.webhooks} />${data.sinks.length > 0 && html`<${Sinks} rows=${data.sinks} />`}`}</div>`;
 };
 
-const KINDS = { connected: "good", working: "good", paused: "warn", failing: "bad" };
+const KINDS = { connected: "good", working: "good", paused: "warn", failing: "bad", stopped: "bad" };
 
 const State = ({ state, error, at }) => html`<${Badge} kind=${KINDS[state] ?? (error ? "bad" : "warn")}>${t.links.states[state] ?? state}<//>${error && html`<div class="soft"><${Text}>${short(error, 300)}<//>${at && html` (${when(at)})`}</div>`}`;
 
@@ -37,4 +37,11 @@ const Webhooks = ({ rows }) => {
     const names = ["queued", "sent", "failed", "dropped", "lost"];
     return html`<${Card} bare title=${c.webhooks}>${!rows.length ? html`<${Empty} title=${c.noWebhooks}><p>${c.noWebhooksMore}</p><//>` : html`<div class="scroll"><table class="is-list"><thead><tr><th>${c.name}</th><th>${c.state}</th>${heads(names)}</tr></thead><tbody>
         ${rows.map((one) => html`<tr key=${one.name}><td class="is-title"><${Text}>${one.name}<//><div class="soft"><${Text} mono>${one.url}<//></div></td><td class="wide" data-name=${c.state}><div><${State} state=${one.state} error=${one.error} at=${one.error_at} /></div></td><${Numbers} counters=${one.counters} names=${names} /></tr>`)}</tbody></table></div>`}<//>`;
+};
+
+const Sinks = ({ rows }) => {
+    const c = t.links;
+    const names = ["queued", "written", "failed", "rotated", "lost"];
+    return html`<${Card} bare title=${c.sinks}><div class="scroll"><table class="is-list"><thead><tr><th>${c.name}</th><th>${c.state}</th>${heads(names)}</tr></thead><tbody>
+        ${rows.map((one) => html`<tr key=${one.name}><td class="is-title"><${Text}>${one.name}<//><div class="soft"><${Text} mono>${one.file}<//></div></td><td class="wide" data-name=${c.state}><div><${State} state=${one.state} error=${one.error} at=${one.error_at} /></div></td><${Numbers} counters=${one.counters} names=${names} /></tr>`)}</tbody></table></div><//>`;
 };

@@ -1,0 +1,102 @@
+//! [`Shared`]: the counters and the last error of a file sink.
+
+use std::{
+    path::PathBuf,
+    sync::atomic::{AtomicU64, Ordering},
+    time::SystemTime,
+};
+
+use parking_lot::Mutex;
+
+use super::options::SinkOptions;
+
+/// State that a sink shares with readers of its state.
+#[derive(Default)]
+pub(super) struct Shared {
+    told: Mutex<Told>,
+    pub written: AtomicU64,
+    pub bytes: AtomicU64,
+    pub failed: AtomicU64,
+    pub rotated: AtomicU64,
+}
+
+#[derive(Clone, Default)]
+struct Told {
+    error: Option<(String, SystemTime)>,
+    /// The last write failed, and the failure was logged.
+    fails: bool,
+}
+
+/// Counters since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SinkCounts {
+    /// Messages that are on the disk.
+    pub written: u64,
+    /// Bytes of them in the file.
+    pub bytes: u64,
+    /// Writes that failed.
+    pub failed: u64,
+    /// Files that were rotated.
+    pub rotated: u64,
+    /// Messages that were lost because the queue was full.
+    pub lost: u64,
+    /// Messages that are queued or being written.
+    pub queued: u64,
+}
+
+impl SinkCounts {
+    /// Each counter with its name and its description.
+    pub fn all(&self) -> [(&'static str, &'static str, u64); 6] {
+        [
+            ("written", "Messages that are in the file, on the disk.", self.written),
+            ("bytes", "Bytes of them in the file.", self.bytes),
+            ("failed", "Writes that failed.", self.failed),
+            ("rotated", "Files that were rotated.", self.rotated),
+            ("lost", "Messages that were lost because the queue was full.", self.lost),
+            ("queued", "Messages that are queued or being written.", self.queued),
+        ]
+    }
+}
+
+/// State of a file sink.
+#[derive(Clone, Debug)]
+pub struct SinkView {
+    /// Its name.
+    pub name: String,
+    /// The file.
+    pub file: PathBuf,
+    /// The last write failed.
+    pub fails: bool,
+    /// The error and the time of the last failed write.
+    pub error: Option<(String, SystemTime)>,
+    /// Counters since the start.
+    pub counts: SinkCounts,
+}
+
+impl Shared {
+    /// Records a failed write. `true`: this failure is to be logged, because the write before succeeded or failed for
+    /// another reason.
+    pub(super) fn fails(&self, why: &str, now: SystemTime) -> bool {
+        self.failed.fetch_add(1, Ordering::Relaxed);
+        let mut told = self.told.lock();
+        let is_same = told.error.as_ref().is_some_and(|(before, _)| before == why) && told.fails;
+        (told.error, told.fails) = (Some((why.into(), now)), true);
+        !is_same
+    }
+
+    /// Records a write. `true`: the write before failed.
+    pub(super) fn works(&self, messages: usize, bytes: usize) -> bool {
+        self.written.fetch_add(messages as u64, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        std::mem::take(&mut self.told.lock().fails)
+    }
+
+    /// The state. `queued`, `lost`: those of its queue.
+    pub(super) fn view(&self, options: &SinkOptions, queued: u64, lost: u64) -> SinkView {
+        let Told { error, fails } = self.told.lock().clone();
+        let get = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        let [written, bytes, failed, rotated] = [&self.written, &self.bytes, &self.failed, &self.rotated].map(get);
+        let counts = SinkCounts { written, bytes, failed, rotated, lost, queued };
+        SinkView { name: options.name.clone(), file: options.file.clone(), fails, error, counts }
+    }
+}
