@@ -6,6 +6,7 @@
 //! | `fault` | [`Fault`]: a condition and an effect |
 //! | `set` | the faults that are set; selects the one that hits |
 //! | `lane` | one direction of a connection |
+//! | `longest` | sizes of the largest packets that can have faults |
 //! | `wire` | the connection of one client |
 //! | `tapped` | puts a wire into every connection |
 //! | `rewrite` | builds and changes packets |
@@ -13,6 +14,7 @@
 
 mod fault;
 mod lane;
+mod longest;
 mod presets;
 mod rewrite;
 mod set;
@@ -20,7 +22,7 @@ mod tapped;
 mod wire;
 
 pub use fault::{Does, Fault, When};
-pub(super) use lane::Longest;
+pub(super) use longest::Longest;
 pub(super) use presets::PRESETS;
 pub use presets::preset;
 pub(super) use set::Faults;

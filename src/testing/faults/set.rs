@@ -18,7 +18,7 @@ use super::{
         strict::Strict,
     },
     fault::{Does, Fault},
-    lane::Longest,
+    longest::Longest,
 };
 use crate::{
     clock::{Clock, TestClock},
@@ -303,7 +303,7 @@ mod tests {
 
     fn faults(clock: &TestClock) -> Faults {
         let strict = Arc::new(Strict::new(None));
-        Faults::new(clock, Arc::new(Journal::new(strict.clone(), None)), strict, super::super::lane::LONGEST)
+        Faults::new(clock, Arc::new(Journal::new(strict.clone(), None)), strict, super::super::longest::LONGEST)
     }
 
     /// Which of the PUBLISH packets of "c" are hit.

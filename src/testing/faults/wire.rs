@@ -13,13 +13,7 @@ use tokio::{
     runtime::Handle,
 };
 
-use super::{
-    super::journal::What,
-    fault::Does,
-    lane::{LONGEST, Lane},
-    rewrite,
-    set::Faults,
-};
+use super::{super::journal::What, fault::Does, lane::Lane, longest::LONGEST, rewrite, set::Faults};
 use crate::{
     codec::PacketType,
     net::{Deadlines, Judges, Stream, Tick},
