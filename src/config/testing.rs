@@ -25,9 +25,14 @@ pub struct TestArgs {
     #[arg(long, value_name = "PATH")]
     pub ready_file: Option<PathBuf>,
 
-    /// Exit when the process that started this one ends, or when standard input closes, if that is a pipe.
+    /// Exit when the process that started this one ends, or when standard input closes, if that is a pipe or a socket.
     #[arg(long)]
     pub exit_with_parent: bool,
+
+    /// Start with the state of this file: retained messages, sessions and users, as "dunlin ctl export" and "dunlin
+    /// store export" write them.
+    #[arg(long, value_name = "FILE")]
+    pub seed_file: Option<PathBuf>,
 
     /// Report violations of the specification by clients, with the normative statement; with =fail, also close their
     /// connections, and exit with code 4.

@@ -57,8 +57,8 @@ pub(super) fn read(running: &Arc<tokio::sync::Mutex<Config>>, text: Bytes, now: 
     })
 }
 
-/// The lines of users. The number in the last line, if present, must be the number of lines before it.
-fn users_of(text: &[u8]) -> Result<Vec<String>, EditError> {
+/// The lines of users in an export. The number in the last line, if present, must be the number of lines before it.
+pub(crate) fn users_of(text: &[u8]) -> Result<Vec<String>, tools::ToolError> {
     let mut users = Vec::new();
     for (number, line) in (0_u64..).zip(text.lines()) {
         let wrong = |why: &str| tools::ToolError::Line { number: number + 1, why: why.into() };
@@ -66,7 +66,7 @@ fn users_of(text: &[u8]) -> Result<Vec<String>, EditError> {
         match line["record"].as_str() {
             Some("user") => users.push(line["line"].as_str().ok_or_else(|| wrong("\"line\" is missing"))?.to_owned()),
             Some("end") if line["lines"] != number => {
-                return Err(wrong("the number of lines is another one: some are missing").into());
+                return Err(wrong("the number of lines is another one: some are missing"));
             }
             _ => {}
         }

@@ -60,6 +60,7 @@ mod watch;
 mod webhooks;
 
 pub use bans::{BanError, BansFileError};
+pub(crate) use carry::users_of as users_of_export;
 #[cfg(all(feature = "http", feature = "store", feature = "tls", feature = "websocket"))]
 pub use check::{check, check_files};
 #[cfg(all(feature = "http", feature = "store", feature = "tls", feature = "websocket"))]

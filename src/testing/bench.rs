@@ -1,6 +1,6 @@
 //! [`Bench`]: the running server, its clock and its journal. Tests in Rust and HTTP requests act on it.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, path::Path, sync::Arc};
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
@@ -12,6 +12,7 @@ use super::{
     junit::Junit,
     options::{Options, TestError},
     recording::Recorder,
+    seed::{Seed, Users},
     strict::Strict,
 };
 use crate::{
@@ -27,6 +28,8 @@ pub(super) struct Bench {
     server: RwLock<Option<Server>>,
     /// With the ports that the system chose.
     config: Config,
+    /// The users of the seed.
+    _users: Option<Users>,
     /// The routes of the server.
     pub(super) routes: ArcSwap<axum::Router>,
     pub(super) clock: TestClock,
@@ -43,6 +46,22 @@ pub(super) struct Bench {
 
 /// Segments are small, because the whole log is in memory.
 const SEGMENTS: SegmentBytes = SegmentBytes { first: 64 << 10, most: 4 << 20 };
+
+/// The state of a file. Its users are those of the password file, in place of none.
+fn seeded(path: &Path, clock: &TestClock, config: &mut Config) -> Result<(MemoryDisk, Option<Users>), String> {
+    let text = std::fs::read(path).map_err(|error| error.to_string())?;
+    let Seed { disk, users, kept } = Seed::parse(&text, clock.clock().wall())?;
+    tracing::info!(kept, users = users.len(), "seeded");
+    if users.is_empty() {
+        return Ok((disk, None));
+    }
+    if config.auth.password_file.is_some() {
+        return Err("it has users, and auth.password_file is configured too".into());
+    }
+    let users = Users::write(&users).map_err(|error| format!("its users cannot be written: {error}"))?;
+    config.auth.password_file = Some(users.file());
+    Ok((disk, Some(users)))
+}
 
 impl Bench {
     /// Starts the server. All its listeners accept when this returns.
@@ -68,10 +87,17 @@ impl Bench {
         let other = limits.max_packet_size;
         let longest = Longest { connect: limits.max_connect_size.min(other), other };
         let faults = Arc::new(Faults::new(&clock, journal.clone(), strict.clone(), longest));
-        let disk = MemoryDisk::default();
+        let mut config = options.resolved()?;
+        let (disk, users) = match &options.seed_file {
+            Some(path) => {
+                seeded(path, &clock, &mut config).map_err(|why| TestError::Seed { path: path.clone(), why })?
+            }
+            None => (MemoryDisk::default(), None),
+        };
         let mut bench = Self {
             server: RwLock::new(None),
-            config: options.resolved()?,
+            config,
+            _users: users,
             routes: ArcSwap::default(),
             clock,
             turning: tokio::sync::Mutex::default(),

@@ -13,6 +13,7 @@
 //! | `expect` | waits until an expectation is met |
 //! | `forget`, `reset` | selects what a reset removes; removes it |
 //! | `restart` | ends the broker and starts it again |
+//! | `seed` | state from a file |
 //! | `strict` | finds violations by clients |
 //! | `replay` | publishes the messages of a recording again |
 //! | `junit` | the report for CI services |
@@ -38,6 +39,7 @@ mod recording;
 mod replay;
 mod reset;
 mod restart;
+mod seed;
 mod shown;
 mod span;
 mod strict;

@@ -22,6 +22,8 @@ pub struct Options {
     pub ready_file: Option<PathBuf>,
     /// May the listeners be reached from other machines? Anyone who reaches them controls the broker.
     pub any_address: bool,
+    /// File with the state at the start, as `dunlin ctl export` and `dunlin store export` write it.
+    pub seed_file: Option<PathBuf>,
     /// Strict mode; `None`: off.
     pub strict: Option<Mode>,
     /// File in which the packets are recorded.
@@ -37,6 +39,7 @@ impl Default for Options {
             http: SocketAddr::from(([127, 0, 0, 1], 0)),
             ready_file: None,
             any_address: false,
+            seed_file: None,
             strict: None,
             record: None,
             junit: None,
@@ -71,6 +74,14 @@ pub enum TestError {
         path: PathBuf,
         /// Error of the system, which is also in the text.
         error: io::Error,
+    },
+    /// The file with the state at the start cannot be used.
+    #[error("cannot use {} (--seed-file): {why}", .path.display())]
+    Seed {
+        /// The file.
+        path: PathBuf,
+        /// The reason.
+        why: String,
     },
     /// The broker did not start.
     #[error(transparent)]

@@ -1,4 +1,5 @@
-//! Detects the end of the parent process: by its pid, or by standard input if that is a pipe.
+//! Detects the end of the parent process: by its pid, or by standard input if that is a pipe or a socket, as Node makes
+//! one.
 
 use std::{
     io,
@@ -15,7 +16,7 @@ use tokio::io::{Interest, unix::AsyncFd};
 pub struct Parent {
     /// Readable when the process has ended.
     process: AsyncFd<OwnedFd>,
-    /// A pipe that closes when the process ends.
+    /// A pipe or a socket that closes when the process ends.
     pipe: Option<AsyncFd<OwnedFd>>,
 }
 
@@ -27,7 +28,10 @@ pub fn parent() -> io::Result<Option<Parent>> {
     if getppid() != Some(parent) {
         return Ok(None);
     }
-    let is_pipe = |fd: &OwnedFd| fstat(fd).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Fifo);
+    let is_pipe = |fd: &OwnedFd| {
+        let kind = fstat(fd).map(|stat| FileType::from_raw_mode(stat.st_mode));
+        kind.is_ok_and(|kind| [FileType::Fifo, FileType::Socket].contains(&kind))
+    };
     let input = io::stdin().as_fd().try_clone_to_owned().ok().filter(is_pipe);
     Ok(Some(Parent { process: watch(process)?, pipe: input.map(watch).transpose()? }))
 }
@@ -53,7 +57,7 @@ impl Parent {
     }
 }
 
-/// Waits until a pipe has closed. Reads and discards its content.
+/// Waits until a pipe or a socket has closed. Reads and discards its content.
 async fn closed(pipe: &AsyncFd<OwnedFd>) {
     let mut buffer = [0; 1024];
     loop {

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{bench::Bench, journal::What, options::TestError};
+use super::{bench::Bench, journal::What, options::TestError, seed::Seed};
 use crate::{clock::Stopwatch, store::MemoryDisk};
 
 /// How the broker ends and starts.
@@ -50,6 +50,16 @@ impl Bench {
     pub(super) async fn restore(&self, name: &str) -> Option<Result<(), TestError>> {
         let noted = self.snapshots.lock().get(name).cloned()?;
         Some(self.replace(false, Duration::ZERO, |_| noted.after_power_cut()).await)
+    }
+
+    /// Ends the broker as by `kill -9`, and starts it with the state of an export. Its users are only for the start of
+    /// the bench. Returns a description of the state.
+    pub(super) async fn seed(&self, text: &[u8]) -> Result<(String, Result<(), TestError>), String> {
+        let Seed { disk, users, kept } = Seed::parse(text, self.clock.clock().wall())?;
+        if !users.is_empty() {
+            return Err(format!("it has {} users, which only dunlin test --seed-file accepts", users.len()));
+        }
+        Ok((kept, self.replace(false, Duration::ZERO, |_| disk).await))
     }
 
     async fn replace(

@@ -26,12 +26,13 @@ pub async fn run(cli: &Cli, args: &TestArgs) -> anyhow::Result<ExitCode> {
     let config = cli.resolve_test(args)?;
     let (_level, config_format) = (log::init(&config.log, true)?, config.log.format);
     let (http, ready_file, any_address) = (args.http, args.ready_file.clone(), args.any_address);
-    let (record, junit) = (args.record.clone(), args.junit.clone());
+    let (record, junit, seed_file) = (args.record.clone(), args.junit.clone(), args.seed_file.clone());
     let strict = args.strict.map(|strict| match strict {
         Strictness::Report => Mode::Report,
         Strictness::Fail => Mode::Fail,
     });
-    let broker = Broker::with(Options { config, http, ready_file, any_address, strict, record, junit }).await?;
+    let options = Options { config, http, ready_file, any_address, seed_file, strict, record, junit };
+    let broker = Broker::with(options).await?;
     // the program that reads standard output may be gone
     let listeners = broker.listeners().iter().map(|one| one.endpoint.with(one.transport).to_string());
     let listeners = listeners.collect::<Vec<_>>().join(",");

@@ -4,6 +4,7 @@ use std::{
     io::{BufRead, Write},
     num::NonZeroU32,
     path::Path,
+    time::SystemTime,
 };
 
 use serde_json::{Map, Value};
@@ -12,8 +13,8 @@ use super::{
     super::{
         commit::milliseconds,
         log::{
-            Away, Disk, EntryState, Extras, Files, LogRecord, MAX_SENT, OpenError, Origin, Owner, Time, VERSION, Will,
-            WillExtras, are_identifiers, data_dir, is_stored_in,
+            Away, Disk, EntryState, Extras, Files, LogRecord, MAX_SENT, MemoryDisk, OpenError, Origin, Owner, Time,
+            VERSION, Will, WillExtras, are_identifiers, data_dir, is_stored_in,
         },
         recovery::recover,
     },
@@ -60,6 +61,20 @@ pub(super) fn import_with(
     finish(&files, &recovered).map_err(failed)?;
     writeln!(out, "kept: {}", kept(&recovered.index))?;
     Ok(())
+}
+
+/// The same in memory, as of this time of the day. Returns also a description of the content.
+pub(crate) fn import_in_memory(lines: impl BufRead, wall: SystemTime) -> Result<(MemoryDisk, String), ToolError> {
+    let (disk, name) = (MemoryDisk::default(), Path::new("memory"));
+    let failed = |error| OpenError::Io { path: name.to_owned(), what: "cannot write it", error };
+    let time = Time { wall: milliseconds(wall), age: AGE };
+    let mut log = FreshLog::new(&disk, VERSION, time).map_err(failed)?;
+    put_lines(&mut log, lines, &failed)?;
+    log.finish(1, 1).map_err(failed)?;
+    disk.sync_dir().map_err(failed)?;
+    let recovered = recover(&disk, &mut |_, _| {}).map_err(|error| error.within(name))?;
+    damaged(name, &recovered)?;
+    Ok((disk, kept(&recovered.index)))
 }
 
 fn put_lines<F: super::super::log::File>(

@@ -12,6 +12,7 @@ mod state;
 pub use backup::backup;
 pub use export::{export, export_format_1};
 pub use import::import;
+pub(crate) use import::import_in_memory;
 pub use mosquitto::{DatabaseError, import_mosquitto};
 pub(crate) use state::state_of;
 

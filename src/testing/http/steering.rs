@@ -131,6 +131,14 @@ pub(super) async fn restore(call: Call) -> Answer {
     }
 }
 
+/// The body is the content of a file that `dunlin ctl export` or `dunlin store export` wrote.
+pub(super) async fn seed(call: Call) -> Answer {
+    let (kept, done) = call.bench.seed(&call.body).await.map_err(bad)?;
+    let mut answer = restarted(&call, done)?;
+    answer["kept"] = kept.into();
+    Ok(answer)
+}
+
 fn restarted(call: &Call, done: Result<(), TestError>) -> Answer {
     done.map_err(|error| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "restart", error.to_string()))?;
     Ok(json!({ "last": call.bench.journal.last() }))

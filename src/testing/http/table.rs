@@ -26,7 +26,7 @@ macro_rules! route {
     };
 }
 
-pub(super) static ROUTES: [Route; 13] = [
+pub(super) static ROUTES: [Route; 14] = [
     route!(GET "clock" steering::now),
     route!(waits POST "clock" steering::clock),
     route!(waits POST "reset" steering::reset),
@@ -39,5 +39,6 @@ pub(super) static ROUTES: [Route; 13] = [
     route!(waits POST "restart" steering::restart),
     route!(waits POST "snapshot" steering::snapshot),
     route!(waits POST "restore" steering::restore),
+    route!(waits POST "seed" steering::seed),
     route!(GET "events" steering::events),
 ];

@@ -2,6 +2,7 @@
 
 use std::{
     net::{SocketAddr, TcpStream},
+    os::{fd::OwnedFd, unix::net::UnixStream},
     process::{Command, Stdio},
 };
 
@@ -95,6 +96,18 @@ fn it_ends_when_standard_input_closes_if_that_is_a_pipe() {
     drop(input);
     assert_eq!(running.exit_code(), Some(0));
     assert!(TcpStream::connect(http).is_err());
+}
+
+/// Node gives its children sockets in place of pipes.
+#[test]
+fn it_ends_when_standard_input_closes_if_that_is_a_socket() {
+    let (own, other) = UnixStream::pair().unwrap();
+    let (mut running, http) = start(&["--exit-with-parent"], |command| {
+        command.stdin(Stdio::from(OwnedFd::from(other)));
+    });
+    assert_eq!(ask(http, "GET", "clock", &json!({})).0, 200);
+    drop(own);
+    assert_eq!(running.exit_code(), Some(0));
 }
 
 #[test]

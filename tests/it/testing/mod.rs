@@ -12,6 +12,7 @@ mod replay;
 mod reset;
 mod restart;
 mod rumqttc;
+mod seed;
 mod strict;
 mod strict_statements;
 
