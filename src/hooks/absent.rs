@@ -68,6 +68,9 @@ impl Hooks {
         Self
     }
 
+    /// Does nothing.
+    pub fn discard_others(&self, _: &[Options]) {}
+
     /// Does nothing: a configuration with webhooks was refused before.
     pub fn replace(&self, _: Vec<Options>) -> Result<(), HookError> {
         Ok(())
@@ -111,6 +114,9 @@ impl Sinks {
     pub fn new(_: Arc<Inside>, _: Clock) -> Self {
         Self
     }
+
+    /// Does nothing.
+    pub fn discard_others(&self, _: &[SinkOptions]) {}
 
     /// Does nothing: a configuration with sinks was refused before.
     pub fn replace(&self, _: Vec<SinkOptions>) -> Result<(), HookError> {

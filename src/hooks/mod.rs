@@ -56,7 +56,7 @@ use crate::{
     outbound::TaskThread,
     router::inspect::EventStreams,
     session::Missed,
-    types::{ClientId, Told},
+    types::Told,
 };
 use event::Teller;
 use outlet::Outlet;
@@ -143,23 +143,8 @@ impl Hooks {
 
     /// Ends the sessions of durable webhooks that are configured no more.
     pub fn discard_others(&self, configured: &[Options]) {
-        let is_configured = |client: &ClientId| {
-            configured.iter().any(|one| one.durable.is_some() && durable::client_of(&one.name) == *client)
-        };
-        for client in self.inside.away(durable::SESSIONS).into_iter().filter(|client| !is_configured(client)) {
-            self.tell_discarded(&client);
-            if let Err(error) = self.inside.discard(&client) {
-                tracing::error!(%client, %error, "the session of a former webhook does not end");
-            }
-        }
-    }
-
-    fn tell_discarded(&self, client: &ClientId) {
-        let (messages, _) = self.inside.waiting_of(client);
-        if messages > 0 {
-            let webhook = client.as_str().trim_start_matches(durable::SESSIONS);
-            tracing::warn!(webhook, messages, "webhook removed: its queued messages are discarded");
-        }
+        let is_one = |name: &str| configured.iter().any(|one| one.durable.is_some() && one.name == name);
+        outlet::discard_others(&self.inside, durable::SESSIONS, is_one);
     }
 
     /// Replaces all webhooks. Webhooks with unchanged options continue; the others end and start again. A webhook that
@@ -169,7 +154,7 @@ impl Hooks {
         let go: Vec<_> = self.running.lock().extract_if(.., |one| !all.contains(&one.options)).collect();
         let is_gone = |one: &Options| all.iter().all(|now| now.name != one.name || now.durable.is_none());
         let gone = go.iter().filter(|one| one.options.durable.is_some() && is_gone(&one.options));
-        gone.for_each(|one| self.tell_discarded(&durable::client_of(&one.options.name)));
+        gone.for_each(|one| outlet::tell_discarded(&self.inside, &durable::client_of(&one.options.name)));
         let mut queues = end(go, |one| match is_gone(&one.options) {
             false => Wish::End,
             true => Wish::EndWithSession,

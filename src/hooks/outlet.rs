@@ -13,7 +13,7 @@ use crate::{
     clock::Clock,
     inside::{Ack, ClientError, Inside, InsideClient, Received, Relay},
     session::{Bound, Missed, Stored},
-    types::QoS,
+    types::{ClientId, QoS},
 };
 
 /// The queue of a durable webhook or of a file sink.
@@ -150,5 +150,27 @@ impl Outlet {
     /// Ends the session, and discards the queue.
     pub(super) fn end_session(self) {
         self.relay.end_session();
+    }
+}
+
+/// Ends the sessions of webhooks or sinks that are configured no more. `begin`: how their Client Identifiers begin, before
+/// the name.
+pub(super) fn discard_others(inside: &Inside, begin: &str, is_configured: impl Fn(&str) -> bool) {
+    for client in inside.away(begin) {
+        if client.as_str().strip_prefix(begin).is_some_and(&is_configured) {
+            continue;
+        }
+        tell_discarded(inside, &client);
+        if let Err(error) = inside.discard(&client) {
+            tracing::error!(%client, %error, "the session of a former webhook or sink does not end");
+        }
+    }
+}
+
+/// Logs the number of messages that are discarded with a session.
+pub(super) fn tell_discarded(inside: &Inside, client: &ClientId) {
+    let (messages, _) = inside.waiting_of(client);
+    if messages > 0 {
+        tracing::warn!(target: "dunlin::hooks", %client, messages, "removed from the configuration: its queued messages are discarded");
     }
 }

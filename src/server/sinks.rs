@@ -21,7 +21,12 @@ impl Server {
 /// Begins the sinks, before any listener: they miss nothing from the first client on.
 pub(super) fn begin(inside: &Arc<Inside>, clock: &Clock, config: &Config) -> Result<Sinks, HookError> {
     let sinks = Sinks::new(inside.clone(), clock.clone());
-    sinks.replace(options(config))?;
+    let options = options(config);
+    // those of an earlier process
+    if config.data_dir.is_some() {
+        sinks.discard_others(&options);
+    }
+    sinks.replace(options)?;
     Ok(sinks)
 }
 

@@ -29,8 +29,8 @@ pub use options::{Rotation, SinkOptions};
 pub use state::{SinkCounts, SinkView};
 
 use super::{
-    HookError,
-    outlet::{Limits, Outlet},
+    HookError, OPENS_WITHIN,
+    outlet::{self, Limits, Outlet},
 };
 use crate::{
     clock::Clock,
@@ -77,13 +77,21 @@ const LAST: Duration = Duration::from_secs(5);
 
 /// The Client Identifier of a sink's session.
 fn client_of(name: &str) -> ClientId {
-    ClientId::from(format!("$sink/{name}").as_str())
+    ClientId::from(format!("{SESSIONS}{name}").as_str())
 }
+
+/// How the Client Identifiers of these sessions begin.
+const SESSIONS: &str = "$sink/";
 
 impl Sinks {
     /// Without sinks.
     pub fn new(inside: Arc<Inside>, clock: Clock) -> Self {
         Self { inside, clock, running: Mutex::default(), thread: TaskThread::new("dunlin-sinks") }
+    }
+
+    /// Ends the sessions of sinks that are configured no more.
+    pub fn discard_others(&self, configured: &[SinkOptions]) {
+        outlet::discard_others(&self.inside, SESSIONS, |name| configured.iter().any(|one| one.name == name));
     }
 
     /// Replaces all sinks. Sinks with unchanged options continue; the others end and start again. A sink that ends
@@ -148,7 +156,7 @@ impl Sinks {
             let opened = Outlet::open(&inside, client_of(&name).to_string(), filter, queue, limits).await;
             begun.send(opened)
         });
-        is_begun.recv().unwrap_or(Err(ClientError::Stopped))
+        is_begun.recv_timeout(OPENS_WITHIN).unwrap_or(Err(ClientError::Stopped))
     }
 
     /// The state of each sink, in the order of the configuration.
