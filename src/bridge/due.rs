@@ -20,7 +20,7 @@ use crate::{
 /// Least time between two PINGREQs.
 const ASKS_EVERY: Duration = Duration::from_millis(100);
 /// The longest time before messages are sent all the same.
-const SENDS_WITHIN: Duration = Duration::from_secs(5);
+const SENDS_WITHIN: Duration = Duration::from_secs(10);
 /// The longest time before SUBSCRIBE is sent all the same.
 const SUBSCRIBES_WITHIN: Duration = Duration::from_secs(30);
 
