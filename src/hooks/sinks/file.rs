@@ -67,7 +67,7 @@ impl Recording {
 
     /// Does the path still lead to this file? It does not if another program moved or removed it.
     pub(super) fn is_in_place(&self) -> bool {
-        File::open(&self.path)
+        platform::open_without_waiting(&self.path)
             .is_ok_and(|there| platform::device_and_inode(&self.file) == platform::device_and_inode(there))
     }
 
