@@ -95,7 +95,7 @@ pub use router::inspect;
 pub use router::{
     Admitted, Authenticate, Authentication, Authorize, ClientInfo, Counters, Credentials, DropReason, Event,
     EventKinds, Exchange, Forward, Identity, Observe, Origin, Peer, PeerAddress, Pending, Proof, Publisher, Refusal,
-    Rights, Verdict,
+    Right, Rights, Verdict,
 };
 pub use server::{BanError, Builder, Server, ServerError};
 pub use session::{Bound, CloseReason, Missed, Outgoing};

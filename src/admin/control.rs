@@ -231,6 +231,8 @@ pub struct LoginServiceState {
     pub cache_hits: u64,
     /// Logins that an expired answer accepted while the service was down.
     pub stale: u64,
+    /// Number of answers about topics, by answer; an empty name: it is not asked about topics.
+    pub checks: [(&'static str, u64); 4],
     /// Logins that wait for an answer.
     pub waiting: usize,
     /// The last request was answered.

@@ -130,6 +130,7 @@ async fn prove(router: &Router, peer: SocketAddr, user: &str, password: &[u8]) -
         authentication: None,
         peer,
         version: ProtocolVersion::V311,
+        will: None,
         properties: Properties::default(),
     });
     let admitted = loop {

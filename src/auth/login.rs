@@ -3,17 +3,19 @@
 //! throttle delays refusals.
 
 use std::{
+    future::poll_fn,
     net::IpAddr,
     pin::pin,
     slice,
     sync::{Arc, OnceLock},
+    task::Poll,
     time::Duration,
 };
 
 use super::{
     CLOCK_NOT_SET, Checked, Policy,
     hashing::{self, Ask, Busy, Given, Hashing},
-    http::{Asked, Desks, Open, Outcome, Service, ServiceFigures},
+    http::{self, AllChecks, Asked, AskedRights, Desks, Open, Outcome, Service, ServiceFigures},
     keys::{KeySets, NoKeys, TokenKeyFigures},
     known::Known,
     scram_proof::{Proof, Secret},
@@ -22,8 +24,8 @@ use super::{
 use crate::{
     clock::Clock,
     codec::ReasonCode,
-    router::{Admitted, Credentials, Identity, Refusal, Verdict},
-    types::LoginWay,
+    router::{Admitted, Credentials, Identity, Refusal, Rights, Verdict},
+    types::{ClientId, LoginWay},
 };
 
 /// The state of logins, and the threads for comparisons.
@@ -32,6 +34,7 @@ pub(super) struct Logins {
     known: Arc<Known>,
     secret: Secret,
     desks: Desks,
+    checks: AllChecks,
     keys: KeySets,
     /// Started by the first login.
     hashing: OnceLock<Option<Hashing>>,
@@ -75,7 +78,8 @@ const TOO_MANY: &str =
 impl Logins {
     pub(super) fn new(clock: Clock) -> Self {
         let (desks, keys) = (Desks::new(clock.clone()), KeySets::new(clock.clone()));
-        Self { clock, known: Arc::default(), secret: Secret::default(), desks, keys, hashing: OnceLock::new() }
+        let checks = AllChecks::new(clock.clone());
+        Self { clock, known: Arc::default(), secret: Secret::default(), desks, checks, keys, hashing: OnceLock::new() }
     }
 
     /// The verdict on `user` with this `password`.
@@ -115,7 +119,9 @@ impl Logins {
 
     /// The verdict by this service, then by others of the order from this place.
     fn elsewhere(self: &Arc<Self>, service: Arc<Service>, policy: Arc<Policy>, asked: Asked, at: usize) -> Verdict {
-        if let Some(Outcome::Yes(identity)) = self.desks.known(&service, &asked, policy.settings.failed_login_delay)
+        let asks_about_will = asked.will.is_some() && service.checks_topics();
+        if !asks_about_will
+            && let Some(Outcome::Yes(identity)) = self.desks.known(&service, &asked, policy.settings.failed_login_delay)
             && let Ok(identity) = named(identity, &service, &asked)
         {
             return Ok(identity).into();
@@ -181,7 +187,8 @@ impl Logins {
                 match self.desks.ask(service, asked, first).await {
                     Outcome::Yes(identity) => {
                         let named = named(identity, service, asked);
-                        return named.map_err(|why| Refused::Wrong(why, first.unwrap_or_default()));
+                        let identity = named.map_err(|why| Refused::Wrong(why, first.unwrap_or_default()))?;
+                        return Ok(self.with_will(identity, service, asked).await);
                     }
                     Outcome::No(why, delay) => return Err(Refused::Wrong(why, delay)),
                     Outcome::Next(guess) => open.add(guess, first),
@@ -201,10 +208,41 @@ impl Logins {
         Err(undecided.map_or(Refused::Wrong(why, Duration::ZERO), Refused::Unavailable))
     }
 
+    /// Asks about the topic of a client's Will.
+    async fn with_will(&self, identity: Identity, service: &Arc<Service>, asked: &Arc<Asked>) -> Identity {
+        let (Some(will), Some(shown)) = (&asked.will, http::Shown::of(&identity)) else { return identity };
+        if !service.checks_topics() || shown.yes.superuser {
+            return identity;
+        }
+        let checks = self.checks.of(service);
+        let may =
+            poll_fn(|cx| checks.ask_to_publish(service, asked, will, cx.waker()).map_or(Poll::Pending, Poll::Ready));
+        let may = may.await;
+        let shown = shown.checked(asked.address, may.then(|| will.clone()));
+        Identity { evidence: Some(Arc::new(shown)), ..identity }
+    }
+
+    /// The rights of a client about whose topics the service is asked that accepted it. `rest`: those by the rules of
+    /// the broker.
+    pub(super) fn asked_rights(
+        &self,
+        client: &ClientId,
+        identity: &Identity,
+        rest: Option<Arc<dyn Rights>>,
+    ) -> Option<Arc<dyn Rights>> {
+        let shown = identity.evidence.clone()?.downcast::<http::Shown>().ok()?;
+        let checks = self.checks.of(shown.by());
+        Some(Arc::new(AskedRights::new(shown, checks, (client, identity), rest)))
+    }
+
     /// The figures of the services of a policy.
     pub(super) fn service_figures(&self, policy: &Policy) -> Vec<ServiceFigures> {
         let all: Vec<_> = policy.services.iter().chain(&policy.introspection).cloned().collect();
-        self.desks.figures(&all)
+        let mut figures = self.desks.figures(&all);
+        for (figures, service) in figures.iter_mut().zip(&all).filter(|(_, service)| service.checks_topics()) {
+            figures.checks = self.checks.of(service).figures();
+        }
+        figures
     }
 
     /// The figures of the keys of tokens of a policy.
@@ -324,7 +362,12 @@ fn named(identity: Identity, service: &Service, asked: &Asked) -> Result<Identit
     match (service.is_introspection(), identity.user.is_some(), &asked.user) {
         (true, true, Some(_)) if identity.user != asked.user => Err(ANOTHER_USER),
         (true, true, _) => Ok(identity),
-        _ => Ok(Identity { user: asked.user.clone(), ..identity }),
+        _ => {
+            let shown = http::Shown::of(&identity).filter(|_| service.checks_topics());
+            let shown = shown.map(|shown| Arc::new(shown.checked(asked.address, None)) as Arc<_>);
+            let evidence = shown.or(identity.evidence);
+            Ok(Identity { user: asked.user.clone(), evidence, ..identity })
+        }
     }
 }
 

@@ -31,6 +31,7 @@ fn anonymous(peer: Peer) -> Credentials<'static> {
         authentication: None,
         peer,
         version: ProtocolVersion::V5,
+        will: None,
         properties: Properties::default(),
     }
 }

@@ -23,6 +23,8 @@ pub struct AuthHttpConfig {
     pub answers: GoAuthAnswers,
     /// With [`AuthHttpFormat::GoAuth`]: the URL that is asked whether a user is a superuser; `None`: no user is.
     pub superuser_url: Option<String>,
+    /// With [`AuthHttpFormat::GoAuth`]: the URL that is asked about topics; `None`: the rules of the broker decide.
+    pub aclcheck_url: Option<String>,
     /// Its URL; path and query may contain variables of the login.
     pub url: String,
     /// The method of the requests.
@@ -96,6 +98,7 @@ impl Default for AuthHttpConfig {
             format: AuthHttpFormat::default(),
             answers: GoAuthAnswers::default(),
             superuser_url: None,
+            aclcheck_url: None,
             url: String::new(),
             method: AuthHttpMethod::default(),
             headers: Vec::new(),
@@ -268,6 +271,11 @@ pub(super) fn check(service: &AuthHttpConfig) -> Result<(), (&'static str, &'sta
             "it is for format = \"go-auth\"; with \"emqx\", the answer contains is_superuser",
         ),
         (
+            service.format == AuthHttpFormat::Emqx && service.aclcheck_url.is_some(),
+            "aclcheck_url",
+            "it is for format = \"go-auth\"; with \"emqx\", the answer contains acl",
+        ),
+        (
             service.format == AuthHttpFormat::Emqx && service.answers != GoAuthAnswers::Status,
             "answers",
             "it is for format = \"go-auth\"; remove it",
@@ -322,6 +330,7 @@ mod tests {
             (format!("{url}method = \"get\"\nbody = \"x\""), "auth.http.body: a GET has no body"),
             (format!("{url}answers = \"json\""), "auth.http.answers: it is for format"),
             (format!("{url}superuser_url = \"http://a/\""), "auth.http.superuser_url: it is for format"),
+            (format!("{url}aclcheck_url = \"http://a/\""), "auth.http.aclcheck_url: it is for format"),
             (format!("{url}ca_file = \"x\""), "auth.http.ca_file: it is for TLS"),
             (format!("{url}headers = [\"no colon\"]"), "a header is not of the form"),
             (format!("{url}[[auth.http]]\n{url}"), "is already the name of a service above"),

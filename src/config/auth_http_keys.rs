@@ -26,6 +26,9 @@ pub(super) const AUTH_HTTP: Table<AuthHttpConfig> = Table {
             "Where the service is. Variables may be in the path and in the query; they are percent-encoded.";
         superuser_url: OptionalServiceUrl,
             "go-auth: the URL that is asked whether an accepted user is a superuser. \"\": no user is.";
+        aclcheck_url: OptionalServiceUrl,
+            "go-auth: the URL that is asked what a user may publish, subscribe to and receive. \"\": auth.acl_file or \
+             auth.dynsec_file decides.";
         answers: Choice(&[
             ("status", GoAuthAnswers::Status),
             ("json", GoAuthAnswers::Json),
@@ -41,7 +44,8 @@ pub(super) const AUTH_HTTP: Table<AuthHttpConfig> = Table {
         timeout: span(MILLISECOND, Duration::from_secs(60)),
             "How long an answer may take. A service that takes longer counts as down.";
         max_requests: Whole { min: 1, max: 1_000 },
-            "Requests at the same time; further logins wait, and those of one address do not hold up others.";
+            "Requests at the same time (to aclcheck_url: as many again); further ones wait, and those of one address do not \
+             hold up others.";
         cache_yes: span(Duration::ZERO, DAY),
             "How long an accepted login is known, so that a client that reconnects is not asked about (up to a fifth \
              less, at random). 0: each login is asked about.";

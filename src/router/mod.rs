@@ -37,7 +37,7 @@ pub use clients::{Client, Flush};
 pub use clients::{Connected, HEALTH_CHECK};
 pub use ports::{
     Admitted, Authenticate, Authentication, Authorize, ClientInfo, Command, Credentials, DropReason, Event, EventKinds,
-    Exchange, Forward, Identity, Observe, Origin, Peer, PeerAddress, Pending, Proof, Refusal, Rights, Verdict,
+    Exchange, Forward, Identity, Observe, Origin, Peer, PeerAddress, Pending, Proof, Refusal, Right, Rights, Verdict,
 };
 pub use ports::{
     Condition, Distribution, Login, Publisher, QueuedCopy, Record, Restored, RestoredRetained, RestoredSession,

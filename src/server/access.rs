@@ -141,6 +141,7 @@ fn service(config: AuthHttpConfig) -> ServiceSettings {
             }),
         },
         superuser_url: config.superuser_url,
+        aclcheck_url: config.aclcheck_url,
         get: config.method == AuthHttpMethod::Get,
         headers: config.headers,
         body: config.body,

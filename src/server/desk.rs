@@ -173,13 +173,8 @@ impl Control for Desk {
 
     fn login_services(&self) -> Vec<LoginServiceState> {
         let figures = self.policies.auth.as_ref().map(|auth| auth.service_figures()).unwrap_or_default();
-        let state = |auth::ServiceFigures { name, requests, cache_hits, stale, waiting, down }| LoginServiceState {
-            name,
-            requests,
-            cache_hits,
-            stale,
-            waiting,
-            up: !down,
+        let state = |auth::ServiceFigures { name, requests, cache_hits, stale, checks, waiting, down }| {
+            LoginServiceState { name, requests, cache_hits, stale, checks, waiting, up: !down }
         };
         figures.into_iter().map(state).collect()
     }

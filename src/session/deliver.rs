@@ -188,6 +188,7 @@ impl Session {
             self.dropped.add(Gone::QueueFull);
             return false;
         };
+        outbound.ask_again_from(number);
         outbound.tell_one_brought(|before, now| turn.journal.holds(before, now));
         let How { qos, retain, identifiers, .. } = how;
         if let Some(session) = self.number.filter(|_| qos != QoS::AtMostOnce) {
@@ -213,11 +214,6 @@ impl Session {
     pub fn skip_unreadable(&mut self, may: impl Fn(&TopicName) -> bool) -> usize {
         let connected = self.attached.is_some();
         self.outbound.as_mut().map_or(0, |outbound| outbound.sort_out(connected, |message| may(message.topic())))
-    }
-
-    /// Number of skipped messages.
-    pub fn skipped(&self) -> usize {
-        self.outbound.as_ref().map_or(0, |outbound| outbound.skipped())
     }
 
     /// May a queued message expire?

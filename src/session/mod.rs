@@ -37,6 +37,7 @@ mod shared;
 mod tests;
 mod timed;
 mod turn;
+mod unasked;
 mod unreadable;
 mod will;
 

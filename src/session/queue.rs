@@ -87,6 +87,14 @@ impl Queue {
         }
     }
 
+    /// The first message with a higher number.
+    pub(super) fn first_above(&self, number: u64) -> Option<&Queued> {
+        match self {
+            Self::InOrder(queue) => queue.get(queue.partition_point(|m| m.number <= number)),
+            Self::ByTopic(queue) => queue.messages.range(number + 1..).next().map(|(_, first)| first),
+        }
+    }
+
     pub(super) fn back(&self) -> Option<&Queued> {
         match self {
             Self::InOrder(queue) => queue.back(),

@@ -174,6 +174,14 @@ fn login_services(out: &mut Numbers<'_>, services: &[LoginServiceState]) -> fmt:
     out.counters("auth_http_cache_hits", help, "service", of(|one| one.cache_hits))?;
     let help = "Logins that an expired answer accepted while the service was down";
     out.counters("auth_http_stale", help, "service", of(|one| one.stale))?;
+    let checks = services.iter().flat_map(|service| {
+        let asked = service.checks.into_iter().filter(|(answer, _)| !answer.is_empty());
+        asked.map(|(answer, count)| ([service.name.as_str(), answer], count))
+    });
+    if checks.clone().next().is_some() {
+        let help = "Questions to login services about topics, by answer; cached: without a request";
+        out.counters_by_two("auth_http_checks", help, ["service", "answer"], checks)?;
+    }
     let waiting = services.iter().map(|one| (one.name.as_str(), one.waiting as i64));
     out.gauges("auth_http_waiting", "Logins that wait for a login service", "service", waiting)?;
     let up = services.iter().map(|one| (one.name.as_str(), i64::from(one.up)));

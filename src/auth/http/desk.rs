@@ -128,6 +128,8 @@ pub struct ServiceFigures {
     pub cache_hits: u64,
     /// Logins that an expired answer accepted while the service was down.
     pub stale: u64,
+    /// Number of answers about topics: `allow`, `deny` and `error`, and those that were cached.
+    pub checks: [(&'static str, u64); 4],
     /// Logins that wait for an answer.
     pub waiting: usize,
     /// The last request failed.
@@ -143,7 +145,7 @@ const SPARE: usize = 64;
 /// Longest wait of a login.
 const LONGEST_WAIT: Duration = Duration::from_secs(120);
 /// Least time between two log lines about a failing service.
-const LINE_EVERY: Duration = Duration::from_secs(60);
+pub(super) const LINE_EVERY: Duration = Duration::from_secs(60);
 
 impl Desks {
     pub(in super::super) fn new(clock: Clock) -> Self {
@@ -376,6 +378,7 @@ impl Desk {
             ],
             cache_hits: get(cache_hits),
             stale: get(stale),
+            checks: Default::default(),
             waiting: self.waiting.load(Ordering::Relaxed),
             down: self.state.lock().down,
         }
@@ -513,7 +516,7 @@ fn accepted(service: &Arc<Service>, yes: &Arc<Yes>, now: Now) -> Option<Outcome>
 }
 
 /// Shortens a time by up to a fifth, so that answers that arrived together do not all expire together.
-fn jittered(time: Duration) -> Duration {
+pub(super) fn jittered(time: Duration) -> Duration {
     let part = RandomState::new().hash_one(0) % 1_000;
     time - time / 5_000 * part as u32
 }

@@ -84,6 +84,7 @@ impl Service {
             url: url.to_string(),
             format: ServiceFormat::Introspection,
             superuser_url: None,
+            aclcheck_url: None,
             get: false,
             headers: headers.map(Secret).into(),
             body: Some("token=${password}&token_type_hint=access_token".into()),

@@ -9,15 +9,18 @@
 //! | `go_auth` | answers in the formats of mosquitto-go-auth |
 //! | `introspection` | answers of a provider that is asked about tokens |
 //! | `desk` | the queue of logins, the concurrent requests and the cached answers of a service |
+//! | `checks`, `asked_rights` | the questions of mosquitto-go-auth about topics; rights that are such answers |
 //! | `guess` | logins that a service does not know, for the throttle |
 
 mod acl;
 mod answer;
+mod asked_rights;
 #[cfg(feature = "http")]
 mod call;
 #[cfg(not(feature = "http"))]
 #[path = "no_http.rs"]
 mod call;
+mod checks;
 mod desk;
 mod go_auth;
 mod guess;
@@ -32,10 +35,14 @@ use std::{
 
 pub(super) use acl::AclRights;
 pub(super) use answer::Yes;
+pub(super) use asked_rights::AskedRights;
+pub(super) use checks::AllChecks;
 pub use desk::ServiceFigures;
 pub(super) use desk::{Desks, Outcome};
 pub(super) use guess::Open;
 pub use settings::{GoAuthAnswer, ServiceFormat, ServiceSettings};
+
+use serde_json::json;
 
 use answer::Answer;
 use call::{Call, Caller, Reply, Tls};
@@ -46,7 +53,7 @@ use super::{AuthError, files, tokens::Now};
 use crate::{
     clock::Clock,
     router::{Credentials, Identity},
-    types::{Contents, HttpUrl, LOGIN_VARIABLES, ProtocolVersion},
+    types::{Contents, HttpUrl, LOGIN_VARIABLES, ProtocolVersion, percent_encode},
 };
 
 /// A login that a service is asked about.
@@ -60,6 +67,8 @@ pub(super) struct Asked {
     pub(super) version: ProtocolVersion,
     /// It is in Authentication Data, so that it is not a password.
     pub(super) is_token: bool,
+    /// The topic of its Will.
+    pub(super) will: Option<Box<str>>,
 }
 
 impl Asked {
@@ -72,6 +81,7 @@ impl Asked {
             listener: credentials.peer.listener,
             version: credentials.version,
             is_token: false,
+            will: credentials.will.map(|topic| topic.as_str().into()),
         }
     }
 }
@@ -85,6 +95,8 @@ pub(super) struct Service {
     login: Endpoint,
     /// URL that is asked about each accepted login.
     superuser: Option<Endpoint>,
+    /// URL that is asked about topics.
+    aclcheck: Option<Endpoint>,
     headers: Vec<(String, Template)>,
     /// Escaping of variables in a body.
     escaping: Escaping,
@@ -112,6 +124,10 @@ struct Calls {
 pub(super) struct Shown {
     by: Arc<Service>,
     pub(super) yes: Arc<Yes>,
+    /// With a service that is asked about topics: the address of the client.
+    address: Option<IpAddr>,
+    /// The topic of its Will, if the client may publish it.
+    will: Option<Box<str>>,
 }
 
 /// Longest path in bytes. Only a client with long names makes a longer one; it is refused.
@@ -165,10 +181,13 @@ impl Service {
         let superuser = settings.superuser_url.as_deref();
         let superuser =
             superuser.map(|url| Endpoint::load(key, url, of_user, settings, &mut Vec::new())).transpose()?;
+        let aclcheck = settings.aclcheck_url.as_deref();
+        let aclcheck = aclcheck.map(|url| Endpoint::load(key, url, "", settings, &mut Vec::new())).transpose()?;
         Ok(Self {
             key,
             login,
             superuser,
+            aclcheck,
             headers: headers.into_iter().map(|(name, value)| (name, Template::new(value))).collect(),
             escaping: if is_form { Escaping::Url } else { Escaping::Json },
             settings: settings.clone(),
@@ -188,8 +207,8 @@ impl Service {
     /// Would it still accept the logins that it accepted as `other`? Only how it is asked, and for how long answers are
     /// cached, may differ.
     fn decides_as(&self, other: &Self) -> bool {
-        let about =
-            |Self { settings: s, .. }: &Self| (s.name.clone(), s.url.clone(), s.superuser_url.clone(), s.format);
+        let urls = |s: &ServiceSettings| [Some(s.url.clone()), s.superuser_url.clone(), s.aclcheck_url.clone()];
+        let about = |Self { settings: s, .. }: &Self| (s.name.clone(), urls(s), s.format);
         let takes = match (&self.required, &other.required) {
             (Some(now), Some(then)) => now.would_take(then),
             (now, then) => now.is_none() && then.is_none(),
@@ -214,6 +233,41 @@ impl Service {
         let is_odd = |(_, value): &(String, String)| value.contains(char::is_control);
         let sent = path.len() <= LONGEST_PATH && !leaves_its_place(&path, &endpoint.url) && !headers.iter().any(is_odd);
         sent.then(|| Call { path, headers, body: endpoint.body.fill(asked, self.escaping) })
+    }
+
+    /// Is it asked about topics?
+    pub(super) fn checks_topics(&self) -> bool {
+        self.aclcheck.is_some()
+    }
+
+    /// May this client access the topic in this way? The error says why there is no answer.
+    async fn check(&self, asked: &Asked, access: u8, topic: &str, clock: &Clock) -> Result<bool, String> {
+        let ServiceFormat::GoAuth(by) = self.settings.format else {
+            return Err("its format has no such question".into());
+        };
+        let endpoint = self.aclcheck.as_ref().ok_or("it has no aclcheck_url")?;
+        let mut call = self.request(endpoint, asked).ok_or("the client's names cannot be sent to it")?;
+        let user = asked.user.as_deref().unwrap_or_default();
+        if self.settings.get || self.escaping == Escaping::Url {
+            let mut form = String::new();
+            for (name, value) in [("username", user), ("clientid", &asked.client), ("topic", topic)] {
+                form += name;
+                form.push('=');
+                percent_encode(value.as_bytes(), &mut form);
+                form.push('&');
+            }
+            form += &format!("acc={access}");
+            if self.settings.get {
+                call.path.push(if call.path.contains('?') { '&' } else { '?' });
+                call.path += &form;
+            } else {
+                call.body = form;
+            }
+        } else {
+            let json = json!({ "username": user, "clientid": &asked.client, "topic": topic, "acc": access });
+            call.body = json.to_string();
+        }
+        go_auth::read(&endpoint.call(&call, &self.settings, clock).await?, by)
     }
 
     /// Asks the service about a login.
@@ -268,7 +322,18 @@ impl Endpoint {
 
 impl Shown {
     pub(super) fn new(by: Arc<Service>, yes: Arc<Yes>) -> Self {
-        Self { by, yes }
+        Self { by, yes, address: None, will: None }
+    }
+
+    /// The same login, of a client whose topics the service is asked about. `will`: the topic of its Will, if it may
+    /// publish that.
+    pub(super) fn checked(&self, address: IpAddr, will: Option<Box<str>>) -> Self {
+        Self { by: self.by.clone(), yes: self.yes.clone(), address: Some(address), will }
+    }
+
+    /// The service.
+    pub(super) fn by(&self) -> &Arc<Service> {
+        &self.by
     }
 
     /// The evidence of this client. `None`: another method accepted it.

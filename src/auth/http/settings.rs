@@ -15,6 +15,8 @@ pub struct ServiceSettings {
     pub format: ServiceFormat,
     /// With [`ServiceFormat::GoAuth`]: the URL that is asked whether a user is a superuser; `None`: no user is.
     pub superuser_url: Option<String>,
+    /// URL that is asked about topics, by mosquitto-go-auth; `None`: the rules of the broker decide.
+    pub aclcheck_url: Option<String>,
     /// Sends GET instead of POST.
     pub get: bool,
     /// Headers as `Name: value`, with variables in the values.

@@ -125,6 +125,7 @@ mod tests {
             listener: 0,
             version: ProtocolVersion::V5,
             is_token: false,
+            will: None,
         };
         let text = "a ${username}|${clientid}|${password}|${peerhost}|${protocol_version}|${other}";
         for (escaping, expected) in [

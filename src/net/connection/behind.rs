@@ -5,7 +5,7 @@ use std::{task::Context, time::Instant};
 
 use super::{
     super::{transport::Stream, worker::Worker},
-    task::{Connection, Phase, keep_alive_deadline},
+    task::{Connection, Phase, go_on_later, keep_alive_deadline},
 };
 use crate::session::CloseReason;
 
@@ -14,6 +14,16 @@ impl<S: Stream> Connection<S> {
     #[inline]
     pub(crate) fn is_behind(&self) -> bool {
         self.reader.has_unhandled() || matches!(&self.phase, Phase::Open(open) if open.client.is_busy())
+    }
+
+    /// Leaves the rest to the next turn: soon, or when an answer about the client's rights wakes this task. Returns
+    /// `false`: there is nothing that the client must read first.
+    #[cold]
+    pub(crate) fn leave_rest(&self, cx: &mut Context<'_>) -> bool {
+        if !matches!(&self.phase, Phase::Open(open) if open.client.waits_for_rights()) {
+            go_on_later(cx);
+        }
+        false
     }
 
     /// Continues it. `false`: this turn was too short as well.

@@ -135,7 +135,7 @@ impl<S: Stream> Connection<S> {
                 if self.catch_up(worker, cx, now)? {
                     continue;
                 }
-                break;
+                return Ok(self.leave_rest(cx));
             }
             let is_paced = worker.shared.rates.are_set();
             let Some(room) = self.room(worker, cx, now, is_paced) else { return Ok(false) };

@@ -62,6 +62,7 @@ impl Router {
             authentication,
             peer,
             version,
+            will: connect.will.as_ref().map(|will| will.topic),
             properties,
         };
         let verdict = authenticate.authenticate(&credentials);
@@ -96,11 +97,13 @@ impl Router {
         let any = |is: fn(&dyn Rights) -> bool| rights.iter().chain(&identity.narrowed).any(|rights| is(&**rights));
         let limits_reading = any(|rights| rights.limits_reading());
         let reads_messages = any(|rights| rights.reads_messages());
+        let asks = any(|rights| rights.asks());
         if revoked || rights.is_some() || identity.narrowed.is_some() {
             self.permissions.limit();
         }
         let mut access = Access::new(identity, rights);
         (access.limits_reading, access.reads_messages, access.revoked) = (limits_reading, reads_messages, revoked);
+        access.asks = asks;
         Some(Arc::new(access))
     }
 
@@ -202,6 +205,9 @@ impl Router {
             state.close(reason);
         }
         state.restored_unauthenticated = false;
+        if state.waker().is_some() && state.access.as_ref().is_some_and(|access| access.asks) {
+            state.session.ask_first();
+        }
         skipped
     }
 }

@@ -135,6 +135,7 @@ impl Router {
             authentication: Some(authentication),
             peer,
             version: ProtocolVersion::V5,
+            will: None,
             properties: properties.as_properties(),
         })
     }

@@ -49,6 +49,8 @@ pub(crate) struct Awaited {
     operation: Option<Box<Operation>>,
     /// Its re-authentication, if CONNECT named an Authentication Method.
     pub(super) authenticating: Option<Box<Authenticating>>,
+    /// Its rights are asked about elsewhere. `true`: a packet waits for the answer.
+    pub(super) asking: Option<bool>,
     /// The commit that its CONNACK, and everything after it, waits for.
     accepted: Option<CommitSeq>,
     /// Acknowledgements of its packets that wait.
@@ -91,16 +93,19 @@ impl Client {
         (slot, presence): (SlotRef, triomphe::Arc<Presence>),
         connection: ConnectionId,
         connect: &Connect<'_>,
-        (marks, limits): (Marks, &RouterLimits),
+        ((marks, asks), limits): ((Marks, bool), &RouterLimits),
         stored: Stored,
     ) -> Self {
         let accepted = match stored {
             Stored::Done => None,
             Stored::By(commit) => Some(commit),
         };
+        let asking = asks.then_some(false);
         let awaited = match (accepted, Authenticating::of(connect)) {
-            (None, None) => None,
-            (accepted, authenticating) => Some(Box::new(Awaited { accepted, authenticating, ..Awaited::default() })),
+            (None, None) if !asks => None,
+            (accepted, authenticating) => {
+                Some(Box::new(Awaited { accepted, authenticating, asking, ..Awaited::default() }))
+            }
         };
         Self {
             slot,
@@ -231,6 +236,7 @@ impl Client {
             let Awaited {
                 operation,
                 authenticating,
+                asking,
                 accepted,
                 acks,
                 unacknowledged,
@@ -240,6 +246,7 @@ impl Client {
             } = awaited;
             operation.is_none()
                 && authenticating.is_none()
+                && asking.is_none()
                 && accepted.is_none()
                 && acks.is_empty()
                 && unacknowledged.is_none()
@@ -319,6 +326,9 @@ impl Router {
                 }
                 Err(reason) => return Flush::Close(reason),
             }
+        }
+        if client.asks() {
+            self.ask_about_deliveries(local, client);
         }
         if replies.is_empty() && !client.flush_due && !client.slot.is_signalled() {
             return Flush::Write(None);

@@ -102,7 +102,7 @@ impl Router {
         })?;
         let asks = Asks { connect, client: &client, max_qos: self.max_qos(local, peer) };
         let (told, says) = welcome::both(&asks, user.as_ref(), data.as_deref(), &local.limits)?;
-        let marks = Marks::new(connect, asks.max_qos, &local.limits);
+        let marks = Marks::new(connect, asks.max_qos, &local.limits, access.as_deref());
         let will = self.admitted_will(local, &asks, access.as_ref())?;
         let expiry = welcome::expiry_of(connect);
         self.has_room(local, &client, expiry, access.as_ref().and_then(|access| access.owner()))?;
@@ -382,6 +382,9 @@ impl Router {
         }
         let mut session = Session::new(client.clone(), expiry, number);
         let welcome = Welcome { says, ..Welcome::new(connect.version, false, &told) };
+        if access.as_ref().is_some_and(|access| access.asks) {
+            session.ask_first();
+        }
         session.attach(&welcome, will, &mut self.turn(local));
         let slot = SlotRef::new(session);
         let mut state = slot.lock();

@@ -3,12 +3,13 @@
 use super::{
     super::{
         Router, RouterThread,
-        ports::{DropReason, Event},
+        ports::{DropReason, Event, Right},
         publish::{Leave, Publishing, Sender, Step},
         sessions::SlotRef,
         thread::Count,
     },
     client::{Client, answer},
+    handled::Handled,
     incoming::Incoming,
     operation::Operation,
 };
@@ -18,22 +19,6 @@ use crate::{
     topic::TopicName,
     types::{PacketId, ProtocolVersion, QoS},
 };
-
-/// How much of a client's bytes was handled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Handled {
-    /// Number of packets.
-    pub frames: u64,
-    /// Their bytes.
-    pub bytes: usize,
-}
-
-impl Handled {
-    /// One frame.
-    pub fn one(frame: Frame<'_>) -> Self {
-        Self { frames: 1, bytes: frame.len }
-    }
-}
 
 impl Router {
     /// Handles the first frame of `bytes` from a client. If it is an acknowledgement, those that follow are handled
@@ -65,16 +50,19 @@ impl Router {
                 _ => codec::decode_publish_from_client(client.version, frame)?,
             };
             if client.marks.concern_publish() {
-                return self.handle_marked_publish(local, client, &publish, &bytes[..frame.len], replies);
+                return self.handle_marked_publish(local, client, &publish, &bytes[..frame.len], (handled, replies));
             }
             let incoming = Incoming::plain(&publish, &bytes[..frame.len]);
-            return self.handle_publish(local, client, &incoming, replies);
+            return self.handle_publish(local, client, &incoming, (handled, replies));
         }
         if frame.is_acknowledgement() {
             let mut others = 0;
             let result = self.handle_acks(local, client, (frame, bytes), (handled, &mut others), replies);
             local.observers.traffic().heard_some(PacketType::Puback as u8, handled.frames - others);
             return result;
+        }
+        if client.asks() && !self.may_handle(local, client, frame, handled)? {
+            return Ok(());
         }
         local.heard(frame.first >> 4);
         client.may_be_owed_more(&local.limits.session)?;
@@ -154,13 +142,16 @@ impl Router {
         local: &mut RouterThread,
         client: &mut Client,
         incoming: &Incoming<'_>,
-        replies: &mut Vec<u8>,
+        (handled, replies): (&mut Handled, &mut Vec<u8>),
     ) -> Result<(), CloseReason> {
         let publish = incoming.publish;
-        if client.marks.limit_messages() {
+        if client.marks.look_further() {
             let most = local.limits.max_message_size;
             if most.is_some_and(|most| publish.payload.len() > most) {
                 return self.drop_too_large(local, client, incoming, replies);
+            }
+            if client.asks() && !self.knows_all(local, client, [Right::Publish(publish.topic)], handled)? {
+                return Ok(());
             }
         }
         if publish.qos == QoS::ExactlyOnce && !self.receive(local, client, incoming, replies)? {
@@ -208,7 +199,7 @@ impl Router {
         client: &mut Client,
         publish: &Publish<'_>,
         bytes: &[u8],
-        replies: &mut Vec<u8>,
+        (handled, replies): (&mut Handled, &mut Vec<u8>),
     ) -> Result<(), CloseReason> {
         let is_five = client.version == ProtocolVersion::V5;
         if client.marks.refuse_qos(bytes[0]) {
@@ -223,13 +214,13 @@ impl Router {
             // a 3.1.1 client cannot be told that there are no retained messages: publish it without RETAIN
             let publish = Publish { retain: false, ..*publish };
             let incoming = Incoming::plain(&publish, &[]).offered_by(client.marks);
-            return self.handle_publish(local, client, &incoming, replies);
+            return self.handle_publish(local, client, &incoming, (handled, replies));
         }
         match is_five {
-            true => self.handle_publish_5(local, client, publish, bytes, replies),
+            true => self.handle_publish_5(local, client, publish, bytes, (handled, replies)),
             false => {
                 let incoming = Incoming::plain(publish, bytes).offered_by(client.marks);
-                self.handle_publish(local, client, &incoming, replies)
+                self.handle_publish(local, client, &incoming, (handled, replies))
             }
         }
     }
@@ -241,7 +232,7 @@ impl Router {
         client: &mut Client,
         publish: &Publish<'_>,
         bytes: &[u8],
-        replies: &mut Vec<u8>,
+        (handled, replies): (&mut Handled, &mut Vec<u8>),
     ) -> Result<(), CloseReason> {
         if publish.packet_id.is_some() && client.marks.have_receive_maximum() {
             let state = self.own(client)?;
@@ -253,7 +244,7 @@ impl Router {
         }
         if publish.properties.is_empty() {
             let incoming = Incoming::with_extras(publish, Extras::default(), bytes).offered_by(client.marks);
-            return self.handle_publish(local, client, &incoming, replies);
+            return self.handle_publish(local, client, &incoming, (handled, replies));
         }
         let topic = match publish.properties.has(PropertyId::TopicAlias) {
             true => self.own(client)?.session.resolve_alias(publish, &mut self.turn(local))?,
@@ -266,7 +257,7 @@ impl Router {
         let incoming = Incoming::with_extras(&publish, extras, bytes).offered_by(client.marks);
         let handled = match self.has_passed_here(&publish.properties) {
             true => self.drop_loop(local, client, &incoming, replies),
-            false => self.handle_publish(local, client, &incoming, replies),
+            false => self.handle_publish(local, client, &incoming, (handled, replies)),
         };
         local.properties = Some(known);
         handled

@@ -1,7 +1,7 @@
 //! [`Marks`]: unusual properties of a connection, as bits of one byte, so that a PUBLISH of an ordinary client needs a
 //! single check.
 
-use super::super::RouterLimits;
+use super::super::{RouterLimits, sessions::Access};
 use crate::{
     codec::Connect,
     topic::{SHARE_PREFIX, TopicFilter},
@@ -22,14 +22,20 @@ const FIVE: u8 = 0b0001_0000;
 const RECEIVE_MAXIMUM: u8 = 0b0010_0000;
 /// See [`Connect::bridge`].
 const BRIDGE: u8 = 0b0100_0000;
-/// The size of its payloads is limited.
-const MESSAGE_SIZE: u8 = 0b1000_0000;
+/// The size of its payloads is limited, or its rights are asked about elsewhere.
+const FURTHER: u8 = 0b1000_0000;
 /// Its messages are delivered at the QoS of the subscriptions.
 const UPGRADE: u8 = 0b0000_1000;
 
 impl Marks {
-    /// The marks of a new connection.
-    pub(crate) fn new(connect: &Connect<'_>, max_qos: QoS, limits: &RouterLimits) -> Self {
+    /// The marks of a new connection, and whether its rights are asked about elsewhere.
+    pub(crate) fn new(
+        connect: &Connect<'_>,
+        max_qos: QoS,
+        limits: &RouterLimits,
+        access: Option<&Access>,
+    ) -> (Self, bool) {
+        let asks = access.is_some_and(|access| access.asks);
         let is_five = connect.version == ProtocolVersion::V5;
         let mut marks = match max_qos {
             QoS::AtMostOnce => QOS_1 | QOS_2,
@@ -41,11 +47,11 @@ impl Marks {
             (is_five, FIVE),
             (is_five && limits.receive_maximum < u16::MAX, RECEIVE_MAXIMUM),
             (connect.bridge, BRIDGE),
-            (limits.max_message_size.is_some(), MESSAGE_SIZE),
+            (asks || limits.max_message_size.is_some(), FURTHER),
             (limits.upgrade_outgoing_qos, UPGRADE),
         ];
         others.iter().filter(|(is_set, _)| *is_set).for_each(|(_, mark)| marks |= mark);
-        Self(marks)
+        (Self(marks), asks)
     }
 
     /// Does a PUBLISH need further checks?
@@ -64,9 +70,9 @@ impl Marks {
         self.0 & first & RETAIN != 0
     }
 
-    /// Must the size of a payload be checked?
-    pub(crate) fn limit_messages(self) -> bool {
-        self.0 & MESSAGE_SIZE != 0
+    /// Must the size of a payload be checked, or may its topic have to be asked about?
+    pub(crate) fn look_further(self) -> bool {
+        self.0 & FURTHER != 0
     }
 
     /// The QoS at which a message of the client is offered to subscriptions.

@@ -14,6 +14,7 @@
 //! | `exchange` | its packets, through its session |
 //! | `turn` | the figures of a connection's turns |
 //! | `dropped` | messages that are acknowledged and not published |
+//! | `asking` | packets and messages that wait for rights that are asked about elsewhere |
 //! | `marks` | unusual properties of a connection, as bits |
 //! | `incoming` | an interpreted PUBLISH of a client |
 //! | `subscribe`, `unsubscribe` | its subscriptions and the retained messages they bring |
@@ -28,6 +29,7 @@
 
 mod access;
 mod adopt;
+mod asking;
 mod authenticating;
 mod authentication;
 mod banned;
@@ -37,6 +39,7 @@ mod dropped;
 mod due;
 mod exchange;
 mod filters;
+mod handled;
 mod incoming;
 mod inside;
 mod leave;
@@ -62,7 +65,7 @@ pub(crate) use banned::network_address;
 pub use client::{Client, Flush};
 pub use connect::Connected;
 pub use due::Brought;
-pub use exchange::Handled;
+pub use handled::Handled;
 pub use inside::InsideSession;
 pub use relay::Relaying;
 pub use subscribe_for::NotSubscribed;

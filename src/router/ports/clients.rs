@@ -9,6 +9,7 @@ use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
     pin::Pin,
     sync::Arc,
+    task::Waker,
     time::{Duration, Instant},
 };
 
@@ -111,6 +112,8 @@ pub struct Credentials<'a> {
     pub peer: Peer,
     /// The protocol version.
     pub version: ProtocolVersion,
+    /// The topic of its Will; `None`: it has none, or this is no CONNECT.
+    pub will: Option<&'a TopicName>,
     /// The properties of its CONNECT, including User Properties; empty before MQTT 5. For a re-authentication, those of
     /// its AUTH.
     pub properties: Properties<'a>,
@@ -349,6 +352,35 @@ pub trait Rights: Send + Sync {
     fn limits_reading(&self) -> bool {
         false
     }
+
+    /// Is another service asked about these rights? Then [`ask`](Self::ask) is called before
+    /// [`may_publish`](Self::may_publish) and [`may_subscribe`](Self::may_subscribe), and for each message to the
+    /// client. Its packets, and messages to it, wait for the answer. It must not change while the client is connected.
+    fn asks(&self) -> bool {
+        false
+    }
+
+    /// Has the client this right? `None`: that is asked about, and `waker` is called when it is known; the next call
+    /// then has the answer. Called with nothing locked.
+    fn ask(&self, right: Right<'_>, waker: &Waker) -> Option<bool> {
+        let _ = waker;
+        Some(match right {
+            Right::Publish(topic) => self.may_publish(topic),
+            Right::Subscribe(filter) => self.may_subscribe(filter),
+            Right::Receive(topic) => self.may_receive(topic),
+        })
+    }
+}
+
+/// A right that [`Rights::ask`] is about.
+#[derive(Clone, Copy, Debug)]
+pub enum Right<'a> {
+    /// [`Rights::may_publish`]
+    Publish(&'a TopicName),
+    /// [`Rights::may_subscribe`]
+    Subscribe(&'a TopicFilter),
+    /// [`Rights::may_receive`]
+    Receive(&'a TopicName),
 }
 
 /// Forwards messages of clients to other nodes.

@@ -16,7 +16,7 @@ mod store;
 
 pub use clients::{
     Admitted, Authenticate, Authentication, Authorize, Command, Credentials, Event, Exchange, Forward, Identity,
-    Observe, Origin, Peer, PeerAddress, Pending, Proof, Refusal, Rights, Verdict,
+    Observe, Origin, Peer, PeerAddress, Pending, Proof, Refusal, Right, Rights, Verdict,
 };
 pub use drop_reason::DropReason;
 pub use events::{ClientInfo, EventKinds};

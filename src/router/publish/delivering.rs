@@ -43,7 +43,13 @@ pub(super) fn hand_over(
             slot.signal(state, wakes);
             return delivery;
         }
-        Delivery::Queued | Delivery::NotConnected => return delivery,
+        Delivery::Queued => {
+            if session.asks_first() {
+                slot.signal(state, wakes);
+            }
+            return delivery;
+        }
+        Delivery::NotConnected => return delivery,
         Delivery::Inside => {
             slot.signal(state, wakes);
             return Delivery::Queued;

@@ -1,8 +1,8 @@
 //! [`Access`]: the user of a client and its rights, stored with its session.
 
-use std::sync::Arc;
+use std::{sync::Arc, task::Waker};
 
-use super::super::ports::{Identity, Proof, Rights};
+use super::super::ports::{Identity, Proof, Right, Rights};
 use crate::{
     session::{CloseReason, Outgoing},
     topic::{TopicFilter, TopicName},
@@ -17,6 +17,8 @@ pub(crate) struct Access {
     pub(crate) limits_reading: bool,
     /// Every message that it publishes must be checked.
     pub(crate) reads_messages: bool,
+    /// Rights are asked about elsewhere.
+    pub(crate) asks: bool,
     /// The user, password or token was removed: no more packets are accepted and the connection closes. The session may
     /// live on: messages already queued keep the old rules; a returning client gets new ones.
     pub(crate) revoked: bool,
@@ -41,7 +43,15 @@ impl Access {
 
     /// For a client with rights that need no check of each message.
     pub(crate) fn new(identity: Identity, rights: Option<Arc<dyn Rights>>) -> Self {
-        Self { identity, rights, limits_reading: false, reads_messages: false, revoked: false, closing: None }
+        Self {
+            identity,
+            rights,
+            limits_reading: false,
+            reads_messages: false,
+            asks: false,
+            revoked: false,
+            closing: None,
+        }
     }
 
     /// The same client, whose connection must end.
@@ -75,6 +85,15 @@ impl Access {
 
     pub(crate) fn may_receive_some(&self, filter: &TopicFilter) -> bool {
         !self.limits_reading || self.all(|rights| rights.may_receive_some(filter))
+    }
+
+    /// Has it this right? `None`: that is asked about, and `waker` is called when it is known.
+    pub(crate) fn ask(&self, right: Right<'_>, waker: &Waker) -> Option<bool> {
+        let mut all = true;
+        for rights in self.rights.iter().chain(&self.identity.narrowed) {
+            all &= rights.ask(right, waker)?;
+        }
+        Some(all && !self.revoked)
     }
 
     /// The User Name in force.

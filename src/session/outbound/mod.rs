@@ -9,6 +9,7 @@ mod look;
 mod mark;
 mod shared;
 mod sort_out;
+mod waiting;
 
 use std::{
     collections::VecDeque,
@@ -69,6 +70,8 @@ pub(super) struct Outbound {
     qos0: usize,
     /// For each SUBACK that is due: messages with numbers above this wait for it. Ascending.
     subacks: Vec<u64>,
+    /// The client's right to receive a message is asked about first, and messages up to this number are allowed.
+    allowed: Option<Box<u64>>,
     /// Messages that the client may not read now; mostly none.
     unreadable: Option<Box<Unreadable>>,
     /// Bytes of messages in `queue`, `inflight` and `unreadable`: see [`Backlog::cost`]. Retained messages of new
@@ -375,6 +378,7 @@ impl Outbound {
         self.acknowledged = 0;
         self.resend = None;
         self.subacks = Vec::new();
+        self.allowed = None;
         self.inside = None;
         self.marked = None;
         self.timed = None;
@@ -497,24 +501,6 @@ impl Outbound {
     /// The number of the last message that arrived.
     pub(super) fn last_number(&self) -> u64 {
         self.last_number
-    }
-
-    /// Messages with numbers above `before` wait until [`suback_sent`](Self::suback_sent) is called with the same
-    /// number.
-    pub(super) fn wait_for_suback(&mut self, before: u64) {
-        self.subacks.push(before);
-    }
-
-    /// Messages that waited for this SUBACK may be sent.
-    pub(super) fn suback_sent(&mut self, before: u64) {
-        if let Some(at) = self.subacks.iter().position(|&due| due == before) {
-            self.subacks.remove(at);
-        }
-    }
-
-    /// Is a SUBACK due?
-    pub(super) fn owes_suback(&self) -> bool {
-        !self.subacks.is_empty()
     }
 
     /// May there be anything to send?

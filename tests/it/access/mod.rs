@@ -10,6 +10,7 @@ mod rules;
 mod scram;
 mod services;
 mod tokens;
+mod topics;
 
 use std::{fs, path::PathBuf};
 

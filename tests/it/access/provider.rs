@@ -20,6 +20,11 @@ use ring::{
     signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair},
 };
 use serde_json::{Value, json};
+use tokio_rustls::rustls::{
+    ServerConfig, ServerConnection, StreamOwned,
+    crypto::ring::default_provider,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+};
 
 use super::tokens::{now, token};
 use crate::{
@@ -28,6 +33,7 @@ use crate::{
         Broker, five,
         raw::{Client, Connect, Message, connack},
         scram::says,
+        secure::Certs,
         wait_until,
     },
 };
@@ -436,6 +442,81 @@ fn a_reload_keeps_the_keys_of_the_same_url() {
     ann.publish(Message::new("a", "1").qos(1));
     broker.reload(|config| config.auth.token_jwks_url = Some("http://127.0.0.1:9/other".parse().unwrap()));
     ann.expect_closed();
+}
+
+/// A server with TLS in front of a provider.
+fn secured(certs: &Certs, provider: SocketAddr) -> SocketAddr {
+    let key = PrivateKeyDer::from_pem_file(certs.path("server.key")).unwrap();
+    let chain = CertificateDer::pem_file_iter(certs.path("server.pem")).unwrap().map(Result::unwrap).collect();
+    let config = ServerConfig::builder_with_provider(default_provider().into());
+    let config = config.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
+    let config = Arc::new(config.with_single_cert(chain, key).unwrap());
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let relay = move |stream: TcpStream| {
+        let mut outside = StreamOwned::new(ServerConnection::new(config.clone()).ok()?, stream);
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            outside.read_exact(&mut byte).ok()?;
+            head.push(byte[0]);
+        }
+        let (mut inside, mut answer) = (TcpStream::connect(provider).ok()?, Vec::new());
+        inside.write_all(&head).ok()?;
+        inside.read_to_end(&mut answer).ok()?;
+        outside.write_all(&answer).ok()?;
+        outside.conn.send_close_notify();
+        outside.flush().ok()
+    };
+    thread::spawn(move || listener.incoming().map_while(Result::ok).for_each(|stream| _ = relay(stream)));
+    address
+}
+
+#[test]
+fn a_provider_has_a_certificate_of_an_authority_in_a_file() {
+    let (signer, certs, others) = (Signer::new("1"), Certs::new(), Certs::new());
+    let provider = Provider::new(&[&signer]);
+    let port = secured(&certs, provider.address).port();
+    for (authorities, is_known) in [(&others, false), (&certs, true)] {
+        let broker = Broker::new(provider.config(|auth| {
+            auth.token_jwks_url = Some(format!("https://localhost:{port}/keys").parse().unwrap());
+            auth.token_ca_file = Some(authorities.path("ca.pem"));
+        }));
+        if is_known {
+            accepts(&broker, &signer.token("ann"));
+        } else {
+            refuses(&broker, &signer.token("ann"), 3);
+        }
+    }
+    assert_eq!(provider.asked(), 1);
+}
+
+#[test]
+fn a_session_belongs_to_the_user_of_the_token() {
+    let signer = Signer::new("1");
+    let provider = Provider::new(&[&signer]);
+    let mut broker = provider.broker();
+    let of = |user: &str| login("lamp", &signer.token(user)).persistent();
+    broker.connect(&of("ann"), 0).disconnect();
+    broker.refuses(&of("bob"), 2);
+    broker.connect(&of("ann"), 1).disconnect();
+    // when no tokens are taken any more, her session is not hers
+    let service = super::services::Service::new(&[("bob", 204, "")]);
+    broker.reload(|config| {
+        config.auth = AuthConfig { services: vec![service.config(|_| ())], ..AuthConfig::default() };
+    });
+    broker.connect(&super::services::login("lamp", "bob").persistent(), 0).disconnect();
+}
+
+#[test]
+fn a_url_of_keys_closes_the_http_side() {
+    let provider = Provider::new(&[]);
+    let mut config = provider.config(|_| ());
+    config.http = crate::http::http("");
+    let broker = Broker::new(config);
+    let at = crate::http::address(&broker);
+    assert_eq!(crate::http::get(at, "/metrics").code(), "no-users");
+    assert_eq!(crate::http::get(at, "/readyz").status, 200);
 }
 
 #[test]

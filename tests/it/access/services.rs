@@ -4,6 +4,7 @@ use std::{
     collections::HashMap,
     io::{Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
+    process::Command,
     sync::Arc,
     thread,
     time::Duration,
@@ -16,7 +17,7 @@ use dunlin::{
     },
     router::Count,
 };
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 use serde_json::{Value, json};
 
 use super::{
@@ -25,7 +26,8 @@ use super::{
 };
 use crate::support::{
     Broker, five,
-    raw::{Connect, Message, suback, subscribe},
+    raw::{Client, Connect, Message, connack, suback, subscribe, text},
+    running::Running,
     wait_until,
 };
 
@@ -34,6 +36,8 @@ use crate::support::{
 pub struct Service {
     pub address: SocketAddr,
     state: Arc<Mutex<State>>,
+    /// No answer is held any more.
+    released: Arc<Condvar>,
 }
 
 struct State {
@@ -42,6 +46,11 @@ struct State {
     answers: HashMap<String, (u16, String)>,
     /// It closes its connections without an answer.
     is_down: bool,
+    /// The user whose answer waits; `*`: all wait.
+    holds: Option<String>,
+    /// Requests without an answer, now and at most.
+    now: usize,
+    most: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -55,13 +64,18 @@ impl Service {
     pub fn new(answers: &[(&str, u16, &str)]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let answers = answers.iter().map(|(user, status, body)| ((*user).into(), (*status, (*body).into())));
-        let state = State { asked: Vec::new(), answers: answers.collect(), is_down: false };
-        let service = Self { address: listener.local_addr().unwrap(), state: Arc::new(Mutex::new(state)) };
-        let state = service.state.clone();
+        let state =
+            State { asked: Vec::new(), answers: answers.collect(), is_down: false, holds: None, now: 0, most: 0 };
+        let service = Self {
+            address: listener.local_addr().unwrap(),
+            state: Arc::new(Mutex::new(state)),
+            released: Arc::default(),
+        };
+        let (state, released) = (service.state.clone(), service.released.clone());
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
-                let state = state.clone();
-                thread::spawn(move || serve(stream, &state));
+                let (state, released) = (state.clone(), released.clone());
+                thread::spawn(move || serve(stream, &state, &released));
             }
         });
         service
@@ -95,22 +109,54 @@ impl Service {
         self.state.lock().answers[user].1.clone()
     }
 
+    /// The answer to this user waits until another is held.
+    pub fn holds(&self, user: Option<&str>) {
+        self.state.lock().holds = user.map(Into::into);
+        self.released.notify_all();
+    }
+
+    /// Largest number of concurrent requests.
+    pub fn most(&self) -> usize {
+        self.state.lock().most
+    }
+
+    /// Number of requests about this user.
+    pub fn asked_about(&self, user: &str) -> usize {
+        self.state.lock().asked.iter().filter(|request| request.user().is_some_and(|name| name == user)).count()
+    }
+
     pub fn is_down(&self, is_down: bool) {
         self.state.lock().is_down = is_down;
     }
 }
 
+impl Request {
+    /// The user that it is about; with a topic, also the kind of access and the topic.
+    fn user(&self) -> Option<String> {
+        let Ok(json) = serde_json::from_str::<Value>(&self.body) else {
+            return Some(self.line.split("user=").nth(1).unwrap_or_default().split([' ', '&']).next()?.to_owned());
+        };
+        let user = json["username"].as_str().unwrap_or_default();
+        Some(match json["topic"].as_str() {
+            Some(topic) => format!("{user} {} {topic}", json["acc"]),
+            None => user.to_owned(),
+        })
+    }
+}
+
 /// Answers requests until the other side has gone.
-fn serve(mut stream: TcpStream, state: &Mutex<State>) -> Option<()> {
+fn serve(mut stream: TcpStream, state: &Mutex<State>, released: &Condvar) -> Option<()> {
     loop {
         let request = read(&mut stream)?;
+        let user = request.user()?;
+        state.lock().asked.push(request);
         let (status, body) = {
             let mut state = state.lock();
-            let user = match serde_json::from_str::<Value>(&request.body) {
-                Ok(json) => json["username"].as_str().unwrap_or_default().to_owned(),
-                Err(_) => request.line.split("user=").nth(1).unwrap_or_default().split([' ', '&']).next()?.to_owned(),
-            };
-            state.asked.push(request);
+            state.now += 1;
+            state.most = state.most.max(state.now);
+            released
+                .wait_while(&mut state, |state| state.holds.as_ref().is_some_and(|held| *held == user || held == "*"));
+            state.now -= 1;
             if state.is_down {
                 return None;
             }
@@ -137,13 +183,21 @@ fn read(stream: &mut TcpStream) -> Option<Request> {
     Some(Request { line: line.into(), headers, body: String::from_utf8(body).ok()? })
 }
 
-fn asks(services: Vec<AuthHttpConfig>) -> Config {
+pub fn asks(services: Vec<AuthHttpConfig>) -> Config {
     let auth = AuthConfig { services, failed_login_delay: None, ..AuthConfig::default() };
     Config { auth, ..crate::support::config() }
 }
 
-fn login(client: &str, user: &str) -> Connect {
+pub fn login(client: &str, user: &str) -> Connect {
     Connect::new(client).user(user, &password(user))
+}
+
+/// The same in MQTT 5.
+pub fn five_login(client: &str, user: &str) -> five::Connect {
+    let mut connect = five::Connect::new(client);
+    connect.flags |= 0xC0;
+    connect.user = [text(user), text(password(user))].concat();
+    connect
 }
 
 const ALLOW: &str = r#"{"result": "allow"}"#;
@@ -307,12 +361,86 @@ fn a_service_that_is_down_is_not_a_wrong_password() {
     broker.turn(Duration::from_secs(20));
     broker.connect(&login("c", "ann"), 0).disconnect();
     broker.refuses(&login("d", "ann"), 3);
+    assert_eq!(five::Five::connect(broker.address(), &five_login("d", "ann")).1.code, 0x88);
     let (_, connack) = five::Five::connect(broker.address(), &five::Connect::new("e"));
     assert_eq!(connack.code, 0x87, "anonymous");
     broker.turn(Duration::from_secs(100));
     broker.refuses(&login("c", "ann"), 3);
     service.is_down(false);
     broker.connect(&login("c", "ann"), 0).disconnect();
+}
+
+#[test]
+fn a_service_that_is_down_is_logged_once_a_minute() {
+    let service = Service::new(&[("ann", 200, ALLOW)]);
+    service.is_down(true);
+    let files = Files::new();
+    let config = files.write("dunlin.toml", format!("[[auth.http]]\nurl = 'http://{}/mqtt'\n", service.address));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dunlin"));
+    command.env_clear().args(["--config", config.to_str().unwrap(), "--log-level", "info", "test", "--listen"]);
+    let mut running = Running::run(command.arg("127.0.0.1:0"));
+    running.wait_until_ready();
+    let line = running.wait_for("test bench");
+    let http = line.split_once("http://").unwrap().1.trim_matches('"').parse().unwrap();
+    let refused = |running: &mut Running, code| {
+        let mut client = Client::open(running.addresses[0]);
+        client.send(&login("c", "ann").frame());
+        client.expect_refused(code);
+        running.wait_for(" refused ");
+    };
+    const DOWN: &str = "ERROR a login service is down (auth.http)";
+    let lines = |running: &Running| running.read.iter().filter(|line| line.contains(DOWN)).count();
+    for minute in 1..3 {
+        (0..3).for_each(|_| refused(&mut running, 3));
+        assert_eq!(lines(&running), minute, "{:#?}", running.read);
+        let answer = crate::testing::ask(http, "POST", "clock", &json!({ "advance": "61s" }));
+        assert_eq!(answer.0, 200, "{answer:?}");
+    }
+    service.is_down(false);
+    Client::accepted(running.addresses[0], &login("c", "ann"), 0).disconnect();
+    running.wait_for("a login service answers again (auth.http)");
+    running.stop();
+}
+
+#[test]
+fn so_many_requests_are_sent_at_the_same_time() {
+    let users = ["u0", "u1", "u2", "u3", "u4"];
+    let service = Service::new(&users.map(|user| (user, 200, ALLOW)));
+    let mut config = asks(vec![service.config(|config| config.max_requests = 2)]);
+    config.http = crate::http::http("");
+    config.http.metrics_open = true;
+    let broker = Broker::new(config);
+    service.holds(Some("*"));
+    let mut clients: Vec<_> = users
+        .iter()
+        .map(|user| {
+            let mut client = broker.open();
+            client.send(&login(user, user).frame());
+            client
+        })
+        .collect();
+    let metrics = || crate::http::get(crate::http::address(&broker), "/metrics").body;
+    let waiting = "dunlin_auth_http_waiting{service=\"http\"} 5";
+    wait_until(|| metrics().lines().any(|line| line == waiting), metrics);
+    wait_until(|| service.asked() == 2, || service.asked().to_string());
+    service.holds(None);
+    clients.iter_mut().for_each(|client| client.expect(&connack(0, 0)));
+    assert_eq!((service.asked(), service.most()), (5, 2));
+}
+
+#[test]
+fn a_session_belongs_to_the_user_whom_a_service_accepted() {
+    let service = Service::new(&[("ann", 200, ALLOW), ("bob", 200, ALLOW)]);
+    let mut broker = service.broker(|_| ());
+    broker.connect(&login("lamp", "ann").persistent(), 0).disconnect();
+    broker.refuses(&login("lamp", "bob").persistent(), 2);
+    broker.connect(&login("lamp", "ann").persistent(), 1).disconnect();
+    // its users are not configured any more when no service is
+    broker.reload(|config| {
+        config.auth.services = Vec::new();
+        config.auth.token_secret = Some(Secret(SECRET.into()));
+    });
+    broker.connect(&Connect::new("lamp").user("bob", &for_an_hour("bob")).persistent(), 0).disconnect();
 }
 
 #[test]
