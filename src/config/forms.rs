@@ -12,6 +12,7 @@ use std::{
 use bytesize::ByteSize;
 use toml::de::DeValue;
 
+use super::hints::nearest;
 use crate::types::{Frequency, Secret};
 
 /// How values of one type are written.
@@ -36,6 +37,11 @@ pub(super) trait Form {
         self.expected()
     }
 
+    /// A word that may be meant by `written`, which is none of the known ones.
+    fn near(&self, _written: &str) -> Option<&'static str> {
+        None
+    }
+
     /// Reads a value.
     fn read(&self, written: &DeValue<'_>) -> Result<Self::Value, Misfit>;
 
@@ -56,10 +62,18 @@ pub(super) enum Misfit {
 /// Reads a value. The error is half a line with the expected or allowed values.
 pub(super) fn read<F: Form>(form: &F, written: &DeValue<'_>) -> Result<F::Value, String> {
     form.read(written).map_err(|misfit| match misfit {
-        Misfit::Kind => format!("expected {}, found {}", form.expected(), describe(written, F::SECRET)),
+        Misfit::Kind => match near(form, written) {
+            Some((word, near)) => format!("{} is not a known word; did you mean {near:?}?", quoted(word)),
+            None => format!("expected {}, found {}", form.expected(), describe(written, F::SECRET)),
+        },
         Misfit::Range(value) => format!("{value} is out of range; allowed: {}", form.allowed()),
         Misfit::Said(problem) => problem,
     })
+}
+
+fn near<'a, F: Form>(form: &F, written: &'a DeValue<'_>) -> Option<(&'a str, &'static str)> {
+    let word = written.as_str()?;
+    form.near(word).map(|near| (word, near))
 }
 
 /// Are values of this form never shown?
@@ -248,6 +262,10 @@ impl<T: Copy + PartialEq> Form for Choice<T> {
             Some((last, rest)) if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),
             _ => words.concat(),
         }
+    }
+
+    fn near(&self, written: &str) -> Option<&'static str> {
+        nearest(written, self.words())
     }
 
     fn read(&self, written: &DeValue<'_>) -> Result<T, Misfit> {

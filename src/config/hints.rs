@@ -22,7 +22,11 @@ pub(super) fn hint(table: &str, key: &str, value: &DeValue<'_>) -> String {
         };
     }
     let here = names().filter(|(owner, _)| *owner == table).map(|(_, name)| name);
-    if let Some((owner, _)) = names().find(|(_, name)| *name == key) {
+    if let Some((_, _, meant)) = MEANT.iter().find(|(owner, name, _)| *owner == table && *name == key) {
+        (*meant).to_owned()
+    } else if let Some(meant) = of_parts(key, here.clone()).filter(|_| !is_table(value)) {
+        format!("did you mean {meant}?")
+    } else if let Some((owner, _)) = names().find(|(_, name)| *name == key) {
         format!("it belongs {}", place(owner))
     } else if let Some(near) = nearest(key, here) {
         format!("did you mean {near:?}?")
@@ -31,6 +35,53 @@ pub(super) fn hint(table: &str, key: &str, value: &DeValue<'_>) -> String {
         format!("did you mean {near:?} {}?", place(owner))
     } else {
         "\"dunlin --print-config\" shows every key".into()
+    }
+}
+
+/// Keys that other programs have, or that a reader may expect in this table, and what to write instead.
+const MEANT: [(&str, &str, &str); 21] = [
+    ("", "listen", LISTENERS),
+    ("", "port", LISTENERS),
+    ("", "host", LISTENERS),
+    ("", "bind", LISTENERS),
+    ("", "bind_address", LISTENERS),
+    ("listener", "listen", ADDRESS),
+    ("listener", "port", ADDRESS),
+    ("listener", "host", ADDRESS),
+    ("listener", "bind", ADDRESS),
+    ("listener", "bind_address", ADDRESS),
+    ("listener", "tls", TLS),
+    ("listener", "ssl", TLS),
+    ("listener", "cafile", "did you mean \"client_ca_file\"?"),
+    ("listener", "ca_file", "did you mean \"client_ca_file\"?"),
+    ("listener", "protocol", "did you mean \"transport\", or \"protocol_versions\"?"),
+    ("auth", "users", USERS),
+    ("auth", "username", USERS),
+    ("auth", "password", USERS),
+    ("bridge", "host", "did you mean \"addresses\"?"),
+    ("bridge", "url", "did you mean \"addresses\"?"),
+    ("bridge", "tls", "write addresses = [\"mqtts://HOST:PORT\"] for TLS"),
+];
+
+const LISTENERS: &str = "a listener is a table: write address = \"HOST:PORT\" below a line [[listener]]";
+const ADDRESS: &str = "write address = \"HOST:PORT\"";
+const TLS: &str = "write address = \"tls://HOST:PORT\", certificate_file and key_file for TLS";
+const USERS: &str = "users of MQTT are in the file that password_file names (\"dunlin passwd FILE USER\" adds one); the roles of \
+                     users of the admin API are in users of [http]";
+
+/// The keys that `word` is the beginning of, or the end of which it has, if they are few: `secret_file` for `secret`,
+/// `username` for `remote_username`.
+fn of_parts(word: &str, here: impl Iterator<Item = &'static str>) -> Option<String> {
+    const MOST: usize = 3;
+    let word = word.to_ascii_lowercase().replace('-', "_");
+    let ends = |known: &str| word.strip_suffix(known).is_some_and(|before| before.ends_with('_'));
+    let fits = |known: &&str| word.len() > 1 && *known != word && (known.starts_with(&word) || ends(known));
+    let all: Vec<_> = here.filter(fits).map(|known| format!("{known:?}")).collect();
+    match &all[..] {
+        [] => None,
+        _ if all.len() > MOST => None,
+        [one] => Some(one.clone()),
+        [rest @ .., last] => Some(format!("{} or {last}", rest.join(", "))),
     }
 }
 
@@ -48,7 +99,7 @@ fn is_table(value: &DeValue<'_>) -> bool {
 }
 
 /// Every key as (table, name).
-pub(super) fn names() -> impl Iterator<Item = (&'static str, &'static str)> {
+pub(super) fn names() -> impl Iterator<Item = (&'static str, &'static str)> + Clone {
     let listener = LISTENER.keys.iter().map(|key| (LISTENER.name, key.name));
     let bridge = BRIDGE.keys.iter().map(|key| (BRIDGE.name, key.name));
     let auth_http = AUTH_HTTP.keys.iter().map(|key| (AUTH_HTTP.name, key.name));

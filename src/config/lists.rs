@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use toml::de::DeValue;
 
 use super::{
-    forms::{Form, Misfit, quoted},
+    forms::{self, Form, Misfit, quoted},
     listen::ListenAddress,
 };
 
@@ -21,7 +21,9 @@ impl<F: Form> Form for List<F> {
     }
 
     fn read(&self, written: &DeValue<'_>) -> Result<Self::Value, Misfit> {
-        written.as_array().ok_or(Misfit::Kind)?.iter().map(|one| self.0.read(one.get_ref())).collect()
+        let all = written.as_array().ok_or(Misfit::Kind)?.iter();
+        // an error is about the one value that is wrong, not about the list
+        all.map(|one| forms::read(&self.0, one.get_ref()).map_err(Misfit::Said)).collect()
     }
 
     fn write(&self, value: &Self::Value) -> String {
