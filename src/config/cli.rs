@@ -9,7 +9,7 @@ use std::{
 use clap::{
     ArgAction, CommandFactory, FromArgMatches, Parser,
     builder::{BoolishValueParser, PossibleValue, PossibleValuesParser, Resettable, TypedValueParser},
-    error::{ContextKind, ContextValue},
+    error::{ContextKind, ContextValue, ErrorKind},
     parser::ValueSource,
 };
 
@@ -185,7 +185,7 @@ impl Cli {
                     Self { variables: names, config, ..cli }
                 })
             }
-            Err(error) => Err(name_variable(name_file(error), command, &args)),
+            Err(error) => Err(name_variable(name_place(name_file(error), &command, &args), command, &args)),
         }
     }
 }
@@ -205,6 +205,24 @@ fn name_file(mut error: clap::Error) -> clap::Error {
             let tip = format!("a configuration is read with -c: dunlin -c {word}");
             error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
         }
+    }
+    error
+}
+
+/// A flag of the broker behind a subcommand is told where it belongs.
+fn name_place(mut error: clap::Error, command: &clap::Command, args: &[OsString]) -> clap::Error {
+    let Some(ContextValue::String(flag)) = error.get(ContextKind::InvalidArg) else { return error };
+    let name = flag.split(['=', ' ']).next().unwrap_or_default();
+    let is_it = |arg: &&clap::Arg| {
+        let long = arg.get_long().is_some_and(|long| name.strip_prefix("--") == Some(long));
+        long || arg.get_short().is_some_and(|short| name.strip_prefix('-').is_some_and(|rest| rest.starts_with(short)))
+    };
+    let known = command.get_arguments().any(|arg| is_it(&arg)) && error.kind() == ErrorKind::UnknownArgument;
+    let found = args.iter().skip(1).find_map(|arg| command.find_subcommand(arg));
+    if let (true, Some(found)) = (known, found) {
+        let found = found.get_name();
+        let tip = format!("it is a flag of the broker: write it before {found:?}, as in dunlin {name} … {found}");
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
     }
     error
 }

@@ -30,9 +30,31 @@ impl Cli {
     }
 
     /// The configuration of `dunlin test`: the flags before the subcommand, the file and the environment, with the
-    /// listeners of `test`. Only warnings and errors are logged, unless another level is set.
+    /// listeners of `test`: its own flag, or --listen and -p before it. Only warnings and errors are logged, unless
+    /// another level is set.
     pub fn resolve_test(&self, args: &TestArgs) -> Result<Config, ConfigError> {
-        let mut config = Self { listen: args.listen.clone(), port: Vec::new(), ..self.clone() }.resolve()?;
+        // a variable is for the broker of a container
+        let is_flag = self.origin("listener") == Origins::FLAGS && !(self.listen.is_empty() && self.port.is_empty());
+        let of_test = Self { listen: args.listen.clone().unwrap_or_default(), port: Vec::new(), ..self.clone() };
+        let cli = match (&args.listen, is_flag) {
+            (None, true) => self.clone(),
+            (None, false) => Self { listen: "127.0.0.1:0".parse().into_iter().collect(), ..of_test },
+            (Some(_), _) => of_test,
+        };
+        let mut config = cli.resolve()?;
+        if let Some(file) = self.config.as_deref().filter(|_| args.listen.is_none() && !is_flag)
+            && file::load_all(file).config.origins.of("listener").is_some()
+        {
+            config.warnings.push(format!(
+                "the listeners of {} are not opened: dunlin test listens on a free port, or on those of --listen",
+                file.display()
+            ));
+        }
+        if is_flag && args.listen.is_some() {
+            config
+                .warnings
+                .push("--listen and -p before \"test\" are ignored: --listen behind it replaces them".into());
+        }
         if let Some(path) = config.data_dir {
             let problem = format!("{} is not used by dunlin test, which keeps everything in memory", path.display());
             return Err(ConfigError::Argument { argument: "data_dir", problem });

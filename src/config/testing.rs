@@ -13,9 +13,10 @@ use super::listen::ListenAddress;
 /// Flags of the broker, such as --config and --log-level, are written before "test".
 #[derive(Args, Clone, Debug, PartialEq)]
 pub struct TestArgs {
-    /// Listen on this address; may be repeated. Port 0 picks a free port.
-    #[arg(long, value_name = "ADDRESS:PORT", value_delimiter = ',', default_value = "127.0.0.1:0")]
-    pub listen: Vec<ListenAddress>,
+    /// Listen on this address; may be repeated. Port 0 picks a free port. Default: --listen or -p before "test", or
+    /// 127.0.0.1:0. The listeners of a configuration file are not opened.
+    #[arg(long, value_name = "ADDRESS:PORT", value_delimiter = ',')]
+    pub listen: Option<Vec<ListenAddress>>,
 
     /// Serve HTTP on this address.
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:0")]

@@ -20,7 +20,14 @@ impl<'de> Deserialize<'de> for Span {
             D::Error::custom(format!("{text} is not a duration: write \"25h\", \"1m 30s\", \"200ms\", or seconds"))
         };
         match Written::deserialize(deserializer).map_err(|_| wrong(&"this"))? {
-            Written::Text(text) => humantime::parse_duration(&text).map(Self).map_err(|_| wrong(&text)),
+            Written::Text(text) => {
+                humantime::parse_duration(&text).map(Self).map_err(|_| match text.trim().parse::<f64>() {
+                    Ok(_) => D::Error::custom(format!(
+                        "{text:?} has no unit: write \"{text}s\", or a number of seconds without quotation marks"
+                    )),
+                    Err(_) => wrong(&text),
+                })
+            }
             Written::Seconds(seconds) => Duration::try_from_secs_f64(seconds).map(Self).map_err(|_| wrong(&seconds)),
         }
     }
@@ -41,6 +48,9 @@ mod tests {
             |text: &str| serde_json::from_str::<Span>(text).map(|span| span.0).map_err(|error| error.to_string());
         assert_eq!(read("\"25h\""), Ok(Duration::from_secs(90_000)));
         assert_eq!(read("0.25"), Ok(Duration::from_millis(250)));
+        assert!(
+            read("\"50\"").unwrap_err().contains("\"50\" has no unit: write \"50s\", or a number of seconds without")
+        );
         for wrong in ["\"soon\"", "-1", "true", "1e300"] {
             assert!(read(wrong).unwrap_err().contains("is not a duration"), "{wrong}");
         }

@@ -62,6 +62,32 @@ fn dunlin_test_listens_on_loopback_unless_any_address_is_given() {
 }
 
 #[test]
+fn dunlin_test_takes_flags_of_the_broker_before_its_name() {
+    let place = tempfile::tempdir().unwrap();
+    for (flag, value) in [("--config", "d.toml"), ("-p", "1883"), ("--log-level", "debug")] {
+        let told = refused(place.path(), &[], &["test", flag, value], 2);
+        let tip = format!("it is a flag of the broker: write it before \"test\", as in dunlin {flag} … test");
+        assert!(told.contains(&tip), "{told}");
+    }
+    // as an address that is not on loopback is refused, nothing starts
+    let said = |before: &[&str], behind: &[&str]| {
+        refused(place.path(), &[], &[before, &["test", "--http", "0.0.0.0:0"], behind].concat(), 1)
+    };
+    assert!(said(&["--listen", "0.0.0.0:1"], &[]).contains("0.0.0.0:1 is not on loopback"), "the flag before counts");
+    std::fs::write(place.path().join("d.toml"), "[[listener]]\naddress = '127.0.0.1:1'\n").unwrap();
+    let config = place.path().join("d.toml");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dunlin"));
+    command.env_clear().args(["--log-level", "info", "--config", config.to_str().unwrap(), "test"]);
+    let mut running = Running::run(&mut command);
+    let line = running.wait_for("are not opened");
+    assert!(
+        line.contains("WARN") && line.contains("d.toml are not opened: dunlin test listens on a free port"),
+        "{line}"
+    );
+    running.kill();
+}
+
+#[test]
 fn dunlin_test_refuses_a_data_dir() {
     let place = tempfile::tempdir().unwrap();
     let told = refused(place.path(), &[], &["--data-dir", "data", "test"], 1);
