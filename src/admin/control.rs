@@ -48,6 +48,9 @@ pub trait Control: Send + Sync {
     /// The configuration in force, without secrets.
     fn settings(&self) -> Vec<Setting>;
 
+    /// The path of the configuration file, if there is one.
+    fn config_file(&self) -> Option<String>;
+
     /// A digest of the configuration in force.
     fn digest(&self) -> String;
 
@@ -79,8 +82,8 @@ pub trait Control: Send + Sync {
     /// The content of the ACL file.
     fn rules(&self) -> Doing<RulesShown>;
 
-    /// Edits the ACL file. Returns its new version.
-    fn edit_rules(&self, edit: RuleEdit, expected: Option<String>) -> Doing<String>;
+    /// Edits the ACL file. Returns its new version, and a warning about a rule that is hardly meant.
+    fn edit_rules(&self, edit: RuleEdit, expected: Option<String>) -> Doing<(String, Option<String>)>;
 
     /// Writes stored state and users at one moment to `out`, as lines of JSON. The first line is written when nothing
     /// can fail before the others; the last line marks the export as complete.
@@ -269,8 +272,8 @@ pub struct BridgeState {
     pub protocol: Option<String>,
     /// Time of the last change of state.
     pub since: Option<SystemTime>,
-    /// Why the last connection failed or was lost.
-    pub error: Option<String>,
+    /// Why the last connection failed or was lost, and when.
+    pub error: Option<(String, SystemTime)>,
     /// Counters: name, description, value. The last one is the number of queued messages.
     pub counts: Vec<(&'static str, &'static str, u64)>,
 }

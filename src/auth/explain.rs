@@ -42,6 +42,21 @@ impl fmt::Display for Explanation {
 }
 
 impl Policy {
+    /// Is there a login, and does none know this user? Tokens, certificates, services and the embedding program may
+    /// have names of their own.
+    pub fn is_unknown(&self, name: &str) -> bool {
+        let others = self.takes_tokens() || !self.services.is_empty() || self.settings.other_login.is_some();
+        let is_missing = self.users.as_ref().is_some_and(|users| !users.contains(name));
+        is_missing && !others && self.own.iter().all(|(_, own)| own.is_unknown(name))
+    }
+
+    /// The place of a rule that depends on the Client Identifier: a pattern with `%c`.
+    pub fn needs_client(&self) -> Option<String> {
+        let rules = self.rules.as_ref()?;
+        let pattern = rules.patterns().iter().find(|rule| rule.filter.contains("%c"))?;
+        Some(format!("{}:{}", rules.file(), pattern.line))
+    }
+
     /// Answers by the current rules, for a client that is logged in: its name may come from a certificate. Claims of a
     /// token are not considered.
     pub fn explain(&self, question: &Question<'_>) -> Explanation {

@@ -15,8 +15,8 @@ pub(super) enum Lost {
     Connect(#[from] ConnectError),
     #[error("{0}")]
     Tls(String),
-    #[error("cannot read the password: {0}")]
-    Password(std::io::Error),
+    #[error("cannot read the password in {}: {error}", .file.display())]
+    Password { file: std::path::PathBuf, error: std::io::Error },
     #[error(transparent)]
     NotAccepted(#[from] NotAccepted),
     #[error("the other broker closed the connection")]

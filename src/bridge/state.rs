@@ -22,7 +22,7 @@ struct Told {
     address: Option<String>,
     version: Option<ProtocolVersion>,
     since: Option<SystemTime>,
-    error: Option<String>,
+    error: Option<(String, SystemTime)>,
     is_subscribed: bool,
     /// The error is in the log, and no connection has worked since.
     is_logged: bool,
@@ -114,8 +114,8 @@ pub struct View {
     pub version: Option<ProtocolVersion>,
     /// The time at which it entered its state.
     pub since: Option<SystemTime>,
-    /// Why the last connection failed or was lost.
-    pub error: Option<String>,
+    /// Why the last connection failed or was lost, and when.
+    pub error: Option<(String, SystemTime)>,
     /// The other broker has answered its subscriptions.
     pub is_subscribed: bool,
     /// Its counters.
@@ -170,10 +170,10 @@ impl Shared {
     }
 
     /// A connection failed. `true`: the one before failed for another reason, or worked.
-    pub(super) fn failed(&self, why: &str) -> bool {
+    pub(super) fn failed(&self, why: &str, now: SystemTime) -> bool {
         let mut told = self.told.lock();
-        let is_new = told.error.as_deref() != Some(why) || !told.is_logged;
-        (told.error, told.is_logged) = (Some(why.into()), true);
+        let is_new = told.error.as_ref().is_none_or(|(before, _)| before != why) || !told.is_logged;
+        (told.error, told.is_logged) = (Some((why.into(), now)), true);
         is_new
     }
 

@@ -152,7 +152,7 @@ impl Task {
             _ => {}
         }
         let (bridge, text) = (&self.kept.options.name, why.to_string());
-        if self.kept.shared.failed(&text) {
+        if self.kept.shared.failed(&text, self.kept.relay.clock().wall()) {
             tracing::warn!(target: "dunlin::bridge", bridge, reason = text, "bridge not connected");
         }
         if now.saturating_duration_since(began) > LASTS {
@@ -233,7 +233,9 @@ impl Task {
         let tls = load_tls(target, &options.tls).map_err(Lost::Tls)?;
         let password = match (&options.password, &options.password_file) {
             (Some(password), _) => Some(password.0.clone().into_bytes()),
-            (None, Some(file)) => Some(password_in(file).map_err(Lost::Password)?),
+            (None, Some(file)) => {
+                Some(password_in(file).map_err(|error| Lost::Password { file: file.clone(), error })?)
+            }
             (None, None) => None,
         };
         let mut line = connect(target, tls.as_ref(), &clock, (CONNECTS_WITHIN, &own)).await?;

@@ -196,9 +196,9 @@ pub struct Explain {
     #[arg(long)]
     pub user: Option<String>,
 
-    /// The client's identifier.
+    /// The client's identifier. It may be left out unless a rule has %c.
     #[arg(long)]
-    pub client: String,
+    pub client: Option<String>,
 
     /// The action.
     pub action: Action,

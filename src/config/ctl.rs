@@ -59,6 +59,8 @@ pub enum CtlAction {
         #[arg(long, value_name = "NAME")]
         resume: Option<String>,
     },
+    /// List the webhooks.
+    Webhooks,
     /// List clients and sessions.
     Clients {
         /// Filters such as user=alice, queued_min=100 or idle_min=10m, and sort=, limit=, fields=, cursor=. The table

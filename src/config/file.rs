@@ -26,7 +26,7 @@ use super::{
     keys::{LISTENER, LOG_FORMAT, Listener, TOP, Table},
     listen,
     listener::{self, ListenerConfig},
-    mosquitto::{self, Import},
+    mosquitto::{self, Import, Origin},
     settings::{Config, LogFormat},
     sink::{self, SinkConfig},
     sink_keys::SINK,
@@ -56,29 +56,29 @@ pub(super) struct Loaded {
 
 /// The same as [`load`], with every error.
 pub(super) fn load_all(path: &Path) -> Loaded {
-    const OTHERS_READ: u32 = 0o044;
     let mut loaded = Loaded::default();
     for path in all_files(path) {
         let file = path.display().to_string();
         let text = match fs::read_to_string(&path) {
             Ok(text) => text,
             Err(reason) => {
+                let reason = if path.is_dir() { std::io::Error::other(of_directory(&path)) } else { reason };
                 loaded.errors.push(ConfigError::Unreadable { file, reason });
                 continue;
             }
         };
-        let imported = mosquitto::is_one(&path, &text);
-        let text = if imported { loaded.import(&path) } else { text };
-        let source = Source { directory: path.parent(), imported, ..Source::new(&text, &file) };
+        let (text, lines) = match mosquitto::is_one(&path, &text) {
+            true => loaded.import(&path, &text),
+            false => (text, Vec::new()),
+        };
+        let source = Source { directory: path.parent(), lines: &lines, ..Source::new(&text, &file) };
         source.read_into(&mut loaded.config);
-        let mode = fs::metadata(&path).map_or(0, |about| about.permissions().mode() & 0o7777);
-        if mode & OTHERS_READ != 0 {
-            let secrets = source.secrets.into_inner();
-            loaded.config.warnings.extend(secrets.iter().map(|secret| secret.warning(&file, mode)));
-        }
+        let secrets = source.secrets.into_inner();
+        loaded.config.warnings.extend(secrets.iter().filter_map(WrittenSecret::warning));
         loaded.errors.extend(source.errors.into_inner());
         loaded.variables.extend(source.variables.into_inner());
     }
+    loaded.config.origins.file = fs::canonicalize(path).ok();
     let directory = drop_in_directory(path);
     // a file that does not exist yet is named too, so that its directory is watched
     loaded.config.origins.drop_ins = [directory.clone(), directory.join("new")].into();
@@ -87,15 +87,26 @@ pub(super) fn load_all(path: &Path) -> Loaded {
 }
 
 impl Loaded {
-    /// A `mosquitto.conf` as TOML. A line that cannot be imported is an error.
-    fn import(&mut self, path: &Path) -> String {
+    /// A `mosquitto.conf` as TOML, and the origins of its lines. A line that cannot be imported is an error.
+    fn import(&mut self, path: &Path, text: &str) -> (String, Vec<Origin>) {
+        if let Some(what) = mosquitto::what_it_is(path, text) {
+            self.errors.push(ConfigError::Foreign { file: path.display().to_string(), what });
+            return Default::default();
+        }
         let import = Import::of_file(path);
         self.errors.extend(import.errors());
         self.config.warnings.extend(import.lost().map(ToString::to_string));
         self.config.mosquitto_conf = Some(path.into());
         self.config.mosquitto_db = import.database;
-        if self.errors.is_empty() { import.toml } else { String::new() }
+        if self.errors.is_empty() { (import.toml, import.origins) } else { Default::default() }
     }
+}
+
+/// A directory that is given as a configuration file: the file that may be meant.
+fn of_directory(path: &Path) -> String {
+    let found = ["dunlin.toml", "mosquitto.conf"].map(|name| path.join(name)).into_iter().find(|file| file.is_file());
+    let tip = found.map_or_else(String::new, |file| format!("; did you mean {}?", file.display()));
+    format!("it is a directory{tip}")
 }
 
 /// The configuration file, and its drop-in files `dunlin.d/*.toml` in the order of their names.
@@ -148,23 +159,26 @@ const MOST_ERRORS: usize = 50;
 struct Source<'a> {
     text: &'a str,
     file: &'a str,
+    /// The lines of a `mosquitto.conf` that those of the text are from; empty: the text is the file's own.
+    lines: &'a [Origin],
     /// The directory of the file, for relative paths. `None`: there is only a text, and host names are not looked up.
     directory: Option<&'a Path>,
     /// The relative paths in the text, as written.
     relative: RefCell<Vec<(String, String)>>,
     errors: RefCell<Vec<ConfigError>>,
-    /// It is made from the file of another broker, whose lines are others.
-    imported: bool,
     /// The secrets in the text.
     secrets: RefCell<Vec<WrittenSecret>>,
     /// The environment variables that it names.
     variables: RefCell<BTreeSet<String>>,
 }
 
-/// The place of a secret in the text.
+/// The place of a secret in a file.
 struct WrittenSecret {
     key: String,
+    file: String,
     line: usize,
+    /// The file is a `mosquitto.conf`, which has no variables.
+    is_mosquittos: bool,
     /// The key of a file with such a secret.
     file_key: Option<String>,
 }
@@ -174,8 +188,8 @@ type Value<'a> = Spanned<DeValue<'a>>;
 
 impl<'a> Source<'a> {
     fn new(text: &'a str, file: &'a str) -> Self {
-        let (directory, relative, errors, imported, secrets, variables) = Default::default();
-        Self { text, file, directory, relative, errors, imported, secrets, variables }
+        let (directory, relative, errors, secrets, variables) = Default::default();
+        Self { text, file, lines: &[], directory, relative, errors, secrets, variables }
     }
 
     /// Sets in `config` what can be read, and adds the rest to `errors`.
@@ -276,9 +290,16 @@ impl<'a> Source<'a> {
         }
         if (known.secret)() && filled.is_none() && value.get_ref().as_str().is_some_and(|text| !text.is_empty()) {
             let file_key = format!("{}_file", known.name);
+            let line = self.line(value.span());
+            let written = match self.origin(line) {
+                Some(origin) => (origin.option.clone(), origin.place.file.to_string(), origin.place.line),
+                None => (table.full(known.name), self.file.to_owned(), line),
+            };
             self.secrets.borrow_mut().push(WrittenSecret {
-                key: table.full(known.name),
-                line: self.line(value.span()),
+                key: written.0,
+                file: written.1,
+                line: written.2,
+                is_mosquittos: !self.lines.is_empty(),
                 file_key: table.key(&file_key).map(|key| table.full(key.name)),
             });
         }
@@ -437,7 +458,7 @@ impl<'a> Source<'a> {
             let problem = format!("{:?} is already the name of a bridge above; write another one", bridge.name);
             return Err(wrong("name", problem));
         }
-        if !self.imported {
+        if self.lines.is_empty() {
             let keys = written.iter().map(|(key, value)| (key.get_ref().to_string(), self.line(value.span())));
             bridge.written = WrittenAt::new(self.file, self.line(one.span()), keys.collect());
         }
@@ -484,7 +505,19 @@ impl<'a> Source<'a> {
     }
 
     fn value(&self, at: &Value<'_>, key: &str, problem: String) -> ConfigError {
-        ConfigError::Value { file: self.file.into(), line: self.line(at.span()), key: key.into(), problem }
+        let line = self.line(at.span());
+        match self.origin(line) {
+            Some(Origin { place, option, .. }) => {
+                let problem = mosquitto::in_words_of_mosquitto(key, problem);
+                ConfigError::Mosquitto { what: format!("{place}: {option}: {problem}") }
+            }
+            None => ConfigError::Value { file: self.file.into(), line, key: key.into(), problem },
+        }
+    }
+
+    /// The line of a `mosquitto.conf` that a line of the text is from.
+    fn origin(&self, line: usize) -> Option<&Origin> {
+        self.lines.iter().find(|origin| origin.toml >= line).or(self.lines.last())
     }
 
     fn unknown(&self, table: &str, key: &Key<'_>, value: &Value<'_>) -> ConfigError {
@@ -511,15 +544,22 @@ impl<'a> Source<'a> {
 }
 
 impl WrittenSecret {
-    fn warning(&self, file: &str, mode: u32) -> String {
-        let Self { key, line, file_key } = self;
-        let or = file_key.as_ref().map_or(String::new(), |file_key| format!(", or use {file_key}"));
-        format!(
-            "{file}:{line}: {key}: others may read this secret (mode {mode:04o}); chmod 600 {file}, or write \"${{NAME}}\" \
-             and set that environment variable{or}"
-        )
+    /// A warning if others may read the file.
+    fn warning(&self) -> Option<String> {
+        const OTHERS_READ: u32 = 0o044;
+        let Self { key, file, line, is_mosquittos, file_key } = self;
+        let mode = fs::metadata(file).map_or(0, |about| about.permissions().mode() & 0o7777);
+        let or = match (is_mosquittos, file_key) {
+            (true, _) => String::new(),
+            (false, None) => VARIABLE.into(),
+            (false, Some(file_key)) => format!("{VARIABLE}, or use {file_key}"),
+        };
+        let text = format!("{file}:{line}: {key}: others may read this secret (mode {mode:04o}); chmod 600 {file}{or}");
+        (mode & OTHERS_READ != 0).then_some(text)
     }
 }
+
+const VARIABLE: &str = ", or write \"${NAME}\" and set that environment variable";
 
 /// The entries in the order of their lines, so that errors come in that order.
 fn in_order<'t, 'a>(table: &'t DeTable<'a>) -> Vec<(&'t Key<'a>, &'t Value<'a>)> {
@@ -720,6 +760,17 @@ mod tests {
         let expected =
             "/nonexistent/dunlin.toml: cannot read the configuration: No such file or directory (os error 2)";
         assert_eq!(error, expected);
+    }
+
+    #[test]
+    fn a_directory_in_place_of_a_file_is_named_with_the_file_in_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let shown = dir.path().display().to_string();
+        let error = || load(dir.path()).unwrap_err().to_string();
+        assert_eq!(error(), format!("{shown}: cannot read the configuration: it is a directory"));
+        fs::write(dir.path().join("dunlin.toml"), "").unwrap();
+        let expected = "it is a directory; did you mean";
+        assert_eq!(error(), format!("{shown}: cannot read the configuration: {expected} {shown}/dunlin.toml?"));
     }
 
     fn assert_answered(text: &str) {

@@ -12,6 +12,8 @@ pub struct Origins {
     keys: BTreeMap<String, String>,
     /// The paths that are relative to their file, as written.
     relative: BTreeMap<String, PathBuf>,
+    /// The configuration file, absolute and without symbolic links.
+    pub(super) file: Option<PathBuf>,
     /// The drop-in files that were read, and the directories where there may be more.
     pub(super) drop_ins: Vec<PathBuf>,
 }
@@ -38,6 +40,11 @@ impl Origins {
     /// directory.
     pub fn relative(&self, key: &str) -> Option<&Path> {
         self.relative.get(key).map(PathBuf::as_path)
+    }
+
+    /// The configuration file, absolute and without symbolic links. `None`: there is none, or it cannot be read.
+    pub fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
     }
 
     /// The drop-in files that were read, and the directories where there may be more.

@@ -193,9 +193,22 @@ pub(super) enum Line {
     },
 }
 
+/// Warnings about the files, and about users of HTTP who cannot log in, one line each.
+pub(super) fn warnings(policy: &Policy, config: &Config) -> Vec<String> {
+    let unknown = config.http.users.iter().filter(|user| policy.is_unknown(&user.name));
+    let of_http = unknown.map(|user| {
+        let tip = match &config.auth.password_file {
+            Some(file) => format!("; dunlin passwd {} {:?} adds it", file.display(), user.name),
+            None => String::new(),
+        };
+        format!("http.users: user {:?} is not in auth.password_file and cannot log in{tip}", user.name)
+    });
+    policy.warnings().iter().cloned().chain(of_http).collect()
+}
+
 /// The lines that are logged at the start. A reload logs those that are new.
 pub(super) fn lines(policy: &Policy, config: &Config) -> Vec<Line> {
-    let mut lines: Vec<_> = policy.warnings().iter().cloned().map(Line::OfFile).collect();
+    let mut lines: Vec<_> = warnings(policy, config).into_iter().map(Line::OfFile).collect();
     let (users, rules, tokens) = policy.summary();
     // a client with a certificate is not anonymous: allow_anonymous has no effect on such a listener
     let (certain, others): (Vec<_>, Vec<_>) = config.listeners.iter().partition(|l| l.demands_certificates());

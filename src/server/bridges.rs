@@ -76,6 +76,13 @@ pub(super) fn check(config: &Config) -> Result<Vec<String>, BridgeConfigError> {
             let (at, bridge, address) = (bridge.written.of("addresses"), bridge.name.clone(), address.to_string());
             return Err(BridgeConfigError::Itself { at, bridge, address });
         }
+        // it is read at each connect, and may be there by then
+        if let Some(file) = &bridge.password_file
+            && let Err(error) = fs::read(file)
+        {
+            let (at, name) = (bridge.written.of("password_file"), &bridge.name);
+            warnings.push(format!("{at}bridge {name}: cannot read password_file = {}: {error}", file.display()));
+        }
         if bridge.addresses.iter().any(|address| address.transport.has_tls()) {
             let read = read_tls(bridge).map_err(|why| {
                 let at = bridge.written.of(key_of(bridge, &why));

@@ -76,7 +76,7 @@ pub fn check_files(config: &Config) -> Result<String, ServerError> {
     let of_sinks = sinks::check(config)?;
     Ok(of_listeners
         .iter()
-        .chain(policy.warnings())
+        .chain(&access::warnings(&policy, config))
         .chain(&of_http)
         .chain(&of_bridges)
         .chain(&of_webhooks)
@@ -149,7 +149,7 @@ impl Found {
 
     fn users_rules_tokens(&mut self, config: &Config) {
         let error = match access::load(config, false) {
-            Ok(policy) => return self.warnings.extend(policy.warnings().iter().cloned()),
+            Ok(policy) => return self.warnings.extend(access::warnings(&policy, config)),
             Err(error) => error,
         };
         // it reports the first error: for the others, the files are read one by one

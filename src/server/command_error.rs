@@ -37,6 +37,9 @@ pub enum CommandError {
     /// It is not known which file is meant.
     #[error("no http.keys_file is configured: name it below [http], or give --file FILE")]
     NoKeysFile,
+    /// The answer depends on the Client Identifier.
+    #[error("give --client ID: the pattern at {0} has %c, which stands for the Client Identifier")]
+    NoClient(String),
     /// The input is not a valid password.
     #[error("{0}; nothing was changed")]
     NoPassword(String),
@@ -48,6 +51,25 @@ pub enum CommandError {
         /// The system's error.
         error: io::Error,
     },
+    /// A file cannot be read.
+    #[error("cannot read {}: {error}", .path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The system's error; part of the text.
+        error: io::Error,
+    },
+    /// A file of another kind than a `mosquitto.conf`.
+    #[error("{}: {what}", .path.display())]
+    NotMosquitto {
+        /// The file.
+        path: PathBuf,
+        /// What it is, and what to do.
+        what: &'static str,
+    },
+    /// A file to be written exists.
+    #[error("{} already exists, and nothing was written: give another file, or remove this one", .0.display())]
+    Exists(PathBuf),
     /// A file cannot be written.
     #[error("cannot write {}: {error}", .path.display())]
     File {

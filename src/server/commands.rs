@@ -102,13 +102,19 @@ fn answer(cli: &Cli, explain: &Explain) -> Result<bool, CommandError> {
         say("denied: sys.client_publish: clients may not publish to $SYS")?;
         return Ok(false);
     }
+    if let (None, Some(rule)) = (&explain.client, policy.needs_client()) {
+        return Err(CommandError::NoClient(rule));
+    }
     let explanation = policy.explain(&Question {
         user: explain.user.as_deref(),
-        client: &explain.client,
+        client: explain.client.as_deref().unwrap_or_default(),
         publish,
         topic: &explain.topic,
     });
     say(&explanation.to_string())?;
+    if let Some(name) = explain.user.as_deref().filter(|name| policy.is_unknown(name)) {
+        eprintln!("warning: user {name:?} is not in auth.password_file and cannot log in");
+    }
     Ok(explanation.allowed)
 }
 

@@ -203,6 +203,10 @@ impl Control for Desk {
         all.map(|(key, value)| Setting { from: config.origins.of(&key).map(str::to_owned), key, value }).collect()
     }
 
+    fn config_file(&self) -> Option<String> {
+        self.config.load().origins.file().map(|file| file.display().to_string())
+    }
+
     fn digest(&self) -> String {
         let mut hash = Sha256::new();
         for (key, value) in config::settings(&self.config.load()) {
@@ -304,13 +308,20 @@ impl Control for Desk {
         })
     }
 
-    fn edit_rules(&self, edit: RuleEdit, expected: Option<String>) -> Doing<String> {
+    fn edit_rules(&self, edit: RuleEdit, expected: Option<String>) -> Doing<(String, Option<String>)> {
+        let policy = self.policies.auth.as_ref().map(|auth| auth.policy());
+        let warning = match &edit {
+            RuleEdit::Set { of: Whom::User(name), .. } if policy.is_some_and(|policy| policy.is_unknown(name)) => {
+                Some(format!("user {name:?} is not in auth.password_file and cannot log in"))
+            }
+            _ => None,
+        };
         let change = match edit {
             RuleEdit::Text(text) => auth::RulesChange::Text(text),
             RuleEdit::Set { of, access, filter } => auth::RulesChange::Set { of: of.into(), access, filter },
             RuleEdit::Delete { of, filter } => auth::RulesChange::Delete { of: of.into(), filter },
         };
-        self.edit(RULES, acl_file, move |path| auth::edit_rules(path, &change, expected.as_deref()))
+        self.edit(RULES, acl_file, move |path| Ok((auth::edit_rules(path, &change, expected.as_deref())?, warning)))
     }
 
     fn export(&self, out: Box<dyn std::io::Write + Send>) -> Doing<()> {

@@ -117,7 +117,11 @@ impl Http {
                 Ok(one) => bound.push(one),
                 // the default address was not requested
                 Err(error) if config.has_default_http() => {
-                    tracing::info!(address = %endpoint, %error, "no HTTP: http.listen may name another port");
+                    tracing::warn!(
+                        address = %endpoint, %error,
+                        "no HTTP (web console, admin API, dunlin ctl): write another port, as listen = \"127.0.0.1:9884\" below \
+                         [http], or \"off\""
+                    );
                 }
                 Err(error) => return Err(HttpError::Bind { address: endpoint.to_string(), key: LISTEN, error }),
             }

@@ -9,7 +9,10 @@ use std::{
 use super::command_error::CommandError;
 use crate::{
     auth::{AuthError, Converted, convert_dynsec},
-    config::{ImportArgs, mosquitto::Import},
+    config::{
+        ImportArgs,
+        mosquitto::{Import, what_it_is},
+    },
     platform::OpenOptionsExt,
     store::tools,
 };
@@ -40,6 +43,7 @@ fn dynsec(file: &Path, passwords: &Path, rules: &Path, report: Option<&Path>) ->
     let unreadable = |reason| AuthError::Unreadable { key: "--dynsec", file: file.display().to_string(), reason };
     let problem = |problem| AuthError::Setting { key: "--dynsec", problem: format!("{}: {problem}", file.display()) };
     let converted = convert_dynsec(&text.map_err(unreadable)?).map_err(problem)?;
+    [passwords, rules].into_iter().try_for_each(is_new)?;
     let Converted { passwords: users, rules: lines, notes } = converted;
     // an empty file is being written by another process
     let head = format!("# of {}\n", file.display());
@@ -53,6 +57,14 @@ fn dynsec(file: &Path, passwords: &Path, rules: &Path, report: Option<&Path>) ->
     Ok(if notes.is_empty() { 0 } else { LOSSES })
 }
 
+/// An error if the file exists: nothing is replaced.
+fn is_new(file: &Path) -> Result<(), CommandError> {
+    match file.symlink_metadata() {
+        Ok(_) => Err(CommandError::Exists(file.into())),
+        Err(_) => Ok(()),
+    }
+}
+
 /// Creates a private file.
 fn write_secret(file: &Path, text: &str) -> Result<(), CommandError> {
     let opened = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file);
@@ -62,6 +74,11 @@ fn write_secret(file: &Path, text: &str) -> Result<(), CommandError> {
 
 fn configuration(config: &Path, args: &ImportArgs) -> Result<u8, CommandError> {
     let ImportArgs { output, report, .. } = args;
+    let read = std::fs::read(config).map_err(|error| CommandError::Read { path: config.into(), error })?;
+    if let Some(what) = what_it_is(config, &String::from_utf8_lossy(&read)) {
+        return Err(CommandError::NotMosquitto { path: config.into(), what });
+    }
+    output.iter().try_for_each(|file| is_new(file))?;
     let import = Import::of_file(config);
     let text = import.report();
     match report {

@@ -20,11 +20,10 @@ pub(super) struct Outward {
 }
 
 impl Outward {
-    /// Checks it: errors of a start.
+    /// Checks it: errors of a start. Logs warnings.
     pub(super) fn check(config: &Config) -> Result<(), ServerError> {
-        bridges::check(config)?;
-        webhooks::check(config)?;
-        sinks::check(config)?;
+        let warnings = [bridges::check(config)?, webhooks::check(config)?, sinks::check(config)?].concat();
+        warnings.iter().for_each(|reason| tracing::warn!(reason, "configuration warning"));
         Ok(())
     }
 

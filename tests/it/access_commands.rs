@@ -115,6 +115,9 @@ fn explain_names_the_line() {
         "acl",
         "topic read open/#\nuser bob\ntopic write b/#\ntopic deny b/no\ntopic read r/+\npattern c/%c/#\n",
     );
+    // the pattern asks for it
+    let (code, _, err) = dunlin(&dir, &[], &["explain", "-c", "d.toml", "publish", "open/x"], "");
+    assert!(code == Some(1) && err.contains("give --client ID: the pattern at acl:6 has %c"), "{err}");
     let explain = |user: Option<&str>, client: &str, action: &str, topic: &str| {
         let mut args = vec!["explain", "-c", "d.toml", "--client", client];
         args.extend(user.iter().flat_map(|user| ["--user", user]));
@@ -159,7 +162,7 @@ fn explain_names_the_line() {
     let (_, out, _) = explain(Some("bob"), "c", "subscribe", "#");
     assert!(out.contains("\n  acl:4: deny b/no\n  acl:5: read r/+\n  acl:6: readwrite c/c/#\n"), "{out}");
     // without rules
-    let (code, out, _) = dunlin(&dir, &[], &["explain", "--client", "c", "publish", "t"], "");
+    let (code, out, _) = dunlin(&dir, &[], &["explain", "publish", "t"], "");
     assert_eq!((code, out.starts_with("allowed: there are no rules")), (Some(0), true), "{out}");
     // the flag goes over the variable wherever it stands
     write(&dir, "other.toml", "");
@@ -168,6 +171,30 @@ fn explain_names_the_line() {
         let (code, out, _) = dunlin(&dir, &[("DUNLIN_CONFIG", "other.toml")], &args, "");
         assert_eq!((code, out.as_str()), (Some(1), "denied: acl: no rule allows it\n"));
     }
+}
+
+#[test]
+fn users_without_a_password_are_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = "[auth]\npassword_file = 'users'\nacl_file = 'acl'\n[http]\nlisten = 'off'\nusers = ['zoe:admin', 'bob:viewer']\n";
+    write(&dir, "d.toml", text);
+    write(&dir, "acl", "user bob\ntopic read open/#\n");
+    let (code, _, err) = dunlin(&dir, &[], &["passwd", "--batch", "users", "bob"], "secret\n");
+    assert_eq!(code, Some(0), "{err}");
+    let warning =
+        "http.users: user \"zoe\" is not in auth.password_file and cannot log in; dunlin passwd users \"zoe\" adds it";
+    let (code, out, err) = dunlin(&dir, &[], &["--check", "-c", "d.toml"], "");
+    assert_eq!(code, Some(0), "{err}");
+    assert!(out.contains(&format!("warning:       {warning}\n")) && !out.contains("\"bob\""), "{out}");
+    let explain = |user| dunlin(&dir, &[], &["explain", "-c", "d.toml", "--user", user, "subscribe", "open/x"], "");
+    let (code, out, err) = explain("zoe");
+    assert_eq!((code, out.as_str()), (Some(1), "denied: acl: no rule allows it\n"));
+    assert_eq!(err, "warning: user \"zoe\" is not in auth.password_file and cannot log in\n");
+    assert_eq!(explain("bob").2, "");
+    // a token may have any name
+    write(&dir, "d.toml", &format!("{}token_secret_file = 'key'\n", "[auth]\npassword_file = 'users'\n"));
+    write(&dir, "key", "0123456789abcdef0123456789abcdef");
+    assert_eq!(explain("zoe").2, "");
 }
 
 #[test]

@@ -63,11 +63,14 @@ fn ctl_lists_and_controls_clients() {
     assert!(place.ctl(&["subscriptions", "client_id=lamp"]).contains("home/#"));
     assert!(place.ctl(&["routes", "home/door"]).contains("away/1"));
 
-    assert_eq!(place.ctl(&["pub", "home/door", "open", "--qos", "1", "--retain"]), "subscribers: 2\n");
+    assert_eq!(
+        place.ctl(&["pub", "home/door", "open", "--qos", "1", "--retain"]),
+        "Published to home/door, which has 2 subscribers.\n"
+    );
     lamp.expect_message("home/door", "open", 1);
     assert!(place.ctl(&["queue", "away/1"]).contains("home/door"));
     assert!(place.ctl(&["retained"]).contains("open"));
-    assert_eq!(place.ctl(&["retained", "home/#", "--remove"]), "dry_run: false\nmessages: 1\n");
+    assert_eq!(place.ctl(&["retained", "home/#", "--remove"]), "1 retained message was removed.\n");
 
     assert_eq!(place.json(&["kick", "--filter", "prefix=l", "--dry-run"])["clients"], 1);
     assert_eq!(place.json(&["kick", "lamp", "--reason", "new firmware"])["result"], "closing");
@@ -93,6 +96,46 @@ fn ctl_lists_and_controls_clients() {
     assert!(bare.contains("NAME=VALUE is expected"), "{bare}");
     let nobody = refused(place.path(), &[], &["ctl", "--url", "unix:none.sock", "broker"], 1);
     assert!(nobody.contains("unix:none.sock: No such file"), "{nobody}");
+    let none = dunlin(place.path(), &[], &["ctl", "-c", "dunlin.toml", "webhooks"]);
+    assert_eq!((text(&none.stdout), text(&none.stderr)), (String::new(), "No webhooks.\n".to_owned()));
+    place.broker.stop();
+}
+
+/// A second broker whose default HTTP address is taken has no HTTP: requests for it would be answered by the first one.
+#[test]
+fn ctl_refuses_to_ask_another_broker_than_that_of_the_file() {
+    let place = Place::new();
+    let mut victim = place.broker.client("victim");
+    let socket = format!("unix:{}", place.path().join("admin.sock").display());
+    let text = format!("[http]\nlisten = \"{socket}\"\n[[listener]]\naddress = \"127.0.0.1:1\"\n");
+    fs::write(place.path().join("two.toml"), text).unwrap();
+    let wrong = refused(place.path(), &[], &["ctl", "-c", "two.toml", "kick", "victim"], 1);
+    assert!(wrong.contains("another broker answers: it listens on 127.0.0.1:"), "{wrong}");
+    assert!(wrong.contains("two.toml listens on 127.0.0.1:1") && wrong.contains("--url unix:"), "{wrong}");
+    victim.publish(Message::new("still/here", "x").qos(1));
+    let told = told(place.path(), &[], &["ctl", "-c", "two.toml", "--url", &socket, "kick", "victim"]);
+    assert_eq!(told, "Disconnected the client victim.\n");
+    victim.expect_closed();
+    place.broker.stop();
+}
+
+#[test]
+fn ctl_says_what_to_do_when_no_broker_answers() {
+    let place = Place::new();
+    let ctl = |words: &[&str]| refused(place.path(), &[], &[&["ctl"], words, &["broker"]].concat(), 1);
+    let mqtt = format!("http://{}", place.broker.addresses[0]);
+    let said = ctl(&["--url", &mqtt]);
+    assert!(said.contains("no HTTP is spoken there; is it the port of MQTT"), "{said}");
+    for (file, text, expected) in [
+        ("refused.toml", "[http]\nlisten = \"127.0.0.1:1\"\n", "is the broker of refused.toml running?"),
+        ("off.toml", "[http]\nlisten = \"off\"\n", "write listen = \"127.0.0.1:9883\" below [http] in off.toml"),
+        ("any.toml", "[http]\nlisten = \"127.0.0.1:0\"\n", "http.listen has port 0"),
+        ("mosquitto.conf", "listener 1883\n", "below [http] in dunlin.d/http.toml"),
+    ] {
+        fs::write(place.path().join(file), text).unwrap();
+        let said = ctl(&["-c", file]);
+        assert!(said.contains(expected), "{file}: {said}");
+    }
     place.broker.stop();
 }
 

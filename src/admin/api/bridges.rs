@@ -18,6 +18,7 @@ pub(super) static BRIDGE: Shape = Shape {
         nullable("protocol", Is::Text),
         nullable("since", Is::Time),
         nullable("error", Is::Text),
+        nullable("error_at", Is::Time),
         field("counters", Is::Any),
     ],
 };
@@ -39,7 +40,8 @@ fn shown(bridge: &BridgeState) -> Value {
         "address": bridge.address,
         "protocol": bridge.protocol,
         "since": bridge.since.map(time),
-        "error": bridge.error,
+        "error": bridge.error.as_ref().map(|(why, _)| why),
+        "error_at": bridge.error.as_ref().map(|(_, at)| time(*at)),
         "counters": counters,
     })
 }

@@ -29,6 +29,12 @@ pub(super) static PASSWORD: Shape =
 pub(super) static EDITED: Shape =
     Shape { name: "Edited", fields: &[field("result", Is::Text), field("version", Is::Text)] };
 
+/// The answer to an edit of rules, with a warning about a rule that is hardly meant.
+pub(super) static RULES_EDITED: Shape = Shape {
+    name: "RulesEdited",
+    fields: &[field("result", Is::Text), nullable("warning", Is::Text), field("version", Is::Text)],
+};
+
 /// The answer to a deleted user, with the number of its rules that are left in the ACL file.
 pub(super) static DELETED: Shape = Shape {
     name: "UserDeleted",
@@ -164,16 +170,16 @@ pub(super) async fn set_rules(call: Call) -> Answer {
         }
         _ => return Err(bad("body", "\"text\", or \"for\" or \"user\", \"access\" and \"filter\" of one rule")),
     };
-    let version = call.desk.control.edit_rules(edit, expected).await.map_err(file_problem)?;
-    Ok(edited("changed", &version))
+    let (version, warning) = call.desk.control.edit_rules(edit, expected).await.map_err(file_problem)?;
+    Ok(rules_edited("changed", warning, &version))
 }
 
 pub(super) async fn delete_rule(call: Call) -> Answer {
     let of = whom(call.query.text("for"), call.query.text("user"))?;
     let filter = call.query.text("filter").unwrap_or_default().to_owned();
     let edit = RuleEdit::Delete { of, filter };
-    let version = call.desk.control.edit_rules(edit, expected(&call)?).await.map_err(file_problem)?;
-    Ok(edited("deleted", &version))
+    let (version, _) = call.desk.control.edit_rules(edit, expected(&call)?).await.map_err(file_problem)?;
+    Ok(rules_edited("deleted", None, &version))
 }
 
 fn whom(word: Option<&str>, user: Option<&str>) -> Result<Whom, Problem> {
@@ -199,6 +205,10 @@ fn expected(call: &Call) -> Result<Option<String>, Problem> {
 
 fn edited(result: &str, version: &str) -> axum::response::Response {
     tagged(answer(&json!({ "result": result, "version": version })), version)
+}
+
+fn rules_edited(result: &str, warning: Option<String>, version: &str) -> axum::response::Response {
+    tagged(answer(&json!({ "result": result, "warning": warning, "version": version })), version)
 }
 
 fn tagged(mut response: axum::response::Response, version: &str) -> axum::response::Response {

@@ -26,6 +26,17 @@ pub(super) fn entry(key: &'static str, value: impl Into<String>, found: &Found) 
     Entry { key, value: value.into(), from }
 }
 
+/// The line of a `mosquitto.conf` that a line of the TOML is from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// The line of the TOML, counted from 1.
+    pub toml: usize,
+    /// The line that it is from; of a default, the first line of its section.
+    pub place: Place,
+    /// The option.
+    pub option: String,
+}
+
 /// A text as TOML.
 pub(super) fn quoted(text: &str) -> String {
     toml::Value::from(text).to_string()

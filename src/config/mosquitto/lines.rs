@@ -10,6 +10,7 @@ use std::{
 
 use super::{
     super::hints::{closest, nearest},
+    other::of_working_directory,
     table::{self, ROWS, Row},
     told::{Outcome, Place, Told},
     values::{self, Value},
@@ -83,7 +84,8 @@ impl Reader {
             Err(error) => {
                 let place = included.map_or(Place { file: name.clone(), line: 0 }, |found| found.place.clone());
                 let what = format!("cannot read {name}: {error}");
-                return self.wrong.push(Told { place, option: "include_dir".into(), outcome: Outcome::Refused, what });
+                let option = included.map_or_else(|| "mosquitto.conf".into(), Found::name);
+                return self.wrong.push(Told { place, option, outcome: Outcome::Refused, what });
             }
         };
         for (line, bytes) in (1..).zip(bytes.split(|byte| *byte == b'\n')) {
@@ -136,7 +138,8 @@ impl Reader {
         let entries = match fs::read_dir(found.text()) {
             Ok(entries) => entries,
             Err(error) => {
-                let what = format!("cannot read the directory {:?}: {error}", found.text());
+                let of = of_working_directory(Path::new(found.text()));
+                let what = format!("cannot read the directory {:?}{of}: {error}", found.text());
                 return self.wrong.push(found.told(Outcome::Refused, what));
             }
         };

@@ -224,8 +224,12 @@ fn address(to: &mut Translation, section: &Section) -> Option<Entry> {
         None => {}
         Some(("mqtt", found)) => to.as_here(found),
         Some(("websockets", found)) => to.as_row(found),
-        Some((_, found)) => to.refuse(found),
+        Some(("http_api", found)) => to.refuse(found),
+        Some((other, found)) => {
+            to.tell(found, Outcome::Refused, format!("{other:?} is not a protocol; write mqtt or websockets"));
+        }
     }
+    let mut read = None;
     let any = match section.get("socket_domain").map(|found| (found.word(), found)) {
         None => "*",
         Some(("ipv4", found)) => given(to, found, "0.0.0.0"),
@@ -240,9 +244,12 @@ fn address(to: &mut Translation, section: &Section) -> Option<Entry> {
             let mut words = found.text().split(' ').filter(|word| !word.is_empty());
             let port = words.next().unwrap_or_default();
             let digits = port.bytes().take_while(u8::is_ascii_digit).count();
+            let number = port[..digits].parse::<i64>().unwrap_or(0);
+            // only the leading digits count
+            read = (digits == 0 || digits != port.len()).then(|| format!("read as {number}, as mosquitto 2.0 does: "));
             // a comment ends the line
             let host = words.next().filter(|word| !word.starts_with('#'));
-            (port[..digits].parse::<i64>().unwrap_or(0), host, Some(found))
+            (number, host, Some(found))
         }
         None => {
             let (port, bind) = (section.get("port"), section.get("bind_address"));
@@ -260,8 +267,10 @@ fn address(to: &mut Translation, section: &Section) -> Option<Entry> {
             return None;
         }
     };
-    if let Some(found) = section.start.as_ref() {
-        to.as_row(found);
+    match (section.start.as_ref(), read) {
+        (Some(found), Some(read)) => to.tell(found, Outcome::Translated, read + found.row.note),
+        (Some(found), None) => to.as_row(found),
+        _ => {}
     }
     // without any of these, a listener on port 1883 is opened too
     let found = found.or_else(|| section.holding().next())?;

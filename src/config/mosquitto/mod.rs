@@ -12,6 +12,8 @@
 //!  ├► bridges                     the options of one bridge
 //!  └► log                         log_dest, log_type
 //! output ───────► text            the TOML, the report
+//! remedies                        errors about the TOML, in the words of a mosquitto.conf
+//! other                           files that are none
 //! command ──────► arguments       the flags of mosquitto's command line
 //! ```
 //!
@@ -24,8 +26,10 @@ mod global;
 mod lines;
 mod listeners;
 mod log;
+mod other;
 mod output;
 mod plugins;
+mod remedies;
 mod sections;
 mod table;
 #[cfg(test)]
@@ -36,7 +40,12 @@ mod values;
 
 use std::path::{Path, PathBuf};
 
+use toml::de::DeTable;
+
 pub(super) use command::arguments;
+pub use entries::Origin;
+pub use other::what_it_is;
+pub(super) use remedies::in_words_of_mosquitto;
 pub use table::markdown;
 pub use told::{Outcome, Told};
 
@@ -49,18 +58,23 @@ use translation::Translation;
 pub struct Import {
     /// The configuration as TOML; incomplete if a line is refused.
     pub toml: String,
+    /// The origins of the lines of the TOML, in their order.
+    pub origins: Vec<Origin>,
     /// The report's entries, in the order of the lines.
     pub told: Vec<Told>,
     /// The values that the file leaves out and that differ from dunlin's defaults, a line each.
     pub defaults: Vec<String>,
     /// mosquitto's database, if it has one.
     pub database: Option<PathBuf>,
+    /// The lines with relative paths of files that do not exist in the working directory.
+    missing: Vec<Told>,
 }
 
 impl Import {
     /// Reads `path` and its includes. Relative paths in it start from the working directory, as in mosquitto.
     pub fn of_file(path: &Path) -> Self {
         let (found, mut told) = lines::read(path);
+        let missing = found.iter().filter_map(other::missing).collect();
         let (sections, wrong) = Sections::of(found);
         told.extend(wrong);
         let mut translation = Translation::new(told);
@@ -69,7 +83,7 @@ impl Import {
         plugins::translate(&mut translation, &sections);
         listeners::translate(&mut translation, &sections);
         bridges::translate(&mut translation, &sections);
-        translation.finish(path)
+        Self { missing, ..translation.finish(path) }
     }
 
     /// The lines that cannot be imported.
@@ -89,7 +103,7 @@ impl Import {
 
     /// The errors with which a broker refuses it.
     pub(super) fn errors(&self) -> Vec<ConfigError> {
-        self.refused().map(|told| ConfigError::Mosquitto { what: told.to_string() }).collect()
+        self.refused().chain(&self.missing).map(|told| ConfigError::Mosquitto { what: told.to_string() }).collect()
     }
 }
 
@@ -102,5 +116,6 @@ pub(super) fn is_one(path: &Path, text: &str) -> bool {
     let Some(first) = first else { return named };
     let word = first.split(' ').next().unwrap_or_default();
     let begins_toml = first.starts_with('[') || first.contains('=') && table::row(word).is_none();
-    table::row(word).is_some_and(|_| !first[word.len()..].trim_start().starts_with('=')) || named && !begins_toml
+    let begins_mosquitto = table::row(word).is_some_and(|_| !first[word.len()..].trim_start().starts_with('='));
+    begins_mosquitto || named && !begins_toml && DeTable::parse(text).is_err()
 }

@@ -11,13 +11,16 @@ use super::{
         tables::TABLES,
     },
     Import,
-    entries::{Entry, From},
+    entries::{Entry, From, Origin},
+    told::Place,
 };
 
-/// The entries as a file.
-pub(super) fn toml(path: &Path, entries: &[Entry], lists: &[(&str, &Vec<Vec<Entry>>)]) -> String {
+/// The entries as a file, and the origins of its lines.
+pub(super) fn toml(path: &Path, entries: &[Entry], lists: &[(&str, &Vec<Vec<Entry>>)]) -> (String, Vec<Origin>) {
     let shown = one_line(&path.display().to_string());
     let mut text = format!("# The configuration that dunlin import made of {shown}.\n");
+    let mut origins = Vec::new();
+    let whole = Place { file: path.display().to_string().into(), line: 0 };
     let mut tables = BTreeMap::from([("", Vec::<&Entry>::new())]);
     for entry in entries {
         let table = entry.key.rsplit_once('.').map_or("", |(table, _)| table);
@@ -27,20 +30,31 @@ pub(super) fn toml(path: &Path, entries: &[Entry], lists: &[(&str, &Vec<Vec<Entr
         if !table.is_empty() {
             let _ = writeln!(text, "\n[{table}]");
         }
-        entries.iter().for_each(|entry| write_entry(&mut text, entry));
+        entries.iter().for_each(|entry| write_entry(&mut text, entry, &whole, &mut origins));
         if table.is_empty() {
             for (name, list) in lists {
                 for one in *list {
                     let _ = writeln!(text, "\n[[{name}]]");
-                    one.iter().for_each(|entry| write_entry(&mut text, entry));
+                    let first = one.iter().find_map(|entry| match &entry.from {
+                        From::Line { place, option } => Some((place, option)),
+                        From::Default(_) => None,
+                    });
+                    let (first, option) = first.map_or((&whole, *name), |(place, option)| (place, option.as_str()));
+                    origins.push(Origin {
+                        toml: text.lines().count(),
+                        place: first.clone(),
+                        option: option.to_owned(),
+                    });
+                    one.iter().for_each(|entry| write_entry(&mut text, entry, first, &mut origins));
                 }
             }
         }
     }
-    text
+    (text, origins)
 }
 
-fn write_entry(text: &mut String, entry: &Entry) {
+/// `section`: the place of an entry that is a default.
+fn write_entry(text: &mut String, entry: &Entry, section: &Place, origins: &mut Vec<Origin>) {
     let key = entry.key.rsplit_once('.').map_or(entry.key, |(_, key)| key);
     let _ = match &entry.from {
         From::Line { place, option } => {
@@ -49,6 +63,11 @@ fn write_entry(text: &mut String, entry: &Entry) {
         From::Default("") => writeln!(text, "# as mosquitto has it\n{key} = {}", entry.value),
         From::Default(option) => writeln!(text, "# mosquitto's default of {option}\n{key} = {}", entry.value),
     };
+    let (place, option) = match &entry.from {
+        From::Line { place, option } => (place, option.as_str()),
+        From::Default(option) => (section, *option),
+    };
+    origins.push(Origin { toml: text.lines().count(), place: place.clone(), option: option.to_owned() });
 }
 
 /// Removes line breaks, which would end a comment.

@@ -162,3 +162,55 @@ fn a_broker_starts_with_a_mosquitto_conf() {
     let error = file::load(&path).unwrap_err().to_string();
     assert!(error.contains("m.conf:2: allow_anonymous: refused: \"TRUE\" is neither"), "{error}");
 }
+
+#[test]
+fn errors_and_warnings_about_the_values_have_the_line_and_the_option_of_the_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("m.conf");
+    let shown = path.display().to_string();
+    let bridge = "listener 1883\n\nconnection a\naddress b.example:1883\ntopic # out 1\n";
+    for (more, expected) in [
+        (
+            "remote_password x\n",
+            "m.conf:6: remote_password: a password needs a user name; write \"remote_username NAME\" too",
+        ),
+        (
+            "start_type lazy\nconnection a\naddress c.example:1883\ntopic # out 1\n",
+            "m.conf:7: connection: \"a\" is already the name",
+        ),
+        (
+            "bridge_cafile /ca\nbridge_certfile /c\n",
+            "m.conf:7: bridge_certfile: its key is missing; write \"bridge_keyfile FILE\" too",
+        ),
+    ] {
+        fs::write(&path, format!("{bridge}{more}")).unwrap();
+        let error = file::load(&path).map(|_| ()).unwrap_err().to_string();
+        let is_it = error.strip_prefix(&format!("{}/", dir.path().display())).unwrap_or(&error).starts_with(expected);
+        assert!(is_it, "{error}");
+    }
+    fs::write(&path, format!("{bridge}remote_username n\nremote_password x\n")).unwrap();
+    let mode = |mode: u32| {
+        fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+        file::load(&path).unwrap().warnings
+    };
+    let expected = format!("{shown}:7: remote_password: others may read this secret (mode 0644); chmod 600 {shown}");
+    assert!(mode(0o644).contains(&expected), "{:?}", mode(0o644));
+    assert!(!mode(0o600).iter().any(|warning| warning.contains("others may read")));
+}
+
+#[test]
+fn a_relative_path_without_a_file_is_an_error_with_the_working_directory() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("m.conf");
+    fs::write(&path, "listener 1883\npassword_file no/such/users\n").unwrap();
+    let error = file::load(&path).map(|_| ()).unwrap_err().to_string();
+    let here = std::env::current_dir().unwrap();
+    let expected = format!(
+        "m.conf:2: password_file: refused: there is no file \"no/such/users\" (relative to the working directory {}",
+        here.display()
+    );
+    assert!(error.contains(&expected), "{error}");
+    fs::write(&path, "topic read a/#\n").unwrap();
+    let error = file::load(&path).map(|_| ()).unwrap_err().to_string();
+    assert!(error.contains("m.conf: this looks like an ACL file"), "{error}");
+}

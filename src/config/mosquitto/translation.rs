@@ -106,9 +106,10 @@ impl Translation {
 
     pub fn finish(mut self, path: &Path) -> Import {
         crate::types::sort_by(&mut self.told, |a, b| (&a.place.file, a.place.line).cmp(&(&b.place.file, b.place.line)));
-        let toml = output::toml(path, &self.entries, &[("listener", &self.listeners), ("bridge", &self.bridges)]);
+        let (toml, origins) =
+            output::toml(path, &self.entries, &[("listener", &self.listeners), ("bridge", &self.bridges)]);
         let of_listeners = self.listeners.iter().chain(&self.bridges).flatten();
         let defaults = self.entries.iter().chain(of_listeners).filter_map(output::default).collect();
-        Import { toml, told: self.told, defaults, database: self.database }
+        Import { toml, origins, told: self.told, defaults, database: self.database, missing: Vec::new() }
     }
 }

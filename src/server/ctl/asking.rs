@@ -16,9 +16,10 @@ use super::{
         tls_client::{Trust, secured},
     },
     CtlError,
+    meant::Meant,
 };
 use crate::{
-    config::{Cli, Ctl},
+    config::{Cli, Config, Ctl},
     platform::UnixStream,
     types::{Endpoint, Transport, percent_encode},
 };
@@ -27,6 +28,20 @@ use crate::{
 pub(super) struct Asking {
     place: Place,
     login: Option<String>,
+    from: From,
+    /// The broker of the configuration file.
+    meant: Option<Meant>,
+}
+
+/// Where the address comes from.
+#[derive(Clone, Debug, PartialEq)]
+enum From {
+    /// `--url`.
+    Url,
+    /// This configuration.
+    File(PathBuf),
+    /// The default.
+    Default,
 }
 
 enum Place {
@@ -44,11 +59,24 @@ pub(super) struct Answered {
 
 impl Asking {
     pub fn new(cli: &Cli, ctl: &Ctl, login: Option<String>) -> Result<Self, CtlError> {
-        let place = match &ctl.url {
-            Some(url) => Place::of(url, ctl.ca.as_deref())?,
-            None => configured(cli, ctl)?,
-        };
-        Ok(Self { place, login })
+        if let Some(url) = &ctl.url {
+            return Ok(Self { place: Place::of(url, ctl.ca.as_deref())?, login, from: From::Url, meant: None });
+        }
+        let cli = cli.with_config(ctl.config.as_deref());
+        let (config, errors) = cli.resolve_all();
+        if let Some(error) = errors.into_iter().find(is_unread) {
+            return Err(error.into());
+        }
+        let (meant, from) = (Meant::of(&config), cli.config.clone().map_or(From::Default, From::File));
+        Ok(Self { place: configured(&config, ctl, cli.config)?, login, from, meant })
+    }
+
+    /// An error if another broker answers than that of the configuration file.
+    pub fn check(&self) -> Result<(), CtlError> {
+        match &self.meant {
+            Some(meant) => meant.check(&self.ask("GET", "broker", None)?.value, self.url()),
+            None => Ok(()),
+        }
     }
 
     /// Is a login not looked at there?
@@ -67,7 +95,7 @@ impl Asking {
         let mut answer = self.begin(method, path, body)?;
         let mut text = String::new();
         answer.read_to_string(&mut text).map_err(|error| self.silent(error))?;
-        let value = serde_json::from_str(&text).map_err(|error| self.silent(error.into()))?;
+        let value = serde_json::from_str(&text).map_err(|_| self.not_dunlin())?;
         Ok(Answered { value })
     }
 
@@ -162,11 +190,10 @@ impl Asking {
         let mut lines = Vec::new();
         loop {
             let mut line = String::new();
-            let read = (&mut answer).take(LONGEST_LINE).read_line(&mut line).map_err(|error| self.silent(error))?;
+            let read = (&mut answer).take(LONGEST_LINE).read_line(&mut line).map_err(|error| self.unread(error))?;
             match line.trim_end() {
                 "" if read == 0 => {
-                    let error = written.err().unwrap_or_else(|| io::ErrorKind::UnexpectedEof.into());
-                    return Err(self.silent(error));
+                    return Err(self.unread(written.err().unwrap_or_else(|| io::ErrorKind::UnexpectedEof.into())));
                 }
                 "" => break,
                 line => lines.push(line.to_owned()),
@@ -175,18 +202,39 @@ impl Asking {
         let status = lines[0].split(' ').nth(1).and_then(|code| code.parse::<u16>().ok());
         match status {
             Some(200) => Ok(answer),
-            Some(status) => Err(refused(status, answer)),
-            None => Err(self.silent(io::Error::other("what answers there is not HTTP"))),
+            Some(status) => Err(refused(status, answer).unwrap_or_else(|| self.not_dunlin())),
+            None => Err(self.not_http()),
+        }
+    }
+
+    fn url(&self) -> String {
+        match &self.place {
+            Place::Tcp(address) => format!("http://{address}"),
+            Place::Tls(address, _) => format!("https://{address}"),
+            Place::Unix(path) => format!("unix:{}", path.display()),
         }
     }
 
     fn silent(&self, error: io::Error) -> CtlError {
-        let url = match &self.place {
-            Place::Tcp(address) => format!("http://{address}"),
-            Place::Tls(address, _) => format!("https://{address}"),
-            Place::Unix(path) => format!("unix:{}", path.display()),
-        };
-        CtlError::Silent { url, error }
+        let tip = tip(error.kind(), &self.from, matches!(self.place, Place::Unix(_)));
+        CtlError::Silent { url: self.url(), error, tip }
+    }
+
+    /// A connection that ends before the answer: a listener of MQTT or TLS closes it, or answers with other bytes.
+    fn unread(&self, error: io::Error) -> CtlError {
+        let kinds = [io::ErrorKind::UnexpectedEof, io::ErrorKind::ConnectionReset, io::ErrorKind::InvalidData];
+        match kinds.contains(&error.kind()) && matches!(self.place, Place::Tcp(_)) {
+            true => self.not_http(),
+            false => self.silent(error),
+        }
+    }
+
+    fn not_http(&self) -> CtlError {
+        CtlError::NotHttp(self.url())
+    }
+
+    fn not_dunlin(&self) -> CtlError {
+        CtlError::NotDunlin(self.url())
     }
 }
 
@@ -199,14 +247,35 @@ const NO_BODY: (&str, &[u8]) = ("", b"");
 
 const LONGEST_LINE: u64 = 64 << 10;
 
-fn refused(status: u16, mut answer: impl Read) -> CtlError {
+/// What the operator can do about a failed connection; empty: nothing is known.
+fn tip(error: io::ErrorKind, from: &From, is_unix: bool) -> String {
+    const LOG: &str = "its log names the address of HTTP, or why it serves none";
+    match (error, from) {
+        (io::ErrorKind::PermissionDenied, _) if is_unix => {
+            "; the permission bits of the socket decide who may use it: run this as the user of the broker, or set http.mode,              such as mode = \"0660\" below [http]"
+                .into()
+        }
+        (io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound, From::Url) => {
+            format!("; is a broker running there? {LOG}")
+        }
+        (io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound, From::File(file)) => {
+            format!("; is the broker of {} running? {LOG}", file.display())
+        }
+        (io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound, From::Default) => {
+            "; is the broker running? -c FILE takes the address of HTTP from its configuration, --url URL gives it".into()
+        }
+        _ => String::new(),
+    }
+}
+
+/// The refusal in an answer. `None`: dunlin did not send it.
+fn refused(status: u16, mut answer: impl Read) -> Option<CtlError> {
     let mut text = String::new();
     // only the operator reads it
     let _cut_off = answer.read_to_string(&mut text);
-    let value: Value = serde_json::from_str(&text).unwrap_or_default();
+    let value: Value = serde_json::from_str(&text).ok()?;
     let word = |name: &str| value[name].as_str().map(str::to_owned);
-    let detail = word("detail").unwrap_or_else(|| text.trim().to_owned());
-    CtlError::Refused { status, code: word("code").unwrap_or_default(), detail }
+    Some(CtlError::Refused { status, code: word("code")?, detail: word("detail").unwrap_or_default() })
 }
 
 impl Place {
@@ -232,11 +301,7 @@ impl Place {
 }
 
 /// The configured address, a Unix socket first.
-fn configured(cli: &Cli, ctl: &Ctl) -> Result<Place, CtlError> {
-    let (config, errors) = cli.with_config(ctl.config.as_deref()).resolve_all();
-    if let Some(error) = errors.into_iter().find(is_unread) {
-        return Err(error.into());
-    }
+fn configured(config: &Config, ctl: &Ctl, file: Option<PathBuf>) -> Result<Place, CtlError> {
     let all = config.http_addresses().iter().filter_map(|address| address.endpoints(Transport::Tcp).ok());
     let mut all: Vec<_> = all.flatten().collect();
     crate::types::sort_by_key(&mut all, |endpoint| !matches!(endpoint, Endpoint::Unix(_)));
@@ -252,7 +317,14 @@ fn configured(cli: &Cli, ctl: &Ctl) -> Result<Place, CtlError> {
         }),
         _ => None,
     });
-    place.ok_or(CtlError::Nowhere)
+    place.ok_or_else(|| match (config.http_addresses().is_empty(), &config.mosquitto_conf) {
+        // port 0
+        (false, _) => CtlError::UnknownPort,
+        (true, Some(file)) => {
+            CtlError::Nowhere(format!(" in {}", file.with_file_name("dunlin.d").join("http.toml").display()))
+        }
+        (true, None) => CtlError::Nowhere(file.map_or_else(String::new, |file| format!(" in {}", file.display()))),
+    })
 }
 
 /// Percent-encoding (RFC 3986) of all characters except those that are never special.
@@ -283,5 +355,25 @@ mod tests {
         let secure = Place::of("https://a", Some(Path::new("ca.pem")));
         assert!(matches!(secure, Ok(Place::Tls(address, Trust::Authorities(_))) if address == "a:443"));
         assert_eq!(encode("a/b +%ä"), "a%2Fb%20%2B%25%C3%A4");
+    }
+
+    #[test]
+    fn a_failed_connection_has_a_tip() {
+        let table = [
+            (io::ErrorKind::ConnectionRefused, From::Default, false, "-c FILE"),
+            (
+                io::ErrorKind::ConnectionRefused,
+                From::File("two.toml".into()),
+                false,
+                "is the broker of two.toml running?",
+            ),
+            (io::ErrorKind::NotFound, From::Url, true, "is a broker running there?"),
+            (io::ErrorKind::PermissionDenied, From::Url, true, "http.mode"),
+        ];
+        for (error, from, is_unix, expected) in table {
+            let tip = tip(error, &from, is_unix);
+            assert!(tip.contains(expected), "{error} {from:?}: {tip}");
+        }
+        assert_eq!(tip(io::ErrorKind::TimedOut, &From::Url, false), "");
     }
 }

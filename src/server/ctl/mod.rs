@@ -1,6 +1,7 @@
 //! `dunlin ctl`: sends a request to a running broker over HTTP, and shows the answer.
 
 mod asking;
+mod meant;
 mod shown;
 mod told;
 mod traces;
@@ -24,9 +25,46 @@ use asking::{Answered, Asking, encode};
 /// Why a request failed.
 #[derive(Debug, Error)]
 pub enum CtlError {
-    /// The address is unknown.
-    #[error("no HTTP is configured (http.listen): give --url http://HOST:PORT, https://HOST:PORT or unix:PATH")]
-    Nowhere,
+    /// HTTP is off. Contains the file that would turn it on, in words.
+    #[error(
+        "this broker serves no HTTP, so that it cannot be asked: write listen = \"127.0.0.1:9883\" below [http]{0}, and restart it"
+    )]
+    Nowhere(String),
+    /// The system chose the port of HTTP.
+    #[error(
+        "http.listen has port 0, and the broker's log names the port that it got: give --url http://127.0.0.1:PORT"
+    )]
+    UnknownPort,
+    /// Another broker than that of the configuration file.
+    #[error(
+        "{url}: another broker answers: it listens on {theirs}{of}; the broker of {} listens on {ours}: is it running? If \
+         its log says \"no HTTP\", the port was taken: write another http.listen there. Nothing was done; --url {url} \
+         asks the broker that answers",
+        .file.display()
+    )]
+    Another {
+        /// Its URL.
+        url: String,
+        /// The configuration file.
+        file: PathBuf,
+        /// The listeners of the broker that answers.
+        theirs: String,
+        /// Its file, in words.
+        of: String,
+        /// The listeners in the file.
+        ours: String,
+    },
+    /// A server of another protocol.
+    #[error(
+        "{0}: no HTTP is spoken there; is it the port of MQTT, or one with TLS (https)? The broker's log names the address of \
+         HTTP (http.listen)"
+    )]
+    NotHttp(String),
+    /// Another HTTP server.
+    #[error(
+        "{0}: the HTTP server there does not answer as dunlin does; the broker's log names its address (http.listen)"
+    )]
+    NotDunlin(String),
     /// None of these.
     #[error("--url {0:?}: http://HOST:PORT, https://HOST:PORT or unix:PATH is expected")]
     Url(String),
@@ -54,12 +92,14 @@ pub enum CtlError {
     #[error("{0:?}: NAME=VALUE is expected, such as user=alice")]
     Parameter(String),
     /// The broker does not answer.
-    #[error("{url}: {error}")]
+    #[error("{url}: {error}{tip}")]
     Silent {
         /// Its URL.
         url: String,
         /// The system's error; part of the text.
         error: io::Error,
+        /// What to do, or nothing.
+        tip: String,
     },
     /// The broker refused the request.
     #[error("{detail} ({status} {code})")]
@@ -85,6 +125,7 @@ pub(super) fn ask(cli: &Cli, ctl: &Ctl) -> Result<(), CtlError> {
     if asking.needs_no_login() && (ctl.key_file.is_some() || ctl.user.is_some()) {
         eprintln!("note: the login is not looked at: a program that may open a Unix socket is an admin");
     }
+    asking.check()?;
     match &ctl.action {
         CtlAction::Sub { filter, count } => {
             let path = format!("messages?qos=2&filter={}", encode(filter));
@@ -133,6 +174,7 @@ fn request(action: &CtlAction) -> Result<(&'static str, String, Option<Value>), 
         CtlAction::Bridges { pause: Some(name), .. } => Ok(("POST", format!("bridges/{}/pause", encode(name)), None)),
         CtlAction::Bridges { resume: Some(name), .. } => Ok(("POST", format!("bridges/{}/resume", encode(name)), None)),
         CtlAction::Bridges { .. } => get("bridges".into()),
+        CtlAction::Webhooks => get("webhooks".into()),
         CtlAction::Clients { parameters } => get(format!("clients{}", query(parameters)?)),
         CtlAction::Client { id } => get(of(id, "")),
         CtlAction::Closed { parameters } => get(format!("closed-clients{}", query(parameters)?)),

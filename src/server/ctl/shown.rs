@@ -58,7 +58,7 @@ fn table(rows: &[Value], columns: Option<&[&str]>) -> String {
     text
 }
 
-const FIRST: [&str; 6] = ["client_id", "key", "topic", "filter", "user", "connected"];
+const FIRST: [&str; 8] = ["number", "name", "client_id", "key", "topic", "filter", "user", "connected"];
 
 fn lines(object: &Map<String, Value>, before: &str) -> String {
     let mut text = String::new();
@@ -66,6 +66,11 @@ fn lines(object: &Map<String, Value>, before: &str) -> String {
         match value {
             Value::Object(inner) => text += &lines(inner, &format!("{before}{name}.")),
             Value::Null => {}
+            // a table of its own
+            Value::Array(rows) if rows.first().is_some_and(Value::is_object) => {
+                text += &format!("{before}{name}:\n");
+                table(rows, None).lines().for_each(|line| text += &format!("  {line}\n"));
+            }
             value => text = text + format!("{before}{name}: {}", cell(value)).trim_end() + "\n",
         }
     }
@@ -130,5 +135,8 @@ mod tests {
         ], "next": "1f" });
         assert_eq!(people(&list, None), "CLIENT_ID   QUEUED\nlamp        3\na\\u{1b}[2J  20\nmore: cursor=1f\n");
         assert_eq!(people(&json!({ "a": { "b": 1 }, "c": null, "d": "x" }), None), "a.b: 1\nd: x\n");
+        let nested =
+            json!({ "listeners": [{ "address": "127.0.0.1:1883", "number": 1, "certificate_ends_at": null }] });
+        assert_eq!(people(&nested, None), "listeners:\n  NUMBER  ADDRESS\n  1       127.0.0.1:1883\n");
     }
 }

@@ -1,15 +1,18 @@
 //! The output of `dunlin ctl`: sentences about results, tables with the most important columns, a sentence for an empty
 //! list.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::shown;
-use crate::config::{CtlAction, Target, TraceAction, UsersAction};
+use crate::config::{CtlAction, RuleFor, RulesAction, Target, TraceAction, UsersAction};
 
 /// A sentence about a list without an entry; `None`: it has some, or is not a list.
 pub(super) fn nothing(action: &CtlAction, value: &Value) -> Option<&'static str> {
     let is_empty = value.get("data")?.as_array()?.is_empty() && value.get("next").is_none_or(Value::is_null);
     is_empty.then_some(match action {
+        CtlAction::Bridges { .. } => "No bridges.",
+        CtlAction::Webhooks => "No webhooks.",
+        CtlAction::Routes { .. } => "No subscribers.",
         CtlAction::Clients { .. } => "No clients.",
         CtlAction::Closed { .. } => "No clients went.",
         CtlAction::Subscriptions { .. } => "No subscriptions.",
@@ -53,9 +56,38 @@ pub(super) fn people(action: &CtlAction, value: &Value) -> String {
         CtlAction::Trace { .. } => shown::people(value, Some(&TRACE_COLUMNS)),
         CtlAction::Ban { target, lasts, .. } => {
             let until = lasts.as_ref().map_or_else(String::new, |lasts| format!(" for {lasts}"));
-            format!("Banned {}{until}. {} closed.\n", named(target), connections(number("closed")))
+            format!("Banned {}{until}. {} closed.\n", named(target), were(number("closed"), "connection"))
         }
         CtlAction::Unban { target } => format!("The ban of {} is ended.\n", named(target)),
+        CtlAction::Bridges { pause: Some(name), .. } => format!("The bridge {name} is paused.\n"),
+        CtlAction::Bridges { resume: Some(name), .. } => format!("The bridge {name} runs again.\n"),
+        CtlAction::Bridges { .. } => shown::people(&with_counters(value), Some(&BRIDGE_COLUMNS)),
+        CtlAction::Webhooks => shown::people(&with_counters(value), Some(&WEBHOOK_COLUMNS)),
+        CtlAction::Kick { id: Some(id), .. } => match value["result"].as_str() {
+            Some("away") => format!("The client {id} is not connected; its session is kept.\n"),
+            _ => format!("Disconnected the client {id}.\n"),
+        },
+        CtlAction::Kick { dry_run: true, .. } => format!("{} be disconnected.\n", would(number("clients"), "client")),
+        CtlAction::Kick { .. } => format!("{} disconnected.\n", were(number("done"), "client")),
+        CtlAction::Sessions { dry_run: true, .. } => format!("{} be ended.\n", would(number("clients"), "session")),
+        CtlAction::Sessions { .. } => format!("{} ended.\n", were(number("done"), "session")),
+        CtlAction::Subscribe { id, filter, .. } => format!("Subscribed the client {id} to {filter}.\n"),
+        CtlAction::Unsubscribe { id, filter } => format!("Ended the subscription of the client {id} to {filter}.\n"),
+        CtlAction::Queue { remove: true, .. } => format!("{} removed.\n", were(number("messages"), "queued message")),
+        CtlAction::Retained { dry_run: true, .. } => {
+            format!("{} be removed.\n", would(number("messages"), "retained message"))
+        }
+        CtlAction::Retained { remove: true, .. } => {
+            format!("{} removed.\n", were(number("messages"), "retained message"))
+        }
+        CtlAction::Pub { topic, .. } => {
+            format!("Published to {topic}, which has {}.\n", counted(number("subscribers"), "subscriber"))
+        }
+        CtlAction::Rules { action: Some(action) } => edited_rule(action, value),
+        CtlAction::Users { action: Some(UsersAction::Set { name, .. }) } => match value["result"].as_str() {
+            Some("added") => format!("The user {name} is added.\n"),
+            _ => format!("The password of the user {name} is changed.\n"),
+        },
         CtlAction::Import { .. } => imported(value),
         CtlAction::Users { action: Some(UsersAction::Delete { name }) } => {
             let left = match number("rules_left") {
@@ -103,9 +135,57 @@ fn imported(value: &Value) -> String {
     }
 }
 
-fn connections(count: u64) -> String {
-    if count == 1 { "1 connection was".into() } else { format!("{count} connections were") }
+/// `1 client`, `2 clients`.
+fn counted(count: u64, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
+
+fn were(count: u64, what: &str) -> String {
+    format!("{} {}", counted(count, what), if count == 1 { "was" } else { "were" })
+}
+
+fn would(count: u64, what: &str) -> String {
+    format!("{} would", counted(count, what))
+}
+
+fn edited_rule(action: &RulesAction, value: &Value) -> String {
+    let of = |of: &RuleFor| match of {
+        RuleFor { of_user: Some(name), .. } => format!("the user {name}"),
+        RuleFor { anonymous: true, .. } => "clients without a user name".into(),
+        _ => "all clients".into(),
+    };
+    let warning = value["warning"].as_str().map_or_else(String::new, |warning| format!("Warning: {warning}.\n"));
+    match action {
+        RulesAction::Set { of: whom, access, filter } => {
+            format!("The rules for {} are changed: {access} {filter}.\n{warning}", of(whom))
+        }
+        RulesAction::Delete { of: whom, filter } => {
+            format!("The rules for {} and {filter} are deleted.\n{warning}", of(whom))
+        }
+    }
+}
+
+/// A list whose rows have their counters as columns, and the last error with its time.
+fn with_counters(value: &Value) -> Value {
+    let mut list = value.clone();
+    for row in list["data"].as_array_mut().into_iter().flatten() {
+        for (name, number) in row["counters"].as_object().cloned().unwrap_or_default() {
+            row[name] = number;
+        }
+        if let (Some(error), Some(at)) = (row["error"].as_str(), row["error_at"].as_str()) {
+            row["last_error"] = json!(format!("{at} {error}"));
+        }
+    }
+    list
+}
+
+/// The columns of a table of bridges.
+const BRIDGE_COLUMNS: [&str; 9] =
+    ["name", "state", "address", "protocol", "queued", "sent", "received", "failures", "last_error"];
+
+/// The columns of a table of webhooks.
+const WEBHOOK_COLUMNS: [&str; 9] =
+    ["name", "state", "url", "queued", "sent", "failed", "dropped", "lost", "last_error"];
 
 /// The conditions of a ban.
 fn named(target: &Target) -> String {
@@ -137,10 +217,55 @@ mod tests {
         assert_eq!(one, "Banned the client lamp for 1h. 1 connection was closed.\n");
         let both = people(&ban(target(Some("lamp"), Some("192.0.2.0/24")), None), &json!({ "closed": 0 }));
         assert_eq!(both, "Banned the client lamp with the network 192.0.2.0/24. 0 connections were closed.\n");
+        let kick = |id: Option<&str>, dry_run| CtlAction::Kick {
+            id: id.map(Into::into),
+            filter: Vec::new(),
+            reason: String::new(),
+            dry_run,
+        };
+        let one = people(&kick(Some("lamp"), false), &json!({ "client_id": "lamp", "result": "closing" }));
+        assert_eq!(one, "Disconnected the client lamp.\n");
+        let away = people(&kick(Some("lamp"), false), &json!({ "client_id": "lamp", "result": "away" }));
+        assert_eq!(away, "The client lamp is not connected; its session is kept.\n");
+        let dry = people(&kick(None, true), &json!({ "clients": 1, "done": 0, "dry_run": true }));
+        assert_eq!(dry, "1 client would be disconnected.\n");
+        let all = people(&kick(None, false), &json!({ "clients": 3, "done": 2, "dry_run": false }));
+        assert_eq!(all, "2 clients were disconnected.\n");
+        let of = RuleFor { of_user: Some("bobby".into()), anonymous: false, everybody: false };
+        let set =
+            CtlAction::Rules { action: Some(RulesAction::Set { of, access: "read".into(), filter: "a/#".into() }) };
+        let warned = people(&set, &json!({ "result": "changed", "warning": "user \"bobby\" is unknown" }));
+        assert_eq!(
+            warned,
+            "The rules for the user bobby are changed: read a/#.\nWarning: user \"bobby\" is unknown.\n"
+        );
         let nothing = people(&CtlAction::Reload, &json!({ "changes": [] }));
         assert_eq!(nothing, "The configuration was read again. Nothing changed.\n");
         let some = people(&CtlAction::Reload, &json!({ "changes": ["a = 1 (was 2)", "b"] }));
         assert_eq!(some, "The configuration was read again. Changed:\n  a = 1 (was 2)\n  b\n");
+    }
+
+    #[test]
+    fn bridges_and_webhooks_have_their_counters_as_columns() {
+        let list = json!({ "data": [{
+            "name": "up", "state": "connected", "address": "b:1883", "protocol": "5", "since": "2026-01-02T03:04:06Z",
+            "error": "no route", "error_at": "2026-01-02T03:04:05Z",
+            "counters": { "queued": 1, "sent": 20, "received": 3, "failures": 4, "echoes": 5 },
+        }], "next": null });
+        let bridges = CtlAction::Bridges { pause: None, resume: None };
+        let expected = "NAME  STATE      ADDRESS  PROTOCOL  QUEUED  SENT  RECEIVED  FAILURES  LAST_ERROR\n\
+                        up    connected  b:1883   5         1       20    3         4         2026-01-02T03:04:05Z no route\n";
+        assert_eq!(people(&bridges, &list), expected);
+        let list = json!({ "data": [{
+            "name": "hook", "state": "working", "url": "http://h", "error": null, "error_at": null,
+            "counters": { "queued": 0, "sent": 2, "failed": 0, "dropped": 0, "lost": 0 },
+        }], "next": null });
+        let expected = "NAME  STATE    URL       QUEUED  SENT  FAILED  DROPPED  LOST\n\
+                        hook  working  http://h  0       2     0       0        0\n";
+        assert_eq!(people(&CtlAction::Webhooks, &list), expected);
+        let none = json!({ "data": [], "next": null });
+        assert_eq!(nothing(&bridges, &none), Some("No bridges."));
+        assert_eq!(nothing(&CtlAction::Webhooks, &none), Some("No webhooks."));
     }
 
     #[test]

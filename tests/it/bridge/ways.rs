@@ -81,7 +81,7 @@ fn over_tls_and_websocket_with_a_client_certificate() {
     // without a certificate it is refused, and the reason is logged
     let keys = format!("topics = ['# out 1']\nca_file = '{dir}/ca.pem'");
     let here = start(Builder::new(bridge_to(&[format!("mqtts://localhost:{}", ports[0])], &keys)));
-    wait_for(&here, |view| view.error.as_deref().is_some_and(|error| error.to_lowercase().contains("certificate")));
+    wait_for(&here, |view| view.error.as_ref().is_some_and(|(error, _)| error.to_lowercase().contains("certificate")));
     shut_down(here);
 }
 
@@ -249,7 +249,15 @@ fn the_file_with_the_password_is_read_at_each_connect() {
         password.display()
     );
     let here = start(Builder::new(bridge_to(&[there.address().to_string()], &more)));
-    wait_for(&here, |view| view.error.as_deref().is_some_and(|error| error.contains("0x86")));
+    wait_for(&here, |view| view.error.as_ref().is_some_and(|(error, _)| error.contains("0x86")));
+    fs::remove_file(&password).unwrap();
+    let checked = dunlin::server::check_files(&bridge_to(&[there.address().to_string()], &more)).unwrap();
+    assert!(
+        checked.contains(&format!("cannot read password_file = {}: No such file", password.display())),
+        "{checked}"
+    );
+    let unread = format!("cannot read the password in {}: No such file", password.display());
+    wait_for(&here, |view| view.error.as_ref().is_some_and(|(error, _)| error.contains(&unread)));
     fs::write(&password, "right\n").unwrap();
     wait_for(&here, |view| view.phase == BridgePhase::Connected);
     shut_down(here);

@@ -33,7 +33,30 @@ fn an_imported_configuration_equals_the_mosquitto_conf() {
     assert!(of("mosquitto.conf").contains(&format!("listen:        unix:{}", dir.path().join("m.sock").display())));
     // existing files are never replaced
     let line = refused(dir.path(), &[], &["import", "mosquitto.conf", "-o", "etc/dunlin.toml", "--report", "r"], 1);
-    assert!(line.contains("cannot write etc/dunlin.toml: File exists"), "{line}");
+    assert!(line.contains("etc/dunlin.toml already exists, and nothing was written"), "{line}");
+    assert!(!dir.path().join("r").exists(), "nothing else is said or written");
+}
+
+#[test]
+fn another_file_than_a_mosquitto_conf_is_one_line() {
+    let dir = dir_with("");
+    for (file, content, expected) in [
+        ("dunlin.toml", "allow_anonymous = true\n[limits]\nmax_connections = 5\n", "dunlin.toml: this is TOML"),
+        ("acl", "user bob\ntopic write b/#\n", "acl: this looks like an ACL file"),
+        ("users", "bob:$7$101$abc$def\n", "users: this looks like a password file"),
+        ("d.json", "{\"clients\": []}", "d.json: this is JSON"),
+    ] {
+        fs::write(dir.path().join(file), content).unwrap();
+        let line = refused(dir.path(), &[], &["import", file], 1);
+        assert!(line.contains(expected) && line.lines().count() == 1, "{line}");
+    }
+    let line = refused(dir.path(), &[], &["import", "none.conf"], 1);
+    assert!(line.contains("cannot read none.conf: No such file") && line.lines().count() == 1, "{line}");
+    fs::write(dir.path().join("m.conf"), "listener 1883\ninclude_dir conf.d\n").unwrap();
+    let line = refused(dir.path(), &[], &["import", "m.conf"], 1);
+    let expected =
+        format!("\"conf.d\" (relative to the working directory {}", dir.path().canonicalize().unwrap().display());
+    assert!(line.contains(&expected), "{line}");
 }
 
 #[test]
@@ -74,7 +97,8 @@ fn dynamic_security_becomes_a_password_file_and_an_acl_file() {
     assert!(!summary.contains("warning:"), "{summary}");
     // existing files are never replaced
     let line = refused(dir.path(), &[], &flags, 1);
-    assert!(line.contains("cannot write users: File exists"), "{line}");
+    assert!(line.contains("users already exists, and nothing was written"), "{line}");
+    ["users", "acl"].iter().for_each(|file| fs::remove_file(dir.path().join(file)).unwrap());
     fs::write(dir.path().join("d.json"), "{\"clients\": 7}").unwrap();
     let line = refused(dir.path(), &[], &flags, 1);
     assert!(line.contains("--dynsec: d.json: "), "{line}");

@@ -28,7 +28,7 @@ const Bridges = ({ rows, again }) => {
         again();
     };
     return html`<${Card} bare title=${c.bridges}>${!rows.length ? html`<${Empty} title=${c.noBridges}><p>${c.noBridgesMore}</p><//>` : html`<div class="scroll"><table class="is-list"><thead><tr><th>${c.name}</th><th>${c.state}</th>${heads(names)}<th><span class="hide-text">${c.actions}</span></th></tr></thead><tbody>
-        ${rows.map((one) => html`<tr key=${one.name}><td class="is-title"><${Text}>${one.name}<//><div class="soft"><${Text} mono>${one.address}<//></div></td><td class="wide" data-name=${c.state}><div><${State} state=${one.state} error=${one.error} /></div></td><${Numbers} counters=${one.counters} names=${names} />
+        ${rows.map((one) => html`<tr key=${one.name}><td class="is-title"><${Text}>${one.name}<//><div class="soft"><${Text} mono>${one.address}<//></div></td><td class="wide" data-name=${c.state}><div><${State} state=${one.state} error=${one.error} at=${one.error_at} /></div></td><${Numbers} counters=${one.counters} names=${names} />
             <td class="num">${may("operator") && html`<${Button} small icon=${one.state === "paused" ? "play" : "pause"} onClick=${() => turn(one)}>${one.state === "paused" ? c.resume : c.pause}<//>`}</td></tr>`)}</tbody></table></div>`}<//>`;
 };
 

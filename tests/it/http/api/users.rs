@@ -73,6 +73,16 @@ fn tag(answer: &Answer) -> String {
 }
 
 #[test]
+fn a_rule_for_an_unknown_user_is_set_with_a_warning() {
+    let place = Place::new();
+    let rule = |user: &str| json!({ "user": user, "access": "read", "filter": "a/#" });
+    let set = place.done("PUT", "rules", Some(&rule("bobby")));
+    assert_eq!(set["warning"], "user \"bobby\" is not in auth.password_file and cannot log in");
+    assert!(place.text("rules").contains("user bobby\ntopic read a/#\n"), "{}", place.text("rules"));
+    assert_eq!(place.done("PUT", "rules", Some(&rule("ann")))["warning"], Value::Null);
+}
+
+#[test]
 fn edits_of_users_over_http_are_in_force_at_once() {
     let place = Place::new();
     let list = place.done("GET", "users", None);
