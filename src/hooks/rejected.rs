@@ -46,7 +46,7 @@ impl Rejected {
         let size = file.metadata()?.len();
         let is_torn = size > 0 && !ends_line(&mut file)?;
         let text = format!("{}{line}\n", if is_torn { "\n" } else { "" });
-        // an empty file takes a line of any size, so that no message stops the delivery for good
+        // an empty file takes a line of any size, or a message could stop the delivery forever
         if size > 0 && size + text.len() as u64 > self.most {
             let most = ByteSize::b(self.most);
             return Err(io::Error::other(format!("it has reached {most} (rejected_bytes); move it away")));

@@ -3,13 +3,13 @@
 use std::{
     fs::{self, DirBuilder},
     io,
-    os::unix::fs::DirBuilderExt,
     path::PathBuf,
     sync::atomic::{AtomicU64, Ordering},
     time::SystemTime,
 };
 
 use crate::{
+    platform::DirBuilderExt,
     server::users_of_export,
     store::{MemoryDisk, tools::import_in_memory},
 };

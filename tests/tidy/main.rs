@@ -47,8 +47,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "testing",
         &[
-            "types", "clock", "topic", "codec", "session", "router", "net", "store", "admin", "config", "server",
-            "outbound", "trace",
+            "types", "clock", "platform", "topic", "codec", "session", "router", "net", "store", "admin", "config",
+            "server", "outbound", "trace",
         ],
     ),
 ];

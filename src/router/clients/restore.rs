@@ -16,8 +16,7 @@ use crate::{
     topic::{SharedFilter, TopicFilter},
 };
 
-/// Beginnings of the Client Identifiers of bridges, webhooks and sinks: the limits for clients that are away do not hold
-/// for their sessions.
+/// How Client Identifiers of bridges, webhooks and sinks begin. `limits.session_expiry` does not hold for their sessions.
 const OURS: [&str; 3] = ["$bridge/", "$webhook/", "$sink/"];
 
 impl Router {
