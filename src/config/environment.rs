@@ -8,8 +8,8 @@ use clap::CommandFactory;
 use super::{
     cli::Cli,
     error::ConfigError,
-    hints::nearest,
     keys::Key,
+    likeness::nearest,
     plain::read_plain_by,
     settings::{Config, VariableUser},
     tables::TABLES,

@@ -12,7 +12,7 @@ use std::{
 use bytesize::ByteSize;
 use toml::de::DeValue;
 
-use super::hints::nearest;
+use super::likeness::nearest;
 use crate::types::{Frequency, Secret};
 
 /// How values of one type are written.

@@ -6,6 +6,7 @@ use super::{
     auth_http_keys::AUTH_HTTP,
     bridge_keys::BRIDGE,
     keys::{LISTENER, LISTS},
+    likeness::nearest,
     sink_keys::SINK,
     tables::TABLES,
     webhook_keys::WEBHOOK,
@@ -107,21 +108,4 @@ pub(super) fn names() -> impl Iterator<Item = (&'static str, &'static str)> + Cl
     let sink = SINK.keys.iter().map(|key| (SINK.name, key.name));
     let tables = TABLES.iter().flat_map(|table| table.keys.iter().map(|key| (table.name, key.name)));
     tables.chain(listener).chain(bridge).chain(auth_http).chain(webhook).chain(sink)
-}
-
-/// The known word that is most like `word`, if one is like it.
-pub(super) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    const LIKE: f64 = 0.6;
-    likest(word, known).filter(|(likeness, _)| *likeness >= LIKE).map(|(_, known)| known)
-}
-
-/// The same, however little it is like it.
-pub(super) fn closest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    likest(word, known).map(|(_, known)| known)
-}
-
-fn likest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<(f64, &'a str)> {
-    let word = word.to_ascii_lowercase().replace('-', "_");
-    let near = known.map(|known| (strsim::normalized_damerau_levenshtein(&word, known), known));
-    near.max_by(|a, b| a.0.total_cmp(&b.0))
 }

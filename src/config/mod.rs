@@ -58,6 +58,7 @@ mod forms;
 mod hints;
 mod http;
 mod keys;
+mod likeness;
 mod listen;
 mod listener;
 mod lists;

@@ -9,10 +9,9 @@ use std::{
 };
 
 use super::{
-    super::hints::{closest, nearest},
-    other::of_working_directory,
+    super::likeness::{closest, nearest},
     table::{self, ROWS, Row},
-    told::{Outcome, Place, Told},
+    told::{Outcome, Place, Told, of_working_directory},
     values::{self, Value},
 };
 

@@ -4,7 +4,12 @@ use std::path::Path;
 
 use toml::de::DeTable;
 
-use super::{is_one, lines::Found, table, told::Outcome, told::Told};
+use super::{
+    is_one,
+    lines::Found,
+    table,
+    told::{Outcome, Told, of_working_directory},
+};
 
 /// What a text is instead of a `mosquitto.conf`, and what to do with it. `None`: it may be one.
 pub fn what_it_is(path: &Path, text: &str) -> Option<&'static str> {
@@ -41,16 +46,6 @@ pub(super) fn missing(found: &Found) -> Option<Told> {
         return None;
     }
     Some(found.told(Outcome::Refused, format!("there is no file {:?}{}", found.text(), of_working_directory(path))))
-}
-
-/// Where a relative path begins, in words; empty for an absolute one.
-pub(super) fn of_working_directory(path: &Path) -> String {
-    match std::env::current_dir() {
-        Ok(directory) if path.is_relative() => {
-            format!(" (relative to the working directory {}, as in mosquitto)", directory.display())
-        }
-        _ => String::new(),
-    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The report's entries: [`Told`].
 
-use std::{fmt, rc::Rc};
+use std::{fmt, path::Path, rc::Rc};
 
 /// The place of a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,5 +58,15 @@ impl fmt::Display for Told {
             Outcome::Refused => "refused",
         };
         write!(f, "{}: {}: {outcome}: {}", self.place, self.option, self.what)
+    }
+}
+
+/// Where a relative path begins, in words; empty for an absolute one.
+pub(super) fn of_working_directory(path: &Path) -> String {
+    match std::env::current_dir() {
+        Ok(directory) if path.is_relative() => {
+            format!(" (relative to the working directory {}, as in mosquitto)", directory.display())
+        }
+        _ => String::new(),
     }
 }
