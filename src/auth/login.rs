@@ -226,13 +226,15 @@ impl Logins {
     /// the broker.
     pub(super) fn asked_rights(
         &self,
+        policy: &Policy,
         client: &ClientId,
         identity: &Identity,
-        rest: Option<Arc<dyn Rights>>,
     ) -> Option<Arc<dyn Rights>> {
         let shown = identity.evidence.clone()?.downcast::<http::Shown>().ok()?;
-        let checks = self.checks.of(shown.by());
-        Some(Arc::new(AskedRights::new(shown, checks, (client, identity), rest)))
+        let service = shown.service(&policy.services);
+        let checks = self.checks.of(&service);
+        let rest = policy.rights(client, identity);
+        Some(Arc::new(AskedRights::new(shown, (service, checks), (client, identity), rest)))
     }
 
     /// The figures of the services of a policy.

@@ -579,7 +579,7 @@ impl Authorize for Auth {
         match http::Shown::of(identity).map(|shown| &*shown.yes) {
             Some(yes) if yes.superuser => None,
             Some(_) if http::Shown::of(identity).is_some_and(|shown| shown.by().checks_topics()) => {
-                self.logins.asked_rights(client, identity, policy.rights(client, identity))
+                self.logins.asked_rights(&policy, client, identity)
             }
             Some(yes) => match yes.acl.clone() {
                 Some(acl) => Some(Arc::new(AclRights::new(acl, policy.rights(client, identity)))),

@@ -76,7 +76,7 @@ impl Durable {
         let mut number = 0_u64;
         while let Some(batch) = self.outlet.next(&mut self.posting.closing).await {
             number += 1;
-            let id = format!("msg_{}_d_{number}", self.teller.boot());
+            let id = self.teller.request("d", number);
             let event = |received| self.teller.of_kept(&self.origin, &self.posting.name, self.session, received);
             let batch: Vec<_> = batch.iter().map(|one| One { text: event(one), ack: one.ack }).collect();
             if !self.deliver(&id, &batch).await {

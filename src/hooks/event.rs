@@ -1,6 +1,6 @@
 //! [`Teller`]: encodes events as JSON in the form of CloudEvents 1.0.
 
-use std::time::SystemTime;
+use std::{fmt::Display, time::SystemTime};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::{Map, Value, json};
@@ -20,17 +20,19 @@ pub(super) struct Teller {
     /// The source of events that concern the broker itself.
     source: String,
     boot: String,
+    /// Distinguishes this webhook, in this configuration, within the run of the broker.
+    turn: u64,
     payload: PayloadForm,
 }
 
 impl Teller {
-    pub(super) fn new(broker: &str, boot: &str, payload: PayloadForm) -> Self {
-        Self { source: format!("dunlin://{}", encoded(broker)), boot: boot.into(), payload }
+    pub(super) fn new(broker: &str, (boot, turn): (&str, u64), payload: PayloadForm) -> Self {
+        Self { source: format!("dunlin://{}", encoded(broker)), boot: boot.into(), turn, payload }
     }
 
-    /// Prefix of all event identifiers of this run of the broker.
-    pub(super) fn boot(&self) -> &str {
-        &self.boot
+    /// The identifier of a request of a lane; no other request has it.
+    pub(super) fn request(&self, lane: impl Display, number: u64) -> String {
+        format!("msg_{}_{}_{lane}_{number}", self.boot, self.turn)
     }
 
     /// An event of a client or of a message.
@@ -236,7 +238,7 @@ mod tests {
         ];
         for (form, content, expected) in table {
             let mut found = None;
-            Teller::new("b", "0", form)
+            Teller::new("b", ("0", 0), form)
                 .payload(content, &mut |name: &str, value| found = Some((name.to_owned(), value)));
             assert_eq!(found, expected.map(|(name, value)| (name.to_owned(), value)), "{form:?}");
         }

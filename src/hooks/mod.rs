@@ -38,7 +38,11 @@ mod task;
 use std::{
     hash::{BuildHasher, RandomState},
     io,
-    sync::{Arc, mpsc},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+        mpsc,
+    },
     time::Duration,
 };
 
@@ -76,6 +80,8 @@ pub struct Hooks {
     /// Identifies this run of the broker.
     boot: Arc<str>,
     running: Mutex<Vec<Running>>,
+    /// Number of webhooks that have begun.
+    begun: AtomicU64,
     /// Held while webhooks are replaced or ended.
     replacing: Mutex<()>,
     thread: TaskThread,
@@ -136,6 +142,7 @@ impl Hooks {
             broker: broker.into(),
             boot: boot.into(),
             running: Mutex::default(),
+            begun: AtomicU64::new(0),
             replacing: Mutex::default(),
             thread,
         }
@@ -200,7 +207,8 @@ impl Hooks {
 
     fn begin(&self, options: Options, queue: Option<Outlet>, handle: &Handle) -> Result<Running, HookError> {
         let shared = Arc::new(Shared::new(&options));
-        let teller = Arc::new(Teller::new(&self.broker, &self.boot, options.payload));
+        let turn = self.begun.fetch_add(1, Ordering::Relaxed);
+        let teller = Arc::new(Teller::new(&self.broker, (&self.boot, turn), options.payload));
         let (wish, wishes) = watch::channel(Wish::Run);
         let (done, ended) = mpsc::channel();
         let outlet = self.open(&options, queue, handle)?;

@@ -153,8 +153,8 @@ impl Outlet {
     }
 }
 
-/// Ends the sessions of webhooks or sinks that are configured no more. `begin`: how their Client Identifiers begin, before
-/// the name.
+/// Ends the sessions of webhooks or sinks that are configured no more. `begin`: how their Client Identifiers begin,
+/// before the name.
 pub(super) fn discard_others(inside: &Inside, begin: &str, is_configured: impl Fn(&str) -> bool) {
     for client in inside.away(begin) {
         if client.as_str().strip_prefix(begin).is_some_and(&is_configured) {

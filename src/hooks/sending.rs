@@ -78,7 +78,7 @@ impl Sending {
 
     fn batch(&self, number: u64) -> Batch {
         let Posting { shared, clock, .. } = &self.posting;
-        let id = format!("msg_{}_{}_{number}", self.teller.boot(), self.lane);
+        let id = self.teller.request(self.lane, number);
         let waiting = shared.lanes.take(self.lane, self.batch);
         let lost = shared.lanes.take_untold();
         let told = (lost > 0).then(|| self.teller.lost(lost, &id, clock.wall()));

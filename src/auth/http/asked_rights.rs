@@ -3,7 +3,7 @@
 use std::{sync::Arc, task::Waker};
 
 use super::{
-    Asked, Shown,
+    Asked, Service, Shown,
     checks::{Access, Checks, Said},
 };
 use crate::{
@@ -15,6 +15,8 @@ use crate::{
 /// The rights of one client.
 pub(in super::super) struct AskedRights {
     shown: Arc<Shown>,
+    /// The service as it is configured now.
+    service: Arc<Service>,
     checks: Arc<Checks>,
     asked: Arc<Asked>,
     /// The broker's own rules, for `on_error = "next"`.
@@ -24,7 +26,7 @@ pub(in super::super) struct AskedRights {
 impl AskedRights {
     pub(in super::super) fn new(
         shown: Arc<Shown>,
-        checks: Arc<Checks>,
+        (service, checks): (Arc<Service>, Arc<Checks>),
         (client, identity): (&ClientId, &Identity),
         rest: Option<Arc<dyn Rights>>,
     ) -> Self {
@@ -38,7 +40,7 @@ impl AskedRights {
             is_token: false,
             will: None,
         };
-        Self { shown, checks, asked: Arc::new(asked), rest }
+        Self { shown, service, checks, asked: Arc::new(asked), rest }
     }
 
     /// Does this answer allow it? `rest`: do the broker's own rules?
@@ -46,7 +48,7 @@ impl AskedRights {
         match said {
             Said::Yes => true,
             Said::No => false,
-            Said::Nothing if self.shown.by.settings.next_if_down => self.rest.as_ref().is_none_or(|own| rest(&**own)),
+            Said::Nothing if self.service.settings.next_if_down => self.rest.as_ref().is_none_or(|own| rest(&**own)),
             Said::Nothing => false,
         }
     }
@@ -89,7 +91,7 @@ impl Rights for AskedRights {
             Right::Subscribe(filter) => (Access::Subscribe, filter.as_str()),
             Right::Receive(topic) => (Access::Read, topic.as_str()),
         };
-        let said = self.checks.ask(&self.shown.by, &self.asked, what, waker)?;
+        let said = self.checks.ask(&self.service, &self.asked, what, waker)?;
         Some(self.allows(said, |own| match right {
             Right::Publish(topic) => own.may_publish(topic),
             Right::Subscribe(filter) => own.may_subscribe(filter),

@@ -11,7 +11,7 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
     task::Waker,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use parking_lot::Mutex;
@@ -46,6 +46,8 @@ struct State {
     /// Questions without an answer, and the wakers of the connections that wait for it.
     asked: HashMap<Arc<str>, Vec<Waker>>,
     known: HashMap<Arc<str>, Known>,
+    /// Bytes of their keys.
+    bytes: usize,
     /// Number of concurrent requests.
     running: usize,
     /// Time of the last log line about a failure.
@@ -67,8 +69,10 @@ struct Known {
     fresh: Instant,
     /// An accepting answer is used up to this time while the service is down.
     stale: Instant,
-    /// The connection that asked has it.
+    /// It was decided by it. An answer that is not fresh is for one decision.
     is_used: bool,
+    /// When it is forgotten if nothing is decided by it.
+    unused: Instant,
 }
 
 /// What a service said.
@@ -96,8 +100,16 @@ struct Counts {
     cache_hits: AtomicU64,
 }
 
-/// Most cached answers of a service. Beyond that, those that become stale first are forgotten.
+/// Most cached answers of a service, and most bytes of their topics and names. Beyond that, those that become stale
+/// first are forgotten.
 const MOST: usize = 50_000;
+const MOST_BYTES: usize = 64 << 20;
+/// Most questions that wait for a request.
+const MOST_QUEUED: usize = 10_000;
+/// How long an answer waits to be used.
+const UNUSED: Duration = Duration::from_secs(60);
+/// The wait before a client is asked about again whose messages wait for a service that is down.
+const RETRY: Duration = Duration::from_secs(1);
 
 impl AllChecks {
     pub(in super::super) fn new(clock: Clock) -> Self {
@@ -129,7 +141,9 @@ impl Checks {
         let (key, now) = (key(asked, access, topic), self.clock.now());
         let mut state = self.state.lock();
         if let Some(known) = state.known.get_mut(&*key) {
-            let was_used = std::mem::replace(&mut known.is_used, true);
+            let was_used = known.is_used;
+            // other answers are used by what is decided behind this, when all of a packet's are known
+            known.is_used |= access == Access::Read;
             if !was_used || now < known.fresh {
                 let answer = known.answer;
                 drop(state);
@@ -142,6 +156,16 @@ impl Checks {
                 wakers.push(waker.clone());
             }
             return None;
+        }
+        if state.queue.len() >= MOST_QUEUED {
+            drop(state);
+            return match access {
+                Access::Read => {
+                    self.wake_later(waker.clone());
+                    None
+                }
+                Access::Write | Access::Subscribe => Some(Said::Nothing),
+            };
         }
         let key: Arc<str> = key.into();
         state.asked.insert(key.clone(), vec![waker.clone()]);
@@ -168,7 +192,10 @@ impl Checks {
 
     /// The last answer to a question, however old. `None`: it is not cached.
     pub(in super::super) fn last(&self, asked: &Asked, access: Access, topic: &str) -> Option<Said> {
-        self.state.lock().known.get(&*key(asked, access, topic)).map(|known| known.answer)
+        let mut state = self.state.lock();
+        let known = state.known.get_mut(&*key(asked, access, topic))?;
+        known.is_used = true;
+        Some(known.answer)
     }
 
     /// Has the service refused this lately?
@@ -203,14 +230,23 @@ impl Checks {
         jobs.into_iter().for_each(|job| drop(tokio::spawn(self.clone().send(job))));
     }
 
+    fn wake_later(self: &Arc<Self>, waker: Waker) {
+        let clock = self.clock.clone();
+        tokio::spawn(async move {
+            clock.sleep(RETRY).await;
+            waker.wake();
+        });
+    }
+
     async fn send(self: Arc<Self>, job: Job) {
         let mut ends = Ends { checks: self.clone(), answer: Err("the request was given up".into()), job };
         let Job { service, asked, access, topic, .. } = &ends.job;
         ends.answer = service.check(asked, *access as u8, topic, &self.clock).await;
     }
 
-    /// Caches an answer. Returns the wakers of the connections that wait for it.
-    fn note(&self, job: &Job, answer: Result<bool, String>) -> Vec<Waker> {
+    /// Caches an answer. Returns the wakers of the connections that wait for it, and whether they are called later:
+    /// there is no answer, and their messages wait.
+    fn note(&self, job: &Job, answer: Result<bool, String>) -> (Vec<Waker>, bool) {
         let now = self.clock.now();
         let settings = job.service.settings();
         let count = |count: &AtomicU64| _ = count.fetch_add(1, Ordering::Relaxed);
@@ -220,12 +256,12 @@ impl Checks {
             Ok(true) => {
                 count(&self.counts.allowed);
                 let fresh = now + jittered(settings.cache_yes);
-                Known { answer: Said::Yes, fresh, stale: fresh + settings.stale_while_down, is_used: false }
+                Known::new(Said::Yes, fresh, fresh + settings.stale_while_down, now)
             }
             Ok(false) => {
                 count(&self.counts.denied);
                 let fresh = now + jittered(settings.cache_no);
-                Known { answer: Said::No, fresh, stale: fresh, is_used: false }
+                Known::new(Said::No, fresh, fresh, now)
             }
             Err(error) => {
                 count(&self.counts.failed);
@@ -236,11 +272,16 @@ impl Checks {
                 let old = state.known.get(&*job.key);
                 let old = old.filter(|old| old.answer == Said::Yes && now < old.stale);
                 let (answer, stale) = old.map_or((Said::Nothing, now), |old| (Said::Yes, old.stale));
-                Known { answer, fresh: now, stale, is_used: false }
+                Known::new(answer, now, stale, now)
             }
         };
-        state.insert(job.key.clone(), known, now);
-        state.asked.remove(&*job.key).unwrap_or_default()
+        let wakers = state.asked.remove(&*job.key).unwrap_or_default();
+        // a message that was acknowledged to its publisher is not dropped because a service is down
+        let waits = job.access == Access::Read && known.answer == Said::Nothing && !settings.next_if_down;
+        if !waits {
+            state.insert(job.key.clone(), known, now);
+        }
+        (wakers, waits)
     }
 }
 
@@ -254,26 +295,49 @@ struct Ends {
 impl Drop for Ends {
     fn drop(&mut self) {
         let answer = std::mem::replace(&mut self.answer, Ok(false));
-        let wakers = self.checks.note(&self.job, answer);
-        wakers.into_iter().for_each(Waker::wake);
+        let (wakers, later) = self.checks.note(&self.job, answer);
         // not from a thread that ends
-        if tokio::runtime::Handle::try_current().is_ok() {
+        let is_running = tokio::runtime::Handle::try_current().is_ok();
+        let wake = |waker: Waker| match later && is_running {
+            true => self.checks.wake_later(waker),
+            false => waker.wake(),
+        };
+        wakers.into_iter().for_each(wake);
+        if is_running {
             self.checks.pump();
         }
     }
 }
 
+impl Known {
+    fn new(answer: Said, fresh: Instant, stale: Instant, now: Instant) -> Self {
+        Self { answer, fresh, stale, is_used: false, unused: now + UNUSED }
+    }
+
+    fn ends(&self) -> Instant {
+        if self.is_used { self.stale } else { self.stale.max(self.unused) }
+    }
+}
+
 impl State {
     fn insert(&mut self, key: Arc<str>, known: Known, now: Instant) {
-        if self.known.len() >= MOST && !self.known.contains_key(&key) {
-            self.known.retain(|_, known| !known.is_used || known.stale > now);
-            if self.known.len() >= MOST {
-                let mut ends: Vec<_> = self.known.values().map(|known| known.stale).collect();
-                let (_, &mut first, _) = ends.select_nth_unstable(MOST / 10);
-                self.known.retain(|_, known| !known.is_used || known.stale > first);
+        let is_full = |state: &Self| state.known.len() >= MOST || state.bytes >= MOST_BYTES;
+        if is_full(self) && !self.known.contains_key(&key) {
+            self.retain(|known| known.ends() > now);
+            if is_full(self) {
+                let mut ends: Vec<_> = self.known.values().map(Known::ends).collect();
+                // many at a time, because all are looked at
+                let (_, &mut first, _) = ends.select_nth_unstable(self.known.len() / 10);
+                self.retain(|known| known.ends() > first);
             }
         }
-        self.known.insert(key, known);
+        let bytes = key.len();
+        self.bytes += if self.known.insert(key, known).is_none() { bytes } else { 0 };
+    }
+
+    fn retain(&mut self, stays: impl Fn(&Known) -> bool) {
+        self.known.retain(|_, known| stays(known));
+        self.bytes = self.known.keys().map(|key| key.len()).sum();
     }
 }
 

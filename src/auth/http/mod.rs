@@ -346,6 +346,11 @@ impl Shown {
         self.yes.end.is_some_and(|end| now.until(end).is_none())
     }
 
+    /// The service among these that still accepts it, with its present settings.
+    pub(super) fn service(&self, services: &[Arc<Service>]) -> Arc<Service> {
+        services.iter().find(|service| service.decides_as(&self.by)).unwrap_or(&self.by).clone()
+    }
+
     /// Does one of these services still accept it?
     pub(super) fn is_by_one_of(&self, services: &[Arc<Service>]) -> bool {
         services.iter().any(|service| service.decides_as(&self.by))

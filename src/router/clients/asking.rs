@@ -24,6 +24,13 @@ impl Client {
         self.awaited.as_ref().is_some_and(|awaited| awaited.asking.is_some())
     }
 
+    /// No packet waits for a right.
+    pub(super) fn waits_no_more(&mut self) {
+        if let Some(asking) = self.awaited.as_mut().and_then(|awaited| awaited.asking.as_mut()) {
+            *asking = false;
+        }
+    }
+
     /// Does a packet wait for a right? Its connection is woken when that is known.
     pub fn waits_for_rights(&self) -> bool {
         self.awaited.as_ref().is_some_and(|awaited| awaited.asking == Some(true))
@@ -73,6 +80,7 @@ impl Router {
             let state = self.own(client)?;
             (state.access.clone(), state.waker().cloned())
         };
+        client.waits_no_more();
         let (Some(access), Some(waker)) = (access, waker) else { return Ok(true) };
         let is_unknown = |right: &Right<'_>| local.observers.call(Some(false), || access.ask(*right, &waker)).is_none();
         let waits = rights.into_iter().filter(is_unknown).take(AT_ONCE).count() > 0;
@@ -95,6 +103,10 @@ impl Router {
             let Some((number, message)) = state.session.first_unasked() else { return };
             let (access, waker) = (state.access.clone(), state.waker().cloned());
             drop(state);
+            // the connection ends, and its session keeps the messages
+            if access.as_ref().is_some_and(|access| access.is_revoked()) {
+                return;
+            }
             let Some(waker) = waker else { return };
             if n == AT_ONCE {
                 return waker.wake();

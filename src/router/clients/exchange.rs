@@ -148,6 +148,7 @@ impl Router {
         if client.marks.look_further() {
             let most = local.limits.max_message_size;
             if most.is_some_and(|most| publish.payload.len() > most) {
+                client.waits_no_more();
                 return self.drop_too_large(local, client, incoming, replies);
             }
             if client.asks() && !self.knows_all(local, client, [Right::Publish(publish.topic)], handled)? {

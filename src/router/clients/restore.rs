@@ -16,7 +16,8 @@ use crate::{
     topic::{SharedFilter, TopicFilter},
 };
 
-/// How Client Identifiers of bridges, webhooks and sinks begin. `limits.session_expiry` does not hold for their sessions.
+/// How Client Identifiers of bridges, webhooks and sinks begin. `limits.session_expiry` does not hold for their
+/// sessions.
 const OURS: [&str; 3] = ["$bridge/", "$webhook/", "$sink/"];
 
 impl Router {

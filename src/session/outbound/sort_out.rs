@@ -57,6 +57,8 @@ impl Outbound {
         if messages.is_empty() {
             return;
         }
+        // it was not asked about them, even if it was about later ones
+        messages.iter().map(|(m, _)| m.number).min().into_iter().for_each(|first| self.ask_again_from(first));
         messages.iter().for_each(|(m, _)| self.note_expiry(&m.message));
         self.qos0 += messages.iter().filter(|(m, _)| m.qos == QoS::AtMostOnce).count();
         let (brought, queued): (Vec<_>, Vec<_>) = messages.into_iter().partition(|(_, is_brought)| *is_brought);

@@ -283,6 +283,43 @@ fn a_service_that_is_down_allows_nothing() {
 }
 
 #[test]
+fn messages_wait_while_a_service_is_down() {
+    let service = service(&["ann"], &["ann 4 f/#", "ann 1 f/1"]);
+    let broker = broker(&service);
+    let mut root = broker.connect(&login("root-1", "root"), 0);
+    let mut ann = broker.connect(&login("c1", "ann"), 0);
+    ann.subscribe(&[("f/#", 1)]);
+    service.is_down(true);
+    let asked = service.asked();
+    for (topic, payload) in [("f/1", "1"), ("f/2", "2"), ("f/1", "3")] {
+        root.publish(Message::new(topic, payload).qos(1));
+    }
+    // it is asked again
+    while service.asked() < asked + 3 {
+        broker.turn(Duration::from_secs(1));
+    }
+    service.is_down(false);
+    broker.turn(Duration::from_secs(2));
+    ann.expect_message("f/1", "1", 1);
+    ann.expect_message("f/1", "3", 1);
+}
+
+#[test]
+fn several_filters_are_decided_without_a_cache_too() {
+    let service = service(&["ann"], &["ann 4 f/1", "ann 4 f/3"]);
+    let broker = Broker::new(config(&service, |config| {
+        (config.cache_yes, config.cache_no, config.max_requests) = (Duration::ZERO, Duration::ZERO, 1);
+    }));
+    let mut ann = broker.connect(&login("c1", "ann"), 0);
+    for id in [1, 2] {
+        ann.send(&subscribe(id, &[("f/1", 1), ("f/2", 1), ("f/3", 1)]));
+        ann.expect(&suback(id, &[1, 0x80, 1]));
+    }
+    // each time
+    assert_eq!(service.asked_about("ann 4 f/2"), 2);
+}
+
+#[test]
 fn a_will_is_asked_about_at_login() {
     let service = service(&["ann"], &["ann 2 w"]);
     let broker = broker(&service);
