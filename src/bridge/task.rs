@@ -24,6 +24,7 @@ use crate::{
     codec::Properties,
     inside::{ClientError, Incoming, Inside, InsideClient},
     outbound::{Accepted, Backoff, Line, NotAccepted, Target, connect, load_tls},
+    router::Event,
     topic::TopicName,
     types::{ProtocolVersion, QoS},
 };
@@ -154,6 +155,10 @@ impl Task {
         let (bridge, text) = (&self.kept.options.name, why.to_string());
         if self.kept.shared.failed(&text, self.kept.relay.clock().wall()) {
             tracing::warn!(target: "dunlin::bridge", bridge, reason = text, "bridge not connected");
+            // the end of a connection is told already
+            if !self.works {
+                self.tell_event(Some(&text));
+            }
         }
         if now.saturating_duration_since(began) > LASTS {
             self.backoff.reset();
@@ -210,6 +215,7 @@ impl Task {
         let target = self.kept.options.targets[self.next % self.kept.options.targets.len()].clone();
         self.kept.shared.connects(format!("{}:{}", target.host, target.port));
         self.enter(Phase::Connecting);
+        self.works = false;
         let mut wishes = self.wishes.clone();
         let opened = tokio::select! {
             opened = self.open(&target) => opened,
@@ -221,9 +227,11 @@ impl Task {
         };
         self.works = true;
         self.tell_here(UP);
+        self.tell_event(None);
         let exchange = Exchange::new(&mut self.kept, line, self.protocol, accepted, read);
         let why = exchange.run(&mut self.wishes).await;
         self.tell_here(DOWN);
+        self.tell_event(Some(&why.to_string()));
         why
     }
 
@@ -255,6 +263,14 @@ impl Task {
 
     fn enter(&self, phase: Phase) {
         self.kept.shared.enter(phase, self.kept.relay.clock().wall());
+    }
+
+    /// Tells observers that it is connected, or why it is not.
+    fn tell_event(&self, down: Option<&str>) {
+        let Kept { options, relay, .. } = &self.kept;
+        let target = &options.targets[self.next % options.targets.len()];
+        let (name, address) = (options.name.as_str(), format!("{}:{}", target.host, target.port));
+        relay.tell(&Event::Bridge { name, address: &address, down });
     }
 
     /// Publishes the state of the connection here.

@@ -17,10 +17,12 @@ pub(super) struct Choice {
     clients: String,
 }
 
-/// The kinds of events of clients and messages.
-const KINDS: [(Told, EventKinds); 9] = [
+/// The kinds of events that come from the stream.
+const KINDS: [(Told, EventKinds); 14] = [
     (Told::ClientConnected, EventKinds::CONNECT),
     (Told::ClientDisconnected, EventKinds::DISCONNECT),
+    (Told::ClientRefused, EventKinds::REFUSE),
+    (Told::ClientBanned, EventKinds::BAN),
     (Told::ClientSubscribed, EventKinds::SUBSCRIBE),
     (Told::ClientUnsubscribed, EventKinds::UNSUBSCRIBE),
     (Told::SessionExpired, EventKinds::SESSION_EXPIRED),
@@ -28,6 +30,9 @@ const KINDS: [(Told, EventKinds); 9] = [
     (Told::MessageDelivered, EventKinds::DELIVER),
     (Told::MessageDropped, EventKinds::DROP),
     (Told::WillPublished, EventKinds::WILL),
+    (Told::StoreCondition, EventKinds::STORE),
+    (Told::BridgeUp, EventKinds::BRIDGE),
+    (Told::BridgeDown, EventKinds::BRIDGE),
 ];
 
 impl Choice {
@@ -49,13 +54,20 @@ impl Choice {
 
     /// The name under which this event is sent; `None`: it is not sent.
     pub(super) fn told(&self, happened: &Happened) -> Option<Told> {
-        let (told, _) = KINDS.iter().find(|(told, kind)| *kind == happened.kind && self.events.contains(told))?;
+        let is_it = |told: Told| match (&happened.what, told) {
+            (What::Bridge { down, .. }, told) => down.is_some() == (told == Told::BridgeDown),
+            _ => true,
+        };
+        let is_wanted = |told: Told| self.events.contains(&told) && is_it(told);
+        let (told, _) = KINDS.iter().find(|(told, kind)| *kind == happened.kind && is_wanted(*told))?;
         let client = happened.client.as_ref().map(|client| client.as_str());
-        // clients within the process are not reported, but messages that they publish are
-        let is_own = client.is_some_and(|client| client.starts_with('$')) && *told != Told::MessagePublished;
+        // clients within the process are not reported, but messages that they publish are; no client of the network
+        // that is refused is one of them
+        let is_always = matches!(told, Told::MessagePublished | Told::ClientRefused | Told::ClientBanned);
+        let is_own = !is_always && client.is_some_and(|client| client.starts_with('$'));
         let is_of_client = match client {
             Some(client) => is_match(&self.clients, client),
-            None => self.clients == "*",
+            None => self.clients == "*" || told.is_of_broker(),
         };
         let topic = match &happened.what {
             What::Message { topic, .. } | What::Drop { topic, .. } => Some(topic),

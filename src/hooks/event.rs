@@ -164,6 +164,26 @@ impl Teller {
                 put("size", (*payload).into());
                 put("reason", reason.why().into());
             }
+            What::Refuse { peer, reason } => {
+                put("peer", peer.to_string().into());
+                put("reason", reason.to_string().into());
+            }
+            What::Ban { network, reason, by, until } => {
+                if let Some(network) = network {
+                    put("network", network.to_string().into());
+                }
+                put("reason", (&**reason).into());
+                put("by", (&**by).into());
+                put("until", until.map_or(Value::Null, |until| time(until).into()));
+            }
+            What::Store(condition) => put("condition", condition.to_string().into()),
+            What::Bridge { name, address, down } => {
+                put("name", (&**name).into());
+                put("address", (&**address).into());
+                if let Some(reason) = down {
+                    put("reason", (&**reason).into());
+                }
+            }
             What::SessionExpired(after) => put("away_seconds", after.as_secs().into()),
             // sampled messages are for measurements and never reach a webhook
             What::Acknowledge { .. } | What::Ping => {}

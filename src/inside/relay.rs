@@ -16,7 +16,7 @@ use super::{
 use crate::{
     clock::Clock,
     codec::{Properties, PropertyId},
-    router::{Brought, Condition, Relaying, inspect::Cursor},
+    router::{Brought, Condition, Event, Relaying, inspect::Cursor},
     session::{CloseReason, CommitSeq, Extras, Missed, Outgoing, Stored, ToRelay},
     topic::{TopicFilter, TopicName},
     types::{PacketId, QoS},
@@ -72,6 +72,12 @@ impl Relay {
     pub fn turn<R>(&self, steps: impl FnOnce(&mut RelayTurn<'_>) -> R) -> Option<R> {
         let now = self.clock().now();
         self.shared().with(|open| steps(&mut RelayTurn { open, now }))
+    }
+
+    /// Tells observers about an event.
+    pub fn tell(&self, event: &Event<'_>) {
+        let router = self.shared().with(|open| open.router.clone());
+        router.into_iter().for_each(|router| router.tell_observers(event));
     }
 
     /// Takes messages that are there now: at most `most`, and not many more than these bytes. Returns when those of QoS

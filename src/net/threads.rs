@@ -31,7 +31,7 @@ use super::{
 use crate::{
     clock::{Clock, Stopwatch},
     platform::{self, AsyncUnixStream},
-    router::{Count, Peer, Router, RouterThread, SysTopics},
+    router::{Condition, Count, Event, Peer, Router, RouterThread, SysTopics},
     trace::Traces,
     types::Endpoint,
 };
@@ -496,9 +496,11 @@ async fn housekeeping(shared: Arc<NetShared>) {
     let mut published: Option<Instant> = None;
     let mut summed_up = clock.now();
     let (mut measured, mut trimmer) = (None, Trimmer::new(clock.now()));
+    let mut condition = Condition::Ready;
     loop {
         let now = clock.now();
         router.sum_up_queues();
+        tell_condition(router, &mut condition);
         if measured.is_none_or(|last| now - last >= MEASURE_EVERY) {
             measured = Some(now);
             let is_short = memory::of_process().resident.is_some_and(|resident| router.note_memory(resident));
@@ -528,6 +530,14 @@ async fn housekeeping(shared: Arc<NetShared>) {
             summed_up = now;
         }
         clock.sleep_until(now + every).await;
+    }
+}
+
+/// Tells observers if the store's condition is another one than `before`.
+fn tell_condition(router: &Router, before: &mut Condition) {
+    let Some(now) = router.plugged_store().map(|store| store.condition()) else { return };
+    if std::mem::replace(before, now) != now {
+        router.tell_observers(&Event::Store(now));
     }
 }
 

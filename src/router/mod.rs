@@ -60,6 +60,7 @@ use std::{
 use arc_swap::ArcSwap;
 
 use inspect::Flaps;
+use ports::caught;
 use publish::Requeues;
 use publish::Wills;
 pub use publish::{BRIDGES, PASSED};
@@ -352,6 +353,17 @@ impl Router {
         let current = self.limits.load();
         if !Arc::ptr_eq(&current, &local.limits) {
             local.limits = current.clone();
+        }
+    }
+
+    /// Tells observers about an event outside a thread's turn. No lock may be held.
+    pub fn tell_observers(&self, event: &Event<'_>) {
+        let observes = |one: &&Arc<dyn Observe>| caught(|| one.wants().have(event.kind())).unwrap_or(false);
+        for one in self.ports.observe.iter().filter(observes) {
+            let _panicked = caught(|| {
+                one.observe(event);
+                one.turn_ended();
+            });
         }
     }
 

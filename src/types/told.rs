@@ -7,6 +7,10 @@ pub enum Told {
     ClientConnected,
     /// A client's connection ended.
     ClientDisconnected,
+    /// A client's CONNECT was refused.
+    ClientRefused,
+    /// A ban was added.
+    ClientBanned,
     /// A client was granted a subscription.
     ClientSubscribed,
     /// A client's subscription was removed.
@@ -25,13 +29,21 @@ pub enum Told {
     BrokerStarted,
     /// The broker stops.
     BrokerStopping,
+    /// The store's condition changed.
+    StoreCondition,
+    /// A bridge connected.
+    BridgeUp,
+    /// A bridge's connection ended or did not begin.
+    BridgeDown,
 }
 
 impl Told {
     /// Each with its name.
-    pub const WORDS: [(&'static str, Self); 11] = [
+    pub const WORDS: [(&'static str, Self); 16] = [
         ("client.connected", Self::ClientConnected),
         ("client.disconnected", Self::ClientDisconnected),
+        ("client.refused", Self::ClientRefused),
+        ("client.banned", Self::ClientBanned),
         ("client.subscribed", Self::ClientSubscribed),
         ("client.unsubscribed", Self::ClientUnsubscribed),
         ("session.expired", Self::SessionExpired),
@@ -41,11 +53,22 @@ impl Told {
         ("will.published", Self::WillPublished),
         ("broker.started", Self::BrokerStarted),
         ("broker.stopping", Self::BrokerStopping),
+        ("store.condition", Self::StoreCondition),
+        ("bridge.up", Self::BridgeUp),
+        ("bridge.down", Self::BridgeDown),
     ];
 
     /// Its name.
     pub fn name(self) -> &'static str {
         Self::WORDS.iter().find(|(_, told)| *told == self).map_or("", |(name, _)| name)
+    }
+
+    /// Does it concern the broker itself, or what it is connected with?
+    pub fn is_of_broker(self) -> bool {
+        matches!(
+            self,
+            Self::BrokerStarted | Self::BrokerStopping | Self::StoreCondition | Self::BridgeUp | Self::BridgeDown
+        )
     }
 
     /// Has it a topic?

@@ -156,8 +156,13 @@ pub(super) fn shown(call: &Call, happened: &Happened) -> Value {
             put("reason", reason.why().into());
         }
         What::SessionExpired(after) => put("away", after.as_secs().into()),
-        // no stream asks for sampled messages
-        What::Ping | What::Acknowledge { .. } => {}
+        // no stream asks for these
+        What::Ping
+        | What::Acknowledge { .. }
+        | What::Refuse { .. }
+        | What::Ban { .. }
+        | What::Store(_)
+        | What::Bridge { .. } => {}
     }
     shown
 }

@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     codec::{self, Connack, Connect, DecodeError, PacketType, Properties, PropertiesBuf, PropertyId, ReasonCode},
+    router::{ClientInfo, Event},
     session::CloseReason,
     types::ProtocolVersion,
 };
@@ -34,6 +35,9 @@ impl<S: Stream> Connection<S> {
             false => {
                 let refused = Refused { about, version: Some(connect.version), code };
                 worker.shared.lines.refused(&self.peer(), &refused, reason);
+                let (client, peer) = (Some(client).filter(|client| !client.is_empty()), self.peer());
+                let info = ClientInfo::new(user, peer.listener, connect.version);
+                worker.local.observe(&Event::Refuse { client, info, peer: peer.address, reason });
             }
         }
     }

@@ -5,6 +5,7 @@ use std::time::Instant;
 use super::super::{
     Router,
     clients::network_address,
+    ports::Event,
     sessions::{Ban, BanTarget, TooManyBans},
 };
 use crate::session::{ByAdministrator, CloseReason};
@@ -18,6 +19,9 @@ impl Router {
     /// conditions.
     pub fn ban(&self, ban: Ban, ends: Option<Instant>, now: Instant) -> Result<usize, TooManyBans> {
         self.add_ban(ban.clone(), ends, now)?;
+        let (BanTarget { client, user, network }, until) = (&ban.target, ban.until);
+        let (client, user, network) = (client.as_deref(), user.as_deref(), *network);
+        self.tell_observers(&Event::Ban { client, user, network, reason: &ban.reason, by: &ban.by, until });
         // clients that log in after this check the bans themselves
         let one = ban.target.client.as_deref().map(|client| self.sessions.get(&client.into()).into_iter().collect());
         let slots: Vec<_> = one.unwrap_or_else(|| self.sessions.all());

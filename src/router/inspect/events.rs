@@ -7,18 +7,18 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU16, AtomicU64, AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use super::super::ports::{DropReason, Event, EventKinds, Observe, PeerAddress};
+use super::super::ports::{Condition, DropReason, Event, EventKinds, Observe, PeerAddress};
 use crate::{
     codec::{Properties, PropertiesBuf},
     session::CloseReason,
-    types::{ClientId, ProtocolVersion, QoS, SubscriptionOptions},
+    types::{ClientId, Network, ProtocolVersion, QoS, SubscriptionOptions},
 };
 
 /// An [`Event`] that can be kept.
@@ -97,6 +97,36 @@ pub enum What {
         queued: Duration,
         /// From then on until it was acknowledged.
         unacknowledged: Duration,
+    },
+    /// A CONNECT was refused.
+    Refuse {
+        /// The client's address.
+        peer: PeerAddress,
+        /// The reason.
+        reason: CloseReason,
+    },
+    /// A ban was added, for clients that meet all of its conditions. [`Happened::client`] has a Client Identifier, and
+    /// [`Happened::user`] a User Name.
+    Ban {
+        /// A network.
+        network: Option<Network>,
+        /// Why; may be empty.
+        reason: Box<str>,
+        /// The administrator who added it; `dunlin`: the broker itself.
+        by: Box<str>,
+        /// Its end; `None`: an administrator ends it.
+        until: Option<SystemTime>,
+    },
+    /// The condition of the store has changed to this one.
+    Store(Condition),
+    /// A bridge connected, or its connection ended or did not begin.
+    Bridge {
+        /// Its name.
+        name: Box<str>,
+        /// The address of the other broker.
+        address: Box<str>,
+        /// Why it is not connected; `None`: it is.
+        down: Option<Box<str>>,
     },
 }
 
@@ -292,15 +322,31 @@ impl Happened {
                 let topic = topic.as_str().into();
                 (Some(client), None, What::Acknowledge { topic, qos, queued, unacknowledged })
             }
+            Event::Refuse { info, peer, reason, .. } => {
+                (None, Some(info), What::Refuse { peer, reason: reason.clone() })
+            }
+            Event::Ban { network, reason, by, until, .. } => {
+                (None, None, What::Ban { network, reason: reason.into(), by: by.into(), until })
+            }
+            Event::Store(condition) => (None, None, What::Store(condition)),
+            Event::Bridge { name, address, down } => {
+                let down = down.map(Into::into);
+                (None, None, What::Bridge { name: name.into(), address: address.into(), down })
+            }
         };
         let said = match *event {
-            Event::Publish { user, .. } | Event::Will { user, .. } => user,
+            Event::Publish { user, .. } | Event::Will { user, .. } | Event::Ban { user, .. } => user,
             _ => info.and_then(|info| info.user),
+        };
+        // a client that there may not be
+        let named = match *event {
+            Event::Refuse { client, .. } | Event::Ban { client, .. } => client.map(ClientId::from),
+            _ => None,
         };
         Self {
             number,
             kind: event.kind(),
-            client: client.cloned(),
+            client: client.cloned().or(named),
             user: said.map(Into::into),
             came_by: info.map(|info| (info.listener, info.version)),
             what,

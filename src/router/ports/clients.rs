@@ -10,19 +10,15 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::Waker,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
-use super::{
-    drop_reason::DropReason,
-    events::{ClientInfo, EventKinds},
-    store::{Login, SessionOwner},
-};
+use super::store::{Login, SessionOwner};
 use crate::{
     codec::{Properties, PropertiesBuf, ReasonCode},
-    session::{CloseReason, Outgoing},
+    session::Outgoing,
     topic::{TopicFilter, TopicName},
-    types::{ClientId, ProtocolVersion, QoS, SubscriptionOptions},
+    types::{ClientId, ProtocolVersion},
 };
 
 /// The origin of a connection. Its text is the address.
@@ -394,183 +390,4 @@ pub trait Command: Send + Sync {
     /// Is this a command? The client may publish it; subscribers do not get it. Called on a worker thread: it must not
     /// block.
     fn take(&self, message: &Outgoing<'_>) -> bool;
-}
-
-/// Observes events. Called on the path of every message, by many threads, with locks held: do little, never block,
-/// never call the router or the server.
-pub trait Observe: Send + Sync {
-    /// An event has happened.
-    fn observe(&self, event: &Event<'_>);
-
-    /// The kinds of events that it wants. Unwanted events cost nothing. Each thread asks at the beginning of each turn,
-    /// so a changed answer applies from then on.
-    fn wants(&self) -> EventKinds {
-        EventKinds::ALL
-    }
-
-    /// A turn of a thread ended, in which there may have been events. No lock is held: a task may be woken here.
-    fn turn_ended(&self) {}
-}
-
-/// An event.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub enum Event<'a> {
-    /// A client was accepted.
-    Connect {
-        /// The client.
-        client: &'a ClientId,
-        /// Its description.
-        info: ClientInfo<'a>,
-        /// Its address.
-        peer: PeerAddress,
-        /// Its protocol version.
-        version: ProtocolVersion,
-        /// Clean Session of its CONNECT; in MQTT 5, Clean Start.
-        clean_session: bool,
-        /// Did the session exist before?
-        session_present: bool,
-        /// The properties of its CONNECT, including User Properties; empty before MQTT 5.
-        properties: Properties<'a>,
-    },
-    /// A client's connection ended.
-    Disconnect {
-        /// The client.
-        client: &'a ClientId,
-        /// Its description.
-        info: ClientInfo<'a>,
-        /// The reason.
-        reason: &'a CloseReason,
-    },
-    /// A subscription was granted.
-    Subscribe {
-        /// The client.
-        client: &'a ClientId,
-        /// Its description.
-        info: ClientInfo<'a>,
-        /// The Topic Filter.
-        filter: &'a TopicFilter,
-        /// The granted QoS.
-        qos: QoS,
-        /// The granted QoS, further options of MQTT 5, and the Subscription Identifier.
-        options: SubscriptionOptions,
-        /// The properties of its SUBSCRIBE, including User Properties; empty before MQTT 5.
-        properties: Properties<'a>,
-    },
-    /// A subscription was removed.
-    Unsubscribe {
-        /// The client.
-        client: &'a ClientId,
-        /// Its description.
-        info: ClientInfo<'a>,
-        /// The Topic Filter.
-        filter: &'a TopicFilter,
-        /// The properties of its UNSUBSCRIBE, which are User Properties; empty before MQTT 5.
-        properties: Properties<'a>,
-    },
-    /// A message was accepted.
-    Publish {
-        /// The publisher; `None`: the broker itself.
-        client: Option<&'a ClientId>,
-        /// The User Name of the publisher.
-        user: Option<&'a str>,
-        /// The Topic Name.
-        topic: &'a TopicName,
-        /// The QoS.
-        qos: QoS,
-        /// RETAIN.
-        retain: bool,
-        /// Bytes of the payload.
-        payload: usize,
-        /// The payload.
-        content: &'a [u8],
-        /// The forwarded properties, including User Properties, without Topic Alias and Message Expiry Interval; empty
-        /// before MQTT 5.
-        properties: Properties<'a>,
-        /// When it expires, from its Message Expiry Interval.
-        expires: Option<Instant>,
-    },
-    /// A message for a connected client was added to its output.
-    Deliver {
-        /// The subscriber.
-        client: &'a ClientId,
-        /// The Topic Name.
-        topic: &'a TopicName,
-        /// The QoS of the delivery.
-        qos: QoS,
-        /// Bytes of the payload.
-        payload: usize,
-        /// Its properties from the publisher. They are not sent to a client of MQTT 3.1 or 3.1.1.
-        properties: Properties<'a>,
-    },
-    /// A message was dropped.
-    Drop {
-        /// The subscriber; for [`DropReason::SysTopic`], [`DropReason::NotAuthorized`] and [`DropReason::WillsFull`],
-        /// the publisher.
-        client: &'a ClientId,
-        /// The Topic Name.
-        topic: &'a TopicName,
-        /// Bytes of the payload.
-        payload: usize,
-        /// The reason.
-        reason: DropReason,
-    },
-    /// PINGREQ.
-    Ping {
-        /// The client.
-        client: &'a ClientId,
-    },
-    /// A Will was published. It was reported as [`Publish`](Self::Publish) before.
-    Will {
-        /// The client.
-        client: &'a ClientId,
-        /// The User Name of the client.
-        user: Option<&'a str>,
-        /// The Topic Name.
-        topic: &'a TopicName,
-        /// The payload.
-        content: &'a [u8],
-        /// Its properties, including User Properties; empty before MQTT 5.
-        properties: Properties<'a>,
-    },
-    /// A session expired.
-    SessionExpired {
-        /// The client.
-        client: &'a ClientId,
-        /// The least time that the client was away.
-        after: Duration,
-    },
-    /// A subscriber acknowledged a message that was timed. Few are: one of a session at a time.
-    Acknowledge {
-        /// The subscriber.
-        client: &'a ClientId,
-        /// The Topic Name.
-        topic: &'a TopicName,
-        /// The QoS of the delivery.
-        qos: QoS,
-        /// From the PUBLISH of the publisher until the message was sent.
-        queued: Duration,
-        /// From then on until it was acknowledged.
-        unacknowledged: Duration,
-    },
-}
-
-impl Event<'_> {
-    /// The kind of the event.
-    #[inline(always)]
-    pub const fn kind(&self) -> EventKinds {
-        match self {
-            Self::Connect { .. } => EventKinds::CONNECT,
-            Self::Disconnect { .. } => EventKinds::DISCONNECT,
-            Self::Subscribe { .. } => EventKinds::SUBSCRIBE,
-            Self::Unsubscribe { .. } => EventKinds::UNSUBSCRIBE,
-            Self::Publish { .. } => EventKinds::PUBLISH,
-            Self::Deliver { .. } => EventKinds::DELIVER,
-            Self::Drop { .. } => EventKinds::DROP,
-            Self::Ping { .. } => EventKinds::PING,
-            Self::Will { .. } => EventKinds::WILL,
-            Self::SessionExpired { .. } => EventKinds::SESSION_EXPIRED,
-            Self::Acknowledge { .. } => EventKinds::ACKNOWLEDGE,
-        }
-    }
 }

@@ -401,6 +401,8 @@ impl Observe for Shard {
             Event::SessionExpired { .. } => self.add(Count::SessionsExpired, 1),
             // its times are in the histograms, where they are of other messages
             Event::Acknowledge { .. } => {}
+            // a refused client is counted by its reason
+            Event::Refuse { .. } | Event::Ban { .. } | Event::Store(_) | Event::Bridge { .. } => {}
         }
     }
 }

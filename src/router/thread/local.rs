@@ -366,6 +366,11 @@ impl RouterThread {
         &self.limits
     }
 
+    /// Reports an event to the counters and to observers.
+    pub fn observe(&self, event: &Event<'_>) {
+        self.observers.observe(event);
+    }
+
     /// Adds to a counter.
     #[inline]
     pub fn count(&self, count: Count, n: u64) {

@@ -4,9 +4,11 @@
 //! |---|---|
 //! | this one | the tests |
 //! | `durable` | durable messages |
+//! | `events` | refused and banned clients, the store's condition, bridges |
 //! | `service` | a service that a test controls |
 
 mod durable;
+mod events;
 mod service;
 
 use std::{collections::BTreeMap, path::Path};
@@ -287,7 +289,7 @@ fn an_invalid_webhook_is_refused_with_an_instruction() {
         (format!("{url}{events}"), "a webhook needs a name"),
         (format!("name = 'w'\n{events}"), "a webhook needs its address"),
         (format!("name = 'w'\n{url}"), "no event is selected"),
-        (format!("name = 'w'\n{url}events = ['client.came']"), "expected"),
+        (format!("name = 'w'\n{url}events = ['client.baned']"), "did you mean \"client.banned\"?"),
         (format!("name = 'w'\n{url}{events}ca_file = 'a'"), "it is for TLS"),
         (format!("name = 'w'\nurl = 'ftp://a'\n{events}"), "is not a URL"),
         (format!("name = 'w'\n{url}{events}durable = true"), "it is about published messages"),
