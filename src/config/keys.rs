@@ -447,6 +447,9 @@ pub(super) const SYS: Table<Config> = Table {
         ]),
             "What happens to a PUBLISH of a client to $SYS/…: acknowledged and dropped, client disconnected, or \
              delivered.";
+        events: Switch,
+            "Whether events of clients, sessions, the store, bridges and the broker are published below $events/. A \
+             client receives them only with a rule for topics below $events/.";
     },
 };
 

@@ -282,6 +282,8 @@ pub struct SysConfig {
     pub interval: Option<Duration>,
     /// What happens to a client's PUBLISH to `$SYS/…`.
     pub client_publish: SysPublish,
+    /// Are events published to topics that begin with `$events/`?
+    pub events: bool,
 }
 
 /// What happens to a client's PUBLISH to `$SYS/…`.
@@ -482,7 +484,7 @@ impl Default for Config {
             response_information: None,
             log: LogConfig::default(),
             limits: Limits::default(),
-            sys: SysConfig { interval: Some(Duration::from_secs(10)), client_publish: SysPublish::default() },
+            sys: SysConfig { interval: Some(Duration::from_secs(10)), client_publish: SysPublish::Drop, events: false },
             auth: AuthConfig::default(),
             http: HttpConfig::default(),
             bridges: Vec::new(),

@@ -44,6 +44,11 @@ impl Choice {
         Self { events, filter: filter.clone(), clients: clients.clone() }
     }
 
+    /// These events of all clients.
+    pub(super) fn of_all(events: impl Iterator<Item = Told>) -> Self {
+        Self { events: events.collect(), filter: Vec::new(), clients: "*".into() }
+    }
+
     /// The kinds of events that the selected events are made of.
     pub(super) fn kinds(&self, payload: PayloadForm) -> EventKinds {
         let wanted = KINDS.iter().filter(|(told, _)| self.events.contains(told));

@@ -9,6 +9,7 @@
 //! | `choice` | selects its events |
 //! | `event` | encodes an event as JSON (CloudEvents) |
 //! | `lanes` | the queues of events |
+//! | `mqtt` | events as MQTT messages (`sys.events`) |
 //! | `state` | the counters and the last error of a webhook |
 //! | `signature` | signs requests (Standard Webhooks) |
 //! | `posting` | sends a request until the service accepts or refuses it |
@@ -24,6 +25,7 @@ mod choice;
 mod durable;
 mod event;
 mod lanes;
+mod mqtt;
 mod options;
 mod outcome;
 mod outlet;
@@ -39,7 +41,7 @@ use std::{
     hash::{BuildHasher, RandomState},
     io,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
         mpsc,
     },
@@ -60,9 +62,10 @@ use crate::{
     outbound::TaskThread,
     router::inspect::EventStreams,
     session::Missed,
-    types::Told,
+    types::{PayloadForm, Told},
 };
 use event::Teller;
+use mqtt::Published;
 use outlet::Outlet;
 use state::Shared;
 use task::{Task, Wish};
@@ -82,6 +85,8 @@ pub struct Hooks {
     running: Mutex<Vec<Running>>,
     /// Number of webhooks that have begun.
     begun: AtomicU64,
+    /// Events as MQTT messages, if they are on.
+    mqtt: OnceLock<Arc<Published>>,
     /// Held while webhooks are replaced or ended.
     replacing: Mutex<()>,
     thread: TaskThread,
@@ -142,7 +147,8 @@ impl Hooks {
             broker: broker.into(),
             boot: boot.into(),
             running: Mutex::default(),
-            begun: AtomicU64::new(0),
+            begun: AtomicU64::new(1),
+            mqtt: OnceLock::new(),
             replacing: Mutex::default(),
             thread,
         }
@@ -183,7 +189,7 @@ impl Hooks {
         }
         let mut running = self.running.lock();
         running.sort_by_key(|one| place(&one.options));
-        if running.is_empty() {
+        if running.is_empty() && self.mqtt.get().is_none() {
             self.thread.stop();
         }
         failed.map_or(Ok(()), Err)
@@ -223,8 +229,18 @@ impl Hooks {
         Ok(Running { options, shared, teller, wish, ended })
     }
 
-    /// Reports an event of the broker itself to the webhooks that selected it.
+    /// Events are MQTT messages from now on, too. Call it once.
+    pub fn publish_events(&self) -> Result<(), HookError> {
+        let handle = self.thread.handle()?;
+        let teller = Teller::new(&self.broker, (&self.boot, 0), PayloadForm::None);
+        let new = || Arc::new(Published::new(self.inside.clone(), teller, self.clock.clone()));
+        handle.spawn(self.mqtt.get_or_init(new).run(&self.events));
+        Ok(())
+    }
+
+    /// Reports an event of the broker itself to the webhooks that selected it, and to subscribers.
     pub fn tell(&self, told: Told) {
+        self.mqtt.get().into_iter().for_each(|mqtt| mqtt.tell(told));
         let at = self.clock.wall();
         for one in self.running.lock().iter().filter(|one| one.options.events.contains(&told)) {
             one.shared.lanes.push(None, one.teller.of_broker(told, at), self.clock.now());

@@ -163,6 +163,17 @@ impl Inside {
 
     /// Publishes a message of the broker itself; see [`Client::publish`].
     pub async fn publish(&self, publication: Publication) -> Result<Published, PublishError> {
+        let (router, stored, subscribers) = self.publish_now(&publication)?;
+        kept::until_kept(router, stored).await.map_err(PublishError::Refused)?;
+        Ok(Published { subscribers })
+    }
+
+    /// The same without a wait: of a message of QoS 0 that is not retained nothing is stored.
+    pub fn publish_at_once(&self, publication: Publication) -> Result<Published, PublishError> {
+        self.publish_now(&publication).map(|(_, _, subscribers)| Published { subscribers })
+    }
+
+    fn publish_now(&self, publication: &Publication) -> Result<(Arc<Router>, Stored, usize), PublishError> {
         let router = self.threads.router().ok_or(PublishError::Stopped)?;
         let mut thread = self.threads.take().ok_or(PublishError::Stopped)?;
         let now = self.threads.clock().now();
@@ -171,8 +182,7 @@ impl Inside {
         thread.wake();
         self.threads.put_back_after_publication(thread);
         let (stored, subscribers) = published?;
-        kept::until_kept(router, stored).await.map_err(PublishError::Refused)?;
-        Ok(Published { subscribers })
+        Ok((router, stored, subscribers))
     }
 
     /// Ends all clients: they receive and publish nothing any more. To be called before the store closes.

@@ -113,6 +113,8 @@ pub struct RouterLimits {
     pub session_expiry: Option<Duration>,
     /// The treatment of a client's PUBLISH to `$SYS/…`.
     pub sys_publish: SysPublish,
+    /// Are events published to topics that begin with `$events/`? They are read with a rule for them only.
+    pub has_events: bool,
     /// Who may take over another user's session.
     pub session_owner: SessionOwnership,
     /// How Client Identifiers are bound to user names.
@@ -168,6 +170,7 @@ impl Default for RouterLimits {
             max_sessions: 100_000,
             session_expiry: Some(Duration::from_secs(60)),
             sys_publish: SysPublish::Drop,
+            has_events: false,
             session_owner: SessionOwnership::default(),
             client_id: ClientIdBinding::default(),
             client_ids: ClientIdRules::default(),

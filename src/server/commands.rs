@@ -102,6 +102,10 @@ fn answer(cli: &Cli, explain: &Explain) -> Result<bool, CommandError> {
         say("denied: sys.client_publish: clients may not publish to $SYS")?;
         return Ok(false);
     }
+    if publish && explain.topic.starts_with("$events/") {
+        say("denied: clients may not publish to $events")?;
+        return Ok(false);
+    }
     if let (None, Some(rule)) = (&explain.client, policy.needs_client()) {
         return Err(CommandError::NoClient(rule));
     }

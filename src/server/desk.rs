@@ -229,6 +229,9 @@ impl Control for Desk {
         if publish && topic.starts_with("$SYS/") && self.config.load().sys.client_publish != SysPublish::Allow {
             return Some((false, "sys.client_publish: clients may not publish to $SYS".into()));
         }
+        if publish && topic.starts_with("$events/") {
+            return Some((false, "clients may not publish to $events".into()));
+        }
         let explained = policy.explain(&Question { user, client, publish, topic });
         Some((explained.allowed, explained.because))
     }

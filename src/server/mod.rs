@@ -33,6 +33,7 @@ mod init;
 mod inspection;
 #[cfg(all(feature = "http", feature = "store", feature = "tls", feature = "websocket"))]
 mod key;
+mod limits;
 mod listeners;
 mod machine;
 #[cfg(all(feature = "http", feature = "store", feature = "tls", feature = "websocket"))]
@@ -92,22 +93,21 @@ use crate::{
     auth::{AuthError, InMemory},
     bridge::BridgeError,
     clock::Clock,
-    config::{Config, Limits, ListenerConfig, PublishRateAction, SysPublish},
+    config::{Config, ListenerConfig},
     hooks::HookError,
     inside::{Client, ClientError, Inside, InsideClient, Publication, PublishError, Published},
-    net::{NetLimits, PassedSockets, Tap, Workers},
+    net::{PassedSockets, Tap, Workers},
     router::{
-        self, Authenticate, Authorize, Command, Counters, Forward, Observe, Ports, Restored, Router, RouterLimits,
-        Store,
+        Authenticate, Authorize, Command, Counters, Forward, Observe, Ports, Restored, Router, Store,
         inspect::{EventStreams, Operator},
     },
-    session::SessionLimits,
     store::{self, DiskStore},
     types::{QoS, Told},
 };
 use bans::BanDesk;
 pub use bridges::BridgeConfigError;
 use http::Http;
+use limits::{net_limits, router_limits};
 use listeners::{By, Listeners, OfListeners, Read, bind, bind_all};
 pub use listeners::{ListenError, Listening};
 use outward::Outward;
@@ -486,117 +486,5 @@ impl Server {
         });
         tracing::info!("stopped");
         closed
-    }
-}
-
-fn router_limits(config: &Config) -> RouterLimits {
-    let Limits {
-        max_client_id_length,
-        max_topic_length,
-        max_topic_levels,
-        max_inflight_out,
-        max_inflight_in,
-        receive_maximum,
-        topic_alias_maximum,
-        shared_subscriptions,
-        shared_requeue_after,
-        max_packet_size,
-        max_message_size,
-        max_queued_messages,
-        max_queued_bytes,
-        queue_full,
-        queue_qos0,
-        upgrade_outgoing_qos,
-        max_outbound_bytes,
-        message_expiry,
-        retained_expiry,
-        max_retained_messages,
-        max_retained_bytes,
-        max_subscriptions,
-        max_subscription_bytes,
-        max_sessions,
-        session_expiry,
-        max_queued_bytes_total,
-        max_memory,
-        ..
-    } = config.limits;
-    let memory = machine::memory();
-    RouterLimits {
-        session: SessionLimits {
-            // an empty window would block all messages
-            max_inflight_out: usize::from(max_inflight_out.max(1)),
-            max_inflight_in: usize::from(max_inflight_in.max(1)),
-            max_queued_messages,
-            max_queued_bytes,
-            queue_full,
-            queue_qos0,
-            max_outbound_bytes,
-        },
-        max_client_id_length,
-        max_topic_length,
-        max_topic_levels,
-        max_queued_bytes_total: machine::bound(max_queued_bytes_total, 1, memory).unwrap_or(usize::MAX),
-        max_memory: machine::bound(max_memory, 3, memory).map(|bytes| bytes as u64),
-        message_expiry,
-        retained_expiry,
-        max_retained_messages,
-        max_retained_bytes,
-        max_subscriptions,
-        max_subscription_bytes,
-        max_sessions,
-        session_expiry,
-        session_owner: config.auth.session_owner,
-        client_id: config.auth.client_id,
-        client_ids: router::ClientIdRules {
-            prefixes: config.auth.client_id_prefixes.as_slice().into(),
-            auto_prefix: config.auth.auto_id_prefix.as_deref().unwrap_or_default().into(),
-            allow_empty: config.auth.allow_zero_length_client_id,
-        },
-        receive_maximum,
-        topic_alias_maximum,
-        check_retain_source: config.auth.check_retain_source,
-        upgrade_outgoing_qos,
-        says: server_says(config),
-        shared_subscriptions,
-        shared_requeue_after,
-        reconnects: config.limits.reconnects,
-        max_packet_size,
-        max_message_size,
-        sys_publish: match config.sys.client_publish {
-            SysPublish::Drop => router::SysPublish::Drop,
-            SysPublish::Disconnect => router::SysPublish::Disconnect,
-            SysPublish::Allow => router::SysPublish::Allow,
-        },
-    }
-}
-
-fn server_says(config: &Config) -> router::ServerSays {
-    let Limits { max_qos, retain_available, max_keep_alive, .. } = config.limits;
-    router::ServerSays {
-        max_qos: QoS::from_bits(max_qos).unwrap_or(QoS::ExactlyOnce),
-        retain_available,
-        // the configuration limits the key
-        max_keep_alive: max_keep_alive.map(|most| u16::try_from(most.as_secs()).unwrap_or(u16::MAX)),
-        server_reference: config.server_reference.as_deref().map(Into::into),
-        response_information: config.response_information.as_deref().map(Into::into),
-    }
-}
-
-fn net_limits(config: &Config) -> NetLimits {
-    let limits = &config.limits;
-    NetLimits {
-        max_connections: limits.max_connections,
-        max_connecting: limits.max_connecting,
-        max_connecting_bytes: limits.max_connecting_bytes,
-        connect_timeout: limits.connect_timeout,
-        max_packet_size: limits.max_packet_size,
-        max_connect_size: limits.max_connect_size.min(limits.max_packet_size),
-        write_timeout: limits.write_timeout,
-        publish_rate: limits.publish_rate,
-        publish_bytes_rate: limits.publish_bytes_rate,
-        publish_burst: limits.publish_burst,
-        publish_disconnects: limits.publish_rate_action == PublishRateAction::Disconnect,
-        connect_rate: limits.connect_rate,
-        sys_interval: config.sys.interval,
     }
 }

@@ -1,11 +1,15 @@
 //! Reload: reads, checks and binds everything of another configuration, then puts all of it in force, or nothing.
 
 use super::{
-    Server, ServerError, access, net_limits, outward::Outward, ready_file::ReadyFile, relisten::Plan, router_limits,
+    Server, ServerError, access,
+    limits::{net_limits, router_limits},
+    outward::Outward,
+    ready_file::ReadyFile,
+    relisten::Plan,
 };
 use crate::{
     auth::OtherLogin,
-    config::{self, Config, HttpConfig},
+    config::{self, Config, HttpConfig, SysConfig},
 };
 
 impl Server {
@@ -122,7 +126,8 @@ fn replace_running(running: &mut Config, config: &Config) {
         server_reference,
         response_information,
         limits,
-        sys,
+        // changing sys.events needs a restart
+        sys: SysConfig { events: running.sys.events, ..sys },
         auth,
         // changing the address needs a restart
         http: HttpConfig { listen: running.http.listen.clone(), health: running.http.health.clone(), ..http },
@@ -145,7 +150,7 @@ fn changes(running: &Config, config: &Config) -> Vec<String> {
 }
 
 /// The keys and tables that apply without a restart.
-const AT_ONCE: [&str; 25] = [
+const AT_ONCE: [&str; 26] = [
     "bridge.",
     "webhook.",
     "sink.",
@@ -170,5 +175,6 @@ const AT_ONCE: [&str; 25] = [
     "log.level",
     "log.connections",
     "limits.",
-    "sys.",
+    "sys.interval",
+    "sys.client_publish",
 ];

@@ -36,6 +36,9 @@ pub(super) fn begin(
     if config.data_dir.as_deref().is_some_and(origin::is_there) {
         hooks.discard_others(&options);
     }
+    if config.sys.events {
+        hooks.publish_events()?;
+    }
     hooks.replace(options)?;
     Ok(hooks)
 }
@@ -59,6 +62,9 @@ impl WebhookConfigError {
 /// Checks the webhooks of a configuration: errors of a start, and warnings.
 pub(super) fn check(config: &Config) -> Result<Vec<String>, WebhookConfigError> {
     let mut warnings = Vec::new();
+    if config.sys.events && cfg!(not(feature = "http")) {
+        warnings.push("sys.events has no effect: this dunlin was built without HTTP (the feature `http`)".into());
+    }
     for webhook in &config.webhooks {
         let wrong = |key, why| WebhookConfigError::new("webhook", &webhook.name, key, why);
         if cfg!(not(feature = "http")) {

@@ -348,7 +348,7 @@ fn leading_wildcards_do_not_match_sys_topics() {
 fn with_policy(client_publish: SysPublish) -> (Broker, Arc<Recorder>, Client) {
     let recorder = Arc::<Recorder>::default();
     let observe = recorder.clone();
-    let sys = SysConfig { interval: None, client_publish };
+    let sys = SysConfig { interval: None, client_publish, events: false };
     let broker = Broker::build(Config { sys, ..config() }, |builder| builder.observe(observe));
     let mut subscriber = broker.client("subscriber");
     subscriber.subscribe(&[("$SYS/#", 2)]);
@@ -402,6 +402,6 @@ fn a_client_s_publish_to_sys_is_delivered_if_configured() {
 
 #[test]
 fn the_default_is_every_ten_seconds_and_for_the_broker_alone() {
-    let SysConfig { interval, client_publish } = Config::default().sys;
-    assert_eq!((interval, client_publish), (Some(Duration::from_secs(10)), SysPublish::Drop));
+    let SysConfig { interval, client_publish, events } = Config::default().sys;
+    assert_eq!((interval, client_publish, events), (Some(Duration::from_secs(10)), SysPublish::Drop, false));
 }

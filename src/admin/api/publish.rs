@@ -117,8 +117,8 @@ fn message(value: &Value, topic: Option<&str>) -> Result<Publication, Problem> {
         (None, None) => return Err(bad("body", "topic is missing")),
     };
     TopicName::new(topic).map_err(|error| bad("topic", format!("{topic:?} is not a Topic Name: it {error}")))?;
-    if topic.starts_with("$SYS/") {
-        return Err(bad("topic", "only the broker publishes to topics of $SYS"));
+    if topic.starts_with("$SYS/") || topic.starts_with("$events/") {
+        return Err(bad("topic", "only the broker publishes to topics of $SYS and $events"));
     }
     let payload = match (text("payload")?, text("payload_base64")?, value.get("payload_json")) {
         (Some(text), None, None) => text.as_bytes().to_vec(),

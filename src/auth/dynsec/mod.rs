@@ -253,11 +253,15 @@ impl DynsecRights {
     fn decide(&self, topic: &TopicName, list: fn(&Role) -> &[Acl], default: bool) -> bool {
         let matches = |acl: &&Acl| acl.filter().is_some_and(|filter| filter.matches(topic));
         let found = self.roles.iter().find_map(|role| list(role).iter().find(matches));
-        found.map_or(default && !is_control(topic.as_str()), |acl| acl.allow)
+        found.map_or(default && !is_reserved(topic.as_str()), |acl| acl.allow)
     }
 }
 
 /// The defaults do not apply to these.
+fn is_reserved(topic: &str) -> bool {
+    is_control(topic) || topic == "$events" || topic.starts_with("$events/")
+}
+
 fn is_control(topic: &str) -> bool {
     topic == "$CONTROL" || topic.starts_with("$CONTROL/")
 }
@@ -282,7 +286,7 @@ impl Rights for DynsecRights {
                 return acl.allow;
             }
         }
-        self.defaults.subscribe && !is_control(filter.as_str())
+        self.defaults.subscribe && !is_reserved(filter.as_str())
     }
 
     fn limits_reading(&self) -> bool {

@@ -6,7 +6,7 @@ use std::{sync::Arc, task::Waker};
 use super::super::{
     Router, RouterThread,
     ports::{Authentication, Credentials, Identity, Peer, Proof, Refusal, Rights, Verdict, caught},
-    sessions::{Access, ConnectionId, SlotRef, SlotState},
+    sessions::{Access, ConnectionId, NoEvents, SlotRef, SlotState},
     thread::{Count, Observers},
 };
 use crate::{
@@ -90,12 +90,14 @@ impl Router {
     pub(crate) fn access(&self, client: &ClientId, identity: Identity) -> Option<Arc<Access>> {
         let revoked = self.ports.authenticate.as_ref().is_some_and(|a| !a.knows(&identity));
         let rights = self.ports.authorize.as_ref().and_then(|authorize| authorize.rights(client, &identity));
+        let has_events = self.limits.load().has_events;
+        let rights = rights.or_else(|| has_events.then(|| Arc::new(NoEvents) as Arc<dyn Rights>));
         let nobody = identity.user.is_none() && identity.proof == Proof::None && identity.properties.is_none();
         if !revoked && rights.is_none() && nobody && identity.narrowed.is_none() {
             return None;
         }
         let any = |is: fn(&dyn Rights) -> bool| rights.iter().chain(&identity.narrowed).any(|rights| is(&**rights));
-        let limits_reading = any(|rights| rights.limits_reading());
+        let limits_reading = any(|rights| rights.limits_reading()) || has_events;
         let reads_messages = any(|rights| rights.reads_messages());
         let asks = any(|rights| rights.asks());
         if revoked || rights.is_some() || identity.narrowed.is_some() {

@@ -52,7 +52,7 @@ impl DropReason {
                 "a Will, not published: there is no room in data_dir, and as many Wills wait for it as may \
                  (limits.max_queued_bytes)"
             }
-            Self::SysTopic => "its client may not publish to $SYS (sys.client_publish)",
+            Self::SysTopic => "its client may not publish to $SYS or $events (sys.client_publish)",
             Self::NotAuthorized => "its client may not publish to this topic (auth.acl_file, auth.denied_publish)",
             Self::Expired => "its Message Expiry Interval passed before its client could be sent it",
             Self::MessageTooLarge => "its payload is larger than limits.max_message_size",

@@ -6,7 +6,7 @@ use super::{
     super::{
         COMMANDS, Router, RouterThread, SysPublish,
         ports::{Authorize, Condition, DropReason, Publisher, Record, Store},
-        sessions::{Access, GroupRef},
+        sessions::{Access, GroupRef, is_of_events},
         subscriptions::{Matched, RetainedBounds, RetainedBy, Target},
         thread::{Action, Copies, Recorder, Refused, WHOLE_FANOUT, WHOLE_MATCH},
     },
@@ -225,7 +225,9 @@ impl Router {
         if !local.limits.allows_name(topic) {
             return Err(ProtocolError::TopicTooLarge.into());
         }
-        let is_sys = topic.as_str().starts_with(SYS_PREFIX) && local.limits.sys_publish != SysPublish::Allow;
+        let is_sys = topic.is_dollar()
+            && (topic.as_str().starts_with(SYS_PREFIX) && local.limits.sys_publish != SysPublish::Allow
+                || is_of_events(topic.as_str()));
         let disconnects = if is_sys && !is_own_connection_state(topic, client) {
             local.observers.not_published(outgoing, DropReason::SysTopic);
             local.limits.sys_publish == SysPublish::Disconnect

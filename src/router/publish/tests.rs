@@ -124,6 +124,7 @@ fn limits(policy: SharedSubscriptions, requeue_after: Duration) -> RouterLimits 
         max_sessions: 100,
         session_expiry: None,
         sys_publish: SysPublish::Drop,
+        has_events: false,
         session_owner: Default::default(),
         client_id: Default::default(),
         client_ids: Default::default(),

@@ -39,7 +39,7 @@ pub(crate) use permissions::{Permissions, Version};
 pub use presence::Flow;
 pub(crate) use presence::{Moments, Presence, Tick};
 pub(crate) use reconnects::Reconnects;
-pub(crate) use rights::Access;
+pub(crate) use rights::{Access, NoEvents, is_of_events};
 pub(crate) use slot::SlotState;
 pub use slot::{ConnectionId, SlotRef};
 pub(crate) use waiting::{ExpiryKey, Looked};

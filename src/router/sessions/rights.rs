@@ -120,6 +120,36 @@ impl Access {
     }
 }
 
+/// Are these topics those of events, or does the filter match only such topics? Wildcards in the first level match none.
+pub(crate) fn is_of_events(text: &str) -> bool {
+    text.strip_prefix("$events").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// For a client without rules while events are published: everything but reading events.
+pub(crate) struct NoEvents;
+
+impl Rights for NoEvents {
+    fn may_publish(&self, _: &TopicName) -> bool {
+        true
+    }
+
+    fn may_subscribe(&self, _: &TopicFilter) -> bool {
+        true
+    }
+
+    fn may_receive(&self, topic: &TopicName) -> bool {
+        !is_of_events(topic.as_str())
+    }
+
+    fn may_receive_some(&self, filter: &TopicFilter) -> bool {
+        !is_of_events(filter.as_str())
+    }
+
+    fn limits_reading(&self) -> bool {
+        true
+    }
+}
+
 struct Nothing;
 
 impl Rights for Nothing {

@@ -5,10 +5,12 @@
 //! | this one | the tests |
 //! | `durable` | durable messages |
 //! | `events` | refused and banned clients, the store's condition, bridges |
+//! | `published` | events as MQTT messages |
 //! | `service` | a service that a test controls |
 
 mod durable;
 mod events;
+mod published;
 mod service;
 
 use std::{collections::BTreeMap, path::Path};

@@ -1,0 +1,89 @@
+//! Events as messages to topics that begin with `$events/` (`sys.events`).
+
+use std::{fs, path::Path};
+
+use dunlin::{Builder, Config, InsideClient, Server, config::SysConfig};
+use serde_json::{Value, json};
+
+use super::client;
+use crate::support::{
+    argon2id, config,
+    raw::{Client, Connect, Message},
+    run, shut_down, start,
+};
+
+/// A broker that publishes events, with these rules, if there are any, and the users `ann` and `eve`.
+fn publishing(dir: &Path, rules: Option<&str>) -> Server {
+    let mut config = Config { allow_anonymous: Some(true), ..config() };
+    config.sys = SysConfig { events: true, ..config.sys };
+    let users = ["ann", "eve"].map(|user| format!("{user}:{}\n", argon2id("secret", 32)));
+    fs::write(dir.join("passwords"), users.concat()).unwrap();
+    config.auth.password_file = Some(dir.join("passwords"));
+    if let Some(rules) = rules {
+        fs::write(dir.join("acl"), rules).unwrap();
+        config.auth.acl_file = Some(dir.join("acl"));
+    }
+    start(Builder::new(config))
+}
+
+fn user(server: &Server, name: &str) -> Client {
+    Client::accepted(server.local_addrs()[0], &Connect::new(name).user(name, "secret"), 0)
+}
+
+fn next(client: &mut Client) -> (String, Value) {
+    let message = client.take();
+    let event = serde_json::from_str(message.text()).expect("an event is JSON");
+    (message.topic, event)
+}
+
+#[test]
+fn an_operator_with_a_rule_reads_the_events_of_another_client_as_messages() {
+    const RULES: &str = "topic readwrite #\ntopic readwrite $SYS/#\nuser ann\ntopic readwrite $events/#\nuser eve\n\
+                         topic readwrite #\ntopic readwrite $SYS/#\n";
+    let dir = tempfile::tempdir().unwrap();
+    let server = publishing(dir.path(), Some(RULES));
+    let (mut ann, mut eve) = (user(&server, "ann"), user(&server, "eve"));
+    eve.subscribe(&[("#", 0), ("$events/#", 0), ("$events/client/connected/+", 0)]);
+    ann.subscribe(&[("$events/client/+/dev%2F1%2B", 0), ("$events/broker/stopping", 0)]);
+    // not even with a rule
+    ann.publish(Message::new("$events/client/connected/dev%2F1%2B", "forged").qos(1));
+    let mut device = client(&server, "dev/1+");
+    device.subscribe(&[("a/b", 1)]);
+    device.publish_apart("a/b", "no event", 1);
+    device.expect_message("a/b", "no event", 1);
+    device.disconnect();
+    let (topic, event) = next(&mut ann);
+    assert_eq!(topic, "$events/client/connected/dev%2F1%2B");
+    assert_eq!((&event["type"], &event["specversion"]), (&json!("dunlin.client.connected"), &json!("1.0")));
+    assert_eq!(event["data"]["client_id"], "dev/1+");
+    assert!(event["source"].as_str().unwrap().ends_with("/clients/dev%2F1%2B"), "{event}");
+    let (topic, event) = next(&mut ann);
+    assert_eq!((&*topic, &event["data"]["filter"]), ("$events/client/subscribed/dev%2F1%2B", &json!("a/b")));
+    let (topic, _) = next(&mut ann);
+    assert_eq!(topic, "$events/client/disconnected/dev%2F1%2B");
+    // a rule for # does not let it read them
+    eve.expect_message("a/b", "no event", 0);
+    eve.publish_apart("last", "", 1);
+    eve.expect_message("last", "", 0);
+    shut_down(server);
+    let (topic, event) = next(&mut ann);
+    assert_eq!((&*topic, &event["type"]), ("$events/broker/stopping", &json!("dunlin.broker.stopping")));
+}
+
+#[test]
+fn without_rules_no_client_of_the_network_reads_events() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = publishing(dir.path(), None);
+    let asked = InsideClient { id: "$reader".into(), filters: vec!["$events/#".into()], ..InsideClient::default() };
+    let reader = run(server.client(asked)).expect("a client within the process");
+    let (mut anonymous, mut eve) = (client(&server, "anonymous"), user(&server, "eve"));
+    for one in [&mut anonymous, &mut eve] {
+        one.subscribe(&[("$events/#", 0), ("$share/g/$events/#", 0), ("$SYS/#", 0), ("t", 0)]);
+    }
+    let _other = client(&server, "other");
+    while run(reader.recv()).expect("an event").topic() != "$events/client/connected/other" {}
+    eve.publish_apart("t", "1", 1);
+    eve.expect_message("t", "1", 0);
+    anonymous.expect_message("t", "1", 0);
+    shut_down(server);
+}
