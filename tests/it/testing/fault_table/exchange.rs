@@ -4,6 +4,7 @@ use std::{
     collections::HashMap,
     io::{ErrorKind, Read, Write},
     net::TcpStream,
+    time::Duration,
 };
 
 use serde_json::{Value, json};
@@ -188,6 +189,9 @@ pub fn corrupt(packet: &mut [u8], nth: usize) {
     packet[at] ^= drawn.to_be_bytes()[3];
 }
 
+/// Time for the end of a connection to arrive.
+const LAST: Duration = Duration::from_millis(20);
+
 /// Sends all packets, each after the broker has handled the one before. `then`: continues with the socket.
 pub fn play(bench: &Bench, steps: &[Step], then: impl FnOnce(&mut Player<'_>)) -> Trace {
     let socket = TcpStream::connect(bench.mqtt()).unwrap();
@@ -259,6 +263,11 @@ impl Player<'_> {
     }
 
     fn end(mut self) -> Trace {
+        // the broker is idle before its FIN has arrived
+        self.socket.set_read_timeout(Some(LAST)).unwrap();
+        if self.trace.end == End::Open && matches!(self.socket.peek(&mut [0]), Ok(0)) {
+            self.trace.end = End::Closed;
+        }
         if !self.rest.is_empty() {
             self.trace.steps.push(vec![std::mem::take(&mut self.rest)]);
         }
