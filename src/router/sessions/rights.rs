@@ -120,7 +120,7 @@ impl Access {
     }
 }
 
-/// Are these topics those of events, or does the filter match only such topics? Wildcards in the first level match none.
+/// Is this a topic of events, or a filter that matches only such topics? A wildcard in the first level matches none.
 pub(crate) fn is_of_events(text: &str) -> bool {
     text.strip_prefix("$events").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
