@@ -100,7 +100,7 @@ export default async ({ test, expect, until, open, show, enter, publish, api, ax
         await show(page, "overview");
         const told = await page.evaluate(async () => {
             const { conditions } = await import(`${location.pathname}pages/overview.js`);
-            const well = { stopping: false, store: "ok", listeners: [], reload: { succeeded: true } };
+            const well = { stopping: false, store: "ok", alarms: [], listeners: [], reload: { succeeded: true } };
             const soon = (days) => [{ address: "tls://a", certificate_ends_at: new Date(Date.now() + days * 86_400_000).toISOString() }];
             const of = (more, drops = 0) => conditions({ ...well, ...more }, drops, []).map(({ kind, title, more }) => `${kind} ${title}: ${more}`);
             return [of({}), of({ store: "full" }), of({ store: "stuck" }), of({ store: "failed" }), of({ listeners: soon(5) }), of({ listeners: soon(-1) }), of({ listeners: soon(90) }), of({ reload: { succeeded: false } }), of({ stopping: true })];
