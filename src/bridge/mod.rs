@@ -51,8 +51,7 @@ pub use state::{Counts, Phase, View};
 use crate::{
     inside::{ClientError, Inside},
     outbound::TaskThread,
-    router::BRIDGES,
-    types::ClientId,
+    types::{BRIDGES, ClientId},
 };
 use exchange::Own;
 use flow::Wish;
@@ -103,6 +102,11 @@ impl Bridges {
     pub fn new(inside: Arc<Inside>, broker: &str) -> Self {
         let (own, running) = Default::default();
         Self { inside, broker: broker.into(), own, running, thread: TaskThread::new("dunlin-bridge") }
+    }
+
+    /// Ends the sessions of bridges that an earlier process had and that are configured no more.
+    pub fn discard_others(&self, configured: &[Options]) {
+        self.inside.discard_others(BRIDGES, |name| configured.iter().any(|one| one.name == name));
     }
 
     /// Replaces the bridges: a bridge whose options differ ends and starts anew, others stay connected. Blocks until

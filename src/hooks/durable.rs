@@ -19,7 +19,7 @@ use super::{
 use crate::{
     inside::{Ack, ClientError, Inside},
     session::Bound,
-    types::{ClientId, QueueFull},
+    types::{ClientId, QueueFull, WEBHOOKS},
 };
 
 /// Sends the messages of a durable webhook, in their order.
@@ -43,11 +43,8 @@ struct One {
 
 /// The Client Identifier of a durable webhook's session.
 pub(super) fn client_of(name: &str) -> ClientId {
-    ClientId::from(format!("{SESSIONS}{name}").as_str())
+    ClientId::from(format!("{WEBHOOKS}{name}").as_str())
 }
-
-/// How the Client Identifiers of these sessions begin.
-pub(super) const SESSIONS: &str = "$webhook/";
 
 /// Largest size of a request that has more than one event, as payloads.
 const MOST_BYTES: usize = 1 << 20;

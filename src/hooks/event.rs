@@ -26,7 +26,7 @@ pub(super) struct Teller {
 }
 
 impl Teller {
-    pub(super) fn new(broker: &str, (boot, turn): (&str, u64), payload: PayloadForm) -> Self {
+    pub(super) fn new(broker: &str, boot: &str, turn: u64, payload: PayloadForm) -> Self {
         Self { source: format!("dunlin://{}", encoded(broker)), boot: boot.into(), turn, payload }
     }
 
@@ -258,7 +258,7 @@ mod tests {
         ];
         for (form, content, expected) in table {
             let mut found = None;
-            Teller::new("b", ("0", 0), form)
+            Teller::new("b", "0", 0, form)
                 .payload(content, &mut |name: &str, value| found = Some((name.to_owned(), value)));
             assert_eq!(found, expected.map(|(name, value)| (name.to_owned(), value)), "{form:?}");
         }

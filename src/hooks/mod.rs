@@ -8,6 +8,7 @@
 //! | `options` | the options of a webhook |
 //! | `choice` | selects its events |
 //! | `event` | encodes an event as JSON (CloudEvents) |
+//! | `failure` | the last error, and whether it lasts |
 //! | `lanes` | the queues of events |
 //! | `mqtt` | events as MQTT messages (`sys.events`) |
 //! | `state` | the counters and the last error of a webhook |
@@ -24,6 +25,7 @@
 mod choice;
 mod durable;
 mod event;
+mod failure;
 mod lanes;
 mod mqtt;
 mod options;
@@ -45,7 +47,6 @@ use std::{
         atomic::{AtomicU64, Ordering},
         mpsc,
     },
-    time::Duration,
 };
 
 use parking_lot::Mutex;
@@ -62,16 +63,13 @@ use crate::{
     outbound::TaskThread,
     router::inspect::EventStreams,
     session::Missed,
-    types::{PayloadForm, Told},
+    types::{PayloadForm, Told, WEBHOOKS},
 };
 use event::Teller;
 use mqtt::Published;
 use outlet::Outlet;
 use state::Shared;
 use task::{Task, Wish};
-
-/// Time limit for the session of a durable webhook to be on the disk.
-const OPENS_WITHIN: Duration = Duration::from_secs(10);
 
 /// All webhooks.
 pub struct Hooks {
@@ -157,7 +155,7 @@ impl Hooks {
     /// Ends the sessions of durable webhooks that are configured no more.
     pub fn discard_others(&self, configured: &[Options]) {
         let is_one = |name: &str| configured.iter().any(|one| one.durable.is_some() && one.name == name);
-        outlet::discard_others(&self.inside, durable::SESSIONS, is_one);
+        self.inside.discard_others(WEBHOOKS, is_one);
     }
 
     /// Replaces all webhooks. Webhooks with unchanged options continue; the others end and start again. A webhook that
@@ -167,11 +165,13 @@ impl Hooks {
         let go: Vec<_> = self.running.lock().extract_if(.., |one| !all.contains(&one.options)).collect();
         let is_gone = |one: &Options| all.iter().all(|now| now.name != one.name || now.durable.is_none());
         let gone = go.iter().filter(|one| one.options.durable.is_some() && is_gone(&one.options));
-        gone.for_each(|one| outlet::tell_discarded(&self.inside, &durable::client_of(&one.options.name)));
+        gone.for_each(|one| self.inside.tell_discarded(&durable::client_of(&one.options.name)));
         let mut queues = end(go, |one| match is_gone(&one.options) {
             false => Wish::End,
             true => Wish::EndWithSession,
         });
+        // the others are closed here: their sessions are opened again
+        queues.retain(|(before, _)| all.iter().any(|now| durable::goes_on(before, now)));
         // a webhook that cannot start does not prevent others from starting
         let mut failed = None;
         let place = |options: &Options| all.iter().position(|one| one == options);
@@ -204,17 +204,15 @@ impl Hooks {
         if let Some(queue) = before {
             return Ok(Some(queue.with(durable::limits(options))));
         }
-        let (begun, is_begun) = mpsc::channel();
         let (inside, asked) = (self.inside.clone(), options.clone());
-        handle.spawn(async move { begun.send(durable::open(&inside, &asked).await) });
-        let opened = is_begun.recv_timeout(OPENS_WITHIN).unwrap_or(Err(ClientError::Stopped));
+        let opened = outlet::opened(handle, async move { durable::open(&inside, &asked).await });
         opened.map(Some).map_err(|why| HookError::Session { name: options.name.clone(), why })
     }
 
     fn begin(&self, options: Options, queue: Option<Outlet>, handle: &Handle) -> Result<Running, HookError> {
         let shared = Arc::new(Shared::new(&options));
         let turn = self.begun.fetch_add(1, Ordering::Relaxed);
-        let teller = Arc::new(Teller::new(&self.broker, (&self.boot, turn), options.payload));
+        let teller = Arc::new(Teller::new(&self.broker, &self.boot, turn, options.payload));
         let (wish, wishes) = watch::channel(Wish::Run);
         let (done, ended) = mpsc::channel();
         let outlet = self.open(&options, queue, handle)?;
@@ -232,7 +230,7 @@ impl Hooks {
     /// Events are MQTT messages from now on, too. Call it once.
     pub fn publish_events(&self) -> Result<(), HookError> {
         let handle = self.thread.handle()?;
-        let teller = Teller::new(&self.broker, (&self.boot, 0), PayloadForm::None);
+        let teller = Teller::new(&self.broker, &self.boot, 0, PayloadForm::None);
         let new = || Arc::new(Published::new(self.inside.clone(), teller, self.clock.clone()));
         handle.spawn(self.mqtt.get_or_init(new).run(&self.events));
         Ok(())

@@ -2,18 +2,21 @@
 //! this process, until they are acknowledged there.
 
 use std::{
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        atomic::{AtomicU64, Ordering},
+        mpsc,
+    },
     time::Duration,
 };
 
-use tokio::sync::watch;
+use tokio::{runtime::Handle, sync::watch};
 
 use super::sending::wait;
 use crate::{
     clock::Clock,
     inside::{Ack, ClientError, Inside, InsideClient, Received, Relay},
     session::{Bound, Missed, Stored},
-    types::{ClientId, QoS},
+    types::QoS,
 };
 
 /// The queue of a durable webhook or of a file sink.
@@ -35,6 +38,8 @@ pub(super) struct Limits {
     pub drains: bool,
 }
 
+/// Time limit for the session of a queue to be on the disk.
+const OPENS_WITHIN: Duration = Duration::from_secs(10);
 /// The wait before it is asked again whether messages are durable.
 const AGAIN: Duration = Duration::from_millis(500);
 
@@ -153,24 +158,12 @@ impl Outlet {
     }
 }
 
-/// Ends the sessions of webhooks or sinks that are configured no more. `begin`: how their Client Identifiers begin,
-/// before the name.
-pub(super) fn discard_others(inside: &Inside, begin: &str, is_configured: impl Fn(&str) -> bool) {
-    for client in inside.away(begin) {
-        if client.as_str().strip_prefix(begin).is_some_and(&is_configured) {
-            continue;
-        }
-        tell_discarded(inside, &client);
-        if let Err(error) = inside.discard(&client) {
-            tracing::error!(%client, %error, "the session of a former webhook or sink does not end");
-        }
-    }
-}
-
-/// Logs the number of messages that are discarded with a session.
-pub(super) fn tell_discarded(inside: &Inside, client: &ClientId) {
-    let (messages, _) = inside.waiting_of(client);
-    if messages > 0 {
-        tracing::warn!(target: "dunlin::hooks", %client, messages, "removed from the configuration: its queued messages are discarded");
-    }
+/// Opens a queue on the thread of this handle, and waits for it.
+pub(super) fn opened(
+    handle: &Handle,
+    opening: impl Future<Output = Result<Outlet, ClientError>> + Send + 'static,
+) -> Result<Outlet, ClientError> {
+    let (begun, is_begun) = mpsc::channel();
+    handle.spawn(async move { begun.send(opening.await) });
+    is_begun.recv_timeout(OPENS_WITHIN).unwrap_or(Err(ClientError::Stopped))
 }

@@ -7,7 +7,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::{lanes::Lanes, options::Options};
+use super::{failure::Failure, lanes::Lanes, options::Options};
 
 /// State that a webhook shares with its requests and with readers of its state.
 pub(super) struct Shared {
@@ -20,9 +20,7 @@ pub(super) struct Shared {
 
 #[derive(Clone, Default)]
 struct Told {
-    error: Option<(String, SystemTime)>,
-    /// The last request failed, and the failure was logged.
-    fails: bool,
+    failure: Failure,
     /// Nothing is sent, because refused messages cannot be kept.
     is_stopped: bool,
 }
@@ -81,15 +79,12 @@ impl Shared {
     /// Records a failed request. `true`: this failure is to be logged, because the request before succeeded or failed
     /// for another reason.
     pub(super) fn fails(&self, why: &str, now: SystemTime) -> bool {
-        let mut told = self.told.lock();
-        let is_same = told.error.as_ref().is_some_and(|(before, _)| before == why) && told.fails;
-        (told.error, told.fails) = (Some((why.into(), now)), true);
-        !is_same
+        self.told.lock().failure.fails(why, now)
     }
 
     /// Records an accepted request. `true`: the request before failed.
     pub(super) fn works(&self) -> bool {
-        std::mem::take(&mut self.told.lock().fails)
+        self.told.lock().failure.works()
     }
 
     /// Records whether delivery has stopped. `true`: that is new.
@@ -98,7 +93,7 @@ impl Shared {
     }
 
     pub(super) fn view(&self, options: &Options) -> View {
-        let Told { error, fails, is_stopped } = self.told.lock().clone();
+        let Told { failure: Failure { error, lasts: fails }, is_stopped } = self.told.lock().clone();
         let url = options.url.to_string();
         let url = url.split('?').next().unwrap_or_default().to_owned();
         let get = |count: &AtomicU64| count.load(Ordering::Relaxed);

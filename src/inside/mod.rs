@@ -18,10 +18,7 @@ mod received;
 mod relay;
 mod threads;
 
-use std::{
-    ops::ControlFlow,
-    sync::{Arc, Weak},
-};
+use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 use thiserror::Error;
@@ -36,10 +33,7 @@ use threads::Threads;
 
 use crate::{
     clock::Clock,
-    router::{
-        Router,
-        inspect::{ClientView, Cursor, SESSIONS_A_STEP, Wanted},
-    },
+    router::Router,
     session::{CloseReason, Missed, Stored},
     topic::TopicError,
     types::{ClientId, QoS, RetainHandling},
@@ -133,27 +127,28 @@ impl Inside {
         Ok(Relay::new(client))
     }
 
-    /// The Client Identifiers that begin so, of sessions whose client is not there.
-    pub fn away(&self, begin: &str) -> Vec<ClientId> {
-        let mut away = Vec::new();
-        let Some(router) = self.threads.router() else { return away };
-        let mut each = |one: &ClientView<'_>| {
-            away.extend(Some(one.client).filter(|client| client.as_str().starts_with(begin)).cloned());
-            ControlFlow::Continue(())
-        };
-        let mut next = Some(Cursor::default());
-        while let Some(after) = next {
-            next = router.clients(after, Wanted::Away, SESSIONS_A_STEP, &mut each);
+    /// Ends the sessions that parts of an earlier process had and that are configured no more, and discards their
+    /// queues.
+    /// `begin`: how their Client Identifiers begin, before the name. Call it before such parts begin.
+    pub fn discard_others(&self, begin: &str, is_configured: impl Fn(&str) -> bool) {
+        let restored = self.threads.router().map(|router| router.restored_parts(begin)).unwrap_or_default();
+        let is_other = |client: &ClientId| !client.as_str().strip_prefix(begin).is_some_and(&is_configured);
+        for client in restored.into_iter().filter(is_other) {
+            self.tell_discarded(&client);
+            let asked = InsideClient { id: client.as_str().into(), durable: true, ..InsideClient::default() };
+            match Client::begin_with(&self.threads, asked, &[], RetainHandling::DoNotSend) {
+                Ok((client, _)) => client.end_session(),
+                Err(error) => tracing::error!(%client, %error, "a session of an earlier configuration does not end"),
+            }
         }
-        away
     }
 
-    /// Ends the session of a client that is not there, and discards its queue.
-    pub fn discard(&self, client: &ClientId) -> Result<(), ClientError> {
-        let asked = InsideClient { id: client.as_str().into(), durable: true, ..InsideClient::default() };
-        let (client, _) = Client::begin_with(&self.threads, asked, &[], RetainHandling::DoNotSend)?;
-        client.end_session();
-        Ok(())
+    /// Logs the number of messages that are discarded with a session.
+    pub fn tell_discarded(&self, client: &ClientId) {
+        let (messages, _) = self.waiting_of(client);
+        if messages > 0 {
+            tracing::warn!(%client, messages, "removed from the configuration: its queued messages are discarded");
+        }
     }
 
     /// Messages that wait or are in flight in the session of a client within the process, and those that it missed.

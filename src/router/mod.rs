@@ -61,9 +61,9 @@ use arc_swap::ArcSwap;
 
 use inspect::Flaps;
 use ports::caught;
+pub use publish::PASSED;
 use publish::Requeues;
 use publish::Wills;
-pub use publish::{BRIDGES, PASSED};
 use sessions::Bans;
 use sessions::Permissions;
 use sessions::Reconnects;

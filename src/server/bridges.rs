@@ -36,7 +36,9 @@ impl Server {
 /// Begins the bridges, before any listener: what clients publish from their first packet on waits for them.
 pub(super) fn begin(inside: &Arc<Inside>, config: &Config) -> Result<Arc<Bridges>, BridgeError> {
     let bridges = Arc::new(Bridges::new(inside.clone(), &broker_name(config)));
-    bridges.replace(options(config), own(config))?;
+    let options = options(config);
+    bridges.discard_others(&options);
+    bridges.replace(options, own(config))?;
     Ok(bridges)
 }
 

@@ -36,11 +36,6 @@ impl Origin {
     }
 }
 
-/// Did this store have a durable webhook?
-pub(super) fn is_there(data_dir: &Path) -> bool {
-    data_dir.join(FILE).exists()
-}
-
 /// A start begins. Returns the number above which messages of this process are numbered. `None`: there was no durable
 /// webhook before.
 pub(super) fn begin(data_dir: &Path, now: SystemTime) -> Option<u64> {

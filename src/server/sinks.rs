@@ -22,10 +22,7 @@ impl Server {
 pub(super) fn begin(inside: &Arc<Inside>, clock: &Clock, config: &Config) -> Result<Sinks, HookError> {
     let sinks = Sinks::new(inside.clone(), clock.clone());
     let options = options(config);
-    // those of an earlier process
-    if config.data_dir.is_some() {
-        sinks.discard_others(&options);
-    }
+    sinks.discard_others(&options);
     sinks.replace(options)?;
     Ok(sinks)
 }

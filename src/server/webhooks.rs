@@ -32,10 +32,7 @@ pub(super) fn begin(
     let machine = crate::platform::host_name();
     let hooks = Arc::new(Hooks::new(inside.clone(), events.clone(), clock.clone(), &machine));
     let options = options(config);
-    // there is no other sign of former durable webhooks
-    if config.data_dir.as_deref().is_some_and(origin::is_there) {
-        hooks.discard_others(&options);
-    }
+    hooks.discard_others(&options);
     if config.sys.events {
         hooks.publish_events()?;
     }

@@ -19,9 +19,9 @@ use crate::{
     support::{
         Broker,
         command::told,
-        config,
+        config, publish_some,
         random::Random,
-        raw::{Client, Connect, Message, puback},
+        raw::{Client, Connect, Message},
         reload, run,
         running::Running,
         shut_down, start, wait_until,
@@ -135,13 +135,7 @@ fn no_acknowledged_message_of_a_sink_is_lost_by_kill_9() {
     let (mut next, mut acknowledged) = (0, BTreeSet::new());
     for _ in 0..rounds {
         let mut publisher = broker.client("p");
-        let numbers: Vec<_> = (next..next + random.below(80)).map(|number| number.to_string()).collect();
-        next += numbers.len();
-        let frame = |(at, text): (usize, &String)| Message::new("n/x", text).qos(1).id(at as u16 + 1).frame();
-        publisher.send(&numbers.iter().enumerate().flat_map(frame).collect::<Vec<_>>());
-        let acks = random.below(numbers.len() + 1);
-        (1..=acks).for_each(|id| publisher.expect(&puback(id as u16)));
-        acknowledged.extend(numbers.into_iter().take(acks));
+        acknowledged.extend(publish_some(&mut publisher, &mut next, 80, &mut random));
         broker.kill();
         broker = Running::start(&["--config", &file]);
     }

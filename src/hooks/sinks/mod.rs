@@ -29,7 +29,7 @@ pub use options::{Rotation, SinkOptions};
 pub use state::{SinkCounts, SinkView};
 
 use super::{
-    HookError, OPENS_WITHIN,
+    HookError,
     outlet::{self, Limits, Outlet},
 };
 use crate::{
@@ -37,7 +37,7 @@ use crate::{
     inside::{ClientError, Inside},
     outbound::TaskThread,
     session::{Bound, Missed},
-    types::{ClientId, QueueFull},
+    types::{ClientId, QueueFull, SINKS},
 };
 use file::Recording;
 use state::Shared;
@@ -48,6 +48,8 @@ pub struct Sinks {
     inside: Arc<Inside>,
     clock: Clock,
     running: Mutex<Vec<Running>>,
+    /// Held while sinks are replaced or ended.
+    replacing: Mutex<()>,
     thread: TaskThread,
 }
 
@@ -77,43 +79,49 @@ const LAST: Duration = Duration::from_secs(5);
 
 /// The Client Identifier of a sink's session.
 fn client_of(name: &str) -> ClientId {
-    ClientId::from(format!("{SESSIONS}{name}").as_str())
+    ClientId::from(format!("{SINKS}{name}").as_str())
 }
-
-/// How the Client Identifiers of these sessions begin.
-const SESSIONS: &str = "$sink/";
 
 impl Sinks {
     /// Without sinks.
     pub fn new(inside: Arc<Inside>, clock: Clock) -> Self {
-        Self { inside, clock, running: Mutex::default(), thread: TaskThread::new("dunlin-sinks") }
+        Self {
+            inside,
+            clock,
+            running: Mutex::default(),
+            replacing: Mutex::default(),
+            thread: TaskThread::new("dunlin-sinks"),
+        }
     }
 
     /// Ends the sessions of sinks that are configured no more.
     pub fn discard_others(&self, configured: &[SinkOptions]) {
-        outlet::discard_others(&self.inside, SESSIONS, |name| configured.iter().any(|one| one.name == name));
+        self.inside.discard_others(SINKS, |name| configured.iter().any(|one| one.name == name));
     }
 
     /// Replaces all sinks. Sinks with unchanged options continue; the others end and start again. A sink that ends
     /// writes its queue first, for a bounded time; the call blocks until then.
     pub fn replace(&self, all: Vec<SinkOptions>) -> Result<(), HookError> {
-        let mut running = self.running.lock();
-        let (stay, go): (Vec<_>, Vec<_>) = running.drain(..).partition(|one| all.contains(&one.options));
-        *running = stay;
+        let _one_at_a_time = self.replacing.lock();
+        let go: Vec<_> = self.running.lock().extract_if(.., |one| !all.contains(&one.options)).collect();
         end(go, |one| match all.iter().any(|options| options.name == one.options.name) {
             true => Wish::End,
             false => Wish::EndWithSession,
         });
         // a sink that cannot start does not prevent others from starting
         let mut failed = None;
-        for options in all {
-            if running.iter().all(|one| one.options != options) {
-                match self.thread.handle().map_err(HookError::from).and_then(|handle| self.begin(options, &handle)) {
-                    Ok(begun) => running.push(begun),
-                    Err(error) => failed = failed.or(Some(error)),
-                }
+        for options in &all {
+            if self.running.lock().iter().any(|one| one.options == *options) {
+                continue;
+            }
+            let handle = self.thread.handle().map_err(HookError::from);
+            match handle.and_then(|handle| self.begin(options.clone(), &handle)) {
+                Ok(begun) => self.running.lock().push(begun),
+                Err(error) => failed = failed.or(Some(error)),
             }
         }
+        let mut running = self.running.lock();
+        running.sort_by_key(|one| all.iter().position(|options| *options == one.options));
         if running.is_empty() {
             self.thread.stop();
         }
@@ -150,13 +158,9 @@ impl Sinks {
         let SinkOptions { name, filter, batch, linger, queue, queue_bytes, .. } = options.clone();
         let queue = Bound { messages: queue, bytes: queue_bytes, policy: QueueFull::DropNewest };
         let limits = Limits { messages: batch, bytes: MOST_BYTES, linger, drains: true };
-        let (begun, is_begun) = mpsc::channel();
         let inside = self.inside.clone();
-        handle.spawn(async move {
-            let opened = Outlet::open(&inside, client_of(&name).to_string(), filter, queue, limits).await;
-            begun.send(opened)
-        });
-        is_begun.recv_timeout(OPENS_WITHIN).unwrap_or(Err(ClientError::Stopped))
+        let id = client_of(&name).to_string();
+        outlet::opened(handle, async move { Outlet::open(&inside, id, filter, queue, limits).await })
     }
 
     /// The state of each sink, in the order of the configuration.
@@ -173,7 +177,9 @@ impl Sinks {
 
     /// Ends all sinks. Each writes its queue first, for a bounded time; the call blocks until then.
     pub fn stop(&self) {
-        end(std::mem::take(&mut *self.running.lock()), |_| Wish::End);
+        let _one_at_a_time = self.replacing.lock();
+        let all = std::mem::take(&mut *self.running.lock());
+        end(all, |_| Wish::End);
         self.thread.stop();
     }
 }

@@ -8,23 +8,16 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::options::SinkOptions;
+use super::{super::failure::Failure, options::SinkOptions};
 
 /// State that a sink shares with readers of its state.
 #[derive(Default)]
 pub(super) struct Shared {
-    told: Mutex<Told>,
+    told: Mutex<Failure>,
     pub written: AtomicU64,
     pub bytes: AtomicU64,
     pub failed: AtomicU64,
     pub rotated: AtomicU64,
-}
-
-#[derive(Clone, Default)]
-struct Told {
-    error: Option<(String, SystemTime)>,
-    /// The last write failed, and the failure was logged.
-    fails: bool,
 }
 
 /// Counters since the start.
@@ -78,22 +71,19 @@ impl Shared {
     /// another reason.
     pub(super) fn fails(&self, why: &str, now: SystemTime) -> bool {
         self.failed.fetch_add(1, Ordering::Relaxed);
-        let mut told = self.told.lock();
-        let is_same = told.error.as_ref().is_some_and(|(before, _)| before == why) && told.fails;
-        (told.error, told.fails) = (Some((why.into(), now)), true);
-        !is_same
+        self.told.lock().fails(why, now)
     }
 
     /// Records a write. `true`: the write before failed.
     pub(super) fn works(&self, messages: usize, bytes: usize) -> bool {
         self.written.fetch_add(messages as u64, Ordering::Relaxed);
         self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
-        std::mem::take(&mut self.told.lock().fails)
+        self.told.lock().works()
     }
 
     /// The state. `queued`, `lost`: those of its queue.
     pub(super) fn view(&self, options: &SinkOptions, queued: u64, lost: u64) -> SinkView {
-        let Told { error, fails } = self.told.lock().clone();
+        let Failure { error, lasts: fails } = self.told.lock().clone();
         let get = |count: &AtomicU64| count.load(Ordering::Relaxed);
         let [written, bytes, failed, rotated] = [&self.written, &self.bytes, &self.failed, &self.rotated].map(get);
         let counts = SinkCounts { written, bytes, failed, rotated, lost, queued };

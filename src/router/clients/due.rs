@@ -1,14 +1,14 @@
 //! Retained messages that are due to the other broker of a bridge.
 
 use super::{
-    super::{Router, RouterThread},
+    super::{Router, RouterThread, subscriptions::FoundRetained},
     client::Client,
     relay::Relaying,
 };
 use crate::{
     session::{Change, Extras, Journal, Message, Session, Turn},
     topic::{TopicFilter, TopicName},
-    types::QoS,
+    types::{ClientId, QoS},
 };
 
 /// Topics of one step.
@@ -155,10 +155,7 @@ impl Router {
     ) {
         let found = self.retained.get(topic);
         // what came from the other broker is there
-        let is_theirs = found.as_ref().is_some_and(|found| {
-            let publisher = found.by.publisher.as_ref();
-            publisher.is_some_and(|publisher| publisher.client == *session.id())
-        });
+        let is_theirs = found.as_ref().is_some_and(|found| is_by(found, session.id()));
         let Some(qos) = qos(topic).filter(|_| !is_theirs) else {
             return session.forget_due(topic.as_str(), turn);
         };
@@ -172,9 +169,11 @@ impl Router {
 
     /// Is a message retained for this topic that another client than this one published?
     pub fn retains_of_others(&self, client: &Client, topic: &TopicName) -> bool {
-        self.retained.get(topic).is_some_and(|found| {
-            let publisher = found.by.publisher.as_ref();
-            publisher.is_none_or(|publisher| publisher.client != *client.id())
-        })
+        self.retained.get(topic).is_some_and(|found| !is_by(&found, client.id()))
     }
+}
+
+/// Did this client publish the retained message?
+fn is_by(found: &FoundRetained, client: &ClientId) -> bool {
+    found.by.publisher.as_ref().is_some_and(|publisher| publisher.client == *client)
 }

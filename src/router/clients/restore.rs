@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::{
     super::{
-        BRIDGES, Restored, RestoredRetained, RestoredSession, Router, RouterThread,
+        Restored, RestoredRetained, RestoredSession, Router, RouterThread,
         ports::{Record, WillLeft},
         sessions::SlotRef,
         subscriptions::RetainedBy,
@@ -14,11 +14,8 @@ use super::{
 use crate::{
     session::{Expiry, Session, StoredWill},
     topic::{SharedFilter, TopicFilter},
+    types::{BRIDGES, ClientId, is_of_part},
 };
-
-/// How Client Identifiers of bridges, webhooks and sinks begin. `limits.session_expiry` does not hold for their
-/// sessions.
-const OURS: [&str; 3] = ["$bridge/", "$webhook/", "$sink/"];
 
 impl Router {
     /// Takes over the restored state. Call it once, before clients are accepted. Wills of clients that were connected
@@ -86,8 +83,8 @@ impl Router {
         slot.lock().whose = owner.map(Box::new);
         self.list_expiring(&slot, &mut slot.lock());
         // an expired session ends at once, but not that of a part of the broker which begins later
-        let is_ours = OURS.iter().any(|begin| client.as_str().starts_with(begin));
-        let most = local.limits.session_expiry.filter(|_| !is_ours);
+        let is_of_part = is_of_part(&client);
+        let most = local.limits.session_expiry.filter(|_| !is_of_part);
         let left = expiry.within(most).map(|expiry| expiry.saturating_sub(away));
         let ends = left.and_then(|left| now.checked_add(left));
         // the client may not have noticed the broker's end: it has the whole delay to return
@@ -103,5 +100,13 @@ impl Router {
         // the owner is known when the client returns
         self.sessions.owners.add(None);
         self.sessions.restore(&client, slot);
+        if is_of_part {
+            self.sessions.note_part(client);
+        }
+    }
+
+    /// The Client Identifiers that begin so, of restored sessions of parts of the broker.
+    pub fn restored_parts(&self, begin: &str) -> Vec<ClientId> {
+        self.sessions.parts(begin)
     }
 }

@@ -24,7 +24,7 @@ mod steps;
 mod tests;
 mod wills;
 
-pub use passed::{BRIDGES, PASSED};
+pub use passed::PASSED;
 pub(crate) use requeue::Requeues;
 pub(crate) use sender::Sender;
 pub(crate) use steps::{Leave, Publishing, Step};

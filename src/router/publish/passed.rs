@@ -3,9 +3,6 @@
 
 use crate::{codec::Properties, router::Router};
 
-/// The Client Identifiers of bridges' sessions begin with this.
-pub const BRIDGES: &str = "$bridge/";
-
 /// The User Property with the name of a broker that a message passed.
 pub const PASSED: &str = "dunlin-via";
 

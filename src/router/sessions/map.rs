@@ -41,6 +41,8 @@ pub(crate) struct Sessions {
     next_number: AtomicU64,
     /// The numbers of messages in restored sessions of clients within the process are above this.
     message_floor: AtomicU64,
+    /// Restored sessions of parts of the broker.
+    parts: Mutex<Vec<ClientId>>,
     /// The last commit with the end of a session.
     ended_by: AtomicU64,
     connected: AtomicUsize,
@@ -71,6 +73,7 @@ impl Default for Sessions {
             next_connection: AtomicU64::new(0),
             next_number: AtomicU64::new(1),
             message_floor: AtomicU64::new(0),
+            parts: Mutex::default(),
             ended_by: AtomicU64::new(0),
             connected: AtomicUsize::new(0),
             connected_maximum: AtomicUsize::new(0),
@@ -97,6 +100,16 @@ impl Sessions {
     /// Adds a session from before a restart.
     pub(crate) fn restore(&self, client: &ClientId, slot: SlotRef) {
         self.map.hold(client).set(slot);
+    }
+
+    /// This is a restored session of a part of the broker.
+    pub(crate) fn note_part(&self, client: ClientId) {
+        self.parts.lock().push(client);
+    }
+
+    /// Those that begin so.
+    pub(crate) fn parts(&self, begin: &str) -> Vec<ClientId> {
+        self.parts.lock().iter().filter(|client| client.as_str().starts_with(begin)).cloned().collect()
     }
 
     /// Removes a session that ended, unless its client has another one.

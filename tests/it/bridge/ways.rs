@@ -236,6 +236,23 @@ fn a_reload_changes_only_the_bridges_that_differ() {
 }
 
 #[test]
+fn a_bridge_that_is_removed_while_the_broker_is_off_leaves_no_queue() {
+    let dir = tempfile::tempdir().unwrap();
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let with = Config { data_dir: Some(dir.path().join("data")), ..bridged("b", nobody, &["# out 1"], "") };
+    let without = Config { bridges: Vec::new(), ..with.clone() };
+    let server = start(Builder::new(with.clone()));
+    publisher(&server).publish(Message::new("t", "waits").qos(1));
+    assert_eq!(view(&server).counts.queued, 1);
+    shut_down(server);
+    for (config, queued) in [(&with, Some(1)), (&without, None), (&with, Some(0))] {
+        let server = start(Builder::new(config.clone()));
+        assert_eq!(server.bridges().first().map(|view| view.counts.queued), queued);
+        shut_down(server);
+    }
+}
+
+#[test]
 fn the_file_with_the_password_is_read_at_each_connect() {
     let dir = tempfile::tempdir().unwrap();
     let (there_users, password) = (dir.path().join("users"), dir.path().join("password"));

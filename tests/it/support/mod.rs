@@ -346,3 +346,20 @@ fn line(event: &Event<'_>) -> String {
 fn listed(properties: &Properties<'_>) -> String {
     if properties.is_empty() { String::new() } else { format!(" {properties:?}") }
 }
+
+/// Publishes fewer than `most` messages at QoS 1, whose payloads are the numbers from `next` on, and waits for some of
+/// the acknowledgements. Returns the acknowledged payloads; others may be accepted too.
+pub fn publish_some(
+    publisher: &mut raw::Client,
+    next: &mut usize,
+    most: usize,
+    random: &mut random::Random,
+) -> Vec<String> {
+    let mut numbers: Vec<_> = (*next..*next + random.below(most)).map(|number| number.to_string()).collect();
+    *next += numbers.len();
+    let frame = |(at, text): (usize, &String)| raw::Message::new("n/x", text).qos(1).id(at as u16 + 1).frame();
+    publisher.send(&numbers.iter().enumerate().flat_map(frame).collect::<Vec<_>>());
+    numbers.truncate(random.below(numbers.len() + 1));
+    (1..=numbers.len()).for_each(|id| publisher.expect(&raw::puback(id as u16)));
+    numbers
+}

@@ -19,12 +19,7 @@ use super::{
 use crate::{
     http,
     support::{
-        config,
-        random::Random,
-        raw::{Message, puback},
-        reload,
-        running::Running,
-        shut_down, start, wait_until,
+        config, publish_some, random::Random, raw::Message, reload, running::Running, shut_down, start, wait_until,
     },
 };
 
@@ -63,14 +58,7 @@ fn no_acknowledged_message_of_a_durable_webhook_is_lost_by_kill_9() {
     };
     for _ in 0..rounds {
         let mut publisher = broker.client("p");
-        let numbers: Vec<_> = (next..next + random.below(40)).map(|number| number.to_string()).collect();
-        next += numbers.len();
-        let frame = |(at, text): (usize, &String)| Message::new("n/x", text).qos(1).id(at as u16 + 1).frame();
-        publisher.send(&numbers.iter().enumerate().flat_map(frame).collect::<Vec<_>>());
-        // some of them may be accepted, and are not acknowledged before the kill
-        let acks = random.below(numbers.len() + 1);
-        (1..=acks).for_each(|id| publisher.expect(&puback(id as u16)));
-        acknowledged.extend(numbers.into_iter().take(acks));
+        acknowledged.extend(publish_some(&mut publisher, &mut next, 40, &mut random));
         // sometimes the queue is empty at the kill: numbers in the session begin again
         if random.once_in(3) {
             wait_until(|| has_all(&acknowledged), || "not all messages arrived".into());
@@ -282,6 +270,10 @@ fn messages_of_a_durable_webhook_survive_a_restart_and_end_with_the_webhook() {
     assert!(all.contains(&"2".to_owned()));
     let ids: BTreeSet<_> = events.iter().map(|event| (event["source"].to_string(), event["id"].to_string())).collect();
     assert_eq!(ids.len(), 2, "{events:?}");
+    // the queue and its filters changed: it is opened again
+    reload(&server, &durable(&service, dir.path(), "queue = 99\nfilter = ['t', 'u']")).unwrap();
+    client(&server, "b").publish(Message::new("u", "2b").qos(1));
+    wait_until_sent(&server, 1);
     // without the webhook there is no session
     reload(&server, &Config { webhooks: Vec::new(), ..durable(&service, dir.path(), "") }).unwrap();
     one = client(&server, "a");
