@@ -66,12 +66,11 @@ impl Kept {
         clears.then(|| Missing::new(self.topics.in_filters().len(), has_backlog))
     }
 
-    /// Updates the number of queued messages and of messages that the queue dropped.
+    /// Updates the gauges, and the number of messages that the queue dropped. Gives the number of queued messages.
     pub(super) fn count(&self) -> usize {
         let waiting = self.relay.turn(|turn| turn.session(|session| (session.backlog(), session.due())));
         let ((waiting, due), missed) = (waiting.flatten().unwrap_or_default(), self.relay.missed());
         self.shared.set(Count::RetainedDue, due as u64);
-        self.shared.set(Count::Queued, waiting as u64);
         self.shared.set(Count::QueueFull, missed.queue_full);
         self.shared.set(Count::Expired, missed.expired + self.expired);
         waiting

@@ -167,7 +167,9 @@ impl Bridges {
 
     /// The state of each bridge, in the order of the configuration.
     pub fn views(&self) -> Vec<View> {
-        self.running.lock().iter().map(|one| one.shared.view(&one.options)).collect()
+        let queued = |name: &str| self.inside.waiting_of(&client_of(name)).0 as u64;
+        let view = |one: &Running| one.shared.view(&one.options, queued(&one.options.name));
+        self.running.lock().iter().map(view).collect()
     }
 
     /// Pauses or resumes a bridge. `false`: there is no bridge of this name.

@@ -47,7 +47,7 @@ impl Exchange<'_> {
         let mut sent = 0;
         // written after the session is unlocked
         let mut taken = Vec::new();
-        let backlog = kept.relay.turn(|turn| {
+        let filled = kept.relay.turn(|turn| {
             turn.session(|session| {
                 let mut bytes = out.len() + sends.size();
                 let mut places = usize::from(*quota);
@@ -63,10 +63,9 @@ impl Exchange<'_> {
                 }
                 retained.filled(session, !taken.is_empty());
                 kept.shared.set(Count::RetainedDue, session.due() as u64);
-                session.backlog()
             })
         });
-        kept.shared.set(Count::Queued, backlog.flatten().ok_or(Lost::Stopped)? as u64);
+        filled.flatten().ok_or(Lost::Stopped)?;
         if taken.is_empty() {
             return Ok(());
         }
@@ -111,15 +110,11 @@ impl Exchange<'_> {
         if acks.is_empty() {
             return Ok(());
         }
-        let completed = self.kept.relay.turn(|turn| {
-            turn.session(|session| {
-                acks.iter().for_each(|ack| _ = session.acknowledge(*ack));
-                session.backlog()
-            })
-        });
-        let backlog = completed.flatten().ok_or(Lost::Stopped)?;
-        self.kept.shared.set(Count::Queued, backlog as u64);
-        Ok(())
+        let completed = self
+            .kept
+            .relay
+            .turn(|turn| turn.session(|session| acks.iter().for_each(|ack| _ = session.acknowledge(*ack))));
+        completed.flatten().ok_or(Lost::Stopped)
     }
 
     /// PUBACKs and PUBCOMPs that came behind one another.

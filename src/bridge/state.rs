@@ -182,7 +182,9 @@ impl Shared {
         self.told.lock().is_logged = false;
     }
 
-    pub(super) fn view(&self, options: &Options) -> View {
+    /// `queued`: the number of messages in its session.
+    pub(super) fn view(&self, options: &Options, queued: u64) -> View {
+        self.set(Count::Queued, queued);
         let Told { phase, address, version, since, error, is_subscribed, .. } = self.told.lock().clone();
         let (name, notification_topic) = (options.name.clone(), options.notification_topic.clone());
         View { name, phase, address, version, since, error, is_subscribed, counts: self.counts(), notification_topic }

@@ -76,6 +76,7 @@ impl Task {
         let protocol = Protocol { version, private: options.try_private };
         let cleared = is_new.then(HashSet::new);
         let kept = Kept { options, topics, shared, relay, broker, expired: 0, echo: Echo::default(), cleared, own };
+        kept.count();
         Ok(Self { kept, wishes, backoff, protocol, next: 0, works: false })
     }
 
