@@ -4,6 +4,7 @@
 
 mod circles;
 mod documents;
+mod mutations;
 mod rust;
 mod systems;
 
