@@ -9,6 +9,7 @@ use std::{
         OnceLock,
         atomic::{AtomicUsize, Ordering},
     },
+    thread,
     time::Duration,
 };
 
@@ -193,6 +194,10 @@ impl Drop for Case {
     /// Writes the violations that were found: test, statement, description.
     fn drop(&mut self) {
         let Some(Own::Strict(broker, file)) = &self.own else { return };
+        // a second panic would end the process and hide the first one
+        if thread::panicking() {
+            return;
+        }
         assert!(run(broker.idle(GUARD)), "the broker is busy");
         let test = self.name.rsplit_once('-').expect("a process id").0;
         let mut lines = String::new();
