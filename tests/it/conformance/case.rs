@@ -86,9 +86,12 @@ impl Case {
             return None;
         }
         if let Some(case) = Self::strict(function, &limits) {
+            if let Some(Own::Strict(broker, _)) = &case.own {
+                run(broker.turn(Turn { advance: Duration::ZERO, keep_alive: true, paused: Some(true) }));
+            }
             return Some(case);
         }
-        let broker = Broker::new(Config { limits, ..Config::ephemeral() });
+        let broker = Broker::still(Config { limits, ..Config::ephemeral() });
         Some(Self::new(function, broker.address(), Some(Own::Usual(Box::new(broker)))))
     }
 

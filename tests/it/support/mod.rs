@@ -117,6 +117,13 @@ impl Broker {
         Self::build_on(clock, config, |builder| builder)
     }
 
+    /// With a clock that stands still unless it is turned, however slow the machine is.
+    pub fn still(config: Config) -> Self {
+        let clock = TestClock::new();
+        clock.pause();
+        Self::with_clock(config, clock)
+    }
+
     fn build_on(clock: TestClock, config: Config, plug: impl FnOnce(Builder) -> Builder) -> Self {
         Self { server: start(plug(Builder::new(config.clone()).clock(clock.clock()))), config, clock }
     }

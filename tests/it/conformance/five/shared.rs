@@ -41,7 +41,7 @@ fn numbered(publisher: &mut Five, topic: &str, count: usize, qos: u8) {
 }
 
 fn with_policy(policy: SharedSubscriptions) -> Broker {
-    Broker::new(Config { limits: Limits { shared_subscriptions: policy, ..Limits::default() }, ..config() })
+    Broker::still(Config { limits: Limits { shared_subscriptions: policy, ..Limits::default() }, ..config() })
 }
 
 fn lasting(broker: &Broker, id: &str, present: u8) -> Five {
