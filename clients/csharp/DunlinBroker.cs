@@ -1,106 +1,127 @@
+using System;
 using System.Diagnostics;
+using System.IO;
+using System.Linq;
 using System.Net;
+using System.Net.Http;
 using System.Text;
-using System.Text.Json;
-using System.Text.Json.Nodes;
+using System.Text.RegularExpressions;
+using System.Threading;
+using System.Threading.Tasks;
 
-namespace Dunlin.Testing;
-
-/// <summary>An expectation was not met: the message has what arrived and the nearest miss.</summary>
-public sealed class Unmet(string problem) : Exception(problem);
-
-/// <summary>
-/// The MQTT broker dunlin for tests, with faults, a clock to advance, and expectations. .NET 8, nothing else.
-/// <code>
-/// await using var broker = await DunlinBroker.Start();
-/// StartMyClient(broker.Port);
-/// await broker.Expect(new { filter = "rooms/+", payload = "on" });
-/// </code>
-/// The program is searched in PATH, or at DUNLIN.
-/// </summary>
-public sealed class DunlinBroker : IAsyncDisposable
+namespace Dunlin.Testing
 {
-    private readonly Process process;
-    private readonly HttpClient client = new() { Timeout = Timeout.InfiniteTimeSpan };
-    private readonly string http;
-
-    /// <summary>The port of MQTT on 127.0.0.1.</summary>
-    public int Port { get; }
-
-    private DunlinBroker(Process process, JsonNode ready)
+    /// <summary>An expectation was not met: the message has what arrived and the nearest miss.</summary>
+    public sealed class UnmetException : Exception
     {
-        this.process = process;
-        http = (string)ready["http"]![0]!;
-        Port = (int)ready["listeners"]![0]!["port"]!;
+        internal UnmetException(string problem) : base(problem) { }
     }
 
-    /// <summary>Starts a broker on a free port; flags are those of dunlin test.</summary>
-    public static async Task<DunlinBroker> Start(params string[] flags)
+    /// <summary>
+    /// The MQTT broker dunlin for tests, with faults, a clock to advance, and expectations. C# 7, nothing else.
+    /// <code>
+    /// using (var broker = await DunlinBroker.StartAsync())
+    /// {
+    ///     StartMyClient(broker.Port);
+    ///     await broker.ExpectAsync(@"{""filter"": ""rooms/+"", ""json_path"": {""$.t"": 21}}");
+    /// }
+    /// </code>
+    /// The program is searched in PATH, or at DUNLIN. Bodies and answers are JSON as text: any library reads them.
+    /// </summary>
+    public sealed class DunlinBroker : IDisposable
     {
-        var place = Directory.CreateTempSubdirectory("dunlin-");
-        try
+        private readonly Process process;
+        private readonly HttpClient client = new HttpClient { Timeout = Timeout.InfiniteTimeSpan };
+        private readonly string http;
+
+        /// <summary>The port of MQTT on 127.0.0.1.</summary>
+        public int Port { get; }
+
+        private DunlinBroker(Process process, string ready)
         {
-            var file = Path.Combine(place.FullName, "ready.json");
+            this.process = process;
+            http = Find(ready, "\"http\":\\[\"([^\"]+)\"");
+            Port = int.Parse(Find(ready, "\"port\":(\\d+)"));
+        }
+
+        /// <summary>Starts a broker on a free port; flags are those of dunlin test.</summary>
+        public static async Task<DunlinBroker> StartAsync(params string[] flags)
+        {
+            var file = Path.Combine(Path.GetTempPath(), $"dunlin-{Guid.NewGuid():N}.json");
             var program = Environment.GetEnvironmentVariable("DUNLIN") ?? "dunlin";
             // standard input is a pipe, which closes when this process ends in any way
-            var start = new ProcessStartInfo(program) { RedirectStandardInput = true };
-            foreach (var flag in (string[])["test", "--exit-with-parent", "--ready-file", file, .. flags])
+            var start = new ProcessStartInfo(program) { RedirectStandardInput = true, UseShellExecute = false };
+            // not ArgumentList, which Mono ignores
+            var arguments = new[] { "test", "--exit-with-parent", "--ready-file", file }.Concat(flags);
+            start.Arguments = string.Join(" ", arguments.Select(one => "\"" + one.Replace("\"", "\\\"") + "\""));
+            var process = Process.Start(start);
+            try
             {
-                start.ArgumentList.Add(flag);
-            }
-            var process = Process.Start(start)!;
-            while (!File.Exists(file))
-            {
-                if (process.HasExited)
+                while (!File.Exists(file))
                 {
-                    throw new InvalidOperationException($"dunlin did not start: exit code {process.ExitCode}");
+                    if (process.HasExited)
+                    {
+                        throw new InvalidOperationException($"dunlin did not start: exit code {process.ExitCode}");
+                    }
+                    await Task.Delay(2).ConfigureAwait(false);
                 }
-                await Task.Delay(2);
+                return new DunlinBroker(process, File.ReadAllText(file));
             }
-            return new DunlinBroker(process, JsonNode.Parse(await File.ReadAllTextAsync(file))!);
+            finally
+            {
+                File.Delete(file);
+            }
         }
-        finally
+
+        private static string Find(string text, string pattern)
         {
-            place.Delete(true);
+            var match = Regex.Match(text, pattern);
+            return match.Success ? match.Groups[1].Value : throw new FormatException("not in the ready file: " + pattern);
         }
-    }
 
-    /// <summary>Calls /test/v1/PATH and returns the answer.</summary>
-    public async Task<JsonNode> Call(HttpMethod method, string path, object? body = null)
-    {
-        using var request = new HttpRequestMessage(method, $"{http}/test/v1/{path}");
-        request.Content = new StringContent(JsonSerializer.Serialize(body ?? new { }), Encoding.UTF8, "application/json");
-        using var answer = await client.SendAsync(request);
-        var text = await answer.Content.ReadAsStringAsync();
-        return answer.StatusCode switch
+        /// <summary>Calls /test/v1/PATH and returns the answer.</summary>
+        public async Task<string> CallAsync(HttpMethod method, string path, string body)
         {
-            HttpStatusCode.OK => JsonNode.Parse(text)!,
-            HttpStatusCode.Conflict => throw new Unmet(text),
-            _ => throw new ArgumentException(text),
-        };
-    }
+            using (var request = new HttpRequestMessage(method, $"{http}/test/v1/{path}"))
+            {
+                request.Content = new StringContent(body, Encoding.UTF8, "application/json");
+                using (var answer = await client.SendAsync(request).ConfigureAwait(false))
+                {
+                    var text = await answer.Content.ReadAsStringAsync().ConfigureAwait(false);
+                    switch (answer.StatusCode)
+                    {
+                        case HttpStatusCode.OK: return text;
+                        case HttpStatusCode.Conflict: throw new UnmetException(text);
+                        default: throw new ArgumentException(text);
+                    }
+                }
+            }
+        }
 
-    /// <summary>Waits until the expectation is met and returns the messages. docs/testing.md lists all expectations.</summary>
-    public Task<JsonNode> Expect(object what) => Call(HttpMethod.Post, "expect", what);
+        private Task<string> Post(string path, string body) => CallAsync(HttpMethod.Post, path, body);
 
-    /// <summary>Advances the clock: "25h".</summary>
-    public Task Advance(string by) => Call(HttpMethod.Post, "clock", new { advance = by });
+        /// <summary>Waits until the expectation is met and returns the messages. docs/testing.md lists all expectations.</summary>
+        public Task<string> ExpectAsync(string what) => Post("expect", what);
 
-    /// <summary>Removes everything.</summary>
-    public Task Reset() => Call(HttpMethod.Post, "reset");
+        /// <summary>Advances the clock: "25h".</summary>
+        public Task AdvanceAsync(string by) => Post("clock", $"{{\"advance\": \"{by}\"}}");
 
-    /// <summary>Ends the broker as by kill -9 and starts it again on the same port.</summary>
-    public Task Restart() => Call(HttpMethod.Post, "restart");
+        /// <summary>Removes everything.</summary>
+        public Task ResetAsync() => Post("reset", "{}");
 
-    /// <summary>Sets a fault: <c>Fault("drop", new { packet = "PUBACK" })</c>.</summary>
-    public Task Fault(object @do, object when) => Call(HttpMethod.Post, "faults", new Dictionary<string, object> { ["do"] = @do, ["when"] = when });
+        /// <summary>Ends the broker as by kill -9 and starts it again on the same port.</summary>
+        public Task RestartAsync() => Post("restart", "{}");
 
-    /// <summary>Ends the broker.</summary>
-    public async ValueTask DisposeAsync()
-    {
-        process.StandardInput.Close();
-        await process.WaitForExitAsync();
-        process.Dispose();
-        client.Dispose();
+        /// <summary>Sets a fault: <c>{"when": {"packet": "PUBACK"}, "do": "drop"}</c>.</summary>
+        public Task FaultAsync(string fault) => Post("faults", fault);
+
+        /// <summary>Ends the broker.</summary>
+        public void Dispose()
+        {
+            process.StandardInput.Close();
+            process.WaitForExit();
+            process.Dispose();
+            client.Dispose();
+        }
     }
 }
