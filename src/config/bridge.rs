@@ -86,24 +86,22 @@ pub struct BridgeConfig {
     pub written: WrittenAt,
 }
 
-/// The place of a table in a file, and of its keys. All places are equal: they are not settings.
+/// The places of a table's keys in a file. All places are equal: they are not settings.
 #[derive(Clone, Debug, Default)]
 pub struct WrittenAt {
-    file: String,
-    /// Of the table, and of each key.
-    line: usize,
-    keys: Vec<(String, usize)>,
+    /// File, line and key of each; of a `mosquitto.conf`, file, line and option.
+    keys: Vec<(String, String)>,
 }
 
 impl WrittenAt {
-    pub(super) fn new(file: &str, line: usize, keys: Vec<(String, usize)>) -> Self {
-        Self { file: file.into(), line, keys }
+    pub(super) fn new(keys: Vec<(String, String)>) -> Self {
+        Self { keys }
     }
 
     /// The beginning of an error about a key of a `[[bridge]]`: file, line and key. Empty if it is in no file.
     pub fn of(&self, key: &str) -> String {
-        let line = self.keys.iter().find(|(name, _)| name == key).map_or(self.line, |(_, line)| *line);
-        if self.file.is_empty() { String::new() } else { format!("{}:{line}: bridge.{key}: ", self.file) }
+        let at = self.keys.iter().find(|(name, _)| name == key);
+        at.map_or_else(String::new, |(_, at)| format!("{at}: "))
     }
 }
 

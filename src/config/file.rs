@@ -458,10 +458,15 @@ impl<'a> Source<'a> {
             let problem = format!("{:?} is already the name of a bridge above; write another one", bridge.name);
             return Err(wrong("name", problem));
         }
-        if self.lines.is_empty() {
-            let keys = written.iter().map(|(key, value)| (key.get_ref().to_string(), self.line(value.span())));
-            bridge.written = WrittenAt::new(self.file, self.line(one.span()), keys.collect());
-        }
+        let keys = written.iter().map(|(key, value)| {
+            let line = self.line(value.span());
+            let at = match self.origin(line) {
+                Some(Origin { place, option, .. }) => format!("{place}: {option}"),
+                None => format!("{}:{line}: {}", self.file, BRIDGE.full(key.get_ref())),
+            };
+            (key.get_ref().to_string(), at)
+        });
+        bridge.written = WrittenAt::new(keys.collect());
         Ok(Some(bridge))
     }
 

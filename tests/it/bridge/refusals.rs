@@ -162,4 +162,22 @@ fn the_check_of_a_configuration_names_the_line_of_a_bridge_that_cannot_connect()
         let told = crate::support::command::refused(dir, &[], &["--check", "-c", "dunlin.toml"], 1);
         assert!(told.contains(&format!("dunlin.toml:{at}: bridge b: ")) && told.contains(expected), "{told}");
     }
+    let (ca, certificate, key) = ("bridge_cafile ca.pem", "bridge_certfile client.pem", "bridge_keyfile client.key");
+    let table = [
+        (
+            format!("address localhost:8884\n{ca}\n{certificate}\nbridge_keyfile server.key"),
+            "9: bridge_keyfile",
+            "made together",
+        ),
+        (format!("{certificate}\n{key}\nbridge_cafile not-pem\naddress localhost:8884"), "8: bridge_cafile", "not-pem"),
+        (format!("address localhost:8884\n{ca}\nbridge_certfile gone\n{key}"), "8: bridge_certfile", "gone"),
+        ("addresses localhost:8885 127.0.0.1:1883".into(), "6: addresses", "of the other broker"),
+        ("clientid c\naddress localhost".into(), "7: address", "of the other broker"),
+    ];
+    for (lines, at, expected) in table {
+        let text = format!("listener 1883 127.0.0.1\n\nconnection b\ntopic # out\n\n{lines}\n");
+        std::fs::write(dir.join("mosquitto.conf"), text).unwrap();
+        let told = crate::support::command::refused(dir, &[], &["--check", "-c", "mosquitto.conf"], 1);
+        assert!(told.contains(&format!("mosquitto.conf:{at}: bridge b: ")) && told.contains(expected), "{told}");
+    }
 }
