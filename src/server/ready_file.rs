@@ -91,7 +91,10 @@ impl Drop for Prepared {
 
 impl Drop for ReadyFile {
     fn drop(&mut self) {
-        if let Err(error) = fs::remove_file(&self.0) {
+        // the program that waited for it may have removed it
+        if let Err(error) = fs::remove_file(&self.0)
+            && error.kind() != io::ErrorKind::NotFound
+        {
             tracing::warn!(file = %self.0.display(), %error, "cannot remove the ready file");
         }
     }
