@@ -60,10 +60,10 @@ impl Retained {
     }
 
     /// Messages were taken from the session, if `any`.
-    pub(super) fn filled(&mut self, session: &Relaying<'_>, any: bool) {
+    pub(super) fn filled(&mut self, session: &mut Relaying<'_>, any: bool) {
         self.sent = session.due_taken();
         // now there may be room
-        self.brings |= any && session.due_waits();
+        self.brings |= session.take_due_news() || any && session.due_waits();
     }
 
     /// Do messages wait until all has come that waits in the session of the other broker?

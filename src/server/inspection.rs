@@ -94,15 +94,15 @@ impl Server {
     }
 
     /// Removes clients' retained messages behind `after` that match a filter; visits about `budget` topics. Subscribers
-    /// are not told. Completes when the removal is durable; an error: they are removed, but it is unknown whether that
-    /// will become durable.
+    /// are not told, but bridges pass it on. Completes when the removal is durable; an error: they are removed, but it
+    /// is unknown whether that will become durable.
     pub async fn remove_retained(
         &self,
         filter: &TopicFilter,
         after: Cursor,
         budget: usize,
     ) -> Result<Removed, CloseReason> {
-        let (removed, stored) = self.router.remove_retained(filter, after, budget);
+        let (removed, stored) = self.operator.remove_retained(self.clock.now(), filter, after, budget);
         until_kept(self.router.clone(), stored).await.map(|()| removed)
     }
 

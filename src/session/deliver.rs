@@ -164,8 +164,9 @@ impl Session {
         if !(is_inside && taken) {
             return Delivery::Queued;
         }
-        let due = (outgoing.topic.as_str(), retain && qos == QoS::AtMostOnce);
-        outbound.note_due(self.number, due, Some(number), journal);
+        if retain {
+            outbound.note_queued(self.number, outgoing.topic.as_str(), (qos, number), journal);
+        }
         outbound.note(number, outgoing, *now);
         Delivery::Inside
     }

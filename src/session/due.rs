@@ -79,6 +79,20 @@ impl Session {
         self.tell_backlog(&mut turn.journal);
     }
 
+    /// The retained message of a topic was removed, and no message says so: if the session is that of a bridge, this is
+    /// due to the other broker.
+    pub fn note_removed(&mut self, topic: &str, turn: &mut Turn<'_, impl Journal>) {
+        let session = self.number;
+        if let Some(outbound) = &mut self.outbound {
+            outbound.note_removed(session, topic, &mut turn.journal);
+        }
+    }
+
+    /// Was one removed since the last call?
+    pub fn take_due_news(&mut self) -> bool {
+        self.outbound.as_mut().is_some_and(|outbound| outbound.take_due_news())
+    }
+
     /// There is nothing to be sent for this topic.
     pub fn forget_due(&mut self, topic: &str, turn: &mut Turn<'_, impl Journal>) {
         let session = self.number;

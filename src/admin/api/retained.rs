@@ -97,7 +97,8 @@ pub(super) async fn remove(call: Call) -> Answer {
                 ControlFlow::Continue(())
             }),
             false => {
-                let (removed, kept) = router.remove_retained(filter, after, TOPICS_A_STEP);
+                let now = call.state.clock.now();
+                let (removed, kept) = call.desk.operator.remove_retained(now, filter, after, TOPICS_A_STEP);
                 messages += removed.messages;
                 stored = stored.and(kept);
                 removed.next

@@ -1,14 +1,18 @@
 //! Retained messages that are due to the other broker of a bridge.
 
 use super::{
-    super::{Router, RouterThread, subscriptions::FoundRetained},
+    super::{
+        Router, RouterThread,
+        sessions::{SlotRef, SlotState},
+        subscriptions::FoundRetained,
+    },
     client::Client,
     relay::Relaying,
 };
 use crate::{
     session::{Change, Extras, Journal, Message, Session, Turn},
     topic::{TopicFilter, TopicName},
-    types::{ClientId, QoS},
+    types::{BRIDGES, ClientId, QoS},
 };
 
 /// Topics of one step.
@@ -51,6 +55,11 @@ impl Relaying<'_> {
         self.session.due_arrived(up_to, &mut self.turn);
     }
 
+    /// Was a topic added to the list since the last call, although no message was delivered?
+    pub fn take_due_news(&mut self) -> bool {
+        self.session.take_due_news()
+    }
+
     /// Calls `each` with all messages with RETAIN that are queued or in flight.
     pub fn retained_changes(&self, each: &mut dyn FnMut(&TopicName, Change)) {
         self.session.retained_changes(&mut |message, change| each(message.topic(), change));
@@ -62,7 +71,54 @@ impl Relaying<'_> {
     }
 }
 
+/// A bridge's session.
+pub(in super::super) struct BridgeSession {
+    slot: SlotRef,
+    /// The Topic Filters of its subscriptions here.
+    filters: Vec<Box<str>>,
+}
+
+impl BridgeSession {
+    fn sends(&self, topic: &TopicName) -> bool {
+        self.filters.iter().any(|filter| TopicFilter::new(filter).is_ok_and(|filter| filter.matches(topic)))
+    }
+}
+
 impl Router {
+    /// The sessions of bridges that send messages, with the topics of these.
+    pub(in super::super) fn bridges(&self) -> Vec<BridgeSession> {
+        let session = |client: ClientId| {
+            let filters = self.subscriptions_of(&client, 0, usize::MAX)?;
+            let filters: Vec<_> = filters.into_iter().map(|subscription| subscription.filter).collect();
+            let slot = self.sessions.get(&client).filter(|_| !filters.is_empty())?;
+            Some(BridgeSession { slot, filters })
+        };
+        self.sessions.parts(BRIDGES).into_iter().filter_map(session).collect()
+    }
+
+    /// The retained messages of these topics were removed, and no subscriber was told: this is due to the other brokers
+    /// of bridges.
+    pub(in super::super) fn note_removed<'t>(
+        &self,
+        local: &mut RouterThread,
+        bridges: &[BridgeSession],
+        topics: impl Iterator<Item = &'t TopicName> + Clone,
+    ) {
+        for bridge in bridges {
+            let mut state = bridge.slot.lock();
+            let SlotState { session, ended: false, .. } = &mut *state else { continue };
+            let mut turn = self.turn(local);
+            for topic in topics.clone().filter(|topic| bridge.sends(topic)) {
+                // a newer message was delivered to the bridge, or will be
+                if self.retained.get(topic).is_none() {
+                    session.note_removed(topic.as_str(), &mut turn);
+                }
+            }
+            drop(turn);
+            bridge.slot.signal(&state, &mut local.wakes);
+        }
+    }
+
     /// Queues retained messages that are due, or an empty message for each topic that has none any more, in a step of
     /// bounded length. `walk`: where to continue among all retained messages. `qos`: the highest QoS of a topic;
     /// `None`: it is not sent.

@@ -23,7 +23,7 @@ use crate::{
     codec::{Properties, PropertiesBuf, ReasonCode, SubackCode, Subscribe},
     session::{Bound, CloseReason, Expiry, Missed, Outgoing, ProtocolError, Session, Stored, Taken},
     topic::TopicFilter,
-    types::{ClientId, PacketId, ProtocolVersion, QoS, SubscriptionOptions},
+    types::{ClientId, PacketId, ProtocolVersion, QoS, SubscriptionOptions, is_of_part},
 };
 
 /// The session of a client within this process.
@@ -76,6 +76,9 @@ impl Router {
         };
         let (attached, _) = local.finish(|local| self.together(|| attach(local)));
         let (slot, stored) = attached?;
+        if is_of_part(&asked.id) {
+            self.sessions.note_part(&asked.id);
+        }
         Ok((Client::inside(asked.id.clone(), (slot, presence), connection, &local.limits), stored))
     }
 

@@ -101,7 +101,7 @@ impl Router {
         self.sessions.owners.add(None);
         self.sessions.restore(&client, slot);
         if is_of_part {
-            self.sessions.note_part(client);
+            self.sessions.note_part(&client);
         }
     }
 

@@ -10,6 +10,8 @@ use super::{
         clients::{NotAdopted, NotSubscribed},
     },
     actions::Ended,
+    retained::Removed,
+    views::Cursor,
 };
 use crate::{
     session::{ByAdministrator, Stored},
@@ -43,6 +45,17 @@ impl Operator {
     /// See [`Router::clear_queue`].
     pub fn clear_queue(&self, now: Instant, client: &ClientId) -> Option<(usize, Stored)> {
         self.act(now, |router, thread| router.clear_queue(thread, client))
+    }
+
+    /// See [`Router::remove_retained`].
+    pub fn remove_retained(
+        &self,
+        now: Instant,
+        filter: &TopicFilter,
+        after: Cursor,
+        budget: usize,
+    ) -> (Removed, Stored) {
+        self.act(now, |router, thread| router.remove_retained(thread, filter, after, budget))
     }
 
     /// Subscribes a client without telling it. Returns when this is durable.

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use super::{
-    super::{Record, Router},
+    super::{Record, Router, RouterThread},
     views::{Cursor, RetainedMessage},
 };
 use crate::{
@@ -13,6 +13,8 @@ use crate::{
 
 /// Nodes of the tree that are visited with it locked once, for less than a millisecond.
 const NODES_A_STEP: u32 = 1_024;
+/// Messages that are removed in one group of records.
+const REMOVED_AT_ONCE: usize = 256;
 
 /// The result of removing retained messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,8 +61,14 @@ impl Router {
     }
 
     /// Removes clients' retained messages behind `after` that match a filter, like an empty retained message without
-    /// subscribers: visits about `budget` topics. Returns also when this is durable.
-    pub fn remove_retained(&self, filter: &TopicFilter, after: Cursor, budget: usize) -> (Removed, Stored) {
+    /// subscribers, but bridges pass it on: visits about `budget` topics. Returns also when this is durable.
+    pub fn remove_retained(
+        &self,
+        local: &mut RouterThread,
+        filter: &TopicFilter,
+        after: Cursor,
+        budget: usize,
+    ) -> (Removed, Stored) {
         let mut found = Vec::new();
         let next = self.retained(filter, after, budget, &mut |retained| {
             if !retained.is_own() {
@@ -68,14 +76,31 @@ impl Router {
             }
             ControlFlow::Continue(())
         });
+        let bridges = if found.is_empty() { Vec::new() } else { self.bridges() };
         let (mut messages, mut stored) = (0, Stored::Done);
-        for retained in found {
+        for some in found.chunks(REMOVED_AT_ONCE) {
+            // what bridges are to pass on is as durable as the removal
+            let (removed, by) = self.together(|| {
+                let (removed, by) = self.clear(some);
+                self.note_removed(local, &bridges, removed.iter().map(|retained| retained.topic()));
+                (removed.len(), by)
+            });
+            messages += removed;
+            stored = stored.and(by);
+        }
+        (Removed { messages, next }, stored)
+    }
+
+    /// Removes those that are still retained. Returns them, and when this is durable.
+    fn clear<'r>(&self, all: &'r [RetainedMessage]) -> (Vec<&'r RetainedMessage>, Stored) {
+        let (mut removed, mut stored) = (Vec::new(), Stored::Done);
+        for retained in all {
             let topic = retained.topic();
             stored = stored.and(self.retained.clear_this(topic, &retained.0.message, || {
-                messages += 1;
+                removed.push(retained);
                 self.store(|| Record::RetainedCleared { topic: topic.as_str().into() })
             }));
         }
-        (Removed { messages, next }, stored)
+        (removed, stored)
     }
 }

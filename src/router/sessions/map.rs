@@ -41,7 +41,7 @@ pub(crate) struct Sessions {
     next_number: AtomicU64,
     /// The numbers of messages in restored sessions of clients within the process are above this.
     message_floor: AtomicU64,
-    /// Restored sessions of parts of the broker.
+    /// Sessions of parts of the broker; some may have ended.
     parts: Mutex<Vec<ClientId>>,
     /// The last commit with the end of a session.
     ended_by: AtomicU64,
@@ -102,9 +102,12 @@ impl Sessions {
         self.map.hold(client).set(slot);
     }
 
-    /// This is a restored session of a part of the broker.
-    pub(crate) fn note_part(&self, client: ClientId) {
-        self.parts.lock().push(client);
+    /// A part of the broker has this session, now or before a restart.
+    pub(crate) fn note_part(&self, client: &ClientId) {
+        let mut parts = self.parts.lock();
+        if !parts.contains(client) {
+            parts.push(client.clone());
+        }
     }
 
     /// Those that begin so.

@@ -1,7 +1,8 @@
 //! [`Due`]: the retained messages that are due to the other broker of a bridge: their topics, as a bounded list.
 //!
 //! A message of QoS 1 or 2 in the queue is not in the list, because the queue is as durable. What is: messages of QoS
-//! 0, from their arrival until the other broker has read them, and messages that were dropped.
+//! 0, from their arrival until the other broker has read them, messages that were dropped, and messages that an
+//! operator removed here.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -12,6 +13,7 @@ use super::{
     super::journal::{Journal, SessionChange, SessionNumber},
     Outbound,
 };
+use crate::types::QoS;
 
 /// The list.
 #[derive(Debug, Default)]
@@ -25,6 +27,8 @@ pub(super) struct Due {
     /// Bytes of the topics.
     bytes: usize,
     all: Option<All>,
+    /// A topic is in the list although no message was delivered: the bridge does not know yet.
+    is_news: bool,
 }
 
 /// All retained messages are due, because the list was full.
@@ -144,6 +148,37 @@ impl Outbound {
         if let (Some(session), Some(topic)) = (session, new) {
             let _ = journal.changed(session, SessionChange::RetainedDue { topic });
         }
+    }
+
+    /// A message with RETAIN was queued, which says what the retained message of its topic is now. One of QoS 1 or 2
+    /// takes the topic off the list.
+    pub(in super::super) fn note_queued(
+        &mut self,
+        session: Option<SessionNumber>,
+        topic: &str,
+        (qos, number): (QoS, u64),
+        journal: &mut impl Journal,
+    ) {
+        match qos {
+            QoS::AtMostOnce => self.note_due(session, (topic, true), Some(number), journal),
+            QoS::AtLeastOnce | QoS::ExactlyOnce => self.due_is_queued(session, topic, journal),
+        }
+    }
+
+    /// The retained message of a topic was removed, and no message says so.
+    pub(in super::super) fn note_removed(
+        &mut self,
+        session: Option<SessionNumber>,
+        topic: &str,
+        journal: &mut impl Journal,
+    ) {
+        self.note_due(session, (topic, true), None, journal);
+        self.due.iter_mut().for_each(|due| due.is_news = true);
+    }
+
+    /// Was one removed since the last call?
+    pub(in super::super) fn take_due_news(&mut self) -> bool {
+        self.due.as_mut().is_some_and(|due| std::mem::take(&mut due.is_news))
     }
 
     /// The session is that of a bridge.

@@ -5,6 +5,7 @@
 //! | this one | two brokers with a bridge between them |
 //! | `passing` | messages through a bridge: versions, directions, prefixes, QoS, RETAIN; to dunlin and to mosquitto |
 //! | `retained` | retained messages that change while the line is down |
+//! | `removed` | retained messages that an administrator removes |
 //! | `rings` | brokers in a ring |
 //! | `refusals` | other brokers that refuse, or send invalid packets |
 //! | `loss` | SIGKILL and a line that is cut and stalls: no message is lost |
@@ -15,6 +16,7 @@ mod loss;
 mod passing;
 mod proxy;
 mod refusals;
+mod removed;
 mod retained;
 mod rings;
 mod ways;

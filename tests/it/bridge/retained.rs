@@ -14,18 +14,18 @@ use crate::support::{
     shut_down, start, wait_until,
 };
 
-fn client(address: SocketAddr, id: &str) -> Client {
+pub fn client(address: SocketAddr, id: &str) -> Client {
     Client::accepted(address, &Connect::new(id), 0)
 }
 
 /// The broker has read it when this returns.
-fn retain(client: &mut Client, qos: u8, topic: &str, payload: &str) {
+pub fn retain(client: &mut Client, qos: u8, topic: &str, payload: &str) {
     client.publish(Message::new(topic, payload).qos(qos).retain());
     client.expect_nothing_pending();
 }
 
 /// What is retained there, by topic.
-fn retained(address: SocketAddr, filter: &str, count: usize) -> Vec<(String, String)> {
+pub fn retained(address: SocketAddr, filter: &str, count: usize) -> Vec<(String, String)> {
     let mut reader = client(address, "reads-retained");
     let messages = reader.subscribe_retained(&[(filter, 0)], count);
     reader.expect_nothing_pending();
@@ -34,16 +34,16 @@ fn retained(address: SocketAddr, filter: &str, count: usize) -> Vec<(String, Str
     found
 }
 
-fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {
+pub fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {
     expected.iter().map(|(topic, payload)| (topic.to_string(), payload.to_string())).collect()
 }
 
-fn pause(server: &Server) {
+pub fn pause(server: &Server) {
     assert!(server.pause_bridge("b", true));
     wait_until(|| view(server).phase == BridgePhase::Paused, || format!("{:?}", view(server)));
 }
 
-fn resume(server: &Server) {
+pub fn resume(server: &Server) {
     assert!(server.pause_bridge("b", false));
     wait_until_connected(server);
 }
@@ -317,7 +317,7 @@ fn what_changed_here_wins(there: SocketAddr) {
 }
 
 /// What is retained now.
-fn retained_now(address: SocketAddr, filter: &str) -> Vec<(String, String)> {
+pub fn retained_now(address: SocketAddr, filter: &str) -> Vec<(String, String)> {
     let mut reader = client(address, "reads-now");
     reader.send(&[raw::subscribe(1, &[(filter, 0)]), raw::PINGREQ.to_vec()].concat());
     let mut messages = Vec::new();
