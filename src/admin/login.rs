@@ -85,6 +85,14 @@ async fn prove_user(judge: Judge<'_>, peer: SocketAddr, user: &str, password: &[
     }
 }
 
+/// User name and password in the header `Authorization`.
+pub(crate) fn basic_login(header: &HeaderValue) -> Option<(String, Vec<u8>)> {
+    match Shown::of_header(header)? {
+        Shown::Password(user, password) => Some((user, password)),
+        Shown::Key(_) => None,
+    }
+}
+
 /// The header is not a login.
 pub(super) fn wrong_login() -> Problem {
     Problem::new(StatusCode::UNAUTHORIZED, "login", "the user name or the password is wrong")

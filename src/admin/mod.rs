@@ -64,7 +64,7 @@ mod ticks;
 mod topics;
 
 pub use admission::{Delay, Key, Rules};
-pub(crate) use api::settable_properties;
+pub(crate) use api::{decode_url, settable_properties};
 pub use audit::AuditFile;
 pub use bound::{Bound, Socket};
 pub use control::{
@@ -72,6 +72,7 @@ pub use control::{
     RuleEdit, RuleShown, RulesShown, Setting, SinkState, TokenKeysState, UserShown, WebhookState, Whom,
 };
 pub use lines::{LogLines, log_lines};
+pub(crate) use login::basic_login;
 pub(crate) use problem::Problem;
 pub(crate) use rules::Via;
 pub use secure::{Accepting, Duplex, Secure};

@@ -131,10 +131,14 @@ pub(super) fn is_first_line(value: &Value) -> bool {
 
 /// Opens a recording; one that is compressed (gzip) is read as if it were not.
 pub(super) fn open(path: &Path) -> io::Result<Box<dyn BufRead>> {
-    let mut file = BufReader::new(fs::File::open(path)?);
-    match file.fill_buf()?.starts_with(&GZIP) {
-        true => Ok(Box::new(BufReader::new(MultiGzDecoder::new(file)))),
-        false => Ok(Box::new(file)),
+    plain(BufReader::new(fs::File::open(path)?))
+}
+
+/// The same for a recording that is not in a file.
+pub(super) fn plain<'a>(mut recording: impl BufRead + 'a) -> io::Result<Box<dyn BufRead + 'a>> {
+    match recording.fill_buf()?.starts_with(&GZIP) {
+        true => Ok(Box::new(BufReader::new(MultiGzDecoder::new(recording)))),
+        false => Ok(Box::new(recording)),
     }
 }
 

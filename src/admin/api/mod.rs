@@ -48,6 +48,7 @@ mod traces;
 mod users;
 mod webhooks;
 
+pub(crate) use parameters::decode as decode_url;
 pub(crate) use publish::settable_properties;
 
 use std::sync::Arc;

@@ -15,6 +15,8 @@ pub(super) struct Call {
     pub(super) body: Bytes,
     /// The query of its URL.
     pub(super) query: String,
+    /// User name and password in the header `Authorization`.
+    pub(super) login: Option<(String, Vec<u8>)>,
 }
 
 pub(super) type Answer = Result<Value, Problem>;

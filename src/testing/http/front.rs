@@ -29,7 +29,7 @@ use super::{
     table::{ROUTES, Route},
 };
 use crate::{
-    admin::{LONGEST_HEAD, Problem, Rules, Via, serve},
+    admin::{LONGEST_HEAD, Problem, Rules, Via, basic_login, serve},
     clock::Clock,
 };
 
@@ -147,7 +147,8 @@ async fn answer(bench: Arc<Bench>, under_way: &UnderWay, request: Request) -> Re
         Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", detail)
     })?;
     let query = head.uri.query().unwrap_or_default().to_owned();
-    let answer = (route.run)(Call { bench, body, query }).await?;
+    let login = head.headers.get(header::AUTHORIZATION).and_then(basic_login);
+    let answer = (route.run)(Call { bench, body, query, login }).await?;
     let kind = (header::CONTENT_TYPE, "application/json");
     Ok(([kind], Body::from(answer.to_string() + "\n")).into_response())
 }

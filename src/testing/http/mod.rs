@@ -7,12 +7,14 @@
 //! | `call` | decodes a body |
 //! | `expecting` | waits for an expectation |
 //! | `faults` | sets and removes faults |
+//! | `replaying` | publishes the messages of a recording |
 //! | `steering` | clock, resets, restarts, events |
 
 mod call;
 mod expecting;
 mod faults;
 mod front;
+mod replaying;
 mod steering;
 mod table;
 

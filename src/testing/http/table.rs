@@ -4,7 +4,7 @@ use axum::http::Method;
 
 use super::{
     call::{Answering, Call},
-    expecting, faults, steering,
+    expecting, faults, replaying, steering,
 };
 
 /// A route.
@@ -26,7 +26,7 @@ macro_rules! route {
     };
 }
 
-pub(super) static ROUTES: [Route; 14] = [
+pub(super) static ROUTES: [Route; 15] = [
     route!(GET "clock" steering::now),
     route!(waits POST "clock" steering::clock),
     route!(waits POST "reset" steering::reset),
@@ -40,5 +40,6 @@ pub(super) static ROUTES: [Route; 14] = [
     route!(waits POST "snapshot" steering::snapshot),
     route!(waits POST "restore" steering::restore),
     route!(waits POST "seed" steering::seed),
+    route!(waits POST "replay" replaying::replay),
     route!(GET "events" steering::events),
 ];

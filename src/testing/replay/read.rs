@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::{
     admin::settable_properties,
     codec::PropertiesBuf,
-    testing::recording::{RecordingError, is_first_line, open},
+    testing::recording::{RecordingError, is_first_line},
     topic::{TopicFilter, TopicName},
     types::QoS,
 };
@@ -31,13 +31,17 @@ pub(super) struct Message {
 
 /// The messages that match one of `filters`, or all without a filter, and the number of those whose topic or payload is
 /// not in the recording. Of packets, these are the PUBLISH packets of clients; a repeated one (DUP) counts if the first
-/// is not there. Other lines, and unknown keys, are skipped.
-pub(super) fn messages(path: &Path, filters: &[&TopicFilter]) -> Result<(Vec<Message>, u64), RecordingError> {
+/// is not there. Other lines, and unknown keys, are skipped. `path` is the recording's name in errors.
+pub(super) fn messages(
+    path: &Path,
+    recording: impl BufRead,
+    filters: &[&TopicFilter],
+) -> Result<(Vec<Message>, u64), RecordingError> {
     let read = |error| RecordingError::Read { path: path.to_owned(), error };
     let wrong = |line, problem: String| RecordingError::Line { path: path.to_owned(), line, problem };
     let (mut messages, mut first) = (Vec::new(), None);
     let (mut sent, mut left_out) = (HashSet::new(), 0);
-    for (number, line) in (1..).zip(open(path).map_err(read)?.lines()) {
+    for (number, line) in (1..).zip(recording.lines()) {
         let line = line.map_err(read)?;
         let value: Value = serde_json::from_str(&line).map_err(|error| wrong(number, error.to_string()))?;
         if number == 1 {
@@ -111,17 +115,13 @@ fn message(value: &Value) -> Result<(Message, Duration), String> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
 
     fn read(lines: &[&str], filters: &[&str]) -> Result<(Vec<Message>, u64), RecordingError> {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("recording.jsonl");
         let first = r#"{"dunlin":"recording","version":1}"#;
-        fs::write(&path, [&[first], lines].concat().join("\n")).unwrap();
+        let recording = [&[first], lines].concat().join("\n");
         let filters: Vec<_> = filters.iter().map(|filter| TopicFilter::new(filter).unwrap()).collect();
-        messages(&path, &filters)
+        messages(Path::new("recording.jsonl"), recording.as_bytes(), &filters)
     }
 
     #[test]

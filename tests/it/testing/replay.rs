@@ -6,16 +6,25 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use dunlin::testing::Options;
-use serde_json::json;
+use base64::{Engine, prelude::BASE64_STANDARD};
+use dunlin::{
+    Config,
+    auth::{PasswordChange, edit},
+    config::AuthConfig,
+    testing::Options,
+};
+use serde_json::{Value, json};
 
 use super::{Bench, run};
-use crate::support::{
-    Broker,
-    command::{dunlin, refused, text, told},
-    config,
-    mosquitto::Mosquitto,
-    raw::{Client, Connect, Message},
+use crate::{
+    http::send,
+    support::{
+        Broker,
+        command::{dunlin, refused, text, told},
+        config,
+        mosquitto::Mosquitto,
+        raw::{Client, Connect, Message},
+    },
 };
 
 /// A recording with the messages of one client: a/1, b/1, a/2, a/3, at QoS 0, 1, 1 and 2, the third one retained.
@@ -109,7 +118,7 @@ fn a_replay_reports_invalid_options_and_missing_brokers() {
     let cases: [(&[&str], i32, &str); 5] = [
         (&[], 1, "cannot connect to 127.0.0.1:"),
         (&["--filter", "a/#/b"], 1, "is not a Topic Filter"),
-        (&["--rewrite", "a/=#/"], 1, "--rewrite makes \"#/1\" of \"a/1\""),
+        (&["--rewrite", "a/=#/"], 1, "rewrite: \"#/1\" of \"a/1\" is not a Topic Name"),
         (&["--speed", "0"], 2, "a number from 0.001 to 1000000, or max"),
         (&["--rewrite", "a"], 2, "write FROM=TO"),
     ];
@@ -117,4 +126,89 @@ fn a_replay_reports_invalid_options_and_missing_brokers() {
         let told = refused(dir.path(), &[], &[&["replay", "run.jsonl", "--to", &to][..], flags].concat(), code);
         assert!(told.contains(expected), "{told}");
     }
+}
+
+/// Settings of a broker on which only alice may log in, by "pencil".
+fn of_alice(dir: &Path) -> Config {
+    let file = dir.join("passwords");
+    edit(&file, "alice", PasswordChange::SetScram { password: b"pencil", iterations: 4096.try_into().unwrap() })
+        .unwrap();
+    Config { auth: AuthConfig { password_file: Some(file), ..AuthConfig::default() }, ..Config::ephemeral() }
+}
+
+#[test]
+fn a_replay_logs_in_by_a_password_file() {
+    let dir = tempfile::tempdir().unwrap();
+    recording(dir.path());
+    let broker = Broker::new(of_alice(dir.path()));
+    for (name, password) in [("right", "pencil\n"), ("wrong", "pen")] {
+        fs::write(dir.path().join(name), password).unwrap();
+    }
+    let login = |file| ["--user", "alice", "--password-file", file];
+    assert!(replay(dir.path(), broker.address(), "max", &login("right")).starts_with("4 messages sent in "));
+    let to = format!("mqtt://{}", broker.address());
+    let all = ["replay", "run.jsonl", "--to", &to];
+    for (more, code, expected) in [
+        (&login("wrong")[..], 1, "bad user name or password"),
+        (&[], 1, "not authorized"),
+        (&login("missing"), 1, "--password-file missing: "),
+        (&["--password-file", "right"], 2, "--user"),
+    ] {
+        let told = refused(dir.path(), &[], &[&all[..], more].concat(), code);
+        assert!(told.contains(expected), "{told}");
+    }
+}
+
+/// `POST /test/v1/replay`: the status, and the answer.
+fn replay_here(bench: &Bench, query: &str, recording: &[u8], more: &str) -> (u16, Value) {
+    let length = recording.len();
+    let head = format!("POST /test/v1/replay{query} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n{more}", bench.http);
+    let answer = send(bench.http, &[format!("{head}Content-Length: {length}\r\n\r\n").as_bytes(), recording].concat());
+    (answer.status, serde_json::from_str(&answer.body).unwrap())
+}
+
+#[test]
+fn a_recording_is_replayed_at_the_test_broker() {
+    let dir = tempfile::tempdir().unwrap();
+    let recording = fs::read(recording(dir.path())).unwrap();
+    let bench = Bench::start();
+    let mut subscriber = bench.client("s");
+    subscriber.subscribe(&[("#", 2)]);
+    let (status, answer) = replay_here(&bench, "?speed=max&filter=a/%23&rewrite=a/=copy/", &recording, "");
+    assert_eq!((status, &answer["sent"]), (200, &json!(3)), "{answer}");
+    arrive(&mut subscriber, &[("copy/1", 0), ("copy/2", 1), ("copy/3", 2)]);
+    // compressed, and with a fault
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut packed, &recording).unwrap();
+    let packed = packed.finish().unwrap();
+    let when = json!({ "client": "dunlin-replay-*", "topic": "b/1" });
+    bench.post("faults", json!({ "when": when, "do": { "reason_code": 151 } }));
+    let (status, answer) = replay_here(&bench, "?speed=max", &packed, "");
+    assert_eq!((status, answer["code"].as_str()), (409, Some("replay")), "{answer}");
+    assert!(answer["detail"].as_str().unwrap().contains("refused: 1 (0x97, "), "{answer}");
+    for (query, body, detail) in [
+        ("?speed=0", &recording[..], "speed: allowed: a number from 0.001 to 1000000, or max"),
+        ("?sped=1", &recording, "\"sped\": the parameters are speed, filter and rewrite"),
+        ("?filter=a/%23/b", &recording, "filter: \"a/#/b\" is not a Topic Filter"),
+        ("?rewrite=a/=%23/", &recording, "rewrite: \"#/1\" of \"a/1\" is not a Topic Name"),
+        ("?filter=%ff", &recording, "is not UTF-8"),
+        ("", b"{}", "the body:1: not the first line of a recording"),
+    ] {
+        let (status, answer) = replay_here(&bench, query, body, "");
+        assert_eq!((status, answer["code"].as_str()), (400, Some("body")), "{query}: {answer}");
+        assert!(answer["detail"].as_str().unwrap().contains(detail), "{query}: {answer}");
+    }
+}
+
+#[test]
+fn a_replay_at_the_test_broker_logs_in() {
+    let dir = tempfile::tempdir().unwrap();
+    let recording = fs::read(recording(dir.path())).unwrap();
+    let bench = Bench::with(Options { config: of_alice(dir.path()), ..Options::default() });
+    for (login, status) in [("alice:pencil", 200), ("alice:pen", 409)] {
+        let header = format!("Authorization: Basic {}\r\n", BASE64_STANDARD.encode(login));
+        let (found, answer) = replay_here(&bench, "?speed=max", &recording, &header);
+        assert_eq!(found, status, "{answer}");
+    }
+    assert_eq!(replay_here(&bench, "", &recording, "").0, 409);
 }
