@@ -111,6 +111,7 @@ use limits::{net_limits, router_limits};
 use listeners::{By, Listeners, OfListeners, Read, bind, bind_all};
 pub use listeners::{ListenError, Listening};
 use outward::Outward;
+pub(crate) use persistence::sync_of;
 pub use persistence::{MovedError, TakeOverError};
 use policies::Policies;
 pub use pulse::Pulse;

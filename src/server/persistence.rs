@@ -94,10 +94,7 @@ pub(super) fn plug(
         return Ok(opened);
     }
     let Some(data_dir) = config.data_dir.as_ref().filter(|_| ports.store.is_none()) else { return Ok(None) };
-    let sync = match config.sync {
-        SyncMode::BeforeAck => store::Sync::BeforeAck,
-        SyncMode::Interval => store::Sync::Interval(config.sync_interval),
-    };
+    let sync = sync_of(config);
     let (progress, clock) = (progress.clone(), clock.clone());
     let (sync_delay, one_sync_at_a_time) = (syncs.delay, syncs.one_at_a_time);
     let defaults = store::Options::new(data_dir);
@@ -105,6 +102,14 @@ pub(super) fn plug(
     let (disk, restored) = store::open(&options)?;
     ports.store = Some(disk.clone());
     Ok(Some((disk, restored)))
+}
+
+/// When records are synced.
+pub(crate) fn sync_of(config: &Config) -> store::Sync {
+    match config.sync {
+        SyncMode::BeforeAck => store::Sync::BeforeAck,
+        SyncMode::Interval => store::Sync::Interval(config.sync_interval),
+    }
 }
 
 /// Restores the router's state. Call it before clients are accepted.

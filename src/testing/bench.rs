@@ -18,7 +18,7 @@ use super::{
 use crate::{
     clock::{Clock, TestClock},
     config::Config,
-    server::{Builder, Listening, Server, ServerError},
+    server::{Builder, Listening, Server, ServerError, sync_of},
     store::{self, MemoryDisk, SegmentBytes},
 };
 
@@ -121,7 +121,8 @@ impl Bench {
     /// A server with the content of this disk.
     pub(super) async fn serve(&self, disk: &MemoryDisk) -> Result<Server, TestError> {
         let clock = self.clock.clock();
-        let options = store::Options { segment_bytes: SEGMENTS, clock: clock.clone(), ..store::Options::new("memory") };
+        let (sync, segment_bytes) = (sync_of(&self.config), SEGMENTS);
+        let options = store::Options { sync, segment_bytes, clock: clock.clone(), ..store::Options::new("memory") };
         let (store, restored) = store::open_in_memory(disk, &options).map_err(ServerError::from)?;
         let builder = Builder::new(self.config.clone()).clock(clock).observe(self.journal.clone());
         let builder = builder.opened(store, restored).tap(Arc::new(Tapped(self.faults.clone()))).http_by_another();
