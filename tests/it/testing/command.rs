@@ -19,11 +19,12 @@ use crate::{
 };
 
 /// Runs until the log has the address of HTTP; returns it.
-fn start(flags: &[&str], prepare: impl FnOnce(&mut Command)) -> (Running, SocketAddr) {
+pub fn start(flags: &[&str], prepare: impl FnOnce(&mut Command)) -> (Running, SocketAddr) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_dunlin"));
     command.env_clear().args(["--log-level", "info", "test"]).args(flags);
     prepare(&mut command);
     let mut running = Running::run(&mut command);
+    running.wait_until_ready();
     let line = running.wait_for("test bench");
     let (_, url) = line.split_once("http://").expect("a URL");
     (running, url.trim_matches('"').parse().unwrap())
@@ -138,16 +139,45 @@ fn it_ends_when_standard_input_closes_if_that_is_a_socket() {
 
 #[test]
 fn it_ends_with_its_parent_and_ignores_a_closed_input() {
-    // a shell starts it, and ends when its own input closes
-    let mut command = Command::new("sh");
-    let script =
-        format!("{} --log-level info test --exit-with-parent < /dev/null & read line", env!("CARGO_BIN_EXE_dunlin"));
-    let (reader, writer) = std::io::pipe().unwrap();
-    command.args(["-c", &script]).stdin(Stdio::from(reader));
-    let mut running = Running::run(&mut command);
-    running.wait_for("test bench");
-    drop(writer);
-    // its standard error, which the broker has too, closes when both have ended
-    running.wait_for("stopped");
-    running.exit_code();
+    for input in ["< /dev/null", "<&-"] {
+        // a shell starts it, and ends when its own input closes
+        let mut command = Command::new("sh");
+        let binary = env!("CARGO_BIN_EXE_dunlin");
+        let script = format!("{binary} --log-level info test --exit-with-parent {input} & read line");
+        let (reader, writer) = std::io::pipe().unwrap();
+        command.args(["-c", &script]).stdin(Stdio::from(reader));
+        let mut running = Running::run(&mut command);
+        let line = running.wait_for("test bench");
+        goes_on(line.split_once("http://").unwrap().1.trim_matches('"').parse().unwrap());
+        drop(writer);
+        // its standard error, which the broker has too, closes when both have ended
+        running.wait_for("stopped");
+        running.exit_code();
+    }
+}
+
+#[test]
+fn it_ignores_a_terminal() {
+    use rustix::{
+        fs::{Mode, OFlags, open},
+        pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
+    };
+    let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&terminal).unwrap();
+    unlockpt(&terminal).unwrap();
+    let name = ptsname(&terminal, Vec::new()).unwrap();
+    let (running, http) = start(&["--exit-with-parent"], |command| {
+        command.stdin(Stdio::from(open(&name, OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).unwrap()));
+    });
+    goes_on(http);
+    // also when it is gone
+    drop(terminal);
+    goes_on(http);
+    running.stop();
+}
+
+/// It answers, before and after an event that takes a while.
+fn goes_on(http: SocketAddr) {
+    assert_eq!(ask(http, "POST", "restart", &json!({ "down": "100ms" })).0, 200);
+    assert_eq!(ask(http, "POST", "idle", &json!({})).0, 200);
 }
