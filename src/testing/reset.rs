@@ -30,6 +30,9 @@ impl Bench {
         let mut forgotten = Forgotten::default();
         if let Some(server) = self.server().await {
             forgotten.sessions = end_sessions(&server, reset);
+            // a connection may still handle a packet that it had read
+            let pulse = server.pulse();
+            let _ = tokio::task::spawn_blocking(move || pulse.threads_answer(SETTLES_WITHIN)).await;
             forgotten.retained = remove_retained(&server, reset).await;
         }
         if reset.is_all() {
