@@ -4,10 +4,10 @@ use serde_json::{Value, json};
 
 use super::{
     form::{properties, put_payload},
-    packet::{Direction, Looked},
+    packet::{Direction, Looked, suback_code},
 };
 use crate::{
-    codec::{Connect, Packet, Properties, PropertyId, SubackCode},
+    codec::{Connect, Packet, Properties, PropertyId},
     types::ProtocolVersion,
 };
 
@@ -78,11 +78,7 @@ fn fill(shown: &mut Value, contents: &Packet<'_>, topic: Option<&str>, how: How)
         }
         Packet::Suback(suback) => {
             put("packet_id", suback.packet_id.get().into());
-            let code = |code: &SubackCode| match code {
-                SubackCode::Granted(qos) => *qos as u8,
-                SubackCode::Failure(reason) => *reason as u8,
-            };
-            put("reason_codes", suback.codes.iter().map(code).collect());
+            put("reason_codes", suback.codes.iter().map(suback_code).collect());
             put_properties(shown, suback.properties);
         }
         Packet::Unsubscribe(unsubscribe) => {

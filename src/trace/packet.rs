@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::{
-    codec::{self, Cut, DecodeError, Packet, PacketType, PropertyId},
+    codec::{self, Cut, DecodeError, Packet, PacketType, PropertyId, SubackCode},
     types::{PacketId, ProtocolVersion, QoS},
 };
 
@@ -213,8 +213,15 @@ impl Seen {
             Packet::Unsubscribe(unsubscribe) => {
                 (self.packet_id, self.filters) = (number(unsubscribe.packet_id), unsubscribe.filters.len());
             }
-            Packet::Suback(suback) => self.packet_id = number(suback.packet_id),
-            Packet::Unsuback(unsuback) => self.packet_id = number(unsuback.packet_id),
+            Packet::Suback(suback) => {
+                self.packet_id = number(suback.packet_id);
+                self.codes.extend(suback.codes.iter().map(suback_code));
+            }
+            Packet::Unsuback(unsuback) => {
+                self.packet_id = number(unsuback.packet_id);
+                self.codes
+                    .extend(unsuback.codes.iter().filter(|_| version == ProtocolVersion::V5).map(|code| *code as u8));
+            }
             Packet::Disconnect(disconnect) => self.codes.push(disconnect.reason as u8),
             Packet::Auth(auth) => self.codes.push(auth.reason as u8),
             Packet::Pingreq | Packet::Pingresp => {}
@@ -239,6 +246,14 @@ impl Seen {
             codes => shown["reason_codes"] = json!(codes),
         }
         shown
+    }
+}
+
+/// A code of SUBACK as it is sent.
+pub(super) fn suback_code(code: &SubackCode) -> u8 {
+    match code {
+        SubackCode::Granted(qos) => *qos as u8,
+        SubackCode::Failure(reason) => *reason as u8,
     }
 }
 

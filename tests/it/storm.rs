@@ -125,7 +125,7 @@ fn come_back(address: SocketAddr, patience: Duration, connects: impl Iterator<It
     begin.elapsed()
 }
 
-fn raise_the_limit_of_files() {
+pub fn raise_the_limit_of_files() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).unwrap();

@@ -1,11 +1,22 @@
 //! Waiting for expectations instead of sleeping.
 
-use std::thread;
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+    thread,
+};
 
 use serde_json::json;
 
 use super::{Bench, run};
-use crate::support::raw::{Client, Connect, Message, puback};
+use crate::{
+    storm::raise_the_limit_of_files,
+    support::{
+        GUARD,
+        raw::{Client, Connect, Message, frame, puback},
+        wait_until,
+    },
+};
 
 #[test]
 fn a_message_is_waited_for() {
@@ -124,6 +135,58 @@ fn hundreds_of_expectations_wait_at_once() {
             assert_eq!(wait.join().unwrap()["messages"].as_array().unwrap().len(), 1);
         }
     });
+}
+
+/// And the one after them is refused at once.
+#[test]
+fn at_most_1024_expectations_wait_at_once() {
+    raise_the_limit_of_files();
+    let bench = Bench::start();
+    let body = json!({ "filter": "go", "within": "10m" }).to_string();
+    let head = format!("POST /test/v1/expect HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n", bench.http);
+    let request = format!("{head}Content-Length: {}\r\n\r\n{body}", body.len());
+    let asks = |_| {
+        let mut socket = TcpStream::connect(bench.http).unwrap();
+        socket.set_read_timeout(Some(GUARD)).unwrap();
+        socket.write_all(request.as_bytes()).unwrap();
+        socket.set_nonblocking(true).unwrap();
+        socket
+    };
+    let sockets: Vec<_> = (0..1_025).map(asks).collect();
+    // all others wait when one is refused
+    wait_until(|| sockets.iter().any(|socket| socket.peek(&mut [0]).is_ok()), || "none is refused".into());
+    assert_eq!(bench.ask("GET", "clock", &json!({})).0, 200);
+    bench.client("p").publish(Message::new("go", "x").qos(1).id(1));
+    let mut refused = 0;
+    for mut socket in sockets {
+        socket.set_nonblocking(false).unwrap();
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).unwrap();
+        match answer.starts_with("HTTP/1.1 503 ") && answer.contains("too many requests") {
+            true => refused += 1,
+            false => assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}"),
+        }
+    }
+    assert_eq!(refused, 1);
+    bench.post("expect", json!({ "filter": "go", "within": 0 }));
+}
+
+#[test]
+fn codes_and_bytes_are_expected() {
+    let bench = Bench::start();
+    let mut client = bench.client("c");
+    client.subscribe(&[("a", 1)]);
+    let suback = |code| json!({ "packet": "SUBACK", "client": "c", "reason_code": code, "within": "10ms" });
+    bench.post("expect", suback(1));
+    assert_eq!(bench.unmet(suback(2))["nearest"]["differs"], json!(["reason_code"]));
+    client.send(&frame(0x30, b"\0\x01b\0\xff"));
+    let bytes = |base64| json!({ "filter": "b", "payload_base64": base64, "within": "1s" });
+    let met = bench.post("expect", bytes("AP8="));
+    assert_eq!(met["messages"][0]["payload_base64"], "AP8=");
+    assert_eq!(
+        bench.unmet(json!({ "filter": "b", "payload_base64": "AP4=", "within": 0 }))["nearest"]["differs"],
+        json!(["payload"])
+    );
 }
 
 #[test]
