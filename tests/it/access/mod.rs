@@ -9,7 +9,7 @@ mod reload;
 mod rules;
 mod scram;
 mod services;
-mod tokens;
+pub mod tokens;
 mod topics;
 
 use std::{fs, path::PathBuf};

@@ -2,6 +2,12 @@
 
 use std::{io::Read, net::TcpStream};
 
+use dunlin::{
+    Config,
+    auth::{PasswordChange, edit},
+    config::AuthConfig,
+    testing::Options,
+};
 use serde_json::{Value, json};
 
 use super::Bench;
@@ -187,6 +193,29 @@ fn delayed_packets_arrive_after_the_broker_has_closed_unless_it_is_reset() {
         }
         client.expect_closed();
         bench.post("reset", json!({}));
+    }
+}
+
+#[test]
+fn faults_and_expectations_of_one_user() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("passwords");
+    let iterations = 4096.try_into().unwrap();
+    for user in ["alice", "bob"] {
+        edit(&file, user, PasswordChange::SetScram { password: b"pencil", iterations }).unwrap();
+    }
+    let auth = AuthConfig { password_file: Some(file), ..AuthConfig::default() };
+    let bench = Bench::with(Options { config: Config { auth, ..Config::ephemeral() }, ..Options::default() });
+    let [mut alice, mut bob] =
+        ["alice", "bob"].map(|user| Client::accepted(bench.mqtt(), &Connect::new(user).user(user, "pencil"), 0));
+    bench.post("faults", json!({ "when": { "user": "alice", "packet": "PUBACK" }, "do": "drop" }));
+    bob.publish(Message::new("a", "of bob").qos(1).id(1));
+    alice.send(&Message::new("a", "of alice").qos(1).id(1).frame());
+    bench.post("expect", json!({ "packet": "PUBACK", "user": "alice", "fault": "drop" }));
+    alice.expect_nothing_pending();
+    for user in ["alice", "bob"] {
+        let met = bench.post("expect", json!({ "filter": "a", "user": user, "count": 1, "at_most": 1 }));
+        assert_eq!(met["messages"][0]["payload"], format!("of {user}"));
     }
 }
 

@@ -153,12 +153,30 @@ fn a_client_is_silent_by_real_time_alone() {
 }
 
 #[test]
-fn legal_and_breaks_elsewhere() {
+fn each_legal_behaviour_that_breaks_elsewhere_is_a_warning() {
     let bench = strict(Mode::Fail);
     let long = "a-client-identifier-of-thirty-bytes";
-    let mut client = bench.client(long);
-    client.publish(Message::new("/a", "x").qos(1).id(1));
-    assert_eq!(found(&bench, long), ["warning", "warning"]);
+    let publish = || Message::new("a", "x").qos(2).id(1);
+    let rows = [
+        (long, vec![], "a Client Identifier of 35 bytes"),
+        ("slash", vec![Message::new("/a", "x").frame()], "topic \"/a\" begins with a slash"),
+        ("pubrel", vec![pubrel(9)], "PUBREL with Packet Identifier 9, which is not in flight"),
+        ("dup", vec![publish().dup().frame()], "DUP in the first PUBLISH with Packet Identifier 1"),
+        ("again", vec![publish().frame(), publish().dup().frame()], "comes again on the same connection"),
+    ];
+    for (name, sent, text) in &rows {
+        let mut client = bench.client(name);
+        client.send(&sent.concat());
+        assert_eq!(found(&bench, name), ["warning"], "{name}");
+        let violations = bench.broker.violations();
+        let last = violations.last().unwrap();
+        assert!(last.text.contains(text), "{last}");
+        // it goes on
+        bench.post("expect", json!({ "client": name, "state": "connected", "within": 0 }));
+    }
+    let source = include_str!("../../../src/testing/strict/track.rs");
+    // without the function itself
+    assert_eq!(source.matches("warn(").count() - 1, rows.len(), "a warning is not provoked here");
 }
 
 #[test]

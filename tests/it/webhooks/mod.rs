@@ -11,7 +11,7 @@
 mod durable;
 mod events;
 mod published;
-mod service;
+pub mod service;
 
 use std::{collections::BTreeMap, path::Path};
 

@@ -18,6 +18,8 @@ use serde_json::Value;
 pub enum Does {
     /// Answers this status.
     Answers(u16),
+    /// Answers 503, and asks for the next request after these seconds.
+    Later(u32),
     /// Sends the client elsewhere.
     Redirects,
     /// Answers with bytes that are not HTTP.
@@ -117,6 +119,9 @@ impl Shared {
             };
             let answer = match does {
                 Does::Answers(status) => format!("HTTP/1.1 {status} X\r\nContent-Length: 0\r\n\r\n"),
+                Does::Later(seconds) => {
+                    format!("HTTP/1.1 503 X\r\nRetry-After: {seconds}\r\nContent-Length: 0\r\n\r\n")
+                }
                 Does::Redirects => {
                     "HTTP/1.1 307 X\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n".into()
                 }
