@@ -50,10 +50,6 @@ func Start(flags ...string) (*Broker, error) {
 		return nil, err
 	}
 	for until := time.Now().Add(10 * time.Second); time.Now().Before(until); time.Sleep(2 * time.Millisecond) {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			continue
-		}
 		var ready struct {
 			HTTP      []string
 			Listeners []struct {
@@ -61,8 +57,9 @@ func Start(flags ...string) (*Broker, error) {
 				Port int
 			}
 		}
-		if err := json.Unmarshal(text, &ready); err != nil {
-			return nil, err
+		text, err := os.ReadFile(file)
+		if err != nil || json.Unmarshal(text, &ready) != nil {
+			continue
 		}
 		first := ready.Listeners[0]
 		return &Broker{URL: first.URL, HTTP: ready.HTTP[0], Port: first.Port, command: command, input: input}, nil
@@ -96,10 +93,10 @@ func (b *Broker) Call(method, path string, body, answer any) error {
 		said, _ := io.ReadAll(response.Body)
 		return fmt.Errorf("%s", said)
 	}
-	if answer == nil {
-		return nil
+	if answer != nil {
+		err = json.NewDecoder(response.Body).Decode(answer)
 	}
-	return json.NewDecoder(response.Body).Decode(answer)
+	return err
 }
 
 // Expect waits until the expectation is met. docs/testing.md lists all expectations.

@@ -7,7 +7,6 @@ import java.net.http.HttpResponse;
 import java.nio.file.Files;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
 /**
@@ -20,15 +19,12 @@ import java.util.regex.Pattern;
  *         {"filter": "rooms/+", "json_path": {"$.t": 21}}""");
  * }
  * </pre>
- *
  * <p>The program is searched in PATH, or at DUNLIN. Bodies and answers are JSON as text: any library reads them.
  */
 public final class DunlinBroker implements AutoCloseable {
     /** An expectation was not met: the message has what arrived and the nearest miss. */
     public static final class Unmet extends AssertionError {
-        Unmet(String problem) {
-            super(problem);
-        }
+        Unmet(String problem) { super(problem); }
     }
 
     private final Process process;
@@ -45,8 +41,7 @@ public final class DunlinBroker implements AutoCloseable {
     /** Starts a broker on a free port; flags are those of dunlin test. */
     public static DunlinBroker start(String... flags) throws IOException, InterruptedException {
         var program = System.getenv().getOrDefault("DUNLIN", "dunlin");
-        var place = Files.createTempDirectory("dunlin-");
-        var file = place.resolve("ready.json");
+        var file = Files.createTempDirectory("dunlin-").resolve("ready.json");
         try {
             var command = new ArrayList<>(List.of(program, "test", "--exit-with-parent", "--ready-file", file.toString()));
             command.addAll(List.of(flags));
@@ -61,22 +56,17 @@ public final class DunlinBroker implements AutoCloseable {
             return new DunlinBroker(process, Files.readString(file));
         } finally {
             Files.deleteIfExists(file);
-            Files.deleteIfExists(place);
+            Files.deleteIfExists(file.getParent());
         }
     }
 
     private static String find(String text, String pattern) {
-        Matcher matcher = Pattern.compile(pattern).matcher(text);
-        if (!matcher.find()) {
-            throw new IllegalStateException("not in the ready file: " + pattern);
-        }
-        return matcher.group(1);
+        return Pattern.compile(pattern).matcher(text).results().findFirst()
+            .orElseThrow(() -> new IllegalStateException("not in the ready file: " + pattern)).group(1);
     }
 
     /** The port of MQTT on 127.0.0.1. */
-    public int port() {
-        return port;
-    }
+    public int port() { return port; }
 
     /** Calls /test/v1/PATH and returns the answer. */
     public String call(String method, String path, String body) {
@@ -98,29 +88,19 @@ public final class DunlinBroker implements AutoCloseable {
     }
 
     /** Waits until the expectation is met and returns the messages. docs/testing.md lists all expectations. */
-    public String expect(String what) {
-        return call("POST", "expect", what);
-    }
+    public String expect(String what) { return call("POST", "expect", what); }
 
     /** Advances the clock: "25h". */
-    public void advance(String by) {
-        call("POST", "clock", "{\"advance\": \"" + by + "\"}");
-    }
+    public void advance(String by) { call("POST", "clock", "{\"advance\": \"" + by + "\"}"); }
 
     /** Removes everything. */
-    public void reset() {
-        call("POST", "reset", "{}");
-    }
+    public void reset() { call("POST", "reset", "{}"); }
 
     /** Ends the broker as by kill -9 and starts it again on the same port. */
-    public void restart() {
-        call("POST", "restart", "{}");
-    }
+    public void restart() { call("POST", "restart", "{}"); }
 
     /** Sets a fault: {@code {"when": {"packet": "PUBACK"}, "do": "drop"}}. */
-    public void fault(String fault) {
-        call("POST", "faults", fault);
-    }
+    public void fault(String fault) { call("POST", "faults", fault); }
 
     @Override
     public void close() throws IOException, InterruptedException {

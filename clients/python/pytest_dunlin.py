@@ -30,7 +30,7 @@ class Unmet(AssertionError):
         self.problem = problem
 
 
-class Broker:
+class Broker(contextlib.AbstractContextManager):
     """A broker for tests. Start it with `with Broker() as broker:`."""
 
     def __init__(self, program=None, *flags):
@@ -45,12 +45,8 @@ class Broker:
                     raise RuntimeError(f"dunlin did not start: exit code {self.process.returncode}")
                 time.sleep(0.002)
             self.ready = json.loads(ready.read_text())
-        self.http = self.ready["http"][0]
-        self.url = self.ready["listeners"][0]["url"]
+        self.http, self.url = self.ready["http"][0], self.ready["listeners"][0]["url"]
         self.host, self.port = "127.0.0.1", self.ready["listeners"][0]["port"]
-
-    def __enter__(self):
-        return self
 
     def __exit__(self, *_):
         self.stop()
@@ -63,8 +59,8 @@ class Broker:
     def call(self, method, path, body=None):
         """Calls /test/v1/PATH."""
         data = None if body is None else json.dumps(body).encode()
-        headers = {"Content-Type": "application/json"}
-        request = urllib.request.Request(f"{self.http}/test/v1/{path}", data, headers, method=method)
+        url, headers = f"{self.http}/test/v1/{path}", {"Content-Type": "application/json"}
+        request = urllib.request.Request(url, data, headers, method=method)
         try:
             with urllib.request.urlopen(request) as answer:
                 return json.load(answer)
