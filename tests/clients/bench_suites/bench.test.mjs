@@ -1,14 +1,17 @@
 // MQTT.js against the test bench: no sleep, and no proxy. tests/clients/bench runs it.
 
 import assert from "node:assert";
+import { writeFileSync } from "node:fs";
 import { after, before, beforeEach, test } from "node:test";
 import mqtt from "mqtt";
 import { Broker, Unmet } from "dunlin-test";
 
+let began;
 let broker;
 const clients = [];
 
 before(async () => {
+  began = performance.now();
   broker = await Broker.start();
 });
 
@@ -20,6 +23,8 @@ beforeEach(async () => {
 after(async () => {
   await Promise.all(clients.map((client) => client.endAsync(true)));
   assert.equal(await broker.stop(), 0);
+  // the seconds of the whole suite, from before the broker starts until it has ended
+  writeFileSync("took", `${((performance.now() - began) / 1_000).toFixed(2)}\n`);
 });
 
 async function connect(clientId, more = {}) {

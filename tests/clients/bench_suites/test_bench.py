@@ -1,11 +1,21 @@
 """paho-mqtt against the test bench: no sleep, and no proxy. tests/clients/bench runs it."""
 
 import threading
+import time
 
 import paho.mqtt.client as mqtt
 import pytest
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
+
+
+@pytest.fixture(scope="session", autouse=True)
+def suite():
+    """Writes the seconds of the whole suite, from before the broker starts until it has ended."""
+    began = time.monotonic()
+    yield
+    with open("took", "w") as took:
+        print(f"{time.monotonic() - began:.2f}", file=took)
 
 
 class Client:
