@@ -58,7 +58,9 @@ fn a_webhook_tries_again_when_the_clock_is_advanced() {
     bench.client("c");
     wait_until(|| service.requests().len() == 1, || "no request".into());
     advance_until(&bench, || service.requests().len() > 1);
-    assert_eq!(service.events().len(), 2, "the same event again");
+    // an advance may also end the time of a request that waits for its answer
+    let events = service.events();
+    assert!(events.iter().all(|event| event["id"] == events[0]["id"]), "not the same event again: {events:?}");
 }
 
 #[test]
