@@ -319,7 +319,7 @@ impl End {
             Ok(Action::Defer(publish)) => {
                 let message = Message::new(publish.topic, publish.payload, publish.qos);
                 let packet_id = publish.packet_id.expect("QoS 2 has one");
-                session.defer(Deferred { packet_id, retain: publish.retain, message }, &turn).is_ok()
+                session.defer(Deferred { packet_id, retain: publish.retain, message, may: None }, &turn).is_ok()
             }
             Ok(_) => true,
         };

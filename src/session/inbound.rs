@@ -53,6 +53,8 @@ pub struct Deferred {
     pub retain: bool,
     /// The message.
     pub message: Message,
+    /// May the client publish it, if that was asked elsewhere?
+    pub may: Option<bool>,
 }
 
 /// How to treat a QoS 2 PUBLISH.

@@ -4,6 +4,7 @@
 use std::{
     cmp::Ordering,
     collections::{BTreeMap, BTreeSet, VecDeque},
+    ops::Bound,
 };
 
 use super::{identifiers::SubIds, message::Message, share::Share};
@@ -135,6 +136,7 @@ impl Queue {
 
     /// Keeps the messages for which `stays` returns true. It is called once for each, in order.
     pub(super) fn retain(&mut self, mut stays: impl FnMut(&Queued) -> bool) {
+        note_work(self.len());
         match self {
             Self::InOrder(queue) => queue.retain(stays),
             // the newest message of a topic may have changed
@@ -178,6 +180,29 @@ impl Queue {
                 let (&oldest, _) = queue.messages.first_key_value()?;
                 queue.remove(oldest)
             }
+        }
+    }
+
+    /// Removes the message with this number, in few steps if it is near the front.
+    pub(super) fn take(&mut self, number: u64) -> Option<Queued> {
+        if self.front()?.number == number {
+            return self.pop_front();
+        }
+        match self {
+            Self::InOrder(queue) => {
+                let at = queue.binary_search_by_key(&number, |m| m.number).ok()?;
+                note_work(at.min(queue.len() - at));
+                queue.remove(at)
+            }
+            Self::ByTopic(queue) => queue.take(number),
+        }
+    }
+
+    /// How many messages have numbers up to this one? At most `most` are counted.
+    pub(super) fn count_up_to(&self, number: u64, most: usize) -> usize {
+        match self {
+            Self::InOrder(queue) => queue.partition_point(|m| m.number <= number).min(most),
+            Self::ByTopic(queue) => queue.messages.range(..=number).take(most).count(),
         }
     }
 
@@ -232,6 +257,20 @@ impl ByTopic {
         self.messages.insert(new.number, new);
     }
 
+    /// Removes any message.
+    fn take(&mut self, number: u64) -> Option<Queued> {
+        let key = OfTopic { message: self.messages.get(&number)?.message.clone(), number };
+        let later = self.topics.range((Bound::Excluded(&key), Bound::Unbounded)).next();
+        let before = self.topics.range(..&key).next_back().filter(|before| before.is_beside(&key));
+        if !later.is_some_and(|later| later.is_beside(&key))
+            && let Some(newest) = before.map(|before| before.number)
+        {
+            self.next_to_go.remove(&(false, newest));
+            self.next_to_go.insert((true, newest));
+        }
+        self.remove(number)
+    }
+
     /// Removes a message, but not the newest of a topic with other messages.
     fn remove(&mut self, number: u64) -> Option<Queued> {
         let gone = self.messages.remove(&number)?;
@@ -252,6 +291,19 @@ impl ByTopic {
     fn first_to_go(&self, newest: bool) -> Option<u64> {
         self.next_to_go.range((newest, 0)..).next().filter(|first| first.0 == newest).map(|first| first.1)
     }
+}
+
+/// Counts messages that were looked at or moved, for tests.
+#[inline]
+fn note_work(_messages: usize) {
+    #[cfg(test)]
+    WORK.with(|work| work.set(work.get() + _messages));
+}
+
+#[cfg(test)]
+thread_local! {
+    /// What [`note_work`] counted on this thread.
+    pub(super) static WORK: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
 }
 
 /// A queued message in the order of topics. It shares the message, so the topic is not copied.

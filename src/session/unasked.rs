@@ -1,6 +1,6 @@
 //! Messages to a client whose right to receive them is asked about elsewhere: they wait in its queue. Skipped messages.
 
-use super::{Journal, Message, Session, SessionChange};
+use super::{Journal, Message, Moved, Session, SessionChange, queue::Queued};
 use crate::types::QoS;
 
 impl Session {
@@ -28,16 +28,24 @@ impl Session {
         }
     }
 
-    /// The client may not receive the message with this number: it is dropped. `false`: there is no such message.
-    pub fn refuse_unasked(&mut self, number: u64, journal: &mut impl Journal) -> bool {
-        let Some(outbound) = &mut self.outbound else { return false };
-        let Some(gone) = outbound.take_refused(number) else { return false };
+    /// Are enough messages allowed and not sent? Then further ones are decided later.
+    pub fn has_enough_allowed(&self) -> bool {
+        self.outbound.as_ref().is_some_and(|outbound| outbound.has_enough_allowed())
+    }
+
+    /// The client may not receive the message with this number: it is removed. If it is of a group, another member may
+    /// get it. `None`: there is no such message.
+    pub fn refuse_unasked(&mut self, number: u64, journal: &mut impl Journal) -> Option<Moved> {
+        let outbound = self.outbound.as_mut()?;
+        let gone = outbound.take_refused(number)?;
         outbound.tell(|before, now| journal.holds(before, now));
         if let Some(session) = self.number.filter(|_| gone.qos != QoS::AtMostOnce) {
             journal.coalesce(session, SessionChange::Completed { number, count: 1 });
         }
-        true
+        let Queued { message, retain, share, .. } = gone;
+        Some(Moved { number, message, retain, share })
     }
+
     /// Number of skipped messages.
     pub fn skipped(&self) -> usize {
         self.outbound.as_ref().map_or(0, |outbound| outbound.skipped())

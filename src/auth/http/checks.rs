@@ -69,9 +69,9 @@ struct Known {
     fresh: Instant,
     /// An accepting answer is used up to this time while the service is down.
     stale: Instant,
-    /// It was decided by it. An answer that is not fresh is for one decision.
+    /// It was read. An answer that is not fresh is for one reader.
     is_used: bool,
-    /// When it is forgotten if nothing is decided by it.
+    /// When it is forgotten if nothing reads it.
     unused: Instant,
 }
 
@@ -101,8 +101,8 @@ struct Counts {
 }
 
 /// Most cached answers of a service, and most bytes of their topics and names. Beyond that, those that become stale
-/// first are forgotten.
-const MOST: usize = 50_000;
+/// first are forgotten; those that nothing has read yet are the last to go, because a client waits for them.
+const MOST: usize = if cfg!(test) { 50 } else { 50_000 };
 const MOST_BYTES: usize = 64 << 20;
 /// Most questions that wait for a request.
 const MOST_QUEUED: usize = 10_000;
@@ -141,9 +141,7 @@ impl Checks {
         let (key, now) = (key(asked, access, topic), self.clock.now());
         let mut state = self.state.lock();
         if let Some(known) = state.known.get_mut(&*key) {
-            let was_used = known.is_used;
-            // other answers are used by what is decided behind this, when all of a packet's are known
-            known.is_used |= access == Access::Read;
+            let was_used = std::mem::replace(&mut known.is_used, true);
             if !was_used || now < known.fresh {
                 let answer = known.answer;
                 drop(state);
@@ -190,7 +188,8 @@ impl Checks {
         self.ask(service, asked, (Access::Write, topic), waker).map(|said| said == Said::Yes)
     }
 
-    /// The last answer to a question, however old. `None`: it is not cached.
+    /// The last answer to a question, however old, for rights that are not asked about first: that to publish a Will,
+    /// and those of publishers of retained messages. `None`: it is not cached.
     pub(in super::super) fn last(&self, asked: &Asked, access: Access, topic: &str) -> Option<Said> {
         let mut state = self.state.lock();
         let known = state.known.get_mut(&*key(asked, access, topic))?;
@@ -317,6 +316,11 @@ impl Known {
     fn ends(&self) -> Instant {
         if self.is_used { self.stale } else { self.stale.max(self.unused) }
     }
+
+    /// The order in which answers are forgotten.
+    fn rank(&self) -> (bool, Instant) {
+        (!self.is_used, self.ends())
+    }
 }
 
 impl State {
@@ -325,10 +329,10 @@ impl State {
         if is_full(self) && !self.known.contains_key(&key) {
             self.retain(|known| known.ends() > now);
             if is_full(self) {
-                let mut ends: Vec<_> = self.known.values().map(Known::ends).collect();
+                let mut ranks: Vec<_> = self.known.values().map(Known::rank).collect();
                 // many at a time, because all are looked at
-                let (_, &mut first, _) = ends.select_nth_unstable(self.known.len() / 10);
-                self.retain(|known| known.ends() > first);
+                let (_, &mut first, _) = ranks.select_nth_unstable(self.known.len() / 10);
+                self.retain(|known| known.rank() > first);
             }
         }
         let bytes = key.len();
@@ -345,4 +349,36 @@ impl State {
 fn key(asked: &Asked, access: Access, topic: &str) -> String {
     let user = asked.user.as_deref();
     format!("{}{}\0{}\0{}\0{topic}", access as u8, u8::from(user.is_some()), asked.client, user.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_cache_forgets_answers_last_that_a_client_waits_for() {
+        let now = Instant::now();
+        let hour = now + Duration::from_secs(3600);
+        let mut state = State::default();
+        let read = |state: &mut State, key: &str| state.known.get_mut(key).map(|known| known.is_used = true);
+        // read, and fresh for long
+        for n in 0..MOST {
+            state.insert(format!("read {n}").into(), Known::new(Said::Yes, hour, hour, now), now);
+            read(&mut state, &format!("read {n}"));
+        }
+        // for one reader each, as without a cache
+        for n in 0..MOST / 2 {
+            state.insert(format!("waits {n}").into(), Known::new(Said::No, now, now, now), now);
+        }
+        assert!(state.known.len() <= MOST, "{}", state.known.len());
+        for n in 0..MOST / 2 {
+            assert!(read(&mut state, &format!("waits {n}")).is_some(), "{n}");
+        }
+        // those were read
+        for n in 0..MOST {
+            state.insert(format!("new {n}").into(), Known::new(Said::Yes, hour, hour, now), now);
+        }
+        assert!(state.known.keys().all(|key| !key.starts_with("waits")));
+        assert_eq!(state.bytes, state.known.keys().map(|key| key.len()).sum::<usize>());
+    }
 }

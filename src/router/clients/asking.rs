@@ -1,10 +1,17 @@
 //! Rights that somebody else is asked about: a packet whose right is not known stays unhandled, and messages to the
-//! client wait in its session, until the answer is known. Only this client waits.
+//! client wait in its session, until the answer is known. Only this client waits. Answers about a packet are kept until
+//! the packet is handled: the service's cache may forget them meanwhile.
 
 use std::sync::Arc;
 
 use super::{
-    super::{Router, RouterThread, ports::Right, sessions::Access},
+    super::{
+        Router, RouterThread,
+        ports::Right,
+        publish::MOST_ASKED,
+        sessions::{Access, Passed, SlotState},
+    },
+    answers::Asking,
     client::Client,
     handled::Handled,
 };
@@ -26,20 +33,30 @@ impl Client {
 
     /// No packet waits for a right.
     pub(super) fn waits_no_more(&mut self) {
-        if let Some(asking) = self.awaited.as_mut().and_then(|awaited| awaited.asking.as_mut()) {
-            *asking = false;
+        if let Some(asking) = self.asking_mut() {
+            *asking = Asking::default();
         }
+    }
+
+    /// The answers about the packet that is handled now. Empty: its rights are not asked about.
+    #[cold]
+    pub(super) fn take_answers(&mut self) -> Vec<Option<bool>> {
+        self.asking_mut().map_or_else(Vec::new, |asking| std::mem::take(&mut asking.answers))
+    }
+
+    fn asking_mut(&mut self) -> Option<&mut Asking> {
+        self.awaited.as_mut()?.asking.as_deref_mut()
     }
 
     /// Does a packet wait for a right? Its connection is woken when that is known.
     pub fn waits_for_rights(&self) -> bool {
-        self.awaited.as_ref().is_some_and(|awaited| awaited.asking == Some(true))
+        self.awaited.as_ref().and_then(|awaited| awaited.asking.as_ref()).is_some_and(|asking| asking.waits)
     }
 }
 
-/// The right that each filter needs.
-pub(super) fn filters_of<'a>(subscribe: &'a Subscribe<'_>) -> impl Iterator<Item = Right<'a>> {
-    subscribe.filters.iter().filter_map(|(filter, _)| match SharedFilter::of(filter) {
+/// The right that each filter needs. `None`: it needs none.
+fn rights_of<'a>(subscribe: &'a Subscribe<'_>) -> impl Iterator<Item = Option<Right<'a>>> {
+    subscribe.filters.iter().map(|(filter, _)| match SharedFilter::of(filter) {
         None => Some(Right::Subscribe(filter)),
         Some(Ok(shared)) => Some(Right::Subscribe(shared.filter)),
         // refused in any case
@@ -61,31 +78,44 @@ impl Router {
             return Ok(true);
         }
         match codec::decode_from_client(client.version, frame)? {
-            Packet::Subscribe(subscribe) => self.knows_all(local, client, filters_of(&subscribe), handled),
+            Packet::Subscribe(subscribe) => self.knows_all(local, client, rights_of(&subscribe), handled),
             _ => Ok(true),
         }
     }
 
-    /// Are these rights of the client known? If not, its packet counts as not `handled`, and nothing more of it is
-    /// handled until the connection is woken.
+    /// Are these rights of the client known? Then [`take_answers`](Client::take_answers) has the answers. If not, its
+    /// packet counts as not `handled`, and nothing more of it is handled until the connection is woken.
     #[cold]
     pub(super) fn knows_all<'r>(
         &self,
         local: &mut RouterThread,
         client: &mut Client,
-        rights: impl IntoIterator<Item = Right<'r>>,
+        rights: impl IntoIterator<Item = Option<Right<'r>>>,
         handled: &mut Handled,
     ) -> Result<bool, CloseReason> {
         let (access, waker) = {
             let state = self.own(client)?;
             (state.access.clone(), state.waker().cloned())
         };
+        // those of a packet that waited are kept
+        let mut answers = if client.waits_for_rights() { client.take_answers() } else { Vec::new() };
         client.waits_no_more();
         let (Some(access), Some(waker)) = (access, waker) else { return Ok(true) };
-        let is_unknown = |right: &Right<'_>| local.observers.call(Some(false), || access.ask(*right, &waker)).is_none();
-        let waits = rights.into_iter().filter(is_unknown).take(AT_ONCE).count() > 0;
-        if let Some(awaited) = &mut client.awaited {
-            awaited.asking = Some(waits);
+        let mut unknown = 0;
+        for (place, right) in rights.into_iter().enumerate() {
+            if place == answers.len() {
+                answers.push(None);
+            }
+            let (Some(right), None) = (right, answers[place]) else { continue };
+            answers[place] = local.observers.call(Some(false), || access.ask(right, &waker));
+            unknown += usize::from(answers[place].is_none());
+            if unknown == AT_ONCE {
+                break;
+            }
+        }
+        let waits = unknown > 0;
+        if let Some(asking) = client.asking_mut() {
+            *asking = Asking { waits, answers };
         }
         if waits {
             *handled = Handled { frames: 0, bytes: 0 };
@@ -95,33 +125,56 @@ impl Router {
     }
 
     /// Decides about messages to the client that wait for its right to receive them, in their order, up to the first
-    /// one whose topic is not known.
+    /// one whose topic is not known. `true`: enough are allowed, and the rest follows when these are sent.
     #[cold]
-    pub(super) fn ask_about_deliveries(&self, local: &mut RouterThread, client: &mut Client) {
+    pub(super) fn ask_about_deliveries(&self, local: &mut RouterThread, client: &mut Client) -> bool {
         for n in 0.. {
-            let Ok(state) = self.own(client) else { return };
-            let Some((number, message)) = state.session.first_unasked() else { return };
+            let Ok(state) = self.own(client) else { return false };
+            if state.session.has_enough_allowed() {
+                return true;
+            }
+            let Some((number, message)) = state.session.first_unasked() else { return false };
             let (access, waker) = (state.access.clone(), state.waker().cloned());
             drop(state);
             // the connection ends, and its session keeps the messages
             if access.as_ref().is_some_and(|access| access.is_revoked()) {
-                return;
+                return false;
             }
-            let Some(waker) = waker else { return };
+            let Some(waker) = waker else { return false };
             if n == AT_ONCE {
-                return waker.wake();
+                waker.wake();
+                return false;
             }
             let topic = message.topic();
             let ask =
                 |access: &Arc<Access>| local.observers.call(Some(false), || access.ask(Right::Receive(topic), &waker));
-            let Some(may) = access.as_ref().map_or(Some(true), ask) else { return };
+            let Some(may) = access.as_ref().map_or(Some(true), ask) else { return false };
             client.flush_due = true;
-            let Ok(mut state) = self.own(client) else { return };
-            if may {
+            if !may {
+                self.together(|| self.refuse_delivery(local, client, number));
+            } else if let Ok(mut state) = self.own(client) {
                 state.session.allow(number);
-            } else if state.session.refuse_unasked(number, &mut self.turn(local).journal) {
-                local.observers.may_not_receive(&client.id, access.as_deref(), topic);
             }
+        }
+        false
+    }
+
+    /// The client may not receive this message: it is dropped. If it is of a group, it goes to another member that may.
+    ///
+    /// Call it within a group of records, so that removal and delivery are stored together.
+    fn refuse_delivery(&self, local: &mut RouterThread, client: &Client, number: u64) {
+        let Ok(mut state) = self.own(client) else { return };
+        let SlotState { session, shared, access, .. } = &mut *state;
+        let Some(moved) = session.refuse_unasked(number, &mut self.turn(local).journal) else { return };
+        let slot = &client.slot;
+        let passed = shared.as_mut().and_then(|shared| shared.pass_on(slot, moved.clone()));
+        match passed.filter(|Passed { group, not_to, .. }| not_to.len() < MOST_ASKED && group.has_others(slot)) {
+            Some(passed) => {
+                drop(state);
+                passed.group.unstick(slot);
+                self.move_to_others(local, &[passed]);
+            }
+            None => local.observers.may_not_receive(&client.id, access.as_deref(), moved.message.topic()),
         }
     }
 }

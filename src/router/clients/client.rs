@@ -1,6 +1,6 @@
 //! [`Client`]: a connected client, owned by its connection: its pending acknowledgements and output.
 
-use std::{sync::Arc, time::Instant};
+use std::{sync::Arc, task::Waker, time::Instant};
 
 use super::{
     super::{
@@ -11,6 +11,7 @@ use super::{
         subscriptions::Matched,
         thread::Observers,
     },
+    answers::Asking,
     authenticating::Authenticating,
     marks::Marks,
     operation::Operation,
@@ -49,8 +50,8 @@ pub(crate) struct Awaited {
     operation: Option<Box<Operation>>,
     /// Its re-authentication, if CONNECT named an Authentication Method.
     pub(super) authenticating: Option<Box<Authenticating>>,
-    /// Its rights are asked about elsewhere. `true`: a packet waits for the answer.
-    pub(super) asking: Option<bool>,
+    /// Its rights are asked about elsewhere.
+    pub(super) asking: Option<Box<Asking>>,
     /// The commit that its CONNACK, and everything after it, waits for.
     accepted: Option<CommitSeq>,
     /// Acknowledgements of its packets that wait.
@@ -100,7 +101,7 @@ impl Client {
             Stored::Done => None,
             Stored::By(commit) => Some(commit),
         };
-        let asking = asks.then_some(false);
+        let asking = asks.then(Box::default);
         let awaited = match (accepted, Authenticating::of(connect)) {
             (None, None) if !asks => None,
             (accepted, authenticating) => {
@@ -327,9 +328,7 @@ impl Router {
                 Err(reason) => return Flush::Close(reason),
             }
         }
-        if client.asks() {
-            self.ask_about_deliveries(local, client);
-        }
+        let mut are_left = client.asks() && self.ask_about_deliveries(local, client);
         if replies.is_empty() && !client.flush_due && !client.slot.is_signalled() {
             return Flush::Write(None);
         }
@@ -342,7 +341,7 @@ impl Router {
         if !replies.is_empty() {
             session.append(replies, &mut local.pool);
         }
-        let (mut out, mut held) = (None, None);
+        let (mut out, mut held, mut again) = (None, None, None);
         if unwritten == 0 {
             client.slot.clear_signal();
             if session.has_waiting() {
@@ -352,6 +351,9 @@ impl Router {
             }
             out = session.take_out();
             held = session.waits_for(&local.limits.session);
+            // what was allowed has expired: nothing is written that would bring the task back
+            are_left &= out.is_none() && !session.has_enough_allowed();
+            again = state.waker().filter(|_| are_left).cloned();
         }
         if let SlotState { shared: Some(shared), session, .. } = &mut *state
             && shared.is_full()
@@ -360,6 +362,7 @@ impl Router {
             shared.note_ready(&client.slot);
         }
         drop(state);
+        again.into_iter().for_each(Waker::wake);
         // call again after the write: this output is bounded, and queued messages signal no task
         client.is_welcomed |= out.is_some();
         client.flush_due = unwritten > 0 || out.is_some();

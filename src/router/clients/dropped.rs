@@ -38,7 +38,7 @@ impl Router {
         replies: &mut Vec<u8>,
     ) -> Result<(), CloseReason> {
         let qos = incoming.publish.qos;
-        if qos == QoS::ExactlyOnce && !self.receive(local, client, incoming, replies)? {
+        if qos == QoS::ExactlyOnce && !self.receive(local, client, incoming, None, replies)? {
             return Ok(());
         }
         local.observers.not_published(&incoming.outgoing(client.sender()), DropReason::BridgeLoop);

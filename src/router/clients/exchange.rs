@@ -3,8 +3,8 @@
 use super::{
     super::{
         Router, RouterThread,
-        ports::{DropReason, Event, Right},
-        publish::{Leave, Publishing, Sender, Step},
+        ports::{Event, Right},
+        publish::{Leave, Publisher, Publishing, Sender, Step},
         sessions::SlotRef,
         thread::Count,
     },
@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     codec::{self, Ack, Cut, Disconnect, Frame, Packet, PacketType, Properties, PropertyId, Publish, ReasonCode},
-    session::{Action, CloseReason, Deferred, Expiry, Extras, Outgoing, ProtocolError, Stored},
+    session::{Action, CloseReason, Expiry, Extras, ProtocolError, Stored},
     topic::TopicName,
     types::{PacketId, ProtocolVersion, QoS},
 };
@@ -145,22 +145,26 @@ impl Router {
         (handled, replies): (&mut Handled, &mut Vec<u8>),
     ) -> Result<(), CloseReason> {
         let publish = incoming.publish;
+        let mut may = None;
         if client.marks.look_further() {
             let most = local.limits.max_message_size;
             if most.is_some_and(|most| publish.payload.len() > most) {
                 client.waits_no_more();
                 return self.drop_too_large(local, client, incoming, replies);
             }
-            if client.asks() && !self.knows_all(local, client, [Right::Publish(publish.topic)], handled)? {
-                return Ok(());
+            if client.asks() {
+                if !self.knows_all(local, client, [Some(Right::Publish(publish.topic))], handled)? {
+                    return Ok(());
+                }
+                may = client.take_answers().pop().flatten();
             }
         }
-        if publish.qos == QoS::ExactlyOnce && !self.receive(local, client, incoming, replies)? {
+        if publish.qos == QoS::ExactlyOnce && !self.receive(local, client, incoming, may, replies)? {
             return Ok(());
         }
         let Client { id: name, presence, slot, connection, last, .. } = client;
         let sender = Sender { client: name, user: presence.user() };
-        let access = || self.access_of(slot, *connection);
+        let access = || Ok(Publisher { access: self.access_of(slot, *connection)?, may });
         let mut leave = Leave::anywhere();
         let Some(id) = publish.packet_id else {
             let stored = self.publish_from(local, access, last, &incoming.outgoing(sender), &mut leave)?;
@@ -315,12 +319,13 @@ impl Router {
         Ok(true)
     }
 
-    /// Must this QoS 2 PUBLISH be published now?
+    /// Must this QoS 2 PUBLISH be published now? `may`: may its client publish it, if that was asked?
     pub(super) fn receive(
         &self,
         local: &mut RouterThread,
         client: &mut Client,
         incoming: &Incoming<'_>,
+        may: Option<bool>,
         replies: &mut Vec<u8>,
     ) -> Result<bool, CloseReason> {
         client.flush_due = true;
@@ -338,19 +343,11 @@ impl Router {
                 Ok(false)
             }
             Action::Defer(_) => {
-                self.defer(local, client, incoming)?;
+                self.defer(local, client, incoming, may)?;
                 Ok(false)
             }
             _ => Ok(false),
         }
-    }
-
-    fn defer(&self, local: &mut RouterThread, client: &Client, incoming: &Incoming<'_>) -> Result<(), CloseReason> {
-        local.count(Count::DeferredInflight, 1);
-        let Some(packet_id) = incoming.publish.packet_id else { return Ok(()) };
-        let deferred = Deferred { packet_id, retain: incoming.publish.retain, message: incoming.message() };
-        let mut state = self.own(client)?;
-        Ok(state.session.defer(deferred, &self.turn(local))?)
     }
 
     fn handle_other(
@@ -427,76 +424,6 @@ impl Router {
             state.session.suback_sent(behind, &mut self.turn(local));
         }
         Ok(())
-    }
-
-    /// A QoS 2 message was refused, and others may wait for its place.
-    #[cold]
-    fn place_is_free(
-        &self,
-        local: &mut RouterThread,
-        client: &mut Client,
-        replies: &mut Vec<u8>,
-    ) -> Result<(), CloseReason> {
-        if !self.take_deferred(local, client, replies)? {
-            self.leave(local, client, Operation::TakeDeferred);
-        }
-        Ok(())
-    }
-
-    /// Publishes waiting QoS 2 messages, until one takes the free place. `false`: the turn is too short.
-    pub(crate) fn take_deferred(
-        &self,
-        local: &mut RouterThread,
-        client: &mut Client,
-        replies: &mut Vec<u8>,
-    ) -> Result<bool, CloseReason> {
-        loop {
-            // unlocked before it is published
-            let next = self.own(client)?.session.next_deferred(&local.limits.session);
-            let Some(deferred) = next else { return Ok(true) };
-            if !self.publish_deferred(local, client, &deferred, replies)? {
-                return Ok(true);
-            }
-            local.work.add_packets(1);
-            if local.work.is_spent(0) {
-                return Ok(false);
-            }
-        }
-    }
-
-    /// Publishes a QoS 2 message that waited. `true`: it was refused, and its place is free.
-    fn publish_deferred(
-        &self,
-        local: &mut RouterThread,
-        client: &mut Client,
-        deferred: &Deferred,
-        replies: &mut Vec<u8>,
-    ) -> Result<bool, CloseReason> {
-        let outgoing = Outgoing::from(&deferred.message)
-            .with_retain(deferred.retain)
-            .with_sender(&client.id, client.presence.user());
-        let (packet_id, qos) = (deferred.packet_id, QoS::ExactlyOnce);
-        let access = || self.access_of(&client.slot, client.connection);
-        let mut leave = Leave::nowhere();
-        let is_expired = deferred.message.is_expired(local.observers.now);
-        let dropped = match is_expired {
-            true => Some(DropReason::Expired),
-            false => self.has_passed_here(&outgoing.extras.properties).then_some(DropReason::BridgeLoop),
-        };
-        let result = self.together(|| {
-            let stored = if let Some(reason) = dropped {
-                let (client, topic, payload) = (&client.id, outgoing.topic, outgoing.payload.len());
-                local.observers.observe(&Event::Drop { client, topic, payload, reason });
-                Stored::Done
-            } else {
-                self.publish_as(local, access, &mut None, &outgoing, &mut leave)?
-            };
-            if leave.outcome().is_error() {
-                return Ok(stored);
-            }
-            Ok(self.received(local, &client.slot, packet_id, qos, stored))
-        });
-        self.answer_publish(local, client, Answer { packet_id, qos, outcome: leave.outcome() }, result, replies)
     }
 
     /// Handles a DISCONNECT. Returns the reason for the end of the connection. Sets the session's expiry if DISCONNECT

@@ -8,12 +8,12 @@ use super::{
         Router, RouterThread,
         ports::{Event, Record, WillLeft},
         publish::{LastWill, WillKept},
-        sessions::{Expired, ExpiryKey, GroupRef, Looked, SlotRef, SlotState, Standing},
+        sessions::{Expired, ExpiryKey, GroupRef, Looked, Passed, SlotRef, SlotState, Standing},
     },
     client::Client,
 };
 use crate::{
-    session::{CloseReason, Expiry, Moved, Stored, StoredWill},
+    session::{CloseReason, Expiry, Stored, StoredWill},
     topic::FilterId,
     types::ClientId,
 };
@@ -239,7 +239,7 @@ pub(super) struct Ended {
     /// The groups that it has left.
     groups: Vec<GroupRef>,
     /// Messages for other members of groups.
-    moved: Vec<(GroupRef, Moved)>,
+    moved: Vec<Passed>,
 }
 
 /// Reports to the session's groups that its client connected or left.

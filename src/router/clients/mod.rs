@@ -13,7 +13,9 @@
 //! | `welcome` | the properties of CONNECT and CONNACK |
 //! | `exchange` | its packets, through its session |
 //! | `turn` | the figures of a connection's turns |
+//! | `deferred` | its QoS 2 messages that wait for a place |
 //! | `dropped` | messages that are acknowledged and not published |
+//! | `answers` | what is known about the rights that a packet needs |
 //! | `asking` | packets and messages that wait for rights that are asked about elsewhere |
 //! | `marks` | unusual properties of a connection, as bits |
 //! | `incoming` | an interpreted PUBLISH of a client |
@@ -29,12 +31,14 @@
 
 mod access;
 mod adopt;
+mod answers;
 mod asking;
 mod authenticating;
 mod authentication;
 mod banned;
 mod client;
 mod connect;
+mod deferred;
 mod dropped;
 mod due;
 mod exchange;

@@ -44,6 +44,8 @@ pub(crate) struct Subscribing {
     /// The number of the last message before the SUBSCRIBE.
     pub(super) before: u64,
     pub(super) access: Option<Arc<Access>>,
+    /// May the client subscribe to each filter, if that was asked elsewhere?
+    pub(super) answers: Vec<Option<bool>>,
     /// The store refuses records that need room.
     pub(super) refuses: bool,
     /// Number of filters that the client has.

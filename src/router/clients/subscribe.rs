@@ -53,9 +53,10 @@ impl Router {
     pub(super) fn begin_subscribing(
         &self,
         local: &mut RouterThread,
-        client: &Client,
+        client: &mut Client,
         subscribe: &Subscribe<'_>,
     ) -> Result<Subscribing, CloseReason> {
+        let answers = client.take_answers();
         let is_kept = client.slot.is_kept();
         let (held, access, before) = {
             let mut state = self.own(client)?;
@@ -75,6 +76,7 @@ impl Router {
             properties: local.observers.told_of(EventKinds::SUBSCRIBE, subscribe.properties),
             before,
             access,
+            answers,
             refuses: is_kept && self.store_refuses(local).is_some(),
             held,
             codes: Vec::with_capacity(subscribe.filters.len()),
@@ -167,15 +169,18 @@ impl Router {
         filters: &Filters<'_>,
         places: Range<usize>,
     ) -> Added {
-        let Subscribing { access, refuses, held, codes, had, .. } = subscribing;
+        let Subscribing { access, answers, refuses, held, codes, had, .. } = subscribing;
         let mut added = Added { filters: Vec::with_capacity(places.len()), groups: Vec::new() };
         // before the lock: a plug-in may take long
         let no_memory = local.observers.refuses(Refused::Subscriptions);
-        let may = |filter| match refuses {
+        let may = |place| match refuses {
             true => Err(ReasonCode::QuotaExceeded),
-            false => may_subscribe(local, access.as_deref(), client.version, filter),
+            false => {
+                let answer = answers.get(place).copied().flatten();
+                may_subscribe(local, (access.as_deref(), answer), client.version, filters.get(place).0)
+            }
         };
-        let allowed: Vec<_> = places.clone().map(|place| may(filters.get(place).0)).collect();
+        let allowed: Vec<_> = places.clone().map(may).collect();
         let user = access.as_deref().and_then(Access::user);
         for (place, _) in places.clone().zip(&allowed).filter(|(_, allowed)| **allowed == Ok(Delivers::Nothing)) {
             local.observers.denials.tell_unreadable(&client.id, user, filters.get(place).0.as_str());
@@ -527,7 +532,7 @@ pub(super) enum Delivers {
 
 pub(super) fn may_subscribe(
     local: &RouterThread,
-    access: Option<&Access>,
+    (access, answer): (Option<&Access>, Option<bool>),
     version: ProtocolVersion,
     filter: &TopicFilter,
 ) -> Result<Delivers, ReasonCode> {
@@ -545,7 +550,7 @@ pub(super) fn may_subscribe(
         return Err(ReasonCode::TopicFilterInvalid);
     }
     match access {
-        Some(access) if !access.may_subscribe(behind) => Err(ReasonCode::NotAuthorized),
+        Some(access) if !answer.unwrap_or_else(|| access.may_subscribe(behind)) => Err(ReasonCode::NotAuthorized),
         Some(access) if !access.may_receive_some(behind) => match version {
             ProtocolVersion::V5 => Err(ReasonCode::NotAuthorized),
             // 3.1.1 clients are always granted such filters, by mosquitto too, and may take 0x80 for a fault

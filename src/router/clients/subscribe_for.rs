@@ -48,7 +48,7 @@ impl Router {
             (state.session.subscriptions().len() + shared, state.access.clone())
         };
         // as strict as for a client that would be told
-        may_subscribe(local, access.as_deref(), ProtocolVersion::V5, filter).map_err(NotSubscribed::Refused)?;
+        may_subscribe(local, (access.as_deref(), None), ProtocolVersion::V5, filter).map_err(NotSubscribed::Refused)?;
         let refuses = slot.is_kept() && self.store_refuses(local).is_some();
         let no_memory = local.observers.refuses(Refused::Subscriptions);
         let mut subscriptions = self.subscriptions.change();
@@ -115,6 +115,7 @@ impl Router {
             properties: PropertiesBuf::default(),
             before: 0,
             access: None,
+            answers: Vec::new(),
             refuses: false,
             held: 0,
             codes: Vec::new(),

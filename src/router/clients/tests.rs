@@ -2,7 +2,7 @@
 //! the steps.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -17,7 +17,7 @@ use proptest::{collection::vec, prelude::*};
 use super::{super::*, *};
 use crate::{
     codec::{self, Connect, Cut, PublishFlags, Will},
-    router::{Authorize, Observe, Rights, ports, tests::connect, thread::Work},
+    router::{Authorize, Observe, Right, Rights, ports, tests::connect, thread::Work},
     session::{CloseReason, CommitSeq, Message, Stored},
     topic::{TopicFilter, TopicName},
     types::{ClientId, PacketId, ProtocolVersion, QoS, QueueFull},
@@ -665,4 +665,131 @@ fn retained_messages_from_within_the_process_are_sent_whatever_clients_may_do() 
     let by = subscriptions::RetainedBy { at: None, publisher: Some(Arc::new(publisher)) };
     let may = local.finish(|local| router.sources(local).unwrap().may_still_publish(topic, &by, &local.observers));
     assert_eq!(may, (false, true));
+}
+
+/// Asks another service, and forgets each answer as soon as it was read: its cache may have no place for it. A topic
+/// that begins with "no" is refused.
+#[derive(Default)]
+struct Forgets(Mutex<HashSet<String>>);
+
+struct Services(Arc<Forgets>);
+
+impl Authorize for Services {
+    fn rights(&self, client: &ClientId, _: &Identity) -> Option<Arc<dyn Rights>> {
+        (client.as_str() == "asks").then(|| self.0.clone() as Arc<dyn Rights>)
+    }
+}
+
+impl Rights for Forgets {
+    fn may_publish(&self, topic: &TopicName) -> bool {
+        panic!("{} was asked about", topic.as_str())
+    }
+
+    fn may_subscribe(&self, filter: &TopicFilter) -> bool {
+        panic!("{} was asked about", filter.as_str())
+    }
+
+    fn asks(&self) -> bool {
+        true
+    }
+
+    fn ask(&self, right: Right<'_>, _: &Waker) -> Option<bool> {
+        let (text, what) = match right {
+            Right::Publish(topic) => (topic.as_str(), "publish"),
+            Right::Subscribe(filter) => (filter.as_str(), "subscribe"),
+            Right::Receive(topic) => (topic.as_str(), "receive"),
+        };
+        let (mut asked, question) = (self.0.lock(), format!("{what} {text}"));
+        if asked.insert(question.clone()) {
+            return None;
+        }
+        asked.remove(&question);
+        Some(!text.starts_with("no"))
+    }
+}
+
+impl World {
+    fn asking(set: impl FnOnce(&mut RouterLimits)) -> (Self, Client) {
+        let ports = Ports { authorize: Some(Arc::new(Services(Arc::default()))), ..Ports::default() };
+        let mut world = Self::limited(ports, set);
+        let client = world.connect("asks", true);
+        (world, client)
+    }
+
+    /// The next output for a client.
+    fn bytes(&mut self, client: &mut Client, replies: &mut Vec<u8>) -> Vec<u8> {
+        let flush = self.router.flush(&mut self.local, client, replies, 0);
+        let Flush::Write(Some(out)) = flush else { panic!("{flush:?}") };
+        out.contiguous().expect("small packets stand in one piece").to_vec()
+    }
+
+    /// Handles a packet whose rights are asked about: how often it waited for an answer, and the replies.
+    fn handle_asked(&mut self, client: &mut Client, bytes: &[u8], steps: u32) -> (usize, Vec<u8>) {
+        for waited in 0..100 {
+            let mut replies = self.handle(client, bytes, steps).unwrap();
+            if client.waits_for_rights() {
+                assert!(replies.is_empty());
+                continue;
+            }
+            while client.is_busy() {
+                self.resume(client, steps, &mut replies);
+            }
+            return (waited, replies);
+        }
+        panic!("the packet is never handled");
+    }
+}
+
+#[test]
+fn answers_about_filters_hold_until_their_packet_is_handled_whatever_the_cache_forgets() {
+    for (filters, steps, waits) in [(1, LONG, 1), (3, LONG, 1), (200, LONG, 4), (200, 5, 4)] {
+        let (mut world, mut client) = World::asking(|_| {});
+        let (refused, granted): (Vec<_>, Vec<_>) = (0..filters).partition(|n| n % 3 == 1);
+        let text = |n: &usize| format!("{}/{n}", if n % 3 == 1 { "no" } else { "f" });
+        let all: Vec<_> = (0..filters).map(|n| text(&n)).collect();
+        let bytes = subscribe(&all.iter().map(String::as_str).collect::<Vec<_>>());
+        let (waited, mut replies) = world.handle_asked(&mut client, &bytes, steps);
+        assert_eq!(waited, waits, "{filters} filters");
+        let suback = world.bytes(&mut client, &mut replies);
+        let codes = &suback[suback.len() - filters..];
+        assert!(granted.iter().all(|&n| codes[n] == 0) && refused.iter().all(|&n| codes[n] == 0x80), "{codes:?}");
+        // and no longer
+        let (waited, mut replies) = world.handle_asked(&mut client, &subscribe(&["no/x"]), LONG);
+        assert_eq!((waited, world.bytes(&mut client, &mut replies)), (1, vec![0x90, 3, 0, 1, 0x80]));
+    }
+}
+
+#[test]
+fn an_answer_about_a_topic_holds_for_its_message_whatever_the_cache_forgets() {
+    let (mut world, mut client) = World::asking(|limits| limits.session.max_inflight_in = 1);
+    let mut subscriber = world.connect("s", true);
+    let mut replies = world.handle(&mut subscriber, &subscribe(&["#"]), LONG).unwrap();
+    world.sent(&mut subscriber, &mut replies);
+    let mut came = |world: &mut World| {
+        let sent = world.sent(&mut subscriber, &mut Vec::new());
+        let text = |sent| if let Sent::Message(_, text, _) = sent { text } else { panic!("{sent:?}") };
+        sent.into_iter().map(text).collect::<Vec<_>>()
+    };
+    for qos in [QoS::AtMostOnce, QoS::AtLeastOnce] {
+        for (topic, text) in [("f", "1"), ("no", "2"), ("f", "3"), ("f", "4"), ("no", "5"), ("no", "6")] {
+            let (waited, replies) = world.handle_asked(&mut client, &publish(topic, text, qos, false), LONG);
+            assert_eq!((waited, replies.len()), (1, 4 * qos as usize), "{text}");
+        }
+        assert_eq!(came(&mut world), ["1", "3", "4"]);
+    }
+    // at QoS 2 a message may wait for a place, and the answer with it
+    for (id, topic) in [(1, "f"), (2, "no"), (3, "f"), (4, "no")] {
+        let mut bytes = Vec::new();
+        let flags = PublishFlags { dup: false, qos: QoS::ExactlyOnce, retain: false };
+        let (topic, id) = (TopicName::new(topic).unwrap(), PacketId::new(id));
+        codec::encode::publish(&mut bytes, flags, topic, id, id.unwrap().get().to_string().as_bytes());
+        let (waited, replies) = world.handle_asked(&mut client, &bytes, LONG);
+        assert_eq!((waited, replies.is_empty()), (1, id.unwrap().get() > 1));
+    }
+    assert_eq!(came(&mut world), ["1"]);
+    // the second is refused, which frees its place
+    for (released, text) in [(1, vec!["3"]), (3, Vec::new())] {
+        world.handle(&mut client, &[0x62, 2, 0, released], LONG).unwrap();
+        assert_eq!(came(&mut world), text, "after {released}");
+    }
 }

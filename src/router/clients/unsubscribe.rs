@@ -4,7 +4,7 @@ use super::{
     super::{
         Router, RouterThread,
         ports::{Event, EventKinds},
-        sessions::{GroupRef, SlotState},
+        sessions::{GroupRef, Passed, SlotState},
     },
     client::{Client, answer},
     filters::{KeptFilters, listed, steps_of},
@@ -133,7 +133,12 @@ impl Router {
                 moved = session.take_shared(usize::MAX, goes, &mut turn);
             }
             memberships.take_if(|memberships| memberships.is_empty());
-            Some(moved.into_iter().map(|moved| (group.clone(), moved)).collect::<Vec<_>>())
+            Some(
+                moved
+                    .into_iter()
+                    .map(|moved| Passed { group: group.clone(), moved, not_to: Vec::new() })
+                    .collect::<Vec<_>>(),
+            )
         };
         let (mut had, mut stored) = (false, Stored::Done);
         self.together(|| {

@@ -349,15 +349,16 @@ pub trait Rights: Send + Sync {
         false
     }
 
-    /// Is another service asked about these rights? Then [`ask`](Self::ask) is called before
-    /// [`may_publish`](Self::may_publish) and [`may_subscribe`](Self::may_subscribe), and for each message to the
-    /// client. Its packets, and messages to it, wait for the answer. It must not change while the client is connected.
+    /// Is another service asked about these rights? Then [`ask`](Self::ask) is called for each PUBLISH, for each filter
+    /// of a SUBSCRIBE and for each message to the client, which wait for the answer;
+    /// [`may_publish`](Self::may_publish) only for a Will, and for the publisher of a retained message. It must not
+    /// change while the client is connected.
     fn asks(&self) -> bool {
         false
     }
 
     /// Has the client this right? `None`: that is asked about, and `waker` is called when it is known; the next call
-    /// then has the answer. Called with nothing locked.
+    /// then has the answer, which may be forgotten after it. Called with nothing locked.
     fn ask(&self, right: Right<'_>, waker: &Waker) -> Option<bool> {
         let _ = waker;
         Some(match right {

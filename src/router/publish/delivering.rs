@@ -18,6 +18,8 @@ pub(super) struct Delivering<'a, 't, 'r, 'c> {
     pub(super) turn: &'a mut Turn<'t, Recorder<'r, 'c>>,
     pub(super) wakes: &'a mut Vec<Waker>,
     pub(super) policy: SharedSubscriptions,
+    /// Members of its group that may not read it: another service said so.
+    pub(super) not_to: &'a [SlotRef],
 }
 
 /// Delivers the message to a session. Returns what the session did with it.

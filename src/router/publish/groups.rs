@@ -9,7 +9,7 @@ use super::{
     super::{
         Router, RouterThread,
         ports::DropReason,
-        sessions::{GroupRef, Member, SlotRef, Standing},
+        sessions::{GroupRef, Member, Passed, SlotRef, Standing},
     },
     delivering::{Delivering, hand_over},
 };
@@ -31,6 +31,7 @@ enum Room {
 }
 
 /// The result of offering a message to a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Offered {
     Taken,
     NoRoom,
@@ -58,28 +59,27 @@ impl Router {
         };
         let sticks = delivering.policy == SharedSubscriptions::Sticky;
         let mut refused = None;
-        let mut offer = |member: &Member, room| match self.offer(delivering, group, member, room) {
-            refusal @ (Offered::NotAllowed | Offered::TooLarge) => {
-                refused = Some((refusal, member.slot.clone()));
-                false
+        let mut offer = |member: &Member, room| {
+            let offered = self.offer(delivering, group, member, room);
+            if matches!(offered, Offered::NotAllowed | Offered::TooLarge) {
+                refused = Some((offered, member.slot.clone()));
             }
-            Offered::NoRoom | Offered::Gone => false,
-            Offered::Taken => true,
+            offered
         };
         if let Some(key) = key {
             let mut members = (0..MOST_ASKED_FOR_PLACE).map_while(|n| group.by_key(key, true, n));
-            if members.any(|member| offer(&member, Room::InQueue)) {
+            if members.any(|member| offer(&member, Room::InQueue) == Offered::Taken) {
                 return;
             }
         }
-        if sticks && group.sticky().is_some_and(|member| offer(&member, Room::InQueue)) {
+        if sticks && group.sticky().is_some_and(|member| offer(&member, Room::InQueue) == Offered::Taken) {
             return;
         }
         let mut passed = 0;
         while passed < MOST_ASKED
             && let Some(member) = group.nth(choice, Standing::Ready, passed)
         {
-            if offer(&member, Room::Now) {
+            if offer(&member, Room::Now) == Offered::Taken {
                 if sticks {
                     group.stick_to(&member.slot);
                 }
@@ -90,14 +90,21 @@ impl Router {
         }
         for room in [Room::InQueue, Room::Any] {
             if let Some(key) = key
-                && group.by_key(key, false, 0).is_some_and(|member| offer(&member, room))
+                && group.by_key(key, false, 0).is_some_and(|member| offer(&member, room) == Offered::Taken)
             {
                 return;
             }
             for standing in [Standing::Full, Standing::Away] {
-                let mut members = (0..MOST_ASKED_FOR_PLACE).map_while(|n| group.nth(choice, standing, n));
-                if members.any(|member| offer(&member, room)) {
-                    return;
+                let mut without_place = 0;
+                for member in (0..MOST_ASKED).map_while(|n| group.nth(choice, standing, n)) {
+                    match offer(&member, room) {
+                        Offered::Taken => return,
+                        Offered::NoRoom => without_place += 1,
+                        Offered::NotAllowed | Offered::TooLarge | Offered::Gone => {}
+                    }
+                    if without_place == MOST_ASKED_FOR_PLACE {
+                        break;
+                    }
                 }
             }
         }
@@ -113,13 +120,13 @@ impl Router {
         member: &Member,
         room: Room,
     ) -> Offered {
-        let Delivering { outgoing, turn, wakes, .. } = delivering;
+        let Delivering { outgoing, turn, wakes, not_to, .. } = delivering;
         let Member { slot, options, share } = member;
         let mut state = slot.lock();
         if state.ended || !state.shared.as_ref().is_some_and(|shared| shared.has(group)) {
             return Offered::Gone;
         }
-        if !state.may_receive(outgoing.topic, turn.journal.observers) {
+        if not_to.contains(slot) || !state.may_receive(outgoing.topic, turn.journal.observers) {
             return Offered::NotAllowed;
         }
         let mut identifiers = smallvec::SmallVec::<[u8; 16]>::new();
@@ -164,6 +171,10 @@ impl Router {
                 self.list_expiring(slot, &mut state);
             }
             self.requeues.note_queued(slot, &mut state, turn.now);
+            let number = state.session.last_number();
+            if let Some(shared) = state.shared.as_mut().filter(|_| !not_to.is_empty()) {
+                shared.note_refused(number, not_to, limits.max_queued_messages);
+            }
         }
         Offered::Taken
     }
@@ -171,9 +182,9 @@ impl Router {
     /// Moves messages of groups that a session does not send to other members.
     ///
     /// Call it within a group of records, so that removal and delivery are stored together.
-    pub(crate) fn move_to_others(&self, local: &mut RouterThread, moved: &[(GroupRef, Moved)]) {
-        local.work.add_deliveries(moved.len());
-        for (group, Moved { message, retain, .. }) in moved {
+    pub(crate) fn move_to_others(&self, local: &mut RouterThread, passed: &[Passed]) {
+        local.work.add_deliveries(passed.len());
+        for Passed { group, moved: Moved { message, retain, .. }, not_to } in passed {
             let RouterThread { pool, wakes, limits, observers, .. } = local;
             let (now, policy) = (observers.now, limits.shared_subscriptions);
             let mut turn = Turn { now, limits: &limits.session, pool, journal: self.recorder(observers) };
@@ -182,7 +193,7 @@ impl Router {
             // all members may have left the group's filter, and others begun a group anew
             let group = self.subscriptions.group_like(group);
             if let Some(group) = group {
-                self.deliver_to_group(&mut Delivering { outgoing, turn: &mut turn, wakes, policy }, &group);
+                self.deliver_to_group(&mut Delivering { outgoing, turn: &mut turn, wakes, policy, not_to }, &group);
             }
         }
     }
@@ -205,8 +216,8 @@ fn hash_of(key: impl Hash) -> u64 {
     FixedState::default().hash_one(key)
 }
 
-/// Most ready members whose rights are checked for one message: rules are mostly the same for all.
-const MOST_ASKED: usize = 256;
+/// Most members in one state whose rights are checked for one message: rules are mostly the same for all.
+pub(crate) const MOST_ASKED: usize = 256;
 
 /// Most members without room whose queues are checked for a place.
 const MOST_ASKED_FOR_PLACE: usize = 16;

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use super::{
     super::{
         COMMANDS, Router, RouterThread, SysPublish,
-        ports::{Authorize, Condition, DropReason, Publisher, Record, Store},
-        sessions::{Access, GroupRef, is_of_events},
+        ports::{self, Authorize, Condition, DropReason, Record, Store},
+        sessions::{GroupRef, is_of_events},
         subscriptions::{Matched, RetainedBounds, RetainedBy, Target},
         thread::{Action, Copies, Recorder, Refused, WHOLE_FANOUT, WHOLE_MATCH},
     },
     delivering::{Delivering, hand_over},
+    sender::Publisher,
     steps::Leave,
 };
 use crate::{
@@ -35,12 +36,12 @@ fn is_own_connection_state(topic: &TopicName, client: &ClientId) -> bool {
 const MAX_REMEMBERED: usize = 256;
 
 /// The publisher of a message, for the store.
-fn publisher_of(outgoing: &Outgoing<'_>) -> Option<Publisher> {
-    Some(Publisher { client: outgoing.from?.clone(), user: outgoing.user.cloned() })
+fn publisher_of(outgoing: &Outgoing<'_>) -> Option<ports::Publisher> {
+    Some(ports::Publisher { client: outgoing.from?.clone(), user: outgoing.user.cloned() })
 }
 
-/// The publisher's rights; `None`: it may do everything. The error ends its connection.
-type Asked = Result<Option<Arc<Access>>, CloseReason>;
+/// The error ends its connection.
+type Asked = Result<Publisher, CloseReason>;
 
 impl Router {
     /// Publishes a client's PUBLISH. `access` returns its rights, if there are any. `last`: the match of its previous
@@ -75,11 +76,12 @@ impl Router {
         let matched = match repeated {
             Some(matched) => matched,
             None => {
-                let (permissions, access) = (self.permissions.version(), access()?);
+                let (permissions, publisher) = (self.permissions.version(), access()?);
                 // a remembered admission is by the current rules, and holds for each message of the topic
-                let is_remembered = access.as_ref().is_none_or(|access| !access.reads_messages);
+                let is_remembered =
+                    publisher.access.as_ref().is_none_or(|access| !(access.reads_messages || access.asks));
                 let permissions = is_remembered.then_some(permissions);
-                if !self.admit(local, Action::Publish, access, outgoing)? {
+                if !self.admit(local, Action::Publish, publisher, outgoing)? {
                     leave.set_outcome(ReasonCode::NotAuthorized);
                     return Ok(Stored::Done);
                 }
@@ -213,7 +215,7 @@ impl Router {
         &self,
         local: &mut RouterThread,
         action: Action,
-        access: Option<Arc<Access>>,
+        Publisher { access, may }: Publisher,
         outgoing: &Outgoing<'_>,
     ) -> Result<bool, CloseReason> {
         // the broker itself may publish everything
@@ -232,7 +234,8 @@ impl Router {
             local.observers.not_published(outgoing, DropReason::SysTopic);
             local.limits.sys_publish == SysPublish::Disconnect
         } else if access.as_ref().is_some_and(|access| {
-            !local.observers.call(false, || access.may_publish(topic) && access.may_publish_message(outgoing))
+            let may = || may.unwrap_or_else(|| access.may_publish(topic)) && access.may_publish_message(outgoing);
+            !local.observers.call(false, may)
         }) {
             local.observers.may_not_publish(action, client, access.as_deref(), topic, payload);
             let disconnects =
@@ -372,7 +375,7 @@ impl Router {
         }
         if OPTIONS {
             let policy = limits.shared_subscriptions;
-            let mut delivering = Delivering { outgoing, turn: &mut turn, wakes, policy };
+            let mut delivering = Delivering { outgoing, turn: &mut turn, wakes, policy, not_to: &[] };
             groups.iter().for_each(|group| self.deliver_to_group(&mut delivering, group));
         }
         let stored = turn.journal.stored;

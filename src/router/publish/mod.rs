@@ -8,7 +8,7 @@
 //! | `requeue` | messages that wait in one member of a group while others could have them |
 //! | `messages` | from a message to the sessions of its subscribers |
 //! | `passed` | messages that come round a ring of brokers |
-//! | `sender` | the publisher of a message |
+//! | `sender` | the publisher of a message, and its rights |
 //! | `steps` | messages that take several turns |
 //! | `wills` | Wills that are due |
 
@@ -24,8 +24,9 @@ mod steps;
 mod tests;
 mod wills;
 
+pub(crate) use groups::MOST_ASKED;
 pub use passed::PASSED;
 pub(crate) use requeue::Requeues;
-pub(crate) use sender::Sender;
+pub(crate) use sender::{Publisher, Sender};
 pub(crate) use steps::{Leave, Publishing, Step};
 pub(crate) use wills::{LastWill, WillKept, Wills};

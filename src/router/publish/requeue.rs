@@ -94,7 +94,7 @@ impl Router {
             }
         }
         drop(state);
-        moved.iter().for_each(|(group, _)| group.unstick(slot));
+        moved.iter().for_each(|passed| passed.group.unstick(slot));
         self.move_to_others(local, &moved);
         moved.len()
     }

@@ -22,6 +22,7 @@ use super::{
         sessions::{Access, SlotState},
         thread::Action,
     },
+    sender::Publisher,
     steps::Leave,
 };
 use crate::{
@@ -217,7 +218,7 @@ impl Router {
     pub(crate) fn publish_will(&self, local: &mut RouterThread, last: LastWill) {
         let LastWill { client, user, access, kept, will } = last;
         let outgoing = will.outgoing(local.observers.now).with_sender(&client, user.as_ref());
-        let admitted = self.admit(local, Action::Will, access, &outgoing);
+        let admitted = self.admit(local, Action::Will, Publisher { access, may: None }, &outgoing);
         if let Err(reason) = &admitted {
             tracing::info!(client = %client, %reason, "Will not published");
         }
@@ -314,7 +315,7 @@ impl Router {
         }
         // the client's right to publish it was checked when it became due
         let mut published = None;
-        match self.publish_as(local, || Ok(None), &mut published, &outgoing, &mut Leave::nowhere()) {
+        match self.publish_as(local, || Ok(Publisher::default()), &mut published, &outgoing, &mut Leave::nowhere()) {
             // a Will has no acknowledgement
             Ok(_) if published.is_some() => {
                 let Outgoing { topic, payload: content, qos, extras, .. } = outgoing;

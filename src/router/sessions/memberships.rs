@@ -1,6 +1,9 @@
 //! [`Memberships`]: the shared subscriptions of one session, stored in its slot.
 
-use std::{collections::HashMap, time::Instant};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Instant,
+};
 
 use super::{
     group::{GroupRef, Standing},
@@ -20,11 +23,22 @@ pub(crate) struct Memberships<S> {
     full_in: Vec<GroupRef<S>>,
     /// At this time, messages up to this number that are still queued move to other members.
     pub(crate) due: Option<(Instant, u64)>,
+    /// Queued messages, by number, that other members may not read: so that a message does not go round between them.
+    /// Mostly none.
+    refused: BTreeMap<u64, Vec<S>>,
+}
+
+/// A message of a group that goes from one member to another.
+pub(crate) struct Passed<S> {
+    pub(crate) group: GroupRef<S>,
+    pub(crate) moved: Moved,
+    /// Members that may not read it.
+    pub(crate) not_to: Vec<S>,
 }
 
 impl<S> Default for Memberships<S> {
     fn default() -> Self {
-        Self { list: Vec::new(), last: 0, full_in: Vec::new(), due: None }
+        Self { list: Vec::new(), last: 0, full_in: Vec::new(), due: None, refused: BTreeMap::new() }
     }
 }
 
@@ -92,16 +106,33 @@ impl<S: Place> Memberships<S> {
     }
 
     /// Adds the group to each message. Messages of groups that the session has left are dropped.
-    pub(crate) fn with_groups(&self, moved: Vec<Moved>) -> Vec<(GroupRef<S>, Moved)> {
+    pub(crate) fn with_groups(&self, moved: Vec<Moved>) -> Vec<Passed<S>> {
         // a message that matched several groups is here once for each
         let mut earlier: HashMap<usize, usize> = HashMap::new();
         let mut with_group = |moved: Moved| {
             let nth = earlier.entry(moved.message.address()).or_default();
             let group = self.group_of(moved.share, moved.message.topic(), *nth)?.clone();
             *nth += 1;
-            Some((group, moved))
+            let not_to = self.refused.get(&moved.number).cloned().unwrap_or_default();
+            Some(Passed { group, moved, not_to })
         };
         moved.into_iter().filter_map(&mut with_group).collect()
+    }
+
+    /// This session's client may not read a message. `None`: it is of no group.
+    pub(crate) fn pass_on(&mut self, slot: &S, moved: Moved) -> Option<Passed<S>> {
+        let group = self.group_of(moved.share, moved.message.topic(), 0)?.clone();
+        let mut not_to = self.refused.remove(&moved.number).unwrap_or_default();
+        not_to.push(slot.clone());
+        Some(Passed { group, moved, not_to })
+    }
+
+    /// A message is queued that other members may not read. At most `most` messages are noted: no more are queued.
+    pub(crate) fn note_refused(&mut self, number: u64, by: &[S], most: usize) {
+        while self.refused.len() >= most.max(1) {
+            self.refused.pop_first();
+        }
+        self.refused.insert(number, by.to_vec());
     }
 
     // ---- call with the slot locked ----

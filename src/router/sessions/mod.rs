@@ -47,5 +47,8 @@ pub(crate) use waiting::{ExpiryKey, Looked};
 /// A group of a shared subscription.
 pub(crate) type GroupRef = group::GroupRef<SlotRef>;
 
+/// A message of a group that goes from one member to another.
+pub(crate) type Passed = memberships::Passed<SlotRef>;
+
 /// A session in a group.
 pub(crate) type Member = group::Member<SlotRef>;

@@ -5,6 +5,7 @@ use super::{
     super::{message::Message, queue::Queued},
     Outbound,
 };
+use crate::types::QoS;
 
 impl Outbound {
     /// Messages with numbers above `before` wait until [`suback_sent`](Self::suback_sent) is called with the same
@@ -40,10 +41,18 @@ impl Outbound {
         self.allowed.is_some()
     }
 
+    /// Are enough messages allowed and not sent? Further ones are decided when these are sent.
+    pub(in super::super) fn has_enough_allowed(&self) -> bool {
+        self.allowed.as_ref().is_some_and(|allowed| {
+            let brought = self.brought.partition_point(|m| m.number <= **allowed);
+            brought + self.queue.count_up_to(**allowed, MOST_ALLOWED) >= MOST_ALLOWED
+        })
+    }
+
     /// The first message that is not allowed, and its number.
     pub(in super::super) fn first_unasked(&self) -> Option<(u64, Message)> {
         let allowed = **self.allowed.as_ref()?;
-        let brought = self.brought.iter().find(|m| m.number > allowed);
+        let brought = self.brought.get(self.brought.partition_point(|m| m.number <= allowed));
         let queued = self.queue.first_above(allowed);
         let first = brought.into_iter().chain(queued).min_by_key(|m| m.number)?;
         Some((first.number, first.message.clone()))
@@ -69,14 +78,19 @@ impl Outbound {
 
     /// Removes a message that may not be sent.
     pub(in super::super) fn take_refused(&mut self, number: u64) -> Option<Queued> {
-        let mut taken = None;
-        self.forget_queued(|m| {
-            let goes = m.number == number;
-            if goes {
-                taken = Some(m.clone());
-            }
-            goes
-        });
-        taken
+        let at = self.brought.partition_point(|m| m.number < number);
+        let gone = if self.brought.get(at).is_some_and(|m| m.number == number) {
+            self.brought.remove(at)?
+        } else {
+            let gone = self.queue.take(number)?;
+            self.queued_bytes -= gone.message.size();
+            self.count_out(&gone.message);
+            gone
+        };
+        self.qos0 -= usize::from(gone.qos == QoS::AtMostOnce);
+        Some(gone)
     }
 }
+
+/// Most messages that are allowed and not sent: a refused one behind them is removed in so many steps.
+const MOST_ALLOWED: usize = 64;

@@ -438,7 +438,7 @@ fn qos_2_from_the_client_is_published_once_and_waits_beyond_the_window() {
             if let Ok(Action::Defer(publish)) = &action {
                 let message = Message::new(publish.topic, publish.payload, publish.qos);
                 let packet_id = publish.packet_id.unwrap();
-                let deferred = Deferred { packet_id, retain: false, message };
+                let deferred = Deferred { packet_id, retain: false, message, may: None };
                 end.defer(deferred).unwrap();
             }
             assert_eq!(name(action), *expected, "{packet:?}");
@@ -488,7 +488,7 @@ fn waiting_messages_of_a_client_are_bounded_in_bytes() {
     let mut end = End::new(LIMITS);
     let mut defer = |packet_id, payload: &[u8]| {
         let message = Message::new(TopicName::new("t").unwrap(), payload, QoS::ExactlyOnce);
-        end.defer(Deferred { packet_id: id(packet_id), retain: false, message })
+        end.defer(Deferred { packet_id: id(packet_id), retain: false, message, may: None })
     };
     assert_eq!(defer(1, &[0; 49]), Ok(()));
     assert_eq!(defer(2, &[0; 49]), Ok(()));
@@ -526,7 +526,7 @@ fn waiting_messages_keep_their_order_when_the_window_grows() {
     assert_eq!(name(end.handle(publish(1, b""))), "publish 1");
     let message = Message::new(TopicName::new("t").unwrap(), b"", QoS::ExactlyOnce);
     assert_eq!(name(end.handle(publish(2, b""))), "defer 2");
-    end.defer(Deferred { packet_id: id(2), retain: false, message }).unwrap();
+    end.defer(Deferred { packet_id: id(2), retain: false, message, may: None }).unwrap();
     // after a reload
     end.limits.max_inflight_in = 10;
     assert_eq!(name(end.handle(publish(3, b""))), "defer 3");
@@ -542,7 +542,7 @@ fn a_published_message_no_longer_counts_as_waiting() {
     for packet_id in 2..10 {
         assert_eq!(name(end.handle(publish(packet_id, &payload))), format!("defer {packet_id}"));
         let message = Message::new(TopicName::new("t").unwrap(), &payload, QoS::ExactlyOnce);
-        let deferred = Deferred { packet_id: id(packet_id), retain: false, message };
+        let deferred = Deferred { packet_id: id(packet_id), retain: false, message, may: None };
         assert_eq!(end.defer(deferred), Ok(()));
         let released = name(end.handle(Packet::Pubrel(id(packet_id - 1).into())));
         assert_eq!(released, format!("complete {}, publish {packet_id}", packet_id - 1));

@@ -224,7 +224,8 @@ impl Pair {
             Action::Defer(publish) => {
                 assert!(self.taken.len() >= self.limits.max_inflight_in, "deferred although there was a place");
                 let message = Message::new(publish.topic, publish.payload, publish.qos);
-                let deferred = Deferred { packet_id: publish.packet_id.unwrap(), retain: publish.retain, message };
+                let deferred =
+                    Deferred { packet_id: publish.packet_id.unwrap(), retain: publish.retain, message, may: None };
                 self.session.defer(deferred, &reading).expect("few bytes are deferred");
             }
             Action::Repeated(id) => {

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::*;
-use crate::session::queue::{Queue, Queued};
+use crate::session::queue::{Queue, Queued, WORK};
 
 /// The expected state of a queued message.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -28,6 +28,7 @@ enum Step {
     Pop,
     TakeOldest,
     TakeOutdatedBy(u8),
+    Take(usize),
     Forget(QoS),
 }
 
@@ -38,6 +39,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => Just(Step::Pop),
         2 => Just(Step::TakeOldest),
         6 => (0..25u8).prop_map(Step::TakeOutdatedBy),
+        4 => (0..40usize).prop_map(Step::Take),
         1 => qos().prop_map(Step::Forget),
     ]
 }
@@ -74,6 +76,11 @@ proptest! {
                     let new = Waiting { number, topic, qos: QoS::AtLeastOnce };
                     let gone = gives_way(&waiting, topic).and_then(|at| waiting.remove(at));
                     (queue.take_outdated_by(&new.queued().message), gone)
+                }
+                Step::Take(at) => {
+                    let number = waiting.get(at).map_or(number, |w| w.number);
+                    assert_eq!(queue.count_up_to(number, 1_000), waiting.iter().filter(|w| w.number <= number).count());
+                    (queue.take(number), waiting.remove(at))
                 }
                 Step::Forget(qos) => {
                     let mut asked = Vec::new();
@@ -221,4 +228,61 @@ fn skipped_messages_are_dropped_first_when_the_queue_is_full() {
 #[test]
 fn a_queued_message_takes_24_bytes() {
     assert_eq!(size_of::<Queued>(), 24);
+}
+
+impl End {
+    /// Refuses or allows each waiting message, as `may` says about its number, and has them sent and acknowledged.
+    /// Returns what was sent.
+    fn decide_all(&mut self, may: impl Fn(u64) -> bool) -> usize {
+        let (mut sent, mut packet_ids) = (0, Vec::new());
+        loop {
+            while !self.session.has_enough_allowed()
+                && let Some((number, _)) = self.session.first_unasked()
+            {
+                match may(number) {
+                    true => self.session.allow(number),
+                    false => assert!(self.session.refuse_unasked(number, &mut ()).is_some()),
+                }
+            }
+            let (session, mut turn) = self.parts();
+            session.fill(&mut turn);
+            packet_ids.extend(self.messages().into_iter().map(|(packet_id, _)| packet_id));
+            if packet_ids.is_empty() {
+                return sent;
+            }
+            sent += packet_ids.len();
+            for packet_id in packet_ids.drain(..) {
+                self.handle(Packet::Puback(id(packet_id).into())).unwrap();
+            }
+        }
+    }
+}
+
+#[test]
+fn refused_messages_cost_as_much_each_however_long_the_queue_is() {
+    for queue_full in [QueueFull::DropNewest, QueueFull::KeepLast] {
+        for (count, every) in [(1_000, 1), (20_000, 1), (20_000, 2), (20_000, 7)] {
+            let limits = SessionLimits {
+                queue_full,
+                max_queued_messages: count,
+                max_queued_bytes: 1 << 30,
+                max_inflight_out: 20,
+                ..LIMITS
+            };
+            let mut end = End::new(limits);
+            end.session.ask_first();
+            end.attach();
+            for n in 0..count {
+                let topic = format!("t/{}", n % 10);
+                assert!(matches!(end.deliver_to(&topic, b"x", QoS::AtLeastOnce), Delivery::Queued));
+            }
+            let before = WORK.get();
+            let sent = end.decide_all(|number| number % every != 0);
+            let refused = count / every as usize;
+            assert_eq!(sent, count - refused);
+            assert_eq!(backlog(&end.session), (0, 0));
+            let work = WORK.get() - before;
+            assert!(work <= 64 * refused, "{work} for {refused} of {count}");
+        }
+    }
 }

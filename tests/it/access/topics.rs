@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use dunlin::{
-    config::{AuthHttpConfig, AuthHttpFormat, OnServiceError},
+    config::{AuthHttpConfig, AuthHttpFormat, OnServiceError, SharedSubscriptions},
     router::Count,
 };
 use serde_json::{Value, json};
@@ -15,7 +15,7 @@ use super::{
 use crate::support::{
     Broker, five,
     raw::{Client, Message, puback, suback, subscribe},
-    wait_until,
+    shut_down, wait_until,
 };
 
 /// A service that lets these users in, and root as a superuser. `rights`: "user access topic".
@@ -347,4 +347,86 @@ fn a_changed_url_closes_connections() {
     ann.publish(Message::new("a", "1").qos(1));
     broker.reload(|config| config.auth.services[0].aclcheck_url = None);
     ann.expect_closed();
+}
+
+/// Members of a group, of which ann may read nothing, and how long a refusal is cached.
+fn group(bob_reads: bool, cache_no: Duration) -> (Service, dunlin::Config) {
+    let service = service(&["ann", "bob"], &["ann 4 t/#", "bob 4 t/#"]);
+    (0..20).filter(|_| bob_reads).for_each(|n| service.answers(&format!("bob 1 t/{n}"), 200, ""));
+    let mut config = config(&service, |config| config.cache_no = cache_no);
+    // all messages of a topic go to one member
+    config.limits.shared_subscriptions = SharedSubscriptions::HashTopic;
+    (service, config)
+}
+
+#[test]
+fn a_message_of_a_group_goes_to_a_member_that_may_read_it() {
+    for cache_no in [Duration::from_secs(60), Duration::ZERO] {
+        let (service, config) = group(true, cache_no);
+        let broker = Broker::new(config);
+        let [mut ann, mut bob] = ["ann", "bob"].map(|user| broker.connect(&login(user, user), 0));
+        ann.subscribe(&[("$share/g/t/#", 2)]);
+        bob.subscribe(&[("$share/g/t/#", 1)]);
+        let mut root = broker.connect(&login("root-1", "root"), 0);
+        service.holds(Some("*"));
+        for round in 0..4 {
+            (0..20).for_each(|n| root.publish(Message::new(&format!("t/{n}"), &round.to_string()).qos(2)));
+        }
+        service.holds(None);
+        let mut next = [0; 20];
+        for _ in 0..80 {
+            let message = bob.take();
+            let topic: usize = message.topic[2..].parse().unwrap();
+            assert_eq!((message.text(), message.qos), (next[topic].to_string().as_str(), 1), "{}", message.topic);
+            next[topic] += 1;
+        }
+        bob.expect_nothing_pending();
+        ann.expect_nothing_pending();
+        assert!((0..20).any(|n| service.asked_about(&format!("ann 1 t/{n}")) > 0), "none went to ann first");
+        broker.expect_counts(&[(Count::DeniedDeliveries, 0)]);
+    }
+}
+
+#[test]
+fn a_message_that_no_member_of_a_group_may_read_is_counted_once_and_each_is_asked_about_once() {
+    for cache_no in [Duration::from_secs(60), Duration::ZERO] {
+        let (service, config) = group(false, cache_no);
+        let broker = Broker::new(config);
+        let [mut ann, mut bob] = ["ann", "bob"].map(|user| broker.connect(&login(user, user), 0));
+        [&mut ann, &mut bob].into_iter().for_each(|member| member.subscribe(&[("$share/g/t/#", 1)]));
+        let mut root = broker.connect(&login("root-1", "root"), 0);
+        for n in 0..40 {
+            root.publish(Message::new(&format!("t/{}", n % 8), "x").qos(n % 3));
+        }
+        broker.wait_for_count(Count::DeniedDeliveries, 40);
+        [&mut ann, &mut bob].into_iter().for_each(|member| member.expect_nothing_pending());
+        broker.expect_counts(&[(Count::DeniedDeliveries, 40)]);
+        let asked = |user| (0..8).map(|n| service.asked_about(&format!("{user} 1 t/{n}"))).sum::<usize>();
+        let most = if cache_no.is_zero() { 40 } else { 8 };
+        assert!(asked("ann") <= most && asked("bob") <= most, "{} and {}", asked("ann"), asked("bob"));
+    }
+}
+
+#[test]
+fn a_message_of_a_group_that_a_member_may_not_read_is_stored_for_another() {
+    let (_service, mut config) = group(true, Duration::ZERO);
+    let files = Files::new();
+    config.data_dir = Some(files.path("data"));
+    let broker = Broker::new(config.clone());
+    let [mut ann, mut bob] = ["ann", "bob"].map(|user| broker.connect(&login(user, user).persistent(), 0));
+    [&mut ann, &mut bob].into_iter().for_each(|member| member.subscribe(&[("$share/g/t/#", 1)]));
+    bob.disconnect();
+    broker.wait_until_away("bob");
+    let mut root = broker.connect(&login("root-1", "root"), 0);
+    let texts: Vec<_> = (0..30).map(|n| n.to_string()).collect();
+    texts.iter().for_each(|text| root.publish(Message::new("t/1", text).qos(1)));
+    // all of them have gone to the member that is away
+    let waiting = || broker.server.inspect_client(&"bob".into(), |client| client.session.holds.queued).unwrap_or(0);
+    wait_until(|| waiting() == 30, || waiting().to_string());
+    shut_down(broker.server);
+    let broker = Broker::new(config);
+    broker.connect(&login("ann", "ann").persistent(), 1).expect_nothing_pending();
+    let mut bob = broker.connect(&login("bob", "bob").persistent(), 1);
+    texts.iter().for_each(|text| bob.expect_message("t/1", text, 1));
+    bob.expect_nothing_pending();
 }

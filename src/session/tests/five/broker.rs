@@ -285,7 +285,7 @@ impl Broker {
             Ok(Action::Defer(publish)) => {
                 let message = Message::new(publish.topic, publish.payload, publish.qos);
                 let packet_id = publish.packet_id.expect("QoS 2");
-                session.defer(Deferred { packet_id, retain: false, message }, turn).map(|()| Action::None)
+                session.defer(Deferred { packet_id, retain: false, message, may: None }, turn).map(|()| Action::None)
             }
             other => other,
         });
