@@ -34,7 +34,7 @@ pub(super) fn export(running: &Arc<tokio::sync::Mutex<Config>>, out: Box<dyn Wri
         out.line(&json!({ "record": "begin", "version": env!("CARGO_PKG_VERSION") }))?;
         out.flush().map_err(tools::ToolError::Output)?;
         let scratch = Scratch::new(&data_dir)?;
-        tools::backup(&data_dir, &scratch.0, &mut io::sink())?;
+        tools::copy_log(&data_dir, &scratch.0)?;
         drop(config);
         tools::export(&scratch.0, &mut out)?;
         for line in &users {

@@ -110,6 +110,7 @@ use http::Http;
 use limits::{net_limits, router_limits};
 use listeners::{By, Listeners, OfListeners, Read, bind, bind_all};
 pub use listeners::{ListenError, Listening};
+pub use origin::OriginError;
 use outward::Outward;
 pub(crate) use persistence::sync_of;
 pub use persistence::{MovedError, TakeOverError};
@@ -185,6 +186,9 @@ pub enum ServerError {
     /// The configuration of a webhook is not valid.
     #[error(transparent)]
     WebhookConfig(#[from] WebhookConfigError),
+    /// The name of the store in events of durable webhooks cannot be read.
+    #[error(transparent)]
+    Origin(#[from] OriginError),
     /// The ready file cannot be written.
     #[error(transparent)]
     ReadyFile(#[from] ReadyFileError),

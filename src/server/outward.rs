@@ -23,6 +23,7 @@ impl Outward {
     /// Checks it: errors of a start. Logs warnings.
     pub(super) fn check(config: &Config) -> Result<(), ServerError> {
         let warnings = [bridges::check(config)?, webhooks::check(config)?, sinks::check(config)?].concat();
+        webhooks::check_origin(config)?;
         warnings.iter().for_each(|reason| tracing::warn!(reason, "configuration warning"));
         Ok(())
     }
@@ -46,8 +47,10 @@ impl Outward {
         if let Err(error) = self.bridges.replace(bridges::options(config), bridges::own(config)) {
             tracing::error!(%error, "a bridge does not begin");
         }
-        if let Err(error) = self.hooks.replace(webhooks::options(config)) {
-            tracing::error!(%error, "a webhook does not begin");
+        match webhooks::options(config).map(|options| self.hooks.replace(options)) {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(%error, "a webhook does not begin"),
+            Err(error) => tracing::error!(%error, "the webhooks stay as they were"),
         }
         if let Err(error) = self.sinks.replace(sinks::options(config)) {
             tracing::error!(%error, "a sink does not begin");

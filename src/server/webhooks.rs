@@ -4,11 +4,14 @@ use std::{path::Path, sync::Arc};
 
 use thiserror::Error;
 
-use super::{Server, origin};
+use super::{
+    Server, ServerError,
+    origin::{self, OriginError},
+};
 use crate::{
     clock::Clock,
     config::{Config, WebhookConfig},
-    hooks::{HookError, Hooks, Keeps, Options, Secrets, View},
+    hooks::{Hooks, Keeps, Options, Secrets, View},
     inside::Inside,
     outbound::TlsOptions,
     router::inspect::EventStreams,
@@ -28,10 +31,10 @@ pub(super) fn begin(
     events: &Arc<EventStreams>,
     clock: &Clock,
     config: &Config,
-) -> Result<Arc<Hooks>, HookError> {
+) -> Result<Arc<Hooks>, ServerError> {
     let machine = crate::platform::host_name();
     let hooks = Arc::new(Hooks::new(inside.clone(), events.clone(), clock.clone(), &machine));
-    let options = options(config);
+    let options = options(config)?;
     hooks.discard_others(&options);
     if config.sys.events {
         hooks.publish_events()?;
@@ -102,11 +105,17 @@ fn tls(webhook: &WebhookConfig) -> TlsOptions {
 }
 
 /// All webhooks of a configuration.
-pub(super) fn options(config: &Config) -> Vec<Options> {
+pub(super) fn options(config: &Config) -> Result<Vec<Options>, OriginError> {
     let is_durable = config.webhooks.iter().any(|webhook| webhook.durable);
     let data_dir = config.data_dir.as_deref().filter(|_| is_durable);
-    let kept = data_dir.map(|data_dir| (data_dir, origin::name(data_dir).into()));
-    config.webhooks.iter().filter_map(|webhook| of(webhook, kept.as_ref())).collect()
+    let kept = data_dir.map(|data_dir| origin::name(data_dir).map(|name| (data_dir, name.into()))).transpose()?;
+    Ok(config.webhooks.iter().filter_map(|webhook| of(webhook, kept.as_ref())).collect())
+}
+
+/// Can durable webhooks be named as before?
+pub(super) fn check_origin(config: &Config) -> Result<(), OriginError> {
+    let is_durable = config.webhooks.iter().any(|webhook| webhook.durable);
+    config.data_dir.as_deref().filter(|_| is_durable).map_or(Ok(()), origin::check)
 }
 
 /// The file in `data_dir` of messages that a service refused.

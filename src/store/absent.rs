@@ -125,6 +125,11 @@ pub mod tools {
     }
 
     /// Refuses.
+    pub(crate) fn copy_log(_: &Path, _: &Path) -> Result<(), ToolError> {
+        Err(OpenError.into())
+    }
+
+    /// Refuses.
     pub fn export(_: &Path, _: &mut impl Write) -> Result<(), ToolError> {
         Err(OpenError.into())
     }

@@ -21,8 +21,21 @@ use super::{
 };
 use crate::platform::DirBuilderExt;
 
-/// Copies the stored state of `data_dir` to the directory `to`, which is created or must be empty.
+/// Files of other parts of the broker in `data_dir`: bans, the names of the store for webhooks and of the broker for
+/// bridges, and messages that a webhook's service refused, which are in no queue any more.
+const OTHERS: [&str; 4] = ["bans.json", "BRIDGE", "ORIGIN", "rejected.jsonl"];
+
+/// Copies all of `data_dir` to the directory `to`, which is created or must be empty.
 pub fn backup(data_dir: &Path, to: &Path, out: &mut impl Write) -> Result<(), ToolError> {
+    copy(data_dir, to, &OTHERS, out)
+}
+
+/// Copies the log alone, as [`backup`] does.
+pub(crate) fn copy_log(data_dir: &Path, to: &Path) -> Result<(), ToolError> {
+    copy(data_dir, to, &[], &mut io::sink())
+}
+
+fn copy(data_dir: &Path, to: &Path, others: &[&str], out: &mut impl Write) -> Result<(), ToolError> {
     if !data_dir.is_dir() {
         return Err(OpenError::NotADirectory { path: data_dir.to_owned() }.into());
     }
@@ -32,6 +45,10 @@ pub fn backup(data_dir: &Path, to: &Path, out: &mut impl Write) -> Result<(), To
         move |error| ToolError::Open(OpenError::Io { path, what: "cannot copy it", error })
     };
     copy_segments(data_dir, to).map_err(failed(data_dir))?;
+    // after the log: a message that is refused meanwhile is in both, and not in neither
+    for name in others {
+        copy_if_there(&data_dir.join(name), &to.join(name)).map_err(failed(&data_dir.join(name)))?;
+    }
     let files = Disk::new(to, false);
     let recovered = recover(&files, &mut |_, _| {}).map_err(|error| error.within(to))?;
     damaged(data_dir, &recovered)?;
@@ -53,6 +70,15 @@ pub(super) fn make(to: &Path) -> Result<(), ToolError> {
             if empty { Ok(()) } else { Err(ToolError::NotEmpty { path: to.to_owned() }) }
         }
         Err(error) => Err(OpenError::Create { path: to.to_owned(), error }.into()),
+    }
+}
+
+/// The broker replaces such a file as a whole, or appends lines to it.
+fn copy_if_there(from: &Path, to: &Path) -> io::Result<()> {
+    match fs::copy(from, to) {
+        Ok(_) => fs::File::open(to)?.sync_all(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
     }
 }
 

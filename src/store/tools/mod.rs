@@ -10,6 +10,7 @@ mod mosquitto;
 mod state;
 
 pub use backup::backup;
+pub(crate) use backup::copy_log;
 pub use export::{export, export_format_1};
 pub use import::import;
 pub(crate) use import::import_in_memory;

@@ -6,9 +6,17 @@ use std::{
     env, fs,
     hash::{BuildHasher, RandomState},
     path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
-use dunlin::{Builder, Config};
+use dunlin::{
+    Builder, Config, TestClock,
+    inspect::{Ban, BanTarget},
+};
 use serde_json::{Value, json};
 
 use super::{
@@ -19,7 +27,12 @@ use super::{
 use crate::{
     http,
     support::{
-        config, publish_some, random::Random, raw::Message, reload, running::Running, shut_down, start, wait_until,
+        Broker, config, publish_some,
+        random::Random,
+        raw::{Client, Connect, Message},
+        reload, run,
+        running::Running,
+        shut_down, start, wait_until,
     },
 };
 
@@ -293,4 +306,122 @@ fn messages_of_a_durable_webhook_survive_a_restart_and_end_with_the_webhook() {
     wait_until_sent(&server, 1);
     shut_down(server);
     assert!(!texts(&service.events()).contains(&"5".to_owned()));
+}
+
+#[test]
+fn sessions_of_the_broker_s_own_parts_do_not_expire_while_it_is_not_running() {
+    let dir = dir();
+    let is_up = Arc::new(AtomicBool::new(false));
+    let asked = is_up.clone();
+    let service = Service::new(move |_| Does::Answers(if asked.load(Ordering::SeqCst) { 200 } else { 503 }));
+    let other = start(Builder::new(config()));
+    let mut far = client(&other, "far");
+    far.subscribe(&[("t", 1)]);
+    let configured = |remote: &str| {
+        let text = format!(
+            "[[webhook]]\nname = 'w'\nurl = 'http://{}/'\nevents = ['message.published']\nfilter = ['t']\npayload = \
+             'text'\ndurable = true\nlinger = '0s'\n[[bridge]]\nname = 'w'\naddresses = ['{remote}']\ntopics = ['t out 1']\n",
+            service.address
+        );
+        let Config { webhooks, bridges, .. } = dunlin::config::parse(&text, "test").expect("it is right");
+        let mut config = Config { webhooks, bridges, data_dir: Some(dir.path().join("data")), ..config() };
+        config.limits.session_expiry = Some(Duration::from_secs(60));
+        config
+    };
+    let clock = TestClock::new();
+    // nothing listens there
+    let broker = Broker::with_clock(configured("127.0.0.1:9"), clock.clone());
+    broker.begin("away").disconnect();
+    broker.wait_until_away("away");
+    broker.client("p").publish(Message::new("t", "kept").qos(1));
+    shut_down(broker.server);
+    clock.turn(Duration::from_secs(3_600));
+    is_up.store(true, Ordering::SeqCst);
+    let broker = Broker::with_clock(configured(&other.local_addrs()[0].to_string()), clock);
+    // that of a client has expired
+    broker.begin("away").disconnect();
+    far.expect_message("t", "kept", 1);
+    let told = || texts(&service.events()).last().map(String::as_str) == Some("kept");
+    broker.turn_until(Duration::from_secs(1), || view(&broker.server).counts.sent == 1 && told());
+    shut_down(broker.server);
+}
+
+#[test]
+fn a_broker_with_a_damaged_name_of_its_store_does_not_start_and_does_not_take_another() {
+    let service = Service::new(|_| Does::Answers(200));
+    let dir = dir();
+    let config = durable(&service, dir.path(), "");
+    let file = dir.path().join("data/ORIGIN");
+    let without = Config { webhooks: Vec::new(), ..config.clone() };
+    shut_down(start(Builder::new(config.clone())));
+    let before = fs::read_to_string(&file).unwrap();
+    fs::write(&file, &before[..10]).unwrap();
+    let expected = format!("{}: is damaged; mend the file, or move it away", file.display());
+    let error = run(Builder::new(config.clone()).start()).err().expect("it does not start").to_string();
+    assert!(error.starts_with(&expected), "{error}");
+    // without a durable webhook nothing needs it, and a reload that adds one is refused
+    let server = start(Builder::new(without));
+    let error = reload(&server, &config).unwrap_err().to_string();
+    assert!(error.starts_with(&expected), "{error}");
+    assert!(server.webhooks().is_empty());
+    shut_down(server);
+    assert_eq!(fs::read_to_string(&file).unwrap(), &before[..10]);
+    // the cures
+    fs::write(&file, &before).unwrap();
+    shut_down(start(Builder::new(config.clone())));
+    assert_eq!(fs::read_to_string(&file).unwrap()[..17], before[..17]);
+    fs::remove_file(&file).unwrap();
+    shut_down(start(Builder::new(config)));
+    assert_ne!(fs::read_to_string(&file).unwrap()[..17], before[..17]);
+}
+
+#[test]
+fn a_backup_has_everything_of_the_data_directory_and_events_keep_their_names() {
+    let service = Service::judging(|request| match &request.body {
+        body if body.contains("bad") => Does::Answers(422),
+        _ => Does::Answers(200),
+    });
+    let dir = dir();
+    let bridge = "[[bridge]]\nname = 'b'\naddresses = ['127.0.0.1:9']\ntopics = ['b out 1']\n";
+    let bridges = dunlin::config::parse(bridge, "test").expect("the bridge is right").bridges;
+    let config = Config { bridges, ..durable(&service, dir.path(), "batch = 1") };
+    let [data, copy] = ["data", "copy"].map(|name| dir.path().join(name));
+    let server = start(Builder::new(config.clone()));
+    let mut one = client(&server, "a");
+    ["good", "bad"].into_iter().for_each(|text| one.publish(Message::new("t", text).qos(1)));
+    wait_until(|| view(&server).counts.dropped == 1, || format!("{:?}", view(&server)));
+    let target = BanTarget::client("banned");
+    run(server.ban(Ban { target, reason: "too loud".into(), by: "ann".into(), until: None })).unwrap();
+    dunlin::store::tools::backup(&data, &copy, &mut Vec::new()).unwrap();
+    shut_down(server);
+    let names = |of: &Path| {
+        let entries = fs::read_dir(of).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let is_of_log = |name: &str| name.ends_with(".log") || name.starts_with("spare-");
+        let is_of_store = |name: &str| is_of_log(name) || ["LOCK", "END", "LAST"].contains(&name);
+        entries.filter(|name| !is_of_store(name)).collect::<BTreeSet<_>>()
+    };
+    let all = ["BRIDGE", "ORIGIN", "bans.json", "rejected.jsonl"].map(str::to_owned);
+    assert!(all.iter().all(|name| names(&data).contains(name)), "{:?}", names(&data));
+    assert_eq!(names(&copy), names(&data));
+    for name in all {
+        assert_eq!(fs::read(copy.join(&name)).unwrap(), fs::read(data.join(&name)).unwrap(), "{name}");
+    }
+
+    let server = start(Builder::new(Config { data_dir: Some(copy.clone()), ..config }));
+    let mut banned = Client::open(server.local_addrs()[0]);
+    banned.send(&Connect::new("banned").frame());
+    banned.expect_refused(5);
+    client(&server, "a").publish(Message::new("t", "later").qos(1));
+    wait_until_sent(&server, 1);
+    shut_down(server);
+    let events = service.events();
+    // that "bad" is out of the queue may be stored after the backup
+    let mut all = texts(&events);
+    all.dedup();
+    assert_eq!(all, ["good", "bad", "later"]);
+    let sources: BTreeSet<_> = events.iter().map(|event| event["source"].to_string()).collect();
+    let ids: BTreeSet<_> = events.iter().map(|event| event["id"].to_string()).collect();
+    assert_eq!((sources.len(), ids.len()), (1, 3), "{events:?}");
+    let rejected = fs::read_to_string(copy.join("rejected.jsonl")).unwrap();
+    assert!(rejected.lines().count() >= 1 && rejected.lines().all(|line| line.contains("bad")), "{rejected}");
 }
