@@ -466,3 +466,32 @@ fn a_user_with_half_of_the_sessions_gets_no_further_one() {
     assert_eq!(router.session_count(), 1_201 + 1 + 1_001 - 3);
     come(Some("a"), 1_201).unwrap();
 }
+
+#[test]
+fn sessions_of_the_broker_s_own_parts_do_not_expire_before_these_begin() {
+    let now = Instant::now();
+    let router =
+        Router::new(RouterLimits { session_expiry: Some(Duration::from_secs(60)), ..limits() }, Ports::default(), 7);
+    let mut local = router.local(now);
+    let names = ["$bridge/w", "$sink/w", "$webhook/w", "$other", "sensor"];
+    let session = |(client, number): (&str, u64)| RestoredSession {
+        session: SessionNumber(number.try_into().unwrap()),
+        client: client.into(),
+        owner: None,
+        lasts: None,
+        away: Duration::from_secs(3_600),
+        subscriptions: Vec::new(),
+        messages: Vec::new(),
+        received: Vec::new(),
+        retained_due: Vec::new(),
+        will: None,
+        will_left: None,
+        due: Vec::new(),
+    };
+    let sessions = names.into_iter().zip(1..).map(session).collect();
+    let next_session = SessionNumber(9.try_into().unwrap());
+    router.restore(&mut local, Restored { sessions, retained: Vec::new(), wills: Vec::new(), next_session }, now);
+    router.expire_sessions(&mut local, now + Duration::from_secs(3_600), usize::MAX);
+    let are_there = names.map(|name| router.sessions.get(&name.into()).is_some());
+    assert_eq!(are_there, [true, true, true, false, false]);
+}

@@ -444,6 +444,25 @@ fn a_reload_keeps_the_keys_of_the_same_url() {
     ann.expect_closed();
 }
 
+#[test]
+fn clients_of_a_key_that_was_taken_away_stay_until_the_url_changes() {
+    let (taken, new) = (Signer::new("1"), Signer::new("2"));
+    let provider = Provider::new(&[&taken, &new]);
+    let mut broker = provider.broker();
+    let (token, url) = (taken.token("ann"), format!("http://{}/keys?2", provider.address));
+    let mut ann = broker.connect(&login("ann", &token), 0);
+    provider.publishes(&[&new]);
+    broker.turn(Duration::from_secs(901));
+    refuses(&broker, &taken.token("bob"), 4);
+    ann.publish(Message::new("a", "1").qos(1));
+    // as the page says: a parameter is enough
+    broker.reload(|config| config.auth.token_jwks_url = Some(url.parse().unwrap()));
+    ann.expect_closed();
+    accepts(&broker, &new.token("ann"));
+    broker.turn(Duration::from_secs(31));
+    refuses(&broker, &taken.token("ann"), 4);
+}
+
 /// A server with TLS in front of a provider.
 fn secured(certs: &Certs, provider: SocketAddr) -> SocketAddr {
     let key = PrivateKeyDer::from_pem_file(certs.path("server.key")).unwrap();

@@ -17,7 +17,9 @@ use crate::{
         GUARD,
         raw::{Client, Connect, Message, puback, pubcomp, pubrec, pubrel, subscribe},
         running::Running,
+        wait_until,
     },
+    webhooks::service::{Does, Service},
 };
 
 #[test]
@@ -205,6 +207,43 @@ fn a_broker_whose_store_is_stuck_is_alive_and_not_ready() {
         while ask(&socket, "/readyz").status != 200 {
             assert!(begin.elapsed() < 2 * GUARD, "it stays stuck");
         }
+        broker.stop();
+    });
+}
+
+#[test]
+fn a_reload_on_a_full_disk_keeps_the_queue_of_a_durable_webhook() {
+    on_a_small_disk("full_disk::a_reload_on_a_full_disk_keeps_the_queue_of_a_durable_webhook", |place| {
+        let [before, after] = [503, 200].map(|status| Service::new(move |_| Does::Answers(status)));
+        let hooked = |service: &Service| {
+            format!(
+                "[http]\nlisten = 'off'\n[sys]\ninterval = '100ms'\n[limits]\nmax_queued_messages = 1000000\n\
+                 max_queued_bytes = '1 TiB'\n[[webhook]]\nname = 'w'\nurl = 'http://{}/'\nevents = ['message.published']\n\
+                 filter = ['told']\npayload = 'text'\ndurable = true\nlinger = '1ms'\n",
+                service.address
+            )
+        };
+        let mut broker = place.configured(&hooked(&before));
+        away(&broker, "subscriber", "kept", 1);
+        let texts = ["0", "1", "2", "3", "4"];
+        let mut publisher = broker.client("publisher");
+        texts.iter().for_each(|text| publisher.publish(Message::new("told", text).qos(1)));
+        fill(&mut broker);
+        expect_condition(&broker, "full");
+        fs::write(place.path().join("dunlin.toml"), hooked(&after)).expect("it has a page already");
+        broker.signal("HUP");
+        broker.wait_for("the configuration was read again");
+        let told = || {
+            let events = after.events();
+            events
+                .iter()
+                .map(|event| event["data"]["payload"].as_str().unwrap_or_default().to_owned())
+                .collect::<Vec<_>>()
+        };
+        wait_until(|| told().len() >= texts.len(), || format!("{:?}", told()));
+        assert_eq!(told(), texts);
+        assert!(!before.requests().is_empty());
+        expect_others_served(&broker);
         broker.stop();
     });
 }
