@@ -77,4 +77,5 @@ pub(crate) use problem::Problem;
 pub(crate) use rules::Via;
 pub use secure::{Accepting, Duplex, Secure};
 pub(crate) use serving::{LONGEST_HEAD, serve};
+pub(crate) use thread::Behind;
 pub use thread::{Admin, Handle};

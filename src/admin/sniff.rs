@@ -16,6 +16,7 @@ use tokio::{
 };
 
 use super::{problem::Problem, rules::is_own_origin, serving::LONGEST_HEAD, state::State};
+use crate::clock::Clock;
 
 /// The path of MQTT over WebSocket.
 const PATH: &str = "/mqtt";
@@ -28,17 +29,17 @@ const AGAIN: Duration = Duration::from_millis(20);
 const LOOKS: u32 = 50;
 
 /// Does this connection ask for MQTT over WebSocket, and may it?
-pub(super) async fn asks_for_mqtt(socket: &TcpStream, state: &State) -> bool {
+pub(super) async fn asks_for_mqtt(socket: &TcpStream, state: &State, clock: &Clock) -> bool {
     let mut head = vec![0; LONGEST];
     for _ in 0..LOOKS {
-        let length = match state.clock.timeout(LONGEST_HEAD, pin!(socket.peek(&mut head))).await {
+        let length = match clock.timeout(LONGEST_HEAD, pin!(socket.peek(&mut head))).await {
             Ok(Ok(length)) => length,
             _ => return false,
         };
         match parse(&head[..length]) {
             Head::Other => return false,
             Head::Part if length == 0 || length == LONGEST => return false,
-            Head::Part => state.clock.sleep(AGAIN).await,
+            Head::Part => clock.sleep(AGAIN).await,
             Head::Whole(uri, headers) => return check(&uri, &headers, state).is_ok(),
         }
     }

@@ -48,7 +48,7 @@ pub struct Admin {
     /// Addresses with all routes.
     endpoints: Vec<Endpoint>,
     thread: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
-    /// Another server serves the [routes](Self::routes).
+    /// Another server serves what is [behind](Self::behind) it.
     by_another: bool,
 }
 
@@ -84,12 +84,12 @@ impl Admin {
         Ok(Self { state, endpoints, thread: Some((stop, thread)), by_another: false })
     }
 
-    /// All routes, for a server in front of this one. Handlers run on its thread and never block it.
-    pub(crate) fn routes(&self) -> Routes {
-        routes::all(&self.state)
+    /// What a server in front of this one serves. Handlers run on its thread and never block it.
+    pub(crate) fn behind(&self) -> Behind {
+        Behind { routes: routes::all(&self.state), state: self.state.clone() }
     }
 
-    /// Another server will serve the [routes](Self::routes). Call it before [`observers`](Self::observers).
+    /// Another server will serve what is [behind](Self::behind) it. Call it before [`observers`](Self::observers).
     pub(crate) fn serve_by_another(&mut self) {
         self.by_another = true;
         self.state.is_bench.store(true, Ordering::Release);
@@ -178,6 +178,31 @@ impl Admin {
     }
 }
 
+/// What a server in front of an [`Admin`] serves in its place.
+#[derive(Clone)]
+pub(crate) struct Behind {
+    routes: Routes,
+    state: Arc<State>,
+}
+
+impl Behind {
+    /// All routes.
+    pub(crate) fn routes(&self) -> Routes {
+        self.routes.clone()
+    }
+
+    /// Serves MQTT if the first request of this connection asks for it, and may; otherwise returns the connection.
+    /// `clock`: the one by which the server in front waits.
+    pub(crate) async fn take_mqtt(
+        &self,
+        socket: TcpStream,
+        (peer, local): (SocketAddr, bool),
+        clock: &Clock,
+    ) -> Option<TcpStream> {
+        hand_over(socket, (peer, local), &self.state, clock).await
+    }
+}
+
 /// Replaces the rules of an [`Admin`] that still runs.
 #[derive(Clone)]
 pub struct Handle(Weak<State>);
@@ -263,18 +288,32 @@ async fn meet(
     state: Option<Arc<State>>,
 ) {
     let began = clock.now();
-    if let Some(state) = &state
-        && sniff::asks_for_mqtt(&socket, state).await
-        && let Some(take) = state.mqtt.get()
-    {
-        match socket.into_std() {
-            Ok(socket) => take(socket, peer, local),
-            Err(error) => tracing::debug!(%peer, %error, "connection not handed over"),
-        }
-        return;
-    }
+    let socket = match &state {
+        Some(state) => hand_over(socket, (peer, local), state, &clock).await,
+        None => Some(socket),
+    };
+    let Some(socket) = socket else { return };
     let left = LONGEST_HEAD.saturating_sub(clock.now().saturating_duration_since(began)).max(LEAST);
     serve(Box::new(socket), Via::Tcp(peer), routes, clock, left).await;
+}
+
+/// Hands a connection over to the threads that serve MQTT if its first request asks for that, and may. Otherwise it is
+/// returned.
+async fn hand_over(
+    socket: TcpStream,
+    (peer, local): (SocketAddr, bool),
+    state: &State,
+    clock: &Clock,
+) -> Option<TcpStream> {
+    if !sniff::asks_for_mqtt(&socket, state, clock).await {
+        return Some(socket);
+    }
+    let Some(take) = state.mqtt.get() else { return Some(socket) };
+    match socket.into_std() {
+        Ok(socket) => take(socket, peer, local),
+        Err(error) => tracing::debug!(%peer, %error, "connection not handed over"),
+    }
+    None
 }
 
 /// Serves a TLS connection. The threads that serve MQTT take sockets: this task hands over one of a connected pair, and

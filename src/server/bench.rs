@@ -4,15 +4,17 @@ use std::{sync::Arc, time::Duration};
 
 use super::{Builder, ListenError, Server, ServerError};
 use crate::{
+    admin::Behind,
     net::Tap,
     router::{Count, Restored},
     store::DiskStore,
+    types::Endpoint,
 };
 
 impl Builder {
-    /// Another server serves what this one has over HTTP: see [`Server::http_routes`].
-    pub(crate) fn http_by_another(mut self) -> Self {
-        self.http_by_another = true;
+    /// Another server serves there what this one has over HTTP: see [`Server::behind_http`].
+    pub(crate) fn http_by_another(mut self, endpoint: Endpoint) -> Self {
+        self.http_by_another = Some(endpoint);
         self
     }
 
@@ -38,9 +40,9 @@ impl ServerError {
 }
 
 impl Server {
-    /// The HTTP routes, for a server in front of this one.
-    pub(crate) fn http_routes(&self) -> axum::Router {
-        self.http.routes()
+    /// The HTTP side, for a server in front of this one.
+    pub(crate) fn behind_http(&self) -> Behind {
+        self.http.behind()
     }
 
     /// Calls `turn`, which turns the clock, while no connection has its turn, and does all that became due. `skipped`

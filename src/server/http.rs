@@ -82,6 +82,8 @@ pub enum HttpError {
 pub(super) struct Http {
     admin: Admin,
     admits: Admits,
+    /// Another server serves HTTP there.
+    by_another: Option<Endpoint>,
     /// As it is spoken.
     https: ArcSwap<Https>,
 }
@@ -104,7 +106,12 @@ pub(super) struct Admits {
 
 impl Http {
     /// Starts serving, before there is a broker.
-    pub(super) fn start(config: &Config, plugged_in: bool, by_another: bool, clock: Clock) -> Result<Self, HttpError> {
+    pub(super) fn start(
+        config: &Config,
+        plugged_in: bool,
+        by_another: Option<Endpoint>,
+        clock: Clock,
+    ) -> Result<Self, HttpError> {
         check(config, plugged_in)?;
         let https = Https::read(&config.http)?;
         https.warnings.iter().for_each(|reason| tracing::warn!(reason, "certificate warning"));
@@ -136,12 +143,12 @@ impl Http {
         let mut admits = Admits { plugged_in, guesses: Arc::new(Guesses::new(clock.clone())), handle: None };
         let admin = Admin::start(bound, admits.rules(config)?, https.secure.clone(), clock);
         let mut admin = admin.map_err(HttpError::Thread)?;
-        if by_another {
+        if by_another.is_some() {
             admin.serve_by_another();
         }
         admits.handle = Some(admin.handle());
         admin.audit_to(audit, true);
-        Ok(Self { admin, admits, https: ArcSwap::from_pointee(https) })
+        Ok(Self { admin, admits, by_another, https: ArcSwap::from_pointee(https) })
     }
 
     /// From now on it serves this broker.
@@ -167,7 +174,7 @@ impl Http {
 
     /// Connections that ask for MQTT over WebSocket are handed over to the threads that serve it from now on.
     pub(super) fn takes_mqtt(&self, listeners: &Listeners, workers: &Workers) -> Result<(), ListenError> {
-        if let Some(endpoint) = self.admin.endpoints().first() {
+        if let Some(endpoint) = self.by_another.as_ref().or(self.admin.endpoints().first()) {
             let adoption = workers.adopt(listeners.number_of_http(endpoint)?, "http", endpoint);
             self.admin.adopts(Box::new(move |socket, peer, local| adoption.take(socket, peer, local)));
         }
@@ -254,8 +261,8 @@ impl Http {
 
     /// Everything that is served, for a server in front of this one.
     #[cfg(feature = "http")]
-    pub(super) fn routes(&self) -> axum::Router {
-        self.admin.routes()
+    pub(super) fn behind(&self) -> crate::admin::Behind {
+        self.admin.behind()
     }
 
     /// The URLs.

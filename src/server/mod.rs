@@ -102,7 +102,7 @@ use crate::{
         inspect::{EventStreams, Operator},
     },
     store::{self, DiskStore},
-    types::{QoS, Told},
+    types::{Endpoint, QoS, Told},
 };
 use bans::BanDesk;
 pub use bridges::BridgeConfigError;
@@ -204,7 +204,7 @@ pub struct Builder {
     progress: Arc<AtomicU64>,
     clock: Clock,
     in_memory: InMemory,
-    http_by_another: bool,
+    http_by_another: Option<Endpoint>,
     tap: Option<Arc<dyn Tap>>,
     opened: Option<(Arc<DiskStore>, Restored)>,
 }

@@ -1,8 +1,8 @@
 //! [`Bench`]: the running server, its clock and its journal. Tests in Rust and HTTP requests act on it.
 
-use std::{collections::HashMap, path::Path, sync::Arc};
+use std::{collections::HashMap, net::SocketAddr, path::Path, sync::Arc};
 
-use arc_swap::ArcSwap;
+use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -16,10 +16,12 @@ use super::{
     strict::Strict,
 };
 use crate::{
+    admin::Behind,
     clock::{Clock, TestClock},
     config::Config,
     server::{Builder, Listening, Server, ServerError, sync_of},
     store::{self, MemoryDisk, SegmentBytes},
+    types::Endpoint,
 };
 
 /// The running server and everything that a test acts on.
@@ -30,8 +32,10 @@ pub(super) struct Bench {
     config: Config,
     /// The users of the seed.
     _users: Option<Users>,
-    /// The routes of the server.
-    pub(super) routes: ArcSwap<axum::Router>,
+    /// The address of HTTP.
+    http: SocketAddr,
+    /// The HTTP side of the server.
+    pub(super) behind: ArcSwapOption<Behind>,
     pub(super) clock: TestClock,
     /// Held while the clock is turned or the broker restarts.
     pub(super) turning: tokio::sync::Mutex<()>,
@@ -64,8 +68,8 @@ fn seeded(path: &Path, clock: &TestClock, config: &mut Config) -> Result<(Memory
 }
 
 impl Bench {
-    /// Starts the server. All its listeners accept when this returns.
-    pub(super) async fn start(options: &Options) -> Result<Self, TestError> {
+    /// Starts the server. All its listeners accept when this returns. `http`: the address of HTTP.
+    pub(super) async fn start(options: &Options, http: SocketAddr) -> Result<Self, TestError> {
         let (clock, strict) = (TestClock::new(), Arc::new(Strict::new(options.strict)));
         let recorder = match &options.record {
             Some(path) => {
@@ -98,7 +102,8 @@ impl Bench {
             server: RwLock::new(None),
             config,
             _users: users,
-            routes: ArcSwap::default(),
+            http,
+            behind: ArcSwapOption::empty(),
             clock,
             turning: tokio::sync::Mutex::default(),
             journal,
@@ -113,7 +118,7 @@ impl Bench {
         for (listener, listening) in bench.config.listeners.iter_mut().zip(server.listeners()) {
             listener.address = listening.endpoint;
         }
-        bench.routes.store(Arc::new(server.http_routes()));
+        bench.behind.store(Some(Arc::new(server.behind_http())));
         *bench.server.write().await = Some(server);
         Ok(bench)
     }
@@ -125,7 +130,8 @@ impl Bench {
         let options = store::Options { sync, segment_bytes, clock: clock.clone(), ..store::Options::new("memory") };
         let (store, restored) = store::open_in_memory(disk, &options).map_err(ServerError::from)?;
         let builder = Builder::new(self.config.clone()).clock(clock).observe(self.journal.clone());
-        let builder = builder.opened(store, restored).tap(Arc::new(Tapped(self.faults.clone()))).http_by_another();
+        let builder = builder.opened(store, restored).tap(Arc::new(Tapped(self.faults.clone())));
+        let builder = builder.http_by_another(Endpoint::Ip(self.http));
         Ok(builder.start().await?)
     }
 
@@ -144,9 +150,9 @@ impl Bench {
         self.server().await.map(|server| server.listeners()).unwrap_or_default()
     }
 
-    /// The routes of the server.
-    pub(super) fn routes(&self) -> axum::Router {
-        (**self.routes.load()).clone()
+    /// The HTTP side of the server.
+    pub(super) fn behind(&self) -> Option<Arc<Behind>> {
+        self.behind.load_full()
     }
 
     /// The real clock, by which a test waits for the broker.

@@ -46,9 +46,11 @@ impl Broker {
     /// Starts a broker.
     pub async fn with(options: Options) -> Result<Self, TestError> {
         options.ready_file.as_deref().map(remove_ready_file).transpose()?;
-        let bound = std::net::TcpListener::bind(options.http).map_err(|error| TestError::Http(options.http, error))?;
-        let bench = Arc::new(Bench::start(&options).await?);
-        let front = Front::start(bench.clone(), bound).map_err(|error| TestError::Http(options.http, error))?;
+        let no_http = |error| TestError::Http(options.http, error);
+        let bound = std::net::TcpListener::bind(options.http).map_err(no_http)?;
+        let http = bound.local_addr().map_err(no_http)?;
+        let bench = Arc::new(Bench::start(&options, http).await?);
+        let front = Front::start(bench.clone(), bound).map_err(no_http)?;
         let addresses = bench.listening().await;
         let ready_file = match &options.ready_file {
             Some(path) => Some(ReadyFile::write(path, &addresses, &[front.url()])?),

@@ -104,7 +104,7 @@ impl Bench {
                 started => break started?,
             }
         };
-        self.routes.store(Arc::new(server.http_routes()));
+        self.behind.store(Some(Arc::new(server.behind_http())));
         *place = Some(server);
         self.journal.tell();
         Ok(())

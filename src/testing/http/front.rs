@@ -90,15 +90,23 @@ async fn listen(listener: TcpListener, bench: Arc<Bench>) {
         Err(error) => return tracing::error!(%error, "cannot serve HTTP"),
     };
     let (room, routes) = (Arc::new(Semaphore::new(MOST_CONNECTIONS)), routes(&bench));
+    let local = listener.local_addr().is_ok_and(|address| address.ip().is_loopback());
     loop {
         // it is never closed
         let Ok(place) = room.clone().acquire_owned().await else { return };
         match listener.accept().await {
             Ok((socket, peer)) => {
                 let _ = socket.set_nodelay(true);
-                let routes = routes.clone();
+                let (routes, behind) = (routes.clone(), bench.behind());
                 tokio::spawn(async move {
-                    serve(Box::new(socket), Via::Tcp(peer), routes, Clock::system(), LONGEST_HEAD).await;
+                    let clock = Clock::system();
+                    let socket = match behind {
+                        Some(behind) => behind.take_mqtt(socket, (peer, local), &clock).await,
+                        None => Some(socket),
+                    };
+                    if let Some(socket) = socket {
+                        serve(Box::new(socket), Via::Tcp(peer), routes, clock, LONGEST_HEAD).await;
+                    }
                     drop(place);
                 });
             }
@@ -128,8 +136,13 @@ fn routes(bench: &Arc<Bench>) -> Router {
         .route(BELOW, handle.clone())
         .route("/test/v1/{*rest}", handle)
         .fallback(any(move |request: Request| {
-            let routes = TowerToHyperService::new(behind.routes());
-            async move { routes.call(request).await }
+            let routes = behind.behind().map(|behind| TowerToHyperService::new(behind.routes()));
+            async move {
+                match routes {
+                    Some(routes) => routes.call(request).await,
+                    None => Ok(StatusCode::SERVICE_UNAVAILABLE.into_response()),
+                }
+            }
         }))
         .layer(DefaultBodyLimit::disable())
 }

@@ -1,12 +1,12 @@
 //! HTTP: access, health checks, metrics, the admin API, and the shipped dashboard and rules.
 
 mod access;
-mod api;
+pub mod api;
 mod checks;
 mod console;
 mod keys;
 mod metrics;
-mod mqtt;
+pub mod mqtt;
 mod secure;
 mod sessions;
 

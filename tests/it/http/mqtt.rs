@@ -2,10 +2,15 @@
 
 use std::{
     io::{Read, Write},
-    net::{SocketAddr, TcpStream},
+    net::{Ipv4Addr, SocketAddr, TcpStream},
 };
 
-use dunlin::{Config, config::ListenerConfig};
+use dunlin::{
+    Config,
+    auth::ApiKey,
+    config::{ClientCertificates, ListenerConfig},
+    types::{Role, Transport},
+};
 
 use super::{
     Answer, address,
@@ -13,12 +18,12 @@ use super::{
     broker, get, http,
 };
 use crate::{
-    support::{Broker, GUARD, config, raw::Connect, wait_until},
+    support::{Broker, GUARD, config, raw::Connect, secure::Certs, wait_until},
     transports::websocket::{BINARY, frame, read_head},
 };
 
 /// A request for a WebSocket from a page there, with more lines.
-pub(super) fn request(at: SocketAddr, lines: &str) -> String {
+pub fn request(at: SocketAddr, lines: &str) -> String {
     format!(
         "GET /mqtt HTTP/1.1\r\nHost: {at}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
          Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: mqtt\r\n{lines}\r\n"
@@ -90,17 +95,63 @@ fn mqtt_on_the_http_port_refuses_clients_other_than_own_pages() {
     assert_eq!(refused(at, &request(at, &own(at))), (403, "mqtt".into()));
 }
 
+/// The code of the CONNACK that an anonymous client of MQTT 3.1.1 gets.
+fn anonymous(at: SocketAddr, lines: &str) -> u8 {
+    let (mut socket, head) = ask(at, &request(at, &format!("{}{lines}", own(at))));
+    assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+    socket.write_all(&frame(BINARY, &Connect::new("anonymous").frame())).unwrap();
+    let mut connack = [0; 6];
+    socket.read_exact(&mut connack).unwrap();
+    assert_eq!(connack[..5], [BINARY, 4, 0x20, 2, 0]);
+    connack[5]
+}
+
+const ACCEPTED: u8 = 0;
+const NOT_AUTHORIZED: u8 = 5;
+
 #[test]
 fn mqtt_on_the_http_port_through_a_proxy_is_not_local() {
     let broker = broker("");
+    assert_eq!(anonymous(address(&broker), "X-Forwarded-For: 192.0.2.1\r\n"), NOT_AUTHORIZED);
+}
+
+#[test]
+fn anonymous_clients_of_the_http_port_are_served_where_a_listener_at_that_address_would_serve_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let keys = dir.path().join("keys");
+    ApiKey::add(&keys, "ci", Role::Viewer, None).unwrap();
+    // HTTP beyond loopback needs a login; of MQTT there is none
+    let everywhere = format!("listen = \"0.0.0.0:0\"\nmqtt = true\nkeys_file = {keys:?}");
+    let rows = [
+        (everywhere.as_str(), None, NOT_AUTHORIZED),
+        (&everywhere, Some(false), NOT_AUTHORIZED),
+        (&everywhere, Some(true), ACCEPTED),
+        ("", None, ACCEPTED),
+        ("", Some(false), NOT_AUTHORIZED),
+        ("", Some(true), ACCEPTED),
+    ];
+    for (lines, allow_anonymous, code) in rows {
+        let broker = Broker::new(Config { http: http(lines), allow_anonymous, ..config() });
+        let at = SocketAddr::from((Ipv4Addr::LOCALHOST, address(&broker).port()));
+        assert_eq!(anonymous(at, ""), code, "{lines:?}, allow_anonymous: {allow_anonymous:?}");
+    }
+}
+
+#[test]
+fn beside_a_listener_that_demands_certificates_the_http_port_serves_mqtt_only_if_it_is_asked_to() {
+    let certs = Certs::new();
+    let demanding = || ListenerConfig {
+        client_ca_file: Some(certs.path("ca.pem")),
+        client_certificates: ClientCertificates::Required,
+        ..certs.listener(Transport::Tls)
+    };
+    let with = |lines: &str| Broker::new(Config { http: http(lines), listeners: vec![demanding()], ..config() });
+    let broker = with("");
     let at = address(&broker);
-    let (mut socket, head) = ask(at, &request(at, &format!("{}X-Forwarded-For: 192.0.2.1\r\n", own(at))));
-    assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
-    socket.write_all(&frame(BINARY, &Connect::new("far").frame())).unwrap();
-    let mut connack = [0; 6];
-    socket.read_exact(&mut connack).unwrap();
-    // not authorized
-    assert_eq!(connack, [BINARY, 4, 0x20, 2, 0, 5]);
+    assert_eq!(refused(at, &request(at, &own(at))), (403, "mqtt".into()));
+    // a certificate is a login, which a page does not have
+    let broker = with("mqtt = true");
+    assert_eq!(anonymous(address(&broker), ""), NOT_AUTHORIZED);
 }
 
 #[test]

@@ -1,14 +1,26 @@
 //! The broker ends and starts again, with exactly the synced state.
 
-use std::time::Duration;
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+    time::Duration,
+};
 
 use dunlin::{Config, config::SyncMode, testing::Options};
 use serde_json::json;
 
 use super::Bench;
-use crate::support::{
-    five,
-    raw::{Client, Connect, Message, puback},
+use crate::{
+    http::{
+        api::{api, column, done},
+        mqtt::request,
+        send,
+    },
+    support::{
+        GUARD, five,
+        raw::{Client, Connect, Message, puback},
+    },
+    transports::websocket::{BINARY, frame, read_head},
 };
 
 #[test]
@@ -131,4 +143,38 @@ fn snapshots() {
     bench.post("restart", json!({ "empty": true }));
     assert!(bench.client("s").subscribe_retained(&[("a", 0)], 0).is_empty());
     assert_eq!(bench.ask("POST", "restore", &json!({ "name": "two" })).0, 404);
+}
+
+#[test]
+fn the_console_s_client_is_served_on_the_address_of_http_also_after_a_restart() {
+    let bench = Bench::start();
+    let page = |name: &str| {
+        let request = request(bench.http, &format!("Origin: http://{}\r\n", bench.http));
+        let (first, second) = request.split_at(40);
+        let mut socket = TcpStream::connect(bench.http).unwrap();
+        socket.set_read_timeout(Some(GUARD)).unwrap();
+        socket.set_nodelay(true).unwrap();
+        socket.write_all(first.as_bytes()).unwrap();
+        socket.write_all(&[second.as_bytes(), &frame(BINARY, &Connect::new(name).frame())].concat()).unwrap();
+        let head = String::from_utf8(read_head(&mut socket)).unwrap();
+        assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+        let mut connack = [0; 6];
+        socket.read_exact(&mut connack).unwrap();
+        assert_eq!(connack, [BINARY, 4, 0x20, 2, 0, 0]);
+        socket
+    };
+    // the clock stands, and the head comes in two parts all the same
+    bench.post("clock", json!({ "pause": true }));
+    let mut before = page("before");
+    // it passes the journal and the faults as any connection
+    bench.post("expect", json!({ "packet": "CONNECT", "client": "before" }));
+    bench.post("restart", json!({}));
+    assert_eq!(before.read(&mut [0; 1]).unwrap_or_default(), 0, "it is served by the broker that ended");
+    let _after = page("after");
+    let clients = done(&api(bench.http, "GET", "clients", None));
+    assert_eq!((column(&clients, "client_id"), column(&clients, "listener")), (vec!["after"], vec!["http"]));
+    // a page of another server is refused, as by a broker's own HTTP
+    let foreign =
+        request(bench.http, "Origin: http://evil.example\r\n").replace("Connection: Upgrade", "Connection: close");
+    assert_eq!(send(bench.http, foreign.as_bytes()).status, 403);
 }
