@@ -27,6 +27,9 @@ use crate::{
 /// Topics that one page is told of.
 const MOST_TOPICS: usize = 50_000;
 
+/// The begin of the Client Identifiers by which pages get messages.
+pub(super) const PAGES: &str = "$http-";
+
 /// Bytes of the topics and payloads that wait for one page.
 const MOST_BYTES: usize = 32 << 20;
 
@@ -34,8 +37,10 @@ const MOST_BYTES: usize = 32 << 20;
 pub(super) struct Feed {
     clock: Clock,
     sources: ArcSwap<Vec<Arc<Source>>>,
-    /// Is there one of them?
-    open: AtomicBool,
+    /// Is there one of them that collects what is published?
+    publishes: AtomicBool,
+    /// Is there one that collects deliveries?
+    delivers: AtomicBool,
     /// Taken to open and to close one.
     changes: Mutex<()>,
 }
@@ -50,6 +55,7 @@ pub(super) struct Tap {
 struct Source {
     /// A valid one.
     filter: Box<str>,
+    way: Direction,
     waits: Mutex<Waiting>,
 }
 
@@ -61,6 +67,15 @@ pub(super) struct Waiting {
     /// Messages for which there was no room.
     pub lost: u64,
     bytes: usize,
+}
+
+/// Which messages are collected.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Direction {
+    /// Published ones.
+    In,
+    /// Those on their way to a subscriber.
+    Out,
 }
 
 /// What a part of a page wants.
@@ -116,19 +131,21 @@ pub(super) struct Message {
     pub payload: Vec<u8>,
     pub qos: QoS,
     pub retain: bool,
-    pub publisher: Option<ClientId>,
+    /// The publisher, or the subscriber.
+    pub client: Option<ClientId>,
     pub properties: PropertiesBuf,
     pub at: SystemTime,
 }
 
-/// A message that is being published.
+/// A message that is being published or delivered.
 #[derive(Clone, Copy)]
 pub(super) struct Published<'a> {
     pub topic: &'a str,
     pub payload: &'a [u8],
     pub qos: QoS,
     pub retain: bool,
-    pub publisher: Option<&'a ClientId>,
+    /// The publisher, or the subscriber.
+    pub client: Option<&'a ClientId>,
     pub properties: Properties<'a>,
     /// `None`: it was retained before.
     pub at: Option<SystemTime>,
@@ -137,22 +154,46 @@ pub(super) struct Published<'a> {
 impl Feed {
     /// For nobody yet.
     pub fn new(clock: Clock) -> Self {
-        Self { clock, sources: ArcSwap::default(), open: AtomicBool::new(false), changes: Mutex::new(()) }
+        Self {
+            clock,
+            sources: ArcSwap::default(),
+            publishes: AtomicBool::new(false),
+            delivers: AtomicBool::new(false),
+            changes: Mutex::new(()),
+        }
     }
 
     /// Collects what matches a filter from now on, if it [serves](Self::serves) that.
-    pub fn tap(feed: &Arc<Self>, filter: &TopicFilter, kind: Kind) -> Tap {
+    pub fn tap(feed: &Arc<Self>, filter: &TopicFilter, way: Direction, kind: Kind) -> Tap {
         let waits = Mutex::new(Waiting { now: feed.clock.wall(), kind, lost: 0, bytes: 0 });
-        let source = Arc::new(Source { filter: filter.as_str().into(), waits });
-        if !Self::serves(filter) {
+        let source = Arc::new(Source { filter: filter.as_str().into(), way, waits });
+        if way == Direction::In && !Self::serves(filter) {
             return Tap { feed: feed.clone(), source };
         }
         let _one_at_a_time = feed.changes.lock();
         let mut sources = Vec::clone(&feed.sources.load());
         sources.push(source.clone());
-        feed.sources.store(Arc::new(sources));
-        feed.open.store(true, Ordering::Release);
+        feed.put(sources);
         Tap { feed: feed.clone(), source }
+    }
+
+    fn put(&self, sources: Vec<Arc<Source>>) {
+        let has = |way| sources.iter().any(|source| source.way == way);
+        self.publishes.store(has(Direction::In), Ordering::Release);
+        self.delivers.store(has(Direction::Out), Ordering::Release);
+        self.sources.store(Arc::new(sources));
+    }
+
+    fn collect(&self, way: Direction, topic: &TopicName, mut message: Published<'_>) {
+        for source in self.sources.load().iter().filter(|source| source.way == way && source.matches(topic)) {
+            let mut waits = source.waits.lock();
+            // of topics nobody asks when exactly
+            message.at = match &waits.kind {
+                Kind::Messages(first) if first.has_room() => Some(self.clock.wall()),
+                _ => Some(waits.now),
+            };
+            waits.add(message);
+        }
     }
 
     /// Is what matches this filter told to observers? The broker's own messages are not.
@@ -163,21 +204,25 @@ impl Feed {
 
 impl Observe for Feed {
     fn observe(&self, event: &Event<'_>) {
-        let Event::Publish { client, topic, qos, retain, content, properties, .. } = *event else { return };
-        for source in self.sources.load().iter().filter(|source| source.matches(topic)) {
-            let mut waits = source.waits.lock();
-            // of topics nobody asks when exactly
-            let at = match &waits.kind {
-                Kind::Messages(first) if first.has_room() => Some(self.clock.wall()),
-                _ => Some(waits.now),
-            };
-            let topic = topic.as_str();
-            waits.add(Published { topic, payload: content, qos, retain, publisher: client, properties, at });
+        match *event {
+            Event::Publish { client, topic, qos, retain, content: payload, properties, .. } => {
+                let name = topic.as_str();
+                let message = Published { topic: name, payload, qos, retain, client, properties, at: None };
+                self.collect(Direction::In, topic, message);
+            }
+            // pages are no subscribers that another page shows
+            Event::Deliver { client, topic, qos, content: payload, properties, .. } if !is_page(client) => {
+                let (name, client) = (topic.as_str(), Some(client));
+                let message = Published { topic: name, payload, qos, retain: false, client, properties, at: None };
+                self.collect(Direction::Out, topic, message);
+            }
+            _ => {}
         }
     }
 
     fn wants(&self) -> EventKinds {
-        if self.open.load(Ordering::Relaxed) { EventKinds::PUBLISH } else { EventKinds::NONE }
+        let of = |flag: &AtomicBool, kind| if flag.load(Ordering::Relaxed) { kind } else { EventKinds::NONE };
+        of(&self.publishes, EventKinds::PUBLISH) | of(&self.delivers, EventKinds::DELIVER)
     }
 }
 
@@ -204,8 +249,7 @@ impl Drop for Tap {
         let _one_at_a_time = self.feed.changes.lock();
         let mut sources = Vec::clone(&self.feed.sources.load());
         sources.retain(|source| !Arc::ptr_eq(source, &self.source));
-        self.feed.open.store(!sources.is_empty(), Ordering::Release);
-        self.feed.sources.store(Arc::new(sources));
+        self.feed.put(sources);
     }
 }
 
@@ -308,8 +352,8 @@ impl Changed {
         self.begin.clear();
         self.begin.extend_from_slice(begin);
         (self.qos, self.retain, self.at) = (message.qos, message.retain, message.at);
-        if self.publisher.as_ref() != message.publisher {
-            self.publisher = message.publisher.cloned();
+        if self.publisher.as_ref() != message.client {
+            self.publisher = message.client.cloned();
         }
     }
 
@@ -325,15 +369,20 @@ impl First {
     }
 
     fn add(&mut self, message: Published<'_>) {
-        let Published { topic, payload, qos, retain, publisher, properties, at } = message;
+        let Published { topic, payload, qos, retain, client, properties, at } = message;
         let Some(at) = at.filter(|_| self.has_room()) else {
             self.skipped += 1;
             return;
         };
         self.bytes += payload.len();
-        let (publisher, properties) = (publisher.cloned(), properties.into());
-        self.all.push(Message { topic: topic.into(), payload: payload.into(), qos, retain, publisher, properties, at });
+        let (client, properties) = (client.cloned(), properties.into());
+        self.all.push(Message { topic: topic.into(), payload: payload.into(), qos, retain, client, properties, at });
     }
+}
+
+/// Clients within the process by which pages get messages: see `Lane`.
+fn is_page(client: &ClientId) -> bool {
+    client.as_str().starts_with(PAGES)
 }
 
 /// A number that is a hash already.
@@ -374,7 +423,7 @@ mod tests {
     }
 
     fn tap(feed: &Arc<Feed>, filter: &str, kind: Kind) -> Tap {
-        Feed::tap(feed, TopicFilter::new(filter).unwrap(), kind)
+        Feed::tap(feed, TopicFilter::new(filter).unwrap(), Direction::In, kind)
     }
 
     #[test]
@@ -385,8 +434,37 @@ mod tests {
         assert_eq!(feed.wants(), EventKinds::PUBLISH);
         drop(one);
         assert_eq!(feed.wants(), EventKinds::PUBLISH);
+        let out = Feed::tap(&feed, TopicFilter::new("a").unwrap(), Direction::Out, Kind::messages(1, 9));
+        assert_eq!(feed.wants(), EventKinds::PUBLISH | EventKinds::DELIVER);
         drop(other);
+        assert_eq!(feed.wants(), EventKinds::DELIVER);
+        drop(out);
         assert_eq!(feed.wants(), EventKinds::NONE);
+    }
+
+    #[test]
+    fn deliveries_are_collected_apart_from_publishes_and_without_those_to_pages() {
+        let feed = Arc::new(Feed::new(Clock::system()));
+        let published = tap(&feed, "a", Kind::messages(9, 99));
+        let delivered = Feed::tap(&feed, TopicFilter::new("a").unwrap(), Direction::Out, Kind::messages(9, 99));
+        publish(&feed, "a", b"in");
+        for name in ["lamp", "$http-7"] {
+            feed.observe(&Event::Deliver {
+                client: &ClientId::from(name),
+                topic: TopicName::new("a").unwrap(),
+                qos: QoS::AtMostOnce,
+                payload: 3,
+                content: b"out",
+                properties: Properties::default(),
+            });
+        }
+        let taken = |tap: &Tap| {
+            let (all, _) = tap.waits(SystemTime::UNIX_EPOCH).take_messages();
+            let shown = |one: &Message| (one.payload.clone(), one.client.as_ref().map(|client| client.to_string()));
+            all.iter().map(shown).collect::<Vec<_>>()
+        };
+        assert_eq!(taken(&published), [(b"in".to_vec(), None)]);
+        assert_eq!(taken(&delivered), [(b"out".to_vec(), Some("lamp".to_owned()))]);
     }
 
     #[test]

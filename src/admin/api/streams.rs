@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use super::{
-    super::{problem::Problem, state::State},
+    super::{feed::PAGES, problem::Problem, state::State},
     call::{Answer, Call, time},
     parameters::{Kind, Parameter, bad},
 };
@@ -171,7 +171,7 @@ pub(super) async fn messages(call: Call) -> Answer {
     let filter = call.query.text("filter").unwrap_or_default().to_owned();
     let qos = call.query.number("qos").and_then(|qos| QoS::from_bits(u8::try_from(qos).ok()?)).unwrap_or_default();
     let (sender, response) = stream(&call.state)?;
-    let id = format!("$http-{}", call.state.stream_ids.fetch_add(1, Ordering::Relaxed));
+    let id = format!("{PAGES}{}", call.state.stream_ids.fetch_add(1, Ordering::Relaxed));
     let asked = InsideClient { id, filters: vec![filter], qos, retain_as_published: true, ..InsideClient::default() };
     let client = call.desk.inside.client(asked).await;
     let client = client.map_err(|error| bad("filter", error.to_string()))?;

@@ -307,7 +307,7 @@ impl Happened {
             Event::Publish { client, topic, qos, retain, payload, content, properties, .. } => {
                 (client, None, message(topic.as_str(), Some(qos), retain, payload, Some(content), properties))
             }
-            Event::Deliver { client, topic, qos, payload, properties } => {
+            Event::Deliver { client, topic, qos, payload, properties, .. } => {
                 (Some(client), None, message(topic.as_str(), Some(qos), false, payload, None, properties))
             }
             Event::Will { client, topic, content, properties, .. } => {

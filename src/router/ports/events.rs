@@ -197,6 +197,8 @@ pub enum Event<'a> {
         qos: QoS,
         /// Bytes of the payload.
         payload: usize,
+        /// The payload.
+        content: &'a [u8],
         /// Its properties from the publisher. They are not sent to a client of MQTT 3.1 or 3.1.1.
         properties: Properties<'a>,
     },

@@ -176,7 +176,7 @@ impl Observers {
             true => self.shard.traffic.delivered_5(qos, payload),
         }
         if self.wanted.have(EventKinds::DELIVER) {
-            self.tell_delivered(client, outgoing.topic, qos, payload, outgoing.extras.properties);
+            self.tell_delivered(client, outgoing.topic, qos, outgoing.payload, outgoing.extras.properties);
         }
     }
 
@@ -186,10 +186,10 @@ impl Observers {
         client: &ClientId,
         topic: &TopicName,
         qos: QoS,
-        payload: usize,
+        content: &[u8],
         properties: Properties<'_>,
     ) {
-        self.tell_others(&Event::Deliver { client, topic, qos, payload, properties });
+        self.tell_others(&Event::Deliver { client, topic, qos, payload: content.len(), content, properties });
     }
 
     /// A queued message is sent. Fields that only plugged-in observers use are computed only if there is one.
@@ -202,7 +202,7 @@ impl Observers {
             Way::Inside => {}
         }
         if self.wanted.have(EventKinds::DELIVER) {
-            self.tell_delivered(client, message.topic(), qos, payload, message.extras().properties);
+            self.tell_delivered(client, message.topic(), qos, message.payload(), message.extras().properties);
         }
     }
 

@@ -82,7 +82,8 @@ pub(super) fn messages(
 fn is_publication(value: &Value) -> bool {
     match value["packet"].as_str() {
         Some(packet) => packet == "PUBLISH" && value["direction"] == "to_server",
-        None => !value["topic"].is_null(),
+        // the console exports deliveries too
+        None => !value["topic"].is_null() && value["direction"] != "to_client",
     }
 }
 
@@ -144,6 +145,7 @@ mod tests {
         assert_eq!((some.len(), some[0].at), (1, Duration::ZERO));
         let messages = [
             r#"{"at":"2026-11-30T10:00:00.5Z","topic":"a","payload":"1","properties":{"content_type":"text/plain"},"new":1}"#,
+            r#"{"at":"2026-11-30T10:00:01Z","topic":"a","payload":"1","client":"c","direction":"to_client"}"#,
             r#"{"at":"2026-11-30T10:00:02Z","topic":"a","payload":"2"}"#,
         ];
         let (all, _) = read(&messages, &[]).unwrap();

@@ -1,5 +1,14 @@
 //! The web console: its files, and the streams for it. `tests/clients/console` runs it in a browser.
 
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
 use dunlin::{Publication, QoS};
 
 use super::{
@@ -110,6 +119,66 @@ fn the_live_stream_has_the_last_message_of_each_topic() {
     publish("new", vec![0xff], false);
     let (_, told) = resumed.next();
     assert_eq!((&told["data"][0][0], &told["data"][0][6]), (&"new".into(), &"/w==".into()));
+}
+
+#[test]
+fn the_live_stream_has_at_most_20_updates_a_second() {
+    let broker = broker("");
+    let at = address(&broker);
+    let mut stream = Stream::open(at, "live?topics=%23");
+    let stops = Arc::new(AtomicBool::new(false));
+    let (mut lamp, publishes) = (client(&broker, "lamp"), stops.clone());
+    let publisher = thread::spawn(move || {
+        let mut sent = 0_u64;
+        while !publishes.load(Ordering::Relaxed) {
+            lamp.publish(Message::new("busy", &sent.to_string()).qos(1));
+            sent += 1;
+        }
+        sent
+    });
+    // over many updates a late reader or a late thread changes little
+    const UPDATES: u32 = 30;
+    stream.next();
+    let (began, mut told) = (Instant::now(), 0);
+    for _ in 0..UPDATES {
+        let (name, update) = stream.next();
+        assert_eq!((name.as_str(), &update["data"][0][0]), ("topics", &"busy".into()));
+        told += update["data"][0][1].as_u64().unwrap();
+    }
+    let took = began.elapsed();
+    stops.store(true, Ordering::Relaxed);
+    let sent = publisher.join().unwrap();
+    assert!(took >= Duration::from_millis(50) * UPDATES, "{UPDATES} updates in {took:?}");
+    // there was more to tell than updates
+    assert!(sent > u64::from(2 * UPDATES) && told > u64::from(UPDATES), "{sent} sent, {told} told");
+}
+
+#[test]
+fn the_live_stream_has_deliveries_of_clients_for_those_who_ask() {
+    let broker = broker("");
+    let at = address(&broker);
+    let mut lamp = client(&broker, "lamp");
+    lamp.subscribe(&[("a/#", 1)]);
+    // the lane of this stream is no subscriber that is shown
+    let mut stream = Stream::open(at, "live?deliveries=a/%23&record=a/%23");
+    let mut other = client(&broker, "other");
+    other.publish(Message::new("b", "no").qos(1));
+    other.publish(Message::new("a/b", "yes").qos(1));
+    let delivered = loop {
+        let (name, told) = stream.next();
+        if name == "deliveries" {
+            break told;
+        }
+        assert_eq!(name, "record");
+    };
+    let data = delivered["data"].as_array().unwrap();
+    let shown =
+        |one: &serde_json::Value| ["client", "topic", "payload"].map(|name| one[name].as_str().unwrap().to_owned());
+    assert_eq!(data.iter().map(shown).collect::<Vec<_>>(), [["lamp", "a/b", "yes"].map(str::to_owned)]);
+    assert_eq!((&data[0]["qos"], &delivered["skipped"]), (&1.into(), &0.into()));
+    // published messages are no part of it
+    let wrong = api(at, "GET", "live?deliveries=a%23", None);
+    assert_eq!((wrong.status, wrong.code()), (400, "filter".into()));
 }
 
 #[test]

@@ -343,7 +343,8 @@ fn line(event: &Event<'_>) -> String {
             let expires = if expires.is_some() { " expires" } else { "" };
             format!("publish {client} {topic} qos={} retain={retain} {payload} bytes{expires}{properties}", at(qos))
         }
-        Event::Deliver { client, topic, qos, payload, properties } => {
+        Event::Deliver { client, topic, qos, payload, content, properties } => {
+            assert_eq!(content.len(), *payload);
             format!("deliver {client} {} qos={} {payload} bytes{}", topic.as_str(), at(qos), listed(properties))
         }
         Event::Drop { client, topic, payload, reason } => {

@@ -4,7 +4,12 @@ use std::sync::atomic::Ordering;
 
 use serde_json::Value;
 
-use super::super::{super::problem::Problem, call::Call, parameters::bad, streams};
+use super::super::{
+    super::{feed::PAGES, problem::Problem},
+    call::Call,
+    parameters::bad,
+    streams,
+};
 use crate::{
     inside::{Client, InsideClient, Received},
     session::{Bound, Missed},
@@ -46,7 +51,7 @@ impl Lane {
         most: Most,
         retained: bool,
     ) -> Result<Self, Problem> {
-        let id = format!("$http-{}", call.state.stream_ids.fetch_add(1, Ordering::Relaxed));
+        let id = format!("{PAGES}{}", call.state.stream_ids.fetch_add(1, Ordering::Relaxed));
         let asked = InsideClient {
             id,
             filters: vec![filter],

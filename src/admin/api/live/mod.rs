@@ -25,7 +25,7 @@ use self::{
 };
 use super::{
     super::{
-        feed::{Feed, Kind as Taken},
+        feed::{Direction, Feed, Kind as Taken},
         history::Point,
         problem::Problem,
     },
@@ -40,12 +40,18 @@ use crate::{
     types::Role,
 };
 
-pub(super) static LIVE: [Parameter; 7] = [
+pub(super) static LIVE: [Parameter; 8] = [
     Parameter::new("points", Kind::Flag, "A point of history each second"),
     Parameter::new("events", Kind::Flag, "Events, as the route events sends them without publish"),
     Parameter::new("topics", Kind::Filter, "The last message of each topic that this filter matches; 50,000 topics"),
     Parameter::new("watch", Kind::Topic, "Every message of this topic, with its payload: operator or higher"),
-    Parameter::new("messages", Kind::Filter, "Messages that this filter matches, 100 an update: operator or higher"),
+    Parameter::new("messages", Kind::Filter, "Messages that this filter matches, 40 an update: operator or higher"),
+    Parameter::new(
+        "deliveries",
+        Kind::Filter,
+        "Messages on their way to connected clients, each as often as \
+        there are receivers, 40 an update: operator or higher",
+    ),
     Parameter::new("record", Kind::Filter, "All messages that this filter matches: operator or higher"),
     Parameter::new(
         "resumed",
@@ -74,6 +80,7 @@ struct Live {
     events_lost: u64,
     topics: Option<Topics>,
     shown: Option<Shown>,
+    delivered: Option<Shown>,
     lanes: Vec<Lane>,
 }
 
@@ -83,15 +90,19 @@ pub(super) async fn live(call: Call) -> Answer {
     let asked = [("watch", WATCHED), ("messages", SHOWN), ("record", RECORDED)];
     let asked = asked.into_iter().filter_map(|(name, most)| Some((name, text(name)?, most)));
     let asked: Vec<_> = asked.collect();
-    if let Some((name, ..)) = asked.first().filter(|_| !sees_payloads) {
+    let deliveries = text("deliveries");
+    let payloads_of = asked.first().map(|(name, ..)| *name).or(deliveries.as_ref().map(|_| "deliveries"));
+    if let Some(name) = payloads_of.filter(|_| !sees_payloads) {
         let detail = format!("{name} shows payloads: it requires the role \"operator\" or a higher one");
         return Err(Problem::new(StatusCode::FORBIDDEN, "role", detail));
     }
     let (sender, response) = streams::stream(&call.state)?;
     let resumed = call.query.text("resumed").unwrap_or_default();
     let is_new = |name: &str| !resumed.split(',').any(|resumed| resumed == name);
-    let tap =
-        |filter: &str, kind: Taken| TopicFilter::new(filter).map(|filter| Feed::tap(&call.state.feed, filter, kind));
+    let tap_of = |filter: &str, way: Direction, kind: Taken| {
+        TopicFilter::new(filter).map(|filter| Feed::tap(&call.state.feed, filter, way, kind))
+    };
+    let tap = |filter: &str, kind: Taken| tap_of(filter, Direction::In, kind);
     let (mut lanes, mut shown) = (Vec::new(), None);
     for (name, filter, most) in asked {
         let is_fed = name == "messages" && TopicFilter::new(&filter).is_ok_and(Feed::serves);
@@ -106,6 +117,13 @@ pub(super) async fn live(call: Call) -> Answer {
             None => lanes.extend(lane),
         }
     }
+    let delivered = match deliveries {
+        Some(filter) => {
+            let tap = tap_of(&filter, Direction::Out, Taken::messages(SHOWN.messages, SHOWN.bytes));
+            Some(Shown::new(tap.map_err(|error| bad("filter", error.to_string()))?, None))
+        }
+        None => None,
+    };
     let topics = match text("topics") {
         Some(filter) => {
             let stays = !TopicFilter::new(&filter).is_ok_and(Feed::serves);
@@ -122,7 +140,7 @@ pub(super) async fn live(call: Call) -> Answer {
         KINDS.iter().filter(|(word, _)| *word != "publish").fold(EventKinds::NONE, |all, (_, kind)| all | *kind);
     let events = call.query.flag("events").then(|| call.desk.events.open(kinds));
     let points = call.query.flag("points").then_some(0);
-    let live = Live { call, points, events, events_lost: 0, topics, shown, lanes };
+    let live = Live { call, points, events, events_lost: 0, topics, shown, delivered, lanes };
     tokio::spawn(live.run(sender));
     Ok(response)
 }
@@ -164,10 +182,10 @@ impl Live {
                 put("lost", &json!({ "of": "topics", "lost": lost }));
             }
         }
-        if let Some(shown) = &mut self.shown {
-            let (data, skipped) = shown.update(now);
+        for (name, shown) in [("messages", &mut self.shown), ("deliveries", &mut self.delivered)] {
+            let Some((data, skipped)) = shown.as_mut().map(|shown| shown.update(now)) else { continue };
             if !data.is_empty() || skipped > 0 {
-                put("messages", &json!({ "data": data, "skipped": skipped }));
+                put(name, &json!({ "data": data, "skipped": skipped }));
             }
         }
         for lane in &mut self.lanes {

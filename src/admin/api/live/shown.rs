@@ -54,7 +54,7 @@ fn shown(message: &Message) -> Value {
         "topic": message.topic,
         "qos": message.qos as u8,
         "retain": message.retain,
-        "client": message.publisher.as_ref().map(|client| client.as_str()),
+        "client": message.client.as_ref().map(|client| client.as_str()),
         "properties": properties(message.properties.as_properties()),
     });
     put_payload(&mut shown, &message.payload);

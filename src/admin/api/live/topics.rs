@@ -77,7 +77,7 @@ impl Topics {
                 payload: received.payload(),
                 qos: received.qos,
                 retain: received.retain,
-                publisher,
+                client: publisher,
                 properties: received.properties(),
                 at: received.at,
             });

@@ -1,6 +1,7 @@
 // Messages as they are published.
 import { html, useEffect, useMemo, useRef, useState } from "../kit.js";
 import { t } from "../texts.js";
+import { server } from "../api.js";
 import { useLive } from "../live.js";
 import { Badge, Button, Card, Empty, Head, Icon, Input, Rows, Select, Text, useFrames } from "../ui.js";
 import { csv, download, hourMs, payloadOf, short, textOf, toBase64, when, bytes } from "../format.js";
@@ -20,17 +21,24 @@ const KINDS = {
     qos1: ({ qos }) => qos === 1,
     qos2: ({ qos }) => qos === 2,
 };
-const FROM = { all: () => true, clients: ({ client }) => client !== null, broker: ({ client }) => client === null };
+// What of the stream each choice of a direction shows.
+const WAYS = {
+    in: { asks: ["messages"], is: () => true },
+    clients: { asks: ["messages"], is: ({ client }) => client !== null },
+    broker: { asks: ["messages"], is: ({ client }) => client === null },
+    out: { asks: ["deliveries"], is: ({ direction }) => direction === "out" },
+    all: { asks: ["messages", "deliveries"], is: () => true },
+};
 
 // A message as a line of a recording.
-export const asLine = ({ at, topic, qos, retain, payload, payload_base64, client, properties }) => JSON.stringify({ at, topic, qos, retain, ...(payload_base64 !== undefined ? { payload_base64 } : { payload }), client, properties });
+export const asLine = ({ at, topic, qos, retain, payload, payload_base64, client, properties, direction }) => JSON.stringify({ at, topic, qos, retain, ...(payload_base64 !== undefined ? { payload_base64 } : { payload }), client, properties, ...(direction === "out" && { direction: "to_client" }) });
 
 export const Page = ({ id }) => {
     const m = t.messages;
     const [filter, setFilter] = useState(id ?? "#");
     const [wrong, setWrong] = useState(null);
     const [text, setText] = useState("");
-    const [from, setFrom] = useState("all");
+    const [way, setWay] = useState("in");
     const [kind, setKind] = useState("all");
     const [paused, pause] = useState(false);
     const [chosen, choose] = useState(null);
@@ -39,37 +47,40 @@ export const Page = ({ id }) => {
     const log = useRef({ all: [], bytes: 0, held: 0, number: 0, last: new Map() });
     const draw = useFrames(100);
     useEffect(() => setFilter(id ?? "#"), [id]);
-    useLive({ messages: filter }, {
-        messages: ({ data, skipped: n }) => {
-            const l = log.current;
-            if (n) setSkipped((before) => before + n);
-            if (paused) {
-                l.held += data.length + n;
-                draw();
-                return;
-            }
-            for (const one of data) {
-                l.number += 1;
-                one.number = l.number;
-                one.at ??= new Date().toISOString();
-                one.size = (one.payload ?? one.payload_base64 ?? "").length;
-                l.bytes += one.size;
-                const before = l.last.get(one.topic);
-                one.again = Boolean(before) && before.payload === one.payload && before.payload_base64 === one.payload_base64;
-                l.last.delete(one.topic);
-                l.last.set(one.topic, one);
-                l.all.push(one);
-            }
-            while (l.all.length > MOST || l.bytes > MOST_BYTES) {
-                const gone = l.all.shift();
-                l.bytes -= gone.size;
-                if (l.last.get(gone.topic) === gone) l.last.delete(gone.topic);
-            }
+    const takes = (direction) => ({ data, skipped: n }) => {
+        const l = log.current;
+        if (n) setSkipped((before) => before + n);
+        if (paused) {
+            l.held += data.length + n;
             draw();
-        },
-    });
+            return;
+        }
+        for (const one of data) {
+            l.number += 1;
+            one.number = l.number;
+            one.direction = direction;
+            one.at ??= new Date().toISOString();
+            one.size = (one.payload ?? one.payload_base64 ?? "").length;
+            l.bytes += one.size;
+            // of a delivery, the value before is the one that the same client got
+            const of = direction === "out" ? `${one.client}\n${one.topic}` : one.topic;
+            const before = l.last.get(of);
+            one.again = Boolean(before) && before.payload === one.payload && before.payload_base64 === one.payload_base64;
+            one.of = of;
+            l.last.delete(of);
+            l.last.set(of, one);
+            l.all.push(one);
+        }
+        while (l.all.length > MOST || l.bytes > MOST_BYTES) {
+            const gone = l.all.shift();
+            l.bytes -= gone.size;
+            if (l.last.get(gone.of) === gone) l.last.delete(gone.of);
+        }
+        draw();
+    };
+    useLive(Object.fromEntries(WAYS[way].asks.map((name) => [name, filter])), { messages: takes("in"), deliveries: takes("out") });
     const small = text.toLowerCase();
-    const finds = (one) => KINDS[kind](one) && FROM[from](one) && (!small || one.topic.toLowerCase().includes(small) || (one.payload ?? "").toLowerCase().includes(small));
+    const finds = (one) => KINDS[kind](one) && WAYS[way].is(one) && (one.direction === "in" || WAYS[way].asks.includes("deliveries")) && (!small || one.topic.toLowerCase().includes(small) || (one.payload ?? "").toLowerCase().includes(small));
     const rows = log.current.all.filter(finds);
     const clear = () => {
         Object.assign(log.current, { all: [], bytes: 0, held: 0, last: new Map() });
@@ -84,7 +95,7 @@ export const Page = ({ id }) => {
     const name = () => `messages-${new Date().toISOString().slice(0, 19).replaceAll(":", "-")}`;
     const saveLines = () => download(`${name()}.jsonl`, [`${JSON.stringify({ dunlin: "recording", version: 1, started: rows[0]?.at ?? null })}\n`, ...rows.map((one) => `${asLine(one)}\n`)], "application/jsonl");
     const saveCsv = () => {
-        const head = ["at", "topic", "qos", "retain", "client", "payload", "payload_base64"];
+        const head = ["at", "direction", "topic", "qos", "retain", "client", "payload", "payload_base64"];
         download(`${name()}.csv`, [`${head.join(",")}\r\n`, ...rows.map((one) => `${head.map((key) => csv(one[key])).join(",")}\r\n`)], "text/csv");
     };
     const key = (event) => {
@@ -99,7 +110,7 @@ export const Page = ({ id }) => {
     const row = (one, at, style) => html`<div class="entry" role="option" id=${`row-${at}`} key=${one.number} style=${style} aria-selected=${String(one === chosen)} onClick=${() => (choose(one), setActive(at))}>
         <time>${hourMs(new Date(one.at))}</time><bdi class="cut" title=${short(one.topic, 300)}>${short(one.topic, 200)}</bdi>
         <bdi class="cut mono payload">${one.payload_base64 !== undefined ? html`<span class="soft">${bytes(one.payload_base64.length * 0.75)}</span>` : short(one.payload, 240)}</bdi>
-        <span class="marks">${one.again && html`<span title=${m.again}><${Badge}>=<//></span>`}${one.retain && html`<span class="pin accent" title=${t.topics.retained}><${Badge} kind="accent">R<//></span>`}<${Badge}>${one.qos}<//></span></div>`;
+        <span class="marks">${one.direction === "out" && html`<span title=${m.delivered(one.client)}><${Badge} kind="good">${m.out}<//></span>`}${one.again && html`<span title=${m.again}><${Badge}>=<//></span>`}${one.retain && html`<span class="pin accent" title=${t.topics.retained}><${Badge} kind="accent">R<//></span>`}<${Badge}>${one.qos}<//></span></div>`;
     return html`<${Head} title=${m.title} sub=${m.count(log.current.all.length)}>
         <${Button} icon=${paused ? "play" : "pause"} aria-pressed=${String(paused)} onClick=${go}>${paused ? m.go : m.pause}<//>
         <${Button} onClick=${clear}>${m.clear}<//><${Button} icon="down" onClick=${saveLines} disabled=${!rows.length}>${m.json}<//><${Button} icon="down" onClick=${saveCsv} disabled=${!rows.length}>${m.csv}<//>
@@ -107,7 +118,7 @@ export const Page = ({ id }) => {
         <div class="toolbar">
             <${FilterInput} value=${filter} onInput=${(next) => (location.hash = `#/messages/${encodeURIComponent(next)}`)} wrong=${setWrong} label=${m.filter} />
             <${Input} type="search" value=${text} onInput=${setText} placeholder=${m.search} aria-label=${m.search} />
-            <${Select} aria-label=${m.direction} value=${from} onInput=${setFrom} options=${Object.entries(m.directions)} />
+            <${Select} aria-label=${m.direction} value=${way} onInput=${setWay} options=${Object.entries(m.directions)} />
             <${Select} aria-label=${m.kind} value=${kind} onInput=${setKind} options=${Object.entries(m.kinds)} />
             ${paused && log.current.held > 0 && html`<${Badge} kind="warn">${m.held(log.current.held)}<//>`}
             ${skipped > 0 && html`<${Badge} kind="warn">${m.skipped(skipped)}<//>`}
@@ -134,8 +145,9 @@ const useNarrow = () => {
 const One = ({ one }) => {
     const data = useMemo(() => payloadOf(one), [one]);
     return html`<${Card} title=${html`<${Text} mono>${one.topic.slice(0, 600)}<//>`} label=${t.messages.title}><div class="stack">
-        <dl class="facts"><div><dt>${t.messages.at}</dt><dd>${when(one.at)}</dd></div><div><dt>${t.messages.client}</dt><dd>${one.client ? html`<a href=${`#/clients/${encodeURIComponent(one.client)}`}><${Text}>${one.client.slice(0, 200)}<//></a>` : t.topics.brokerItself}</dd></div>
-        <div><dt>QoS</dt><dd>${one.qos}${one.retain ? `, ${t.topics.retained}` : ""}</dd></div></dl>
+        <dl class="facts"><div><dt>${one.direction === "out" ? t.messages.deliveredAt : t.messages.at}</dt><dd>${when(one.at)}</dd></div><div><dt>${one.direction === "out" ? t.messages.to : t.messages.client}</dt><dd>${one.client ? html`<a href=${`#/clients/${encodeURIComponent(one.client)}`}><${Text}>${one.client.slice(0, 200)}<//></a>` : t.topics.brokerItself}</dd></div>
+        <div><dt>${t.publish.qos}</dt><dd>${one.qos}${one.retain ? `, ${t.topics.retained}` : ""}</dd></div></dl>
+        <p class="soft">${one.direction === "out" ? t.messages.outMore : t.messages.inMore} ${server.routes.has("traces") && html`<a href="#/traces">${t.nav.traces}</a>`}</p>
         <${Payload} data=${data} topic=${one.topic} key=${one.number} />
         <${Properties} all=${one.properties} />
     </div><//>`;

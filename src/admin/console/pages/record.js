@@ -84,8 +84,8 @@ export const parse = (text) => {
     if (head?.dunlin !== "recording") throw new Error(t.record.wrong);
     rows.slice(1).forEach((line, at) => {
         const one = JSON.parse(line);
-        // what else is recorded is for other readers
-        if (one.packet) return;
+        // packets and deliveries are for other readers
+        if (one.packet || one.direction === "to_client") return;
         if (typeof one.topic !== "string") throw new Error(t.record.wrongLine(at + 2));
         all.push(one);
     });
