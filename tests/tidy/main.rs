@@ -7,6 +7,7 @@ mod documents;
 mod mutations;
 mod rust;
 mod systems;
+mod texts;
 
 use std::{
     collections::BTreeSet,

@@ -1,5 +1,6 @@
 // Requests to the API of the server that served this page. Every URL is relative, so that the page works below a path
 // of a reverse proxy.
+import { t } from "./texts.js";
 
 export class ApiError extends Error {
     constructor(status, code, detail) {
@@ -48,7 +49,7 @@ export const ask = async (method, path, { query, body, text, signal, headers: mo
         });
     } catch (error) {
         if (error.name === "AbortError") throw error;
-        throw new ApiError(0, "unreachable", "The broker does not answer.");
+        throw new ApiError(0, "unreachable", t.unreachable);
     }
     if (!response.ok) throw await problem(response);
     return response;

@@ -44,7 +44,7 @@ export const propertiesOf = (form) => {
     if (form.response_topic) properties.response_topic = form.response_topic;
     if (correlation?.length) properties.correlation_data = toBase64(correlation);
     if (form.expiry !== "") properties.message_expiry_interval = Number(form.expiry);
-    if (form.utf8) properties.payload_format_indicator = 1;
+    if (form.utf8) properties.payload_format_indicator = true;
     if (user.length) properties.user_property = user;
     return properties;
 };
@@ -81,7 +81,7 @@ export const shownOfMqtt = (properties = {}) => {
         shown.correlation_data = all.every((byte) => byte >= 0x20 && byte < 0x7f) ? String.fromCharCode(...all) : `0x${[...all].map((byte) => byte.toString(16).padStart(2, "0")).join("")}`;
     }
     if (messageExpiryInterval !== undefined) shown.message_expiry_interval = messageExpiryInterval;
-    if (payloadFormatIndicator) shown.payload_format_indicator = 1;
+    if (payloadFormatIndicator) shown.payload_format_indicator = true;
     const user = Object.entries(userProperties ?? {}).flatMap(([name, values]) => [values].flat().map((value) => [name, value]));
     if (user.length) shown.user_property = user;
     return shown;

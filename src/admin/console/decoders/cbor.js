@@ -1,5 +1,6 @@
 // CBOR (RFC 8949).
 import { toBase64 } from "../format.js";
+import { t } from "../texts.js";
 
 const DEEPEST = 100;
 const utf8 = new TextDecoder("utf-8");
@@ -7,9 +8,9 @@ const utf8 = new TextDecoder("utf-8");
 export const decode = (data) => {
     const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
     let at = 0;
-    const wrong = (why) => new Error(`CBOR: ${why} at byte ${at}`);
+    const wrong = (why) => new Error(t.decoders.wrong("CBOR", why, at));
     const need = (n) => {
-        if (at + n > data.length) throw wrong("it ends too early");
+        if (at + n > data.length) throw wrong(t.decoders.ends);
         at += n;
         return at - n;
     };
@@ -28,13 +29,13 @@ export const decode = (data) => {
             const value = view.getBigUint64(need(8));
             return value <= Number.MAX_SAFE_INTEGER ? Number(value) : value;
         }
-        throw wrong("a length of no kind");
+        throw wrong(t.decoders.length);
     };
     const chunks = (kind, depth) => {
         const all = [];
         while (data[at] !== 0xff) {
-            if (at >= data.length) throw wrong("it ends too early");
-            if (data[at] >> 5 !== kind) throw wrong("a part of another kind");
+            if (at >= data.length) throw wrong(t.decoders.ends);
+            if (data[at] >> 5 !== kind) throw wrong(t.decoders.part);
             all.push(item(depth + 1));
         }
         at += 1;
@@ -47,7 +48,7 @@ export const decode = (data) => {
     };
     const key = (value) => (typeof value === "object" && value !== null ? JSON.stringify(value) : String(value));
     const item = (depth) => {
-        if (depth > DEEPEST) throw wrong("it is too deep");
+        if (depth > DEEPEST) throw wrong(t.decoders.deep);
         const first = view.getUint8(need(1));
         const [kind, more] = [first >> 5, first & 31];
         const open = more === 31;
@@ -100,7 +101,7 @@ export const decode = (data) => {
         return { simple: number(more) };
     };
     const value = item(0);
-    if (at < data.length) throw wrong("there is more behind it");
+    if (at < data.length) throw wrong(t.decoders.more);
     return value;
 };
 

@@ -1,5 +1,6 @@
 // MessagePack.
 import { toBase64 } from "../format.js";
+import { t } from "../texts.js";
 
 const DEEPEST = 100;
 const utf8 = new TextDecoder("utf-8");
@@ -7,9 +8,9 @@ const utf8 = new TextDecoder("utf-8");
 export const decode = (data) => {
     const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
     let at = 0;
-    const wrong = (why) => new Error(`MessagePack: ${why} at byte ${at}`);
+    const wrong = (why) => new Error(t.decoders.wrong("MessagePack", why, at));
     const need = (n) => {
-        if (at + n > data.length) throw wrong("it ends too early");
+        if (at + n > data.length) throw wrong(t.decoders.ends);
         at += n;
         return at - n;
     };
@@ -48,7 +49,7 @@ export const decode = (data) => {
         return new Date(Number(view.getBigInt64(need(8))) * 1000 + nanos / 1e6).toISOString();
     };
     const item = (depth) => {
-        if (depth > DEEPEST) throw wrong("it is too deep");
+        if (depth > DEEPEST) throw wrong(t.decoders.deep);
         const first = u8();
         if (first < 0x80) return first;
         if (first < 0x90) return map(first & 15, depth);
@@ -87,10 +88,10 @@ export const decode = (data) => {
             case 0xdd: return array(u32(), depth);
             case 0xde: return map(u16(), depth);
             case 0xdf: return map(u32(), depth);
-            default: throw wrong("a byte of no kind");
+            default: throw wrong(t.decoders.byte);
         }
     };
     const value = item(0);
-    if (at < data.length) throw wrong("there is more behind it");
+    if (at < data.length) throw wrong(t.decoders.more);
     return value;
 };

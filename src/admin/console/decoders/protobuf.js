@@ -1,4 +1,5 @@
 // Protocol Buffers, by a schema that the user gives.
+import { t } from "../texts.js";
 import { parse } from "../vendor/schema.mjs";
 import { read } from "./wire.js";
 
@@ -29,10 +30,10 @@ const typesOf = (text) => {
 export const messagesOf = (text) => [...typesOf(text).types].filter(([, { fields }]) => fields).map(([name]) => name);
 
 export const decode = (data, schema) => {
-    if (!schema?.text) throw new Error("Protocol Buffers need a schema (.proto)");
+    if (!schema?.text) throw new Error(t.decoders.noSchema);
     const { types, package: prefix } = typesOf(schema.text);
     const root = types.get(schema.message) ?? [...types.values()].find(({ fields }) => fields);
-    if (!root) throw new Error("the schema has no message");
+    if (!root) throw new Error(t.decoders.noMessage);
     // a type is looked for from the inside out
     const find = (name) => {
         const plain = name.replace(/^\./, "").replace(prefix ? `${prefix}.` : /^$/, "");

@@ -1,5 +1,6 @@
 // The wire format of Protocol Buffers, read by a message's description.
 import { toBase64 } from "../format.js";
+import { t } from "../texts.js";
 
 const DEEPEST = 60;
 const utf8 = new TextDecoder("utf-8");
@@ -10,7 +11,7 @@ class Reader {
     }
 
     need(n) {
-        if (this.at + n > this.data.length) throw new Error(`it ends too early, at byte ${this.at}`);
+        if (this.at + n > this.data.length) throw new Error(t.decoders.at(t.decoders.ends, this.at));
         this.at += n;
         return this.at - n;
     }
@@ -22,7 +23,7 @@ class Reader {
             value |= BigInt(byte & 0x7f) << shift;
             if (byte < 0x80) return BigInt.asUintN(64, value);
         }
-        throw new Error(`a number is too long, at byte ${this.at}`);
+        throw new Error(t.decoders.at(t.decoders.long, this.at));
     }
 
     bytes() {
@@ -61,13 +62,13 @@ const unknown = (r, wire) => {
     if (wire === 1) return plain(r.view.getBigUint64(r.need(8), true));
     if (wire === 5) return r.view.getUint32(r.need(4), true);
     if (wire === 2) return { base64: toBase64(r.bytes()) };
-    throw new Error(`a field of no kind, at byte ${r.at}`);
+    throw new Error(t.decoders.at(t.decoders.field, r.at));
 };
 
 // `find(type)`: what a type is that is none of the above: { fields: Map of numbers to { name, type, repeated, map } }, or
 // { values: Map of numbers to names }.
 export const read = (data, message, find, depth = 0) => {
-    if (depth > DEEPEST) throw new Error("it is too deep");
+    if (depth > DEEPEST) throw new Error(t.decoders.deep);
     const r = new Reader(data);
     const all = {};
     while (r.at < data.length) {
@@ -84,7 +85,7 @@ export const read = (data, message, find, depth = 0) => {
             const scalar = SCALARS[field.type];
             if (scalar) return scalar(from);
             const other = find(field.type);
-            if (!other) throw new Error(`the schema has no ${field.type}`);
+            if (!other) throw new Error(t.decoders.noType(field.type));
             if (other.values) {
                 const value = Number(BigInt.asIntN(32, from.varint()));
                 return other.values.get(value) ?? value;

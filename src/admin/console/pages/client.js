@@ -91,7 +91,12 @@ const connect = async (form, password) => {
         say({ kind: "in", topic, data: new Uint8Array(payload), qos: packet.qos, retain: packet.retain, dup: packet.dup, filters: all.map(({ filter }) => filter), colour: all[0]?.colour, properties: shownOfMqtt(packet.properties) });
     });
     client.on("disconnect", ({ reasonCode, properties }) => say({ kind: "said", bad: true, text: t.client.saidDisconnect(`0x${(reasonCode ?? 0).toString(16).padStart(2, "0")}`, properties?.reasonString) }));
-    client.on("error", (error) => say({ kind: "said", bad: true, text: t.client.saidError(error.message || String(error)) }));
+    // a broker that refuses it says why in its CONNACK
+    let answered = false;
+    client.on("error", (error) => {
+        answered ||= typeof error.code === "number";
+        say({ kind: "said", bad: true, text: t.client.saidError(error.message || String(error)) });
+    });
     client.on("close", () => {
         if (state.mqtt !== client) return;
         client.end(true);
@@ -100,7 +105,7 @@ const connect = async (form, password) => {
         state.status = "offline";
         say({ kind: "said", bad: was !== "leaving", text: t.client.saidClosed });
         // why it never began, if the server says so
-        if (was === "connecting") {
+        if (was === "connecting" && !answered) {
             fetch("mqtt").then((answer) => answer.json()).then(({ code, detail }) => code === "mqtt" && say({ kind: "said", bad: true, text: detail }), () => {});
         }
     });
@@ -177,7 +182,7 @@ const Connect = () => {
             <${Field} label=${c.id}><${Input} value=${form.id} onInput=${on("id")} placeholder="console-…" /><//>
             <${Field} label=${c.user}><${Input} value=${form.user} onInput=${on("user")} autocomplete="username" /><//>
             <${Field} label=${c.password}><${Input} type="password" value=${password} onInput=${setPassword} autocomplete="current-password" /><//>
-            <${Field} label=${c.version}><${Select} value=${form.version} onInput=${on("version")} options=${[["5", "MQTT 5"], ["4", "MQTT 3.1.1"]]} /><//>
+            <${Field} label=${c.version}><${Select} value=${form.version} onInput=${on("version")} options=${[["5", t.versions[5]], ["4", t.versions["3.1.1"]]]} /><//>
         </div>
         <details><summary>${c.options}</summary><div class="form inset">
             <div class="cols">
@@ -205,7 +210,7 @@ const Will = ({ will, five, wrong, onInput }) => {
         <div class="cols"><${Field} label=${c.willTopic} error=${wrong}><${Input} mono value=${will.topic} onInput=${on("topic")} aria-invalid=${String(Boolean(wrong))} /><//>
             <${Field} label=${c.willPayload}><${Input} value=${will.payload} onInput=${on("payload")} /><//>
             ${five && html`<${Field} label=${c.willDelay}><${Input} type="number" min="0" max="4294967295" value=${will.delay} onInput=${on("delay")} placeholder="0" /><//>`}</div>
-        <div class="row"><${Tabs} label=${c.willQos} value=${will.qos} onInput=${on("qos")} options=${["0", "1", "2"].map((n) => [n, `QoS ${n}`])} /><${Check} checked=${will.retain} onInput=${on("retain")} label=${t.publish.retain} /></div>
+        <div class="row"><${Tabs} label=${c.willQos} value=${will.qos} onInput=${on("qos")} options=${["0", "1", "2"].map((n) => [n, t.qos(n)])} /><${Check} checked=${will.retain} onInput=${on("retain")} label=${t.publish.retain} /></div>
         ${five && html`<${PropertyFields} form=${will} on=${on} />`}
     </div></fieldset>`;
 };
@@ -228,11 +233,11 @@ const Subscriptions = ({ is }) => {
     return html`<${Card} bare title=${c.subscriptions}>
         <form class="form padded" onSubmit=${go}>
             <${Field} label=${c.filter} error=${wrong}><${Input} mono value=${filter} onInput=${setFilter} disabled=${!is} /><//>
-            <div class="row"><${Tabs} label="QoS" value=${qos} onInput=${setQos} options=${["0", "1", "2"].map((n) => [n, `QoS ${n}`])} /><button class="button is-first" disabled=${!is}>${c.subscribe}</button></div>
+            <div class="row"><${Tabs} label=${t.publish.qos} value=${qos} onInput=${setQos} options=${["0", "1", "2"].map((n) => [n, t.qos(n)])} /><button class="button is-first" disabled=${!is}>${c.subscribe}</button></div>
             ${five && html`<div class="row wide-gap"><${Check} checked=${noLocal} onInput=${setNoLocal} label=${c.noLocal} /><${Check} checked=${rap} onInput=${setRap} label=${c.rap} />
                 <${Select} aria-label=${c.handling} value=${handling} onInput=${setHandling} options=${Object.entries(c.handlings)} /></div>`}
         </form>
-        ${state.subscriptions.length ? html`<ul class="events">${state.subscriptions.map((one) => html`<li class=${`c${one.colour}`}><span class="swatch"></span><span class="grow"><${Text} mono>${one.filter.slice(0, 300)}<//></span><${Badge}>QoS ${one.qos}<//><${Button} kind="plain" icon="close" aria-label=${`${c.remove} ${one.filter}`} onClick=${() => unsubscribe(one.filter)} /></li>`)}</ul>` : html`<${Empty} title=${t.none}><p>${c.noSubscriptions}</p><//>`}
+        ${state.subscriptions.length ? html`<ul class="events">${state.subscriptions.map((one) => html`<li class=${`c${one.colour}`}><span class="swatch"></span><span class="grow"><${Text} mono>${one.filter.slice(0, 300)}<//></span><${Badge}>${t.qos(one.qos)}<//><${Button} kind="plain" icon="close" aria-label=${`${c.remove} ${one.filter}`} onClick=${() => unsubscribe(one.filter)} /></li>`)}</ul>` : html`<${Empty} title=${t.none}><p>${c.noSubscriptions}</p><//>`}
     <//>`;
 };
 
@@ -254,7 +259,7 @@ const Bubble = ({ one }) => {
     if (one.kind === "said") return html`<p class=${`said ${one.bad ? "bad" : ""}`}>${hourMs(one.at).slice(0, 8)} · <${Text}>${one.text}<//></p>`;
     const isHex = hex || text === null;
     return html`<div class=${`bubble ${one.kind === "out" ? "is-own" : ""} ${one.colour !== undefined ? `c${one.colour}` : ""}`}>
-        <div class="top-line"><strong><${Text}>${one.topic.slice(0, 300)}<//></strong><span>${hourMs(one.at)}</span><span>QoS ${one.qos}</span>${one.retain && html`<${Badge} kind="accent">${t.topics.retained}<//>`}${one.dup && html`<${Badge} kind="warn">dup<//>`}
+        <div class="top-line"><strong><${Text}>${one.topic.slice(0, 300)}<//></strong><span>${hourMs(one.at)}</span><span>${t.qos(one.qos)}</span>${one.retain && html`<${Badge} kind="accent">${t.topics.retained}<//>`}${one.dup && html`<${Badge} kind="warn">${t.client.dup}<//>`}
             ${one.filters?.some((filter) => filter !== one.topic) && html`<span>${t.client.matching} <${Text} mono>${short(one.filters.join(", "), 200)}<//></span>`}
             ${text !== null && one.data.length > 0 && html`<button type="button" class="button is-plain is-small" aria-pressed=${String(hex)} onClick=${() => setHex(!hex)}>${t.client.hex}</button>`}</div>
         <pre class=${isHex ? "is-hex" : ""} tabindex=${isHex ? 0 : undefined}>${one.data.length === 0 ? html`<span class="soft">${t.payload.empty}</span>` : isHex ? hexOf(one.data.subarray(0, 2048)) : lines(text.slice(0, 10_000))}</pre>
@@ -282,7 +287,7 @@ const Send = ({ is }) => {
     };
     return html`<form class="send" onSubmit=${go}>
         <div class="row"><div class="grow"><${Input} mono value=${form.topic} onInput=${on("topic")} aria-label=${c.topic} placeholder=${c.topic} /></div>
-        <${Tabs} label="QoS" value=${form.qos} onInput=${on("qos")} options=${["0", "1", "2"].map((n) => [n, n, `QoS ${n}`])} /><${Check} checked=${form.retain} onInput=${on("retain")} label=${t.publish.retain} /></div>
+        <${Tabs} label=${t.publish.qos} value=${form.qos} onInput=${on("qos")} options=${["0", "1", "2"].map((n) => [n, n, t.qos(n)])} /><${Check} checked=${form.retain} onInput=${on("retain")} label=${t.publish.retain} /></div>
         <div class="row"><textarea class="area grow" rows="2" value=${form.payload} aria-label=${c.payload} placeholder=${c.payload} onInput=${(e) => on("payload")(e.target.value)} onKeyDown=${(e) => e.key === "Enter" && (e.ctrlKey || e.metaKey) && is && go(e)}></textarea><button class="button is-first" disabled=${!is}>${c.send}</button></div>
         ${five && html`<details><summary>${t.publish.properties}</summary><div class="form inset"><${PropertyFields} form=${form} on=${on} /></div></details>`}
     </form>`;

@@ -68,7 +68,7 @@ const List = () => {
             <${Input} type="search" value=${prefix} onInput=${setPrefix} placeholder=${c.search} aria-label=${c.search} />
             <${Input} type="search" class="input is-short" value=${user} onInput=${setUser} placeholder=${c.user} aria-label=${c.user} />
             <${Tabs} label=${c.state} value=${state} onInput=${setState} options=${Object.entries(c.states)} />
-            <${Select} aria-label=${c.protocol} value=${protocol} onInput=${setProtocol} options=${[["", c.anyProtocol], ["5", "MQTT 5"], ["3.1.1", "MQTT 3.1.1"], ["3.1", "MQTT 3.1"]]} />
+            <${Select} aria-label=${c.protocol} value=${protocol} onInput=${setProtocol} options=${[["", c.anyProtocol], ["5", t.versions[5]], ["3.1.1", t.versions["3.1.1"]], ["3.1", t.versions["3.1"]]]} />
             <${Select} aria-label=${c.having} value=${having} onInput=${setHaving} options=${Object.entries(c.havings)} />
         </div>
         <${Failure} error=${error} />
@@ -186,7 +186,7 @@ const Drops = ({ data }) => {
 };
 
 const Will = ({ will }) => html`<${Card} title=${t.oneClient.will}><div class="stack">
-    <p><${Text} mono>${will.topic}<//> <${Badge}>QoS ${will.qos}<//> ${will.retain && html`<${Badge} kind="accent">${t.topics.retained}<//>`} <span class="soft">${bytes(will.size)}</span></p>
+    <p><${Text} mono>${will.topic}<//> <${Badge}>${t.qos(will.qos)}<//> ${will.retain && html`<${Badge} kind="accent">${t.topics.retained}<//>`} <span class="soft">${bytes(will.size)}</span></p>
     ${will.payload !== undefined && html`<div class="value-box"><${Text}>${will.payload.slice(0, 5000)}<//></div>`}
 </div><//>`;
 

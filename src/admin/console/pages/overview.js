@@ -46,7 +46,7 @@ const Tiles = ({ all }) => {
         <${Tile} name=${t.overview.connected} value=${count(last(all.connected))} values=${all.connected} />
         <${Tile} name=${t.overview.in} value=${count(last(all.messages_received))} unit=${t.units.perSecond} values=${all.messages_received} />
         <${Tile} name=${t.overview.out} value=${count(last(all.messages_sent))} unit=${t.units.perSecond} values=${all.messages_sent} kind="2" />
-        <${Tile} name=${t.overview.dropped} value=${count(drops)} unit="/15 min" values=${all.messages_dropped} kind="4" bad=${drops > 0} />
+        <${Tile} name=${t.overview.dropped} value=${count(drops)} unit=${t.units.perQuarter} values=${all.messages_dropped} kind="4" bad=${drops > 0} />
         <${Tile} name=${t.overview.queued} value=${bytes(last(all.queued_bytes))} values=${all.queued_bytes} kind="3" />
         <${Tile} name=${t.overview.fsync} value=${syncs.length ? seconds(last(syncs)) : "–"} values=${all.fsync_p99.map((n) => n ?? 0)} kind="3" />
     </div>`;

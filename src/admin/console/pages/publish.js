@@ -98,7 +98,7 @@ export const Page = ({ id }) => {
             ${form.form === "file"
                 ? html`<${Field} label=${p.chooseFile} error=${show("payload")} hint=${file && `${file.name}, ${bytes(file.data.length)}`}><input type="file" class="input" onChange=${choose} /><//>`
                 : html`<${Field} label=${p.payload} error=${show("payload")}><${Area} value=${form.payload} onInput=${on("payload")} aria-invalid=${String(Boolean(show("payload")))} /><//>`}
-            <div class="row"><${Tabs} label=${p.qos} value=${form.qos} onInput=${on("qos")} options=${["0", "1", "2"].map((n) => [n, `QoS ${n}`])} /><${Check} checked=${form.retain} onInput=${on("retain")} label=${p.retain} /></div>
+            <div class="row"><${Tabs} label=${p.qos} value=${form.qos} onInput=${on("qos")} options=${["0", "1", "2"].map((n) => [n, t.qos(n)])} /><${Check} checked=${form.retain} onInput=${on("retain")} label=${p.retain} /></div>
             <details open=${Boolean(body.properties) || waits}><summary>${p.properties}</summary><div class="form inset">
                 <${PropertyFields} form=${form} on=${on} />
                 <${Check} checked=${waits} onInput=${setWaits} label=${`${p.wait} ${p.waitMore}`} />

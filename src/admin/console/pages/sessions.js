@@ -33,7 +33,7 @@ export const Page = () => {
             ${rows.length === limit && limit < 1000 && html`<div class="more"><${Button} onClick=${() => setLimit(1000)}>${t.more}<//></div>`}<//>
         <${Card} bare title=${s.closed}>${closed.data && !closed.data.data.length
             ? html`<${Empty} title=${s.noClosed} />`
-            : html`<div class="scroll"><table class="is-list"><thead><tr><th>${s.at}</th><th>${s.columns.client_id}</th><th>${s.columns.user}</th><th>MQTT</th><th>${s.reason}</th></tr></thead><tbody>
-                ${(closed.data?.data ?? []).map((one) => html`<tr><td class="soft" data-name=${s.at}>${when(one.closed_at)}</td><td class="wide" data-name=${s.columns.client_id}><${Text}>${one.client_id.slice(0, 200)}<//></td><td data-name=${s.columns.user}>${one.user ? html`<${Text}>${one.user.slice(0, 100)}<//>` : html`<span class="soft">${t.clients.anonymous}</span>`}</td><td data-name="MQTT">${one.protocol}</td><td class="wide" data-name=${s.reason}><${Text}>${one.reason}<//></td></tr>`)}</tbody></table></div>`}<//>
+            : html`<div class="scroll"><table class="is-list"><thead><tr><th>${s.at}</th><th>${s.columns.client_id}</th><th>${s.columns.user}</th><th>${t.clients.columns.protocol}</th><th>${s.reason}</th></tr></thead><tbody>
+                ${(closed.data?.data ?? []).map((one) => html`<tr><td class="soft" data-name=${s.at}>${when(one.closed_at)}</td><td class="wide" data-name=${s.columns.client_id}><${Text}>${one.client_id.slice(0, 200)}<//></td><td data-name=${s.columns.user}>${one.user ? html`<${Text}>${one.user.slice(0, 100)}<//>` : html`<span class="soft">${t.clients.anonymous}</span>`}</td><td data-name=${t.clients.columns.protocol}>${one.protocol}</td><td class="wide" data-name=${s.reason}><${Text}>${one.reason}<//></td></tr>`)}</tbody></table></div>`}<//>
     </div>`;
 };

@@ -276,7 +276,7 @@ const Detail = ({ topic, tree }) => {
     return html`<${Card} title=${html`<${Text} mono>${topic.slice(0, 600)}<//>`} label=${t.topics.last} actions=${html`<${Copy} small text=${topic} label=${t.topics.copyTopic} />`}>
             <div class="stack">
             ${!sees && html`<${Notice} kind="warn" title=${t.topics.viewer} />`}
-            ${seen ? html`<p class="row">${seen.known && html`<span class="soft">${when(seen.at)}</span>`}<${Badge}>QoS ${seen.qos}<//>${(seen.retain || node?.topic?.pinned) && html`<${Badge} kind="accent">${t.topics.retained}<//>`}
+            ${seen ? html`<p class="row">${seen.known && html`<span class="soft">${when(seen.at)}</span>`}<${Badge}>${t.qos(seen.qos)}<//>${(seen.retain || node?.topic?.pinned) && html`<${Badge} kind="accent">${t.topics.retained}<//>`}
                     <span class="soft">${!seen.known ? t.topics.unknown : html`${t.topics.by} ${seen.client ? html`<a href=${`#/clients/${encodeURIComponent(seen.client)}`}><${Text}>${seen.client.slice(0, 100)}<//></a>` : t.topics.brokerItself}`}</span></p>
                 <${Payload} data=${seen.data} topic=${topic} />
                 <${Properties} all=${seen.properties} />`
@@ -345,6 +345,6 @@ const PublishHere = ({ topic, last }) => {
     };
     return html`<form class="form" onSubmit=${send}>
         <${Field} label=${t.publish.payload}><${Area} value=${payload} onInput=${setPayload} /><//>
-        <div class="row"><${Tabs} label=${t.publish.qos} value=${qos} onInput=${setQos} options=${["0", "1", "2"].map((n) => [n, `QoS ${n}`])} /><${Check} checked=${retain} onInput=${setRetain} label=${t.publish.retain} /><button class="button is-first">${t.publish.send}</button></div>
+        <div class="row"><${Tabs} label=${t.publish.qos} value=${qos} onInput=${setQos} options=${["0", "1", "2"].map((n) => [n, t.qos(n)])} /><${Check} checked=${retain} onInput=${setRetain} label=${t.publish.retain} /><button class="button is-first">${t.publish.send}</button></div>
     </form>`;
 };
