@@ -10,6 +10,7 @@ use super::{
     error::ConfigError,
     keys::Key,
     likeness::nearest,
+    origins::PREFIX,
     plain::read_plain_by,
     settings::{Config, VariableUser},
     tables::TABLES,
@@ -113,7 +114,6 @@ fn is_of_kubernetes(name: &str) -> bool {
     name.contains("_SERVICE_") || name.ends_with("_PORT") || name.contains("_PORT_")
 }
 
-const PREFIX: &str = "DUNLIN_";
 const USER: &str = "DUNLIN_USER";
 const USER_PASSWORD_FILE: &str = "DUNLIN_USER_PASSWORD_FILE";
 /// The keys that set up a login.

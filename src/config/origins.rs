@@ -18,6 +18,9 @@ pub struct Origins {
     pub(super) drop_ins: Vec<PathBuf>,
 }
 
+/// The begin of the names of environment variables.
+pub(super) const PREFIX: &str = "DUNLIN_";
+
 impl Origins {
     /// The origin of values from flags.
     pub const FLAGS: &str = "flags";
@@ -27,6 +30,11 @@ impl Origins {
         self.keys.get(key).map(String::as_str)
     }
 
+    /// Does a flag or an environment variable set this key? Then no file changes it.
+    pub(crate) fn is_above_files(&self, key: &str) -> bool {
+        self.of(key).is_some_and(|origin| origin == Self::FLAGS || origin.starts_with(PREFIX))
+    }
+
     pub(super) fn set(&mut self, key: &str, origin: &str) {
         self.keys.insert(key.into(), origin.into());
         self.relative.remove(key);
@@ -34,6 +42,18 @@ impl Origins {
 
     pub(super) fn set_relative(&mut self, key: &str, written: &str) {
         self.relative.insert(key.into(), written.into());
+    }
+
+    /// A key has the origin that it has in `other`.
+    pub(crate) fn keep(&mut self, key: &str, other: &Self) {
+        match other.keys.get(key) {
+            Some(origin) => _ = self.keys.insert(key.into(), origin.clone()),
+            None => _ = self.keys.remove(key),
+        }
+        match other.relative.get(key) {
+            Some(path) => _ = self.relative.insert(key.into(), path.clone()),
+            None => _ = self.relative.remove(key),
+        }
     }
 
     /// The path of a key as written, if it is relative to its file. Earlier versions took it as relative to the working

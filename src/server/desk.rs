@@ -220,7 +220,10 @@ impl Control for Desk {
         let plugged_in = self.policies.auth.is_none();
         access::load(&checked, plugged_in).map_err(|error| error.to_string())?;
         http::check(&checked, plugged_in).map_err(|error| error.to_string())?;
-        Ok(config::changes(&self.config.load(), &checked).iter().map(ToString::to_string).collect())
+        let running = self.config.load();
+        let changes = config::changes(&running, &checked).into_iter();
+        let by_file = changes.filter(|change| !running.origins.is_above_files(&change.key));
+        Ok(by_file.map(|change| change.to_string()).collect())
     }
 
     fn explain(&self, asked: &Asked<'_>) -> Option<(bool, String)> {

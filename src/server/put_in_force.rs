@@ -137,6 +137,10 @@ fn replace_running(running: &mut Config, config: &Config) {
         warnings,
         ..running.clone()
     };
+    let mut origins = config.origins.clone();
+    // a key that needs a restart still has its earlier value
+    config::changes(running, config).iter().for_each(|change| origins.keep(&change.key, &running.origins));
+    running.origins = origins;
 }
 
 /// All changed keys, except those of listeners.
