@@ -542,7 +542,7 @@ await test("an admin makes a key, by which a page logs in, and writes need the h
 
 const readonlyUrl = process.env.CONSOLE_READONLY;
 const tools = { test, expect, until, open, enter, launch, show, publish, api, clientIs, axe, own, page, heard: () => heard, url, port, lockedUrl, lockedPort, readonlyUrl };
-for (const part of ["more", "access", "load"]) await (await import(`./console_${part}.mjs`)).default(tools);
+for (const part of ["more", "access", "client", "pages", "keys", "load"]) await (await import(`./console_${part}.mjs`)).default(tools);
 
 // Each page at each width in both themes; and what is seen before there is anything.
 const ADMIN = [["users", "Users"], ["users", "Rules"], ["users", "Keys"], ["bans"], ["settings"], ["log", "Log"], ["log", "Requests that wrote"]];

@@ -57,9 +57,9 @@ export default async ({ test, expect, until, open, show, enter, publish, api, ax
             await rows.filter({ hasText: is }).first().waitFor();
             expect(!(await rows.filter({ hasText: isNot }).count()), `${kind} finds ${isNot}`);
         }
-        await page.getByLabel("From", { exact: true }).selectOption("From the broker");
+        await page.getByLabel("Direction", { exact: true }).selectOption("In: from the broker");
         await page.getByText("No message matches the search").waitFor();
-        await page.getByLabel("From", { exact: true }).selectOption("From clients");
+        await page.getByLabel("Direction", { exact: true }).selectOption("In: from clients");
         await rows.filter({ hasText: "other" }).first().click();
         await page.locator(".detail").getByRole("button", { name: "Hex" }).click();
         await page.locator(".detail .hex", { hasText: "6f 74 68 65 72" }).waitFor();

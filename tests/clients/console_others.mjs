@@ -3,6 +3,8 @@
 import { execFileSync } from "node:child_process";
 import { mkdirSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
+import { reach } from "./console_keys.mjs";
+import { login, packet, text } from "./raw_mqtt.mjs";
 
 const require = createRequire(`${process.env.CONSOLE_ROOT}/`);
 const { chromium } = require("playwright-core");
@@ -26,7 +28,9 @@ const open = async (options = {}) => {
 };
 
 let failures = 0;
+const only = new RegExp(process.env.DUNLIN_CONSOLE_ONLY ?? "");
 const test = async (name, body) => {
+    if (!only.test(name)) return;
     const before = complaints.length;
     try {
         await body();
@@ -39,6 +43,10 @@ const test = async (name, body) => {
 };
 const expect = (is, text) => {
     if (!is) throw new Error(text);
+};
+const fault = async (at, body) => {
+    const set = await fetch(`${at}/test/v1/faults`, { method: "POST", body: JSON.stringify(body) });
+    expect(set.status === 200, await set.text());
 };
 const show = async (page, at, name) => {
     await page.goto(`${at}/#/${name}`);
@@ -108,6 +116,117 @@ await test("faults are set, hit and removed, and the clock is turned", async () 
     await page.getByText(/1day.* ahead/).waitFor();
     await page.getByRole("button", { name: /^Remove/ }).first().click();
     await page.getByText("No faults are set").waitFor();
+});
+
+await test("the client page connects to the test bench, also after the broker was restarted", async () => {
+    const other = await open();
+    for (const id of ["before", "after"]) {
+        await show(other, benchUrl, "client");
+        await other.getByLabel("Client Identifier").fill(id);
+        await other.getByRole("button", { name: "Connect", exact: true }).click();
+        await other.getByText(`Connected as ${id}`).waitFor();
+        await other.getByLabel("Topic Filter").fill("bench/#");
+        await other.getByRole("button", { name: "Subscribe", exact: true }).click();
+        await other.getByText("Subscribed to bench/#").waitFor();
+        publish(benchPort, "bench/one", `heard ${id}`);
+        await other.locator(".bubble", { hasText: `heard ${id}` }).waitFor();
+        // faults concern it as any client
+        await fault(benchUrl, { when: { packet: "PUBLISH", direction: "to_server", client: id, times: 1 }, do: "close" });
+        await other.getByRole("button", { name: "Send" }).click();
+        await other.getByText("The connection ended").waitFor();
+        await fetch(`${benchUrl}/test/v1/faults`, { method: "DELETE" });
+        const restarted = await fetch(`${benchUrl}/test/v1/restart`, { method: "POST", body: "{}" });
+        expect(restarted.status === 200, await restarted.text());
+        await other.evaluate(() => localStorage.clear());
+        await other.reload();
+    }
+    await other.context().close();
+});
+
+const HTML = "<img src=x onerror=alert(7)>";
+const TURNED = "\u202eexe\u2066.\u0085";
+await test("hostile texts of clients are text on the pages of traces, links and the bench", async () => {
+    const other = await open();
+    const clean = async (name) => {
+        for (const width of [1280, 390]) {
+            await other.setViewportSize({ width, height: 860 });
+            await other.waitForTimeout(200);
+            expect(!(await other.locator("main img, main script").count()), `${name}: an element came out of a text`);
+            const wide = await other.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+            expect(wide <= 0, `${name} is ${wide} pixels too wide`);
+        }
+    };
+    const topic = `${HTML}${TURNED}/${"very-long".repeat(300)}`;
+    await show(other, url, "traces");
+    await other.getByLabel("Client", { exact: true }).fill(HTML);
+    await other.getByLabel("With payloads").check();
+    await other.getByRole("button", { name: "Start", exact: true }).click();
+    await other.getByText("No packets yet").waitFor();
+    const client = await login(port, HTML, `${HTML}${TURNED}`);
+    client.write(packet(0x30, text(topic), Buffer.from(`${HTML}${TURNED}${"x".repeat(20_000)}`)));
+    await other.locator(".events", { hasText: "PUBLISH" }).waitFor();
+    await other.getByText(HTML).first().waitFor();
+    await clean("traces");
+    await other.getByRole("button", { name: /Remove trace/ }).click();
+    client.destroy();
+    await show(other, url, "links");
+    await clean("links");
+    await fault(benchUrl, { name: `${HTML}${"very-long".repeat(50)}`, when: { packet: "PUBLISH", direction: "to_server" }, do: { delay: "1ms" } });
+    const hit = await login(benchPort, `${HTML}${TURNED}`, HTML);
+    if (hit.told[3] === 0) hit.write(packet(0x30, text(topic), Buffer.from(HTML)));
+    const plain = await login(benchPort, HTML, HTML);
+    plain.write(packet(0x30, text(topic), Buffer.from(HTML)));
+    await show(other, benchUrl, "bench");
+    await other.locator(".events").getByText(HTML).first().waitFor();
+    await clean("bench");
+    for (const socket of [hit, plain]) socket.destroy();
+    await fetch(`${benchUrl}/test/v1/faults`, { method: "DELETE" });
+    await other.context().close();
+});
+
+await test("traces, bridges and the bench are used by keyboard alone", async () => {
+    const other = await open();
+    const focus = async (at, name) => {
+        await show(other, at, name);
+        await other.locator("main").focus();
+    };
+    await focus(url, "traces");
+    await reach(other, "Client");
+    await other.keyboard.type("lamp");
+    await reach(other, "Start");
+    await other.keyboard.press("Enter");
+    await other.getByText("No packets yet").waitFor();
+    await other.locator("main").focus();
+    await reach(other, "Stop");
+    await other.keyboard.press("Enter");
+    await other.getByText("ended", { exact: true }).waitFor();
+    await other.locator("main").focus();
+    await reach(other, /^Remove trace/);
+    await other.keyboard.press("Enter");
+    await other.getByText("No traces").waitFor();
+    await focus(url, "links");
+    await reach(other, "Pause");
+    await other.keyboard.press("Enter");
+    await other.locator("tr", { hasText: "upward" }).getByText("paused").waitFor();
+    await other.locator("main").focus();
+    await reach(other, "Resume");
+    await other.keyboard.press("Enter");
+    await other.getByRole("button", { name: "Pause" }).waitFor();
+    await focus(benchUrl, "bench");
+    await reach(other, /^Advance/);
+    await other.keyboard.press("Control+A");
+    await other.keyboard.type("49h");
+    await other.keyboard.press("Enter");
+    await other.getByText(/days.* ahead/).waitFor();
+    await other.locator("main").focus();
+    await reach(other, "Set");
+    await other.keyboard.press("Enter");
+    await other.getByRole("button", { name: /^Remove/ }).first().waitFor();
+    await other.locator("main").focus();
+    await reach(other, /^Remove/);
+    await other.keyboard.press("Enter");
+    await other.getByText("No faults are set").waitFor();
+    await other.context().close();
 });
 
 for (const [at, name] of [[url, "traces"], [url, "links"], [benchUrl, "bench"]]) {

@@ -1,24 +1,36 @@
 // As much of MQTT 3.1.1 as a load needs: packets written by hand, many of them in one write.
 import { connect } from "node:net";
 
-export const text = (value) => Buffer.concat([Buffer.from([value.length >> 8, value.length & 255]), Buffer.from(value)]);
+export const text = (value) => {
+    const bytes = Buffer.from(value);
+    return Buffer.concat([Buffer.from([bytes.length >> 8, bytes.length & 255]), bytes]);
+};
 
-// Up to 16,383 bytes.
 export const packet = (first, ...parts) => {
     const body = Buffer.concat(parts);
-    const length = body.length < 128 ? [body.length] : [(body.length & 127) | 128, body.length >> 7];
+    const length = [];
+    let rest = body.length;
+    do {
+        length.push((rest & 127) | (rest > 127 ? 128 : 0));
+        rest >>= 7;
+    } while (rest);
     return Buffer.concat([Buffer.from([first, ...length]), body]);
 };
 
 export const publish = (topic, payload) => packet(0x30, text(topic), Buffer.from(payload));
 
-// A connection with a session of its own.
-export const client = (port, id) =>
+const open = (port, connects) =>
     new Promise((done, failed) => {
-        const socket = connect({ port: Number(port), host: "127.0.0.1", noDelay: true }, () => socket.write(packet(0x10, text("MQTT"), Buffer.from([4, 2, 0, 0]), text(id))));
-        socket.once("data", () => done(socket));
+        const socket = connect({ port: Number(port), host: "127.0.0.1", noDelay: true }, () => socket.write(connects));
+        socket.once("data", (told) => done(Object.assign(socket, { told })));
         socket.once("error", failed);
     });
+
+// A connection with a session of its own, that ends with it if it is `clean`. `told` has the CONNACK.
+export const client = (port, id, clean = true) => open(port, packet(0x10, text("MQTT"), Buffer.from([4, clean ? 2 : 0, 0, 0]), text(id)));
+
+// The same with a user name.
+export const login = (port, id, user) => open(port, packet(0x10, text("MQTT"), Buffer.from([4, 0x82, 0, 0]), text(id), text(user)));
 
 export const subscribe = (socket, filter) =>
     new Promise((done) => {
