@@ -144,16 +144,20 @@ impl Collector for Collected {
     }
 }
 
-/// Of each bridge: whether it is connected, and its counters, of which the last is a gauge.
+/// Numbers of a bridge that also fall.
+const GAUGES_OF_BRIDGES: [&str; 2] = ["queued", "retained_due"];
+
+/// Of each bridge: whether it is connected, and its counters and gauges.
 fn bridges(out: &mut Numbers<'_>, bridges: &[BridgeState]) -> fmt::Result {
     let Some(first) = bridges.first() else { return Ok(()) };
     let connected = bridges.iter().map(|bridge| (bridge.name.as_str(), i64::from(bridge.connected)));
     out.gauges("bridge_connected", "Is the bridge connected? (1, 0)", "bridge", connected)?;
     for (at, (name, help, _)) in first.counts.iter().enumerate() {
         let values = bridges.iter().filter_map(|bridge| Some((bridge.name.as_str(), bridge.counts.get(at)?.2)));
-        match *name == "queued" {
-            true => out.gauges("bridge_queued", help, "bridge", values.map(|(bridge, n)| (bridge, n as i64)))?,
-            false => out.counters(&format!("bridge_{name}"), help, "bridge", values)?,
+        let metric = format!("bridge_{name}");
+        match GAUGES_OF_BRIDGES.contains(name) {
+            true => out.gauges(&metric, help, "bridge", values.map(|(bridge, n)| (bridge, n as i64)))?,
+            false => out.counters(&metric, help, "bridge", values)?,
         }
     }
     Ok(())

@@ -12,7 +12,8 @@ use std::{
 };
 
 use dunlin::{
-    Authenticate, Config, Credentials, Identity, Proof, ReasonCode, Refusal, Verdict, router::Count, types::Transport,
+    Authenticate, Config, Credentials, Identity, Proof, ReasonCode, Refusal, Verdict, config::parse, router::Count,
+    types::Transport,
 };
 
 use super::{Answer, address, ask, get, http};
@@ -24,9 +25,19 @@ use crate::support::{
     wait_until,
 };
 
-/// A broker with everything that metrics tell of, a store among it.
+/// A broker with a store and TLS.
 fn with_store(dir: &Path) -> Broker {
-    let mut config = Config { http: http(""), data_dir: Some(dir.join("data")), ..config() };
+    with_more(dir, "")
+}
+
+/// A broker with everything that metrics tell of: a bridge, too, which does not connect.
+fn with_bridge(dir: &Path) -> Broker {
+    with_more(dir, "[[bridge]]\nname = 'b'\naddresses = ['127.0.0.1:1']\ntopics = ['there/# out 1']\n")
+}
+
+fn with_more(dir: &Path, tables: &str) -> Broker {
+    let Config { bridges, .. } = parse(tables, "test").unwrap();
+    let mut config = Config { http: http(""), data_dir: Some(dir.join("data")), bridges, ..config() };
     let certs = Certs::new();
     config.listeners.push(certs.listener(Transport::Tls));
     Broker::new(config)
@@ -169,7 +180,7 @@ fn the_accept_header_selects_openmetrics() {
 #[test]
 fn every_metric_is_in_the_list_and_the_reverse() {
     let dir = tempfile::tempdir().unwrap();
-    let broker = with_store(dir.path());
+    let broker = with_bridge(dir.path());
     let at = address(&broker);
     wait_until(|| Scrape::read(&get(at, "/metrics").body).has("dunlin_inflight_messages"), String::new);
     let scrape = Scrape::read(&get(at, "/metrics").body);
@@ -187,6 +198,26 @@ fn every_metric_is_in_the_list_and_the_reverse() {
     }
     let others: Vec<_> = scrape.kinds.keys().filter(|name| !listed.contains(*name)).collect();
     assert!(others.iter().all(|name| name.starts_with("process_")), "not in the list: {others:?}");
+}
+
+#[test]
+fn the_numbers_of_a_bridge_that_fall_are_gauges() {
+    let dir = tempfile::tempdir().unwrap();
+    let broker = with_bridge(dir.path());
+    let at = address(&broker);
+    let mut publisher = broker.client("p");
+    publisher.publish(Message::new("there/a", "x").qos(1));
+    // a retained message of QoS 0 waits in no queue
+    publisher.publish(Message::new("there/b", "x").retain());
+    let has = |name: &str, expected: f64| {
+        let series = format!("dunlin_bridge_{name}{{bridge=\"b\"}}");
+        let value = || Scrape::read(&get(at, "/metrics").body).value(&series);
+        wait_until(|| value() >= expected, || format!("{series} is {}", value()));
+    };
+    has("queued", 1.0);
+    has("retained_due", 1.0);
+    has("failures_total", 1.0);
+    has("connected", 0.0);
 }
 
 /// Each combination of values has exactly one series.
