@@ -4,7 +4,10 @@ use std::{path::PathBuf, time::Duration};
 
 use ipnet::IpNet;
 
-use crate::types::{Endpoint, ProtocolVersion, TlsRecords, Transport};
+use crate::{
+    platform::HAS_FREEBIND,
+    types::{Endpoint, ProtocolVersion, TlsRecords, Transport},
+};
 
 /// The settings of one listener.
 #[derive(Clone, Debug, PartialEq)]
@@ -229,7 +232,7 @@ pub(super) fn check(listener: &ListenerConfig) -> Result<(), Conflict> {
     let freebind = [("freebind", listener.freebind)];
     only(!passed, &freebind, "the socket unit binds the address; remove this, and write FreeBind=yes there")?;
     only(!unix, &freebind, "it is not for Unix sockets; remove it")?;
-    only(cfg!(target_os = "linux"), &freebind, "it needs Linux; remove it")?;
+    only(HAS_FREEBIND, &freebind, "it needs Linux; remove it")?;
     check_texts(listener)?;
     check_tls(listener)?;
     match (listener.proxy_protocol, listener.trusted_proxies.is_empty()) {

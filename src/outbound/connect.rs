@@ -15,7 +15,7 @@ use super::{
     line::{ConnectError, Line},
     websocket,
 };
-use crate::clock::Clock;
+use crate::{clock::Clock, platform};
 
 /// Connects within this time. `own`: addresses of this process, which is not connected with itself.
 pub(crate) async fn connect(
@@ -96,14 +96,27 @@ async fn dial_one(target: &Target, address: SocketAddr) -> io::Result<TcpStream>
     }
     let tcp = socket.connect(address).await?;
     tcp.set_nodelay(true)?;
-    #[cfg(target_os = "linux")]
-    socket2::SockRef::from(&tcp).set_tcp_user_timeout(Some(target.user_timeout))?;
+    platform::set_user_timeout(&tcp, target.user_timeout)?;
     Ok(tcp)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn unacknowledged_data_ends_a_connection_after_the_user_timeout() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (transport, path) = (crate::types::Transport::Tcp, String::new());
+        let user_timeout = super::super::USER_TIMEOUT;
+        let target = Target { transport, host: "127.0.0.1".into(), port, path, from: None, user_timeout };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
+        let tcp = runtime.block_on(dial(&target)).unwrap();
+        let set = socket2::SockRef::from(&tcp).tcp_user_timeout().unwrap();
+        assert_eq!(set, Some(Duration::from_secs(30)));
+    }
 
     #[test]
     fn an_own_listener_is_known_by_the_ends_of_the_connection() {

@@ -8,6 +8,7 @@
 //! | accepting a socket that does not block | one call, `accept4` | three calls |
 //! | is a socket of systemd one that listens? | asked | not asked: there is no systemd |
 //! | an address that the machine does not have yet | `IP_FREEBIND` | an error at the start |
+//! | unacknowledged data ends a connection to another broker after 30 s | `TCP_USER_TIMEOUT` | when the system gives up |
 //! | freed memory goes back to the system | `malloc_trim`, with glibc | as the allocator likes |
 //! | memory of the process and of the machine | `/proc`, control groups | unknown: `limits.max_memory` has no default |
 //! | readiness and watchdog | `sd_notify` | without effect |
@@ -39,9 +40,9 @@ mod windows;
 #[cfg(feature = "store")]
 pub(crate) use files::open_direct;
 pub(crate) use memory::trim;
+pub(crate) use sockets::{HAS_FREEBIND, is_listening, set_freebind, set_user_timeout};
 #[cfg(unix)]
 pub(crate) use sockets::{accept, accept_from};
-pub(crate) use sockets::{is_listening, set_freebind};
 #[cfg(unix)]
 pub use unix::*;
 #[cfg(windows)]

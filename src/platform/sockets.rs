@@ -1,8 +1,8 @@
-//! Accepting sockets, and options of listening ones.
+//! Accepting sockets, and options of sockets.
 
 #[cfg(unix)]
 use std::net::{TcpListener, TcpStream};
-use std::{io, net::SocketAddr};
+use std::{io, net::SocketAddr, time::Duration};
 
 use rustix::{fd::AsFd, io::Result};
 #[cfg(unix)]
@@ -79,3 +79,18 @@ pub(crate) fn set_freebind(socket: impl AsFd, address: SocketAddr) -> io::Result
 pub(crate) fn set_freebind(_: impl AsFd, _: SocketAddr) -> io::Result<()> {
     Err(io::Error::new(io::ErrorKind::Unsupported, "freebind = true needs Linux"))
 }
+
+/// How long sent data may be unacknowledged before the connection is lost (`TCP_USER_TIMEOUT`).
+#[cfg(target_os = "linux")]
+pub(crate) fn set_user_timeout(socket: &tokio::net::TcpStream, time: Duration) -> io::Result<()> {
+    socket2::SockRef::from(socket).set_tcp_user_timeout(Some(time))
+}
+
+/// Without effect.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn set_user_timeout(_: &tokio::net::TcpStream, _: Duration) -> io::Result<()> {
+    Ok(())
+}
+
+/// Can a listener have an address that the machine does not have yet?
+pub(crate) const HAS_FREEBIND: bool = cfg!(target_os = "linux");

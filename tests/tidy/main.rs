@@ -30,7 +30,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("inside", &["types", "clock", "topic", "codec", "session", "router"]),
     ("trace", &["types", "clock", "topic", "codec"]),
     ("pem", &["types", "clock", "platform"]),
-    ("outbound", &["types", "clock", "topic", "codec", "pem"]),
+    ("outbound", &["types", "clock", "platform", "topic", "codec", "pem"]),
     ("net", &["types", "clock", "platform", "topic", "codec", "session", "router", "pem", "trace"]),
     ("auth", &["types", "clock", "platform", "topic", "codec", "session", "router", "outbound"]),
     ("store", &["types", "clock", "platform", "topic", "codec", "session", "router"]),
