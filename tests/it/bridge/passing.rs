@@ -120,6 +120,33 @@ fn messages_are_queued_in_order_while_the_other_broker_is_away() {
 }
 
 #[test]
+fn messages_that_the_other_broker_gets_while_the_bridge_is_away_come_later() {
+    let there = Broker::new(config());
+    let mut publisher = there.client("p");
+    for (version, direction) in [("5", "in"), ("5", "both"), ("3.1.1", "in"), ("3.1.1", "both")] {
+        let more = format!("protocol = '{version}'\nclient_id = 'c-{version}-{direction}'");
+        let topic = format!("# {direction} 2 l/");
+        let here = start(Builder::new(bridged("b", there.address(), &[&topic], &more)));
+        wait_until_connected(&here);
+        let mut subscriber = client(here.local_addrs()[0], "s");
+        subscriber.subscribe(&[("l/a", 2)]);
+        assert!(here.pause_bridge("b", true));
+        wait_until(|| view(&here).phase == BridgePhase::Paused, || format!("{:?}", view(&here)));
+        for (text, qos) in [("lost", 0), ("1", 1), ("2", 2), ("3", 1)] {
+            publisher.publish(Message::new("a", text).qos(qos));
+        }
+        subscriber.expect_nothing_pending();
+        assert!(here.pause_bridge("b", false));
+        for (text, qos) in [("1", 1), ("2", 2), ("3", 1)] {
+            let message = subscriber.take();
+            assert_eq!((message.text(), message.qos), (text, qos), "{topic} {version}");
+        }
+        subscriber.expect_nothing_pending();
+        shut_down(here);
+    }
+}
+
+#[test]
 fn retained_messages_that_are_missing_there_are_cleared_if_that_is_asked_for() {
     for clears in [false, true] {
         let there = Broker::new(config());
