@@ -22,6 +22,7 @@ use super::{
     echo::Echo,
     error::Lost,
     flow::{Asked, InFlight, Rate, Wish},
+    losses::Losses,
     missing::Missing,
     options::{Notify, Options, Start},
     retained::Retained,
@@ -48,8 +49,8 @@ pub(super) struct Kept {
     pub(super) relay: Relay,
     /// The names of brokers that a message passed: this one's.
     pub(super) broker: Arc<str>,
-    /// Messages that expired before they could be sent again.
-    pub(super) expired: u64,
+    /// What the log has about lost messages.
+    pub(super) losses: Losses,
     /// The last messages that were sent, if they may come back.
     pub(super) echo: Echo,
     /// The other broker may still hold Packet Identifiers of an earlier process: PUBREL is sent first for those that
@@ -67,12 +68,14 @@ impl Kept {
     }
 
     /// Updates the gauges, and the number of messages that the queue dropped. Gives the number of queued messages.
-    pub(super) fn count(&self) -> usize {
+    pub(super) fn count(&mut self) -> usize {
         let waiting = self.relay.turn(|turn| turn.session(|session| (session.backlog(), session.due())));
         let ((waiting, due), missed) = (waiting.flatten().unwrap_or_default(), self.relay.missed());
         self.shared.set(Count::RetainedDue, due as u64);
-        self.shared.set(Count::QueueFull, missed.queue_full);
-        self.shared.set(Count::Expired, missed.expired + self.expired);
+        self.shared.note_missed(missed);
+        let now = self.relay.clock().now();
+        self.losses.note_missed(missed, now);
+        self.losses.tell_due(now);
         waiting
     }
 }
@@ -353,6 +356,7 @@ impl<'k> Exchange<'k> {
             self.kept.count();
             self.counts_at = now + COUNTS_EVERY;
         }
+        self.kept.losses.tell_due(now);
         // the store does not wake the task when the disk has caught up with other clients
         let mut next = now + if may_read { Duration::from_secs(3600) } else { LOOK_AGAIN };
         if self.accepted.keep_alive > 0 {
@@ -386,7 +390,8 @@ impl<'k> Exchange<'k> {
             None => missing.asks_at().filter(|_| !self.pinged),
         });
         let due = self.retained.next(now, self.pinged);
-        Ok([refilled, asks, due].into_iter().flatten().fold(next, Instant::min))
+        let sums = self.kept.losses.next();
+        Ok([refilled, asks, due, sums].into_iter().flatten().fold(next, Instant::min))
     }
 
     /// All whole packets that were read.

@@ -16,6 +16,7 @@
 //! | `connect` | CONNECT and CONNACK |
 //! | `exchange` | one connection: its packets, times and limits |
 //! | `outgoing`, `incoming` | its messages to the other broker, and from it |
+//! | `losses` | log lines about messages that are lost |
 //! | `missing` | retained messages that are missing at the other broker |
 //! | `retained`, `due` | retained messages that changed here while the other broker was away |
 //! | `flow` | messages in flight, SUBSCRIBE packets in flight, the rate |
@@ -28,6 +29,7 @@ mod error;
 mod exchange;
 mod flow;
 mod incoming;
+mod losses;
 mod missing;
 mod options;
 mod outgoing;
@@ -167,8 +169,7 @@ impl Bridges {
 
     /// The state of each bridge, in the order of the configuration.
     pub fn views(&self) -> Vec<View> {
-        let queued = |name: &str| self.inside.waiting_of(&client_of(name)).0 as u64;
-        let view = |one: &Running| one.shared.view(&one.options, queued(&one.options.name));
+        let view = |one: &Running| one.shared.view(&one.options, self.inside.waiting_of(&client_of(&one.options.name)));
         self.running.lock().iter().map(view).collect()
     }
 

@@ -7,6 +7,7 @@ use super::{
     error::Lost,
     exchange::{Exchange, FILL_BELOW, Kept},
     flow::{InFlight, Rate},
+    losses::Loss,
     state::Count,
 };
 use crate::{
@@ -80,7 +81,10 @@ impl Exchange<'_> {
                     in_flight.insert(id, InFlight { ack, qos: QoS::ExactlyOnce, released: true });
                 }
                 // the other broker has the message, and no session any more
-                ToRelay::Release(_, ack, _) => done.push(ack),
+                ToRelay::Release(_, ack, _) => {
+                    sent += 1;
+                    done.push(ack);
+                }
                 ToRelay::Publish(message, id, stored) => {
                     let qos = message.qos.min(accepted.max_qos);
                     let became = writer.publish(&message, id, qos, now, |flags, write| {
@@ -176,9 +180,12 @@ impl Exchange<'_> {
         self.quota = self.quota.saturating_add(1).min(self.accepted.receive_maximum);
         match ack.reason.is_error() {
             true => {
-                self.kept.shared.add(Count::Refused, 1);
-                let (bridge, reason) = (&self.kept.options.name, ack.reason);
-                tracing::warn!(target: "dunlin::bridge", bridge, %reason, "the other broker refused a message");
+                let (kept, reason) = (&mut *self.kept, ack.reason);
+                kept.shared.add(Count::Refused, 1);
+                if kept.losses.is_first(Loss::Refused(reason), 1, kept.relay.clock().now()) {
+                    let bridge = &kept.options.name;
+                    tracing::warn!(target: "dunlin::bridge", bridge, %reason, "the other broker refused a message");
+                }
                 // refused messages are not counted as sent
                 let _ = self.complete(&[sent.ack]);
             }
@@ -199,7 +206,8 @@ impl Writer<'_> {
     ) -> Became {
         let message = &taken.message;
         if message.is_expired(now) {
-            self.kept.expired += 1;
+            self.kept.shared.expired_late();
+            self.kept.losses.note(Loss::Expired, 1, now);
             return Became::Done;
         }
         if !self.kept.topics.to_there(message.topic(), &mut self.topic) {
@@ -235,9 +243,10 @@ impl Writer<'_> {
         let most = self.kept.options.max_packet_size.unwrap_or(usize::MAX).min(self.accepted.max_packet_size);
         if length > most.min(codec::MAX_REMAINING_LENGTH) {
             self.kept.shared.add(Count::TooLarge, 1);
-            let bridge = &self.kept.options.name;
-            let topic = message.topic().as_str();
-            tracing::warn!(target: "dunlin::bridge", bridge, topic, length, most, "a message is too large to be sent");
+            if self.kept.losses.is_first(Loss::TooLarge, 1, now) {
+                let (bridge, topic) = (&self.kept.options.name, message.topic().as_str());
+                tracing::warn!(target: "dunlin::bridge", bridge, topic, length, most, "a message is too large to be sent");
+            }
             return Became::Done;
         }
         let clears = id.filter(|id| {

@@ -8,12 +8,14 @@ use std::{
 use parking_lot::Mutex;
 
 use super::options::Options;
-use crate::types::ProtocolVersion;
+use crate::{session::Missed, types::ProtocolVersion};
 
 /// The state and counters of a running bridge.
 pub(super) struct Shared {
     told: Mutex<Told>,
     counts: [AtomicU64; COUNTS],
+    /// Messages that expired after they had left the queue, before they could be sent.
+    expired_late: AtomicU64,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -126,7 +128,7 @@ pub struct View {
 
 impl Shared {
     pub(super) fn new(_: &Options) -> Self {
-        Self { told: Mutex::default(), counts: Default::default() }
+        Self { told: Mutex::default(), counts: Default::default(), expired_late: AtomicU64::default() }
     }
 
     pub(super) fn add(&self, count: Count, by: u64) {
@@ -141,6 +143,17 @@ impl Shared {
     /// A gauge.
     pub(super) fn set(&self, count: Count, to: u64) {
         self.counts[count as usize].store(to, Ordering::Relaxed);
+    }
+
+    /// One more message expired after it had left the queue.
+    pub(super) fn expired_late(&self) {
+        self.expired_late.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// What its queue dropped since the start.
+    pub(super) fn note_missed(&self, missed: Missed) {
+        self.set(Count::QueueFull, missed.queue_full);
+        self.set(Count::Expired, missed.expired + self.expired_late.load(Ordering::Relaxed));
     }
 
     fn get(&self, count: Count) -> u64 {
@@ -182,9 +195,10 @@ impl Shared {
         self.told.lock().is_logged = false;
     }
 
-    /// `queued`: the number of messages in its session.
-    pub(super) fn view(&self, options: &Options, queued: u64) -> View {
-        self.set(Count::Queued, queued);
+    /// With the number of messages in its session, and what that dropped.
+    pub(super) fn view(&self, options: &Options, (queued, missed): (usize, Missed)) -> View {
+        self.set(Count::Queued, queued as u64);
+        self.note_missed(missed);
         let Told { phase, address, version, since, error, is_subscribed, .. } = self.told.lock().clone();
         let (name, notification_topic) = (options.name.clone(), options.notification_topic.clone());
         View { name, phase, address, version, since, error, is_subscribed, counts: self.counts(), notification_topic }

@@ -16,6 +16,7 @@ use super::{
     error::Lost,
     exchange::{Exchange, Kept, Own},
     flow::Wish,
+    losses::Losses,
     options::{Notify, Options, Start, Versions},
     state::{Count, Phase, Shared},
     topics::Topics,
@@ -75,7 +76,8 @@ impl Task {
         let version = if options.versions == Versions::Four { ProtocolVersion::V311 } else { ProtocolVersion::V5 };
         let protocol = Protocol { version, private: options.try_private };
         let cleared = is_new.then(HashSet::new);
-        let kept = Kept { options, topics, shared, relay, broker, expired: 0, echo: Echo::default(), cleared, own };
+        let (losses, echo) = (Losses::new(&options.name), Echo::default());
+        let mut kept = Kept { options, topics, shared, relay, broker, losses, echo, cleared, own };
         kept.count();
         Ok(Self { kept, wishes, backoff, protocol, next: 0, works: false })
     }
@@ -86,6 +88,10 @@ impl Task {
         let mut wait = None;
         loop {
             let wish = *self.wishes.borrow_and_update();
+            if wish != Wish::Run {
+                let now = self.kept.relay.clock().now();
+                self.kept.losses.tell_all(now);
+            }
             match wish {
                 Wish::End => return,
                 Wish::EndWithSession => {

@@ -7,18 +7,24 @@
 //! | `retained` | retained messages that change while the line is down |
 //! | `removed` | retained messages that an administrator removes |
 //! | `rings` | brokers in a ring |
+//! | `packets` | packets of a bridge, the other broker being played by the test |
+//! | `scripted` | that broker |
+//! | `notices` | the connection's state at another broker |
 //! | `refusals` | other brokers that refuse, or send invalid packets |
 //! | `loss` | SIGKILL and a line that is cut and stalls: no message is lost |
 //! | `proxy` | that line |
 //! | `ways` | connecting, and changes by a reload |
 
 mod loss;
+mod notices;
+mod packets;
 mod passing;
 mod proxy;
 mod refusals;
 mod removed;
 mod retained;
 mod rings;
+mod scripted;
 mod ways;
 
 use std::net::SocketAddr;
