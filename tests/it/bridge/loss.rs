@@ -1,5 +1,5 @@
-//! QoS 1 and 2 messages through a bridge whose line is cut and stalls, while either broker is killed with SIGKILL: no
-//! message is lost, none is repeated at QoS 2, and they stay in order.
+//! QoS 1 and 2 messages through a bridge, out, in and both ways, whose line is cut and stalls, while either broker is
+//! killed with SIGKILL: no message is lost, none is repeated at QoS 2, and they stay in order.
 //!
 //! `DUNLIN_LONG=1`: 200 rounds of 100,000 messages instead of 20 of 5,000. `DUNLIN_BRIDGE_SEED` is the random seed; a
 //! failing run prints its seed.
@@ -12,19 +12,32 @@ use std::{
     path::Path,
 };
 
-use super::proxy::Proxy;
+use dunlin::Builder;
+
+use super::{bridged, proxy::Proxy, view};
 use crate::support::{
+    mosquitto::Mosquitto,
     random::Random,
     raw::{Client, Connect, Message, puback, pubcomp, pubrec, pubrel},
     running::Running,
-    wait_until,
+    shut_down, start, wait_until,
 };
 
-/// The topic of numbered messages, and of the one behind them.
-const TOPIC: &str = "numbers";
+/// The message behind the numbered ones.
 const END: &str = "end";
 /// Messages that a publisher sends before it waits for their acknowledgements.
 const BATCH: usize = 500;
+
+/// Where clients are.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum At {
+    Edge,
+    Centre,
+}
+
+/// What passes in a round: topics of numbered messages, and where they are published. A topic both ways has two.
+const DIRECTIONS: [&[(&str, At)]; 3] =
+    [&[("out/n", At::Edge)], &[("in/n", At::Centre)], &[("both/edge", At::Edge), ("both/centre", At::Centre)]];
 
 /// The two brokers and the line between them.
 struct World {
@@ -41,7 +54,8 @@ impl World {
                       'off'\n";
         let data = |name: &str| format!("data_dir = '{}'\n{limits}", dir.join(name).display());
         let bridge = format!(
-            "[[bridge]]\nname = 'centre'\naddresses = ['{}']\ntopics = ['# out {qos}']\nkeep_alive = '1s'\nreconnect_min = \
+            "[[bridge]]\nname = 'centre'\naddresses = ['{}']\ntopics = ['out/# out {qos}', \
+             'in/# in {qos}', 'both/# both {qos}']\nkeep_alive = '1s'\nreconnect_min = \
              '5ms'\nreconnect_max = '50ms'\nqueue_messages = 1000000\nnotifications = 'off'\nclient_id = 'edge'\n",
             proxy.address()
         );
@@ -55,6 +69,29 @@ impl World {
         proxy.to(Some(centre.addresses[0]));
         let edge = Running::start(&["--config", &files[0]]);
         Self { edge, centre, files, proxy }
+    }
+
+    fn address(&self, at: At) -> SocketAddr {
+        match at {
+            At::Edge => self.edge.addresses[0],
+            At::Centre => self.centre.addresses[0],
+        }
+    }
+
+    /// Kept sessions of the subscribers, and the bridge's subscriptions at the centre.
+    fn subscribe(&self, qos: u8) {
+        for (at, filters) in [(At::Edge, ["in/#", "both/centre"]), (At::Centre, ["out/#", "both/edge"])] {
+            let mut client = Client::accepted(self.address(at), &Connect::new("subscriber").persistent(), 0);
+            client.subscribe(&filters.map(|filter| (filter, qos)));
+            client.disconnect();
+        }
+        self.proxy.pass(i64::MAX);
+        let mut centre = Client::accepted(self.address(At::Centre), &Connect::new("begins"), 0);
+        let mut edge = Client::accepted(self.address(At::Edge), &Connect::new("begins"), 0);
+        edge.subscribe(&[("both/begins", 0)]);
+        // retained: it also comes if the bridge subscribes later
+        centre.publish(Message::new("both/begins", "x").qos(1).retain());
+        edge.expect_message("both/begins", "x", 0);
     }
 
     fn kill_edge(&mut self) {
@@ -89,12 +126,12 @@ impl World {
 }
 
 /// Publishes numbered messages: all of them are acknowledged when this returns.
-fn publish(address: SocketAddr, qos: u8, numbers: std::ops::Range<usize>) {
+fn publish(address: SocketAddr, topic: &str, qos: u8, numbers: std::ops::Range<usize>) {
     let mut client = Client::accepted(address, &Connect::new("publisher"), 0);
     let all: Vec<_> = numbers.collect();
     for batch in all.chunks(BATCH) {
         let frame =
-            |(n, number): (usize, &usize)| Message::new(TOPIC, &number.to_string()).qos(qos).id(n as u16 + 1).frame();
+            |(n, number): (usize, &usize)| Message::new(topic, &number.to_string()).qos(qos).id(n as u16 + 1).frame();
         let ids = 1..=batch.len() as u16;
         client.send(&batch.iter().enumerate().flat_map(frame).collect::<Vec<_>>());
         if qos == 1 {
@@ -138,6 +175,31 @@ fn receive(client: &mut Client, mut is_last: impl FnMut(&Message) -> bool) {
     }
 }
 
+/// Receives the messages of a round and the one behind them: all are there, in order.
+fn expect_round(address: SocketAddr, topic: &str, qos: u8, round: usize, numbers: std::ops::Range<usize>) {
+    let mut subscriber = Client::accepted(address, &Connect::new("subscriber").persistent(), 1);
+    let mut next = numbers.start;
+    receive(&mut subscriber, |message| {
+        if let Some(of) = message.text().strip_prefix(END) {
+            let is_last = message.topic == topic && of == round.to_string();
+            // that of a round before, whose acknowledgement was on the line when it stalled
+            assert!(is_last || qos == 1, "an end came twice");
+            return is_last;
+        }
+        let number: usize = message.text().parse().unwrap();
+        match number.cmp(&next) {
+            std::cmp::Ordering::Equal if message.topic == topic => next += 1,
+            // unacknowledged messages are resent from the first one
+            std::cmp::Ordering::Less if qos == 1 => {}
+            _ => panic!("{number} came on {} where {next} was to come on {topic}, in round {round}", message.topic),
+        }
+        false
+    });
+    assert_eq!(next, numbers.end, "round {round} lost what is behind on {topic}");
+    subscriber.send(crate::support::raw::DISCONNECT);
+    subscriber.expect_closed();
+}
+
 fn rounds(qos: u8) {
     let long = env::var_os("DUNLIN_LONG").is_some_and(|long| long == "1");
     let (rounds, messages) = if long { (200, 100_000) } else { (20, 5_000) };
@@ -147,39 +209,28 @@ fn rounds(qos: u8) {
     let mut random = Random::new(seed);
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let mut world = World::new(dir.path(), qos);
-    Client::accepted(world.centre.addresses[0], &Connect::new("subscriber").persistent(), 0).subscribe(&[("#", qos)]);
+    world.subscribe(qos);
     for round in 0..rounds {
         world.proxy.pass(0);
-        let numbers = round * messages..(round + 1) * messages;
-        publish(world.edge.addresses[0], qos, numbers.clone());
+        let ways = DIRECTIONS[round % DIRECTIONS.len()];
+        // both ways have as many together
+        let numbers = round * messages..round * messages + messages / ways.len();
+        for (topic, at) in ways {
+            publish(world.address(*at), topic, qos, numbers.clone());
+        }
         for _ in 0..5 {
-            let bytes = 200 + random.below(messages * 6);
+            let bytes = 200 + random.below(messages * 4);
             world.fault(&mut random, bytes);
         }
-        let mut last = Client::accepted(world.edge.addresses[0], &Connect::new("last"), 0);
-        last.publish(Message::new(END, &round.to_string()).qos(qos));
+        for (topic, at) in ways {
+            let mut last = Client::accepted(world.address(*at), &Connect::new("last"), 0);
+            last.publish(Message::new(topic, &format!("{END}{round}")).qos(qos));
+        }
         world.proxy.pass(i64::MAX);
-        let mut subscriber = Client::accepted(world.centre.addresses[0], &Connect::new("subscriber").persistent(), 1);
-        let mut next = numbers.start;
-        receive(&mut subscriber, |message| {
-            if message.topic == END {
-                let is_last = message.text() == round.to_string();
-                // that of the round before, whose acknowledgement was on the line when it stalled
-                assert!(is_last || qos == 1, "an end came twice");
-                return is_last;
-            }
-            let number: usize = message.text().parse().unwrap();
-            match number.cmp(&next) {
-                std::cmp::Ordering::Equal => next += 1,
-                // unacknowledged messages are resent from the first one
-                std::cmp::Ordering::Less if qos == 1 => {}
-                _ => panic!("{number} came where {next} was to come, in round {round}"),
-            }
-            false
-        });
-        assert_eq!(next, numbers.end, "round {round} lost what is behind");
-        subscriber.send(crate::support::raw::DISCONNECT);
-        subscriber.expect_closed();
+        for (topic, at) in ways {
+            let there = if *at == At::Edge { At::Centre } else { At::Edge };
+            expect_round(world.address(there), topic, qos, round, numbers.clone());
+        }
     }
 }
 
@@ -191,4 +242,68 @@ fn a_bridge_loses_no_message_at_qos_1() {
 #[test]
 fn a_bridge_neither_loses_nor_repeats_messages_at_qos_2() {
     rounds(2);
+}
+
+/// What mosquitto has not acknowledged arrives when the line is back, and also at one that was killed and has forgotten
+/// its sessions.
+#[test]
+fn what_mosquitto_had_not_acknowledged_arrives() {
+    const COUNT: usize = 2_000;
+    // of mosquitto, by default
+    const IN_FLIGHT: usize = 20;
+    let dir = tempfile::tempdir().unwrap();
+    let begin = || {
+        let text = "allow_anonymous true\nmax_queued_messages 0\n";
+        let there = Mosquitto::start(dir.path(), text)?;
+        let mut subscriber = Client::accepted(there.address, &Connect::new("s"), 0);
+        subscriber.subscribe(&[("#", 2)]);
+        Some((there, subscriber))
+    };
+    for (qos, kills) in [(1, false), (2, false), (1, true), (2, true)] {
+        let Some((mut there, mut subscriber)) = begin() else { return };
+        let proxy = Proxy::new();
+        proxy.to(Some(there.address));
+        let keys = "protocol = '5'\nclient_id = 'c'\nnotifications = 'off'";
+        let here = start(Builder::new(bridged("b", proxy.address(), &["# out 2"], keys)));
+        publish(here.local_addrs()[0], "n", qos, 0..COUNT);
+        // so far, and an answer is lost
+        proxy.pass(20_000);
+        wait_until(|| proxy.stalls(), || "nothing passes".into());
+        if kills {
+            proxy.to(None);
+            drop(subscriber);
+            drop(there);
+            (there, subscriber) = begin().expect("mosquitto is installed");
+            proxy.to(Some(there.address));
+        }
+        let lost = view(&here).counts.failures;
+        proxy.cut();
+        wait_until(|| view(&here).counts.failures > lost, || format!("{:?}", view(&here)));
+        let sent = usize::try_from(view(&here).counts.sent).unwrap();
+        assert!((1..COUNT - IN_FLIGHT).contains(&sent), "{sent}");
+        proxy.pass(i64::MAX);
+        let mut numbers = Vec::new();
+        receive(&mut subscriber, |message| {
+            numbers.push(message.text().parse::<usize>().unwrap());
+            *numbers.last().unwrap() == COUNT - 1
+        });
+        let case = format!("QoS {qos}, kills: {kills}, {sent} were acknowledged");
+        if qos == 1 {
+            // a message in flight when the line was cut comes twice
+            numbers.sort_unstable();
+            numbers.dedup();
+        }
+        let first = numbers[0];
+        assert!(numbers.iter().copied().eq(first..COUNT), "{case}: {numbers:?}");
+        match (kills, qos) {
+            (false, _) => assert_eq!(first, 0, "{case}"),
+            (true, 1) => assert_eq!(first, sent, "{case}"),
+            // those with a PUBREC are complete
+            _ => assert!((sent..=sent + IN_FLIGHT).contains(&first), "{case}: {first}"),
+        }
+        wait_until(|| view(&here).counts.queued == 0, || format!("{:?}", view(&here)));
+        assert_eq!(view(&here).counts.sent, COUNT as u64, "{case}");
+        shut_down(here);
+        drop(there);
+    }
 }
