@@ -10,6 +10,7 @@
 //! | `packets` | packets of a bridge, the other broker being played by the test |
 //! | `scripted` | that broker |
 //! | `notices` | the connection's state at another broker |
+//! | `operating` | API, `dunlin ctl`, the log, and bridges of a `mosquitto.conf` |
 //! | `refusals` | other brokers that refuse, or send invalid packets |
 //! | `loss` | SIGKILL and a line that is cut and stalls: no message is lost |
 //! | `proxy` | that line |
@@ -17,6 +18,7 @@
 
 mod loss;
 mod notices;
+mod operating;
 mod packets;
 mod passing;
 mod proxy;

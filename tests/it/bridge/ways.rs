@@ -86,6 +86,59 @@ fn over_tls_and_websocket_with_a_client_certificate() {
 }
 
 #[test]
+fn alpn_is_offered_and_insecure_skips_the_host_name_alone() {
+    use tokio_rustls::rustls::{
+        ServerConfig, ServerConnection,
+        crypto::ring::default_provider,
+        pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    };
+    let (certs, others) = (Certs::new(), Certs::new());
+    let certificate = CertificateDer::from_pem_file(certs.path("server.pem")).unwrap();
+    let key = PrivateKeyDer::from_pem_file(certs.path("server.key")).unwrap();
+    let builder = ServerConfig::builder_with_provider(default_provider().into());
+    let builder = builder.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
+    let mut server = builder.with_single_cert(vec![certificate], key).unwrap();
+    server.alpn_protocols = vec![b"mqtt".to_vec(), b"x-amzn-mqtt-ca".to_vec()];
+    let server = std::sync::Arc::new(server);
+    for (authority, insecure, expected) in
+        [(&certs, true, None), (&certs, false, Some("name")), (&others, true, Some(""))]
+    {
+        // an address that the certificate does not have; another one each time: the bridge before tried again
+        let listener = std::net::TcpListener::bind("127.0.0.2:0").unwrap();
+        let address = format!("mqtts://{}", listener.local_addr().unwrap());
+        let keys = format!(
+            "topics = ['# out 1']\nca_file = '{}'\nalpn = 'x-amzn-mqtt-ca'\ninsecure = {insecure}\nprotocol = '5'",
+            authority.path("ca.pem").display()
+        );
+        let here = start(Builder::new(bridge_to(&[address], &keys)));
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut connection = ServerConnection::new(server.clone()).unwrap();
+        let shaken = connection.complete_io(&mut stream);
+        match expected {
+            None => {
+                shaken.unwrap();
+                assert_eq!(connection.alpn_protocol(), Some(&b"x-amzn-mqtt-ca"[..]));
+                let mut line = tokio_rustls::rustls::StreamOwned::new(connection, stream);
+                let mut first = [0];
+                std::io::Read::read_exact(&mut line, &mut first).unwrap();
+                assert_eq!(first, [0x10], "CONNECT");
+                std::io::Write::write_all(&mut line, &[0x20, 3, 0, 0, 0]).unwrap();
+                wait_for(&here, |view| view.phase == BridgePhase::Connected);
+            }
+            Some(words) => {
+                drop(stream);
+                wait_for(&here, |view| {
+                    let told = view.error.as_ref().map_or_else(String::new, |(error, _)| error.to_lowercase());
+                    told.contains("certificate") && told.contains(words)
+                });
+                assert_eq!(view(&here).counts.connects, 0);
+            }
+        }
+        shut_down(here);
+    }
+}
+
+#[test]
 fn a_lazy_bridge_connects_at_its_threshold_and_disconnects_when_idle() {
     let there = Broker::new(config());
     let mut subscriber = there.client("s");
