@@ -44,7 +44,7 @@ impl ClosedClients {
 
 impl Observe for ClosedClients {
     fn observe(&self, event: &Event<'_>) {
-        let Event::Disconnect { client, info, reason } = event else { return };
+        let Event::Disconnect { client, info, reason, .. } = event else { return };
         let gone = ClosedClient {
             client: (*client).clone(),
             user: info.user.map(Into::into),

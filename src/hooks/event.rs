@@ -1,6 +1,9 @@
 //! [`Teller`]: encodes events as JSON in the form of CloudEvents 1.0.
 
-use std::{fmt::Display, time::SystemTime};
+use std::{
+    fmt::Display,
+    time::{Duration, SystemTime},
+};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::{Map, Value, json};
@@ -141,7 +144,12 @@ impl Teller {
                 put("clean_session", (*clean_session).into());
                 put("session_present", (*session_present).into());
             }
-            What::Disconnect(reason) => put("reason", reason.to_string().into()),
+            What::Disconnect { reason, duration, received_bytes, sent_bytes } => {
+                put("reason", reason.to_string().into());
+                put("duration_seconds", tenths(*duration).into());
+                put("received_bytes", (*received_bytes).into());
+                put("sent_bytes", (*sent_bytes).into());
+            }
             What::Subscribe(filter, options) => {
                 put("filter", (&**filter).into());
                 put("qos", (options.qos as u8).into());
@@ -149,9 +157,7 @@ impl Teller {
             What::Unsubscribe(filter) => put("filter", (&**filter).into()),
             What::Message { topic, qos, retain, payload, content, properties } => {
                 put("topic", (&**topic).into());
-                if let Some(qos) = qos {
-                    put("qos", (*qos as u8).into());
-                }
+                put("qos", (*qos as u8).into());
                 put("retain", (*retain).into());
                 put("size", (*payload).into());
                 properties_of(properties.as_properties(), &mut put);
@@ -207,6 +213,11 @@ impl Teller {
 
 fn type_of(told: Told) -> String {
     format!("dunlin.{}", told.name())
+}
+
+/// Seconds; events know them to a tenth.
+fn tenths(time: Duration) -> f64 {
+    (time.as_millis() / 100) as f64 / 10.0
 }
 
 fn time(at: SystemTime) -> String {

@@ -254,7 +254,7 @@ impl Observe for Journal {
                 let (session_present, clean) = (*session_present, *clean_session);
                 note(client, info, What::Connected { session_present, clean });
             }
-            Event::Disconnect { client, info, reason } => {
+            Event::Disconnect { client, info, reason, .. } => {
                 let found = self.strict.closed(client.as_str(), reason);
                 found.iter().for_each(|violation| self.violated(violation));
                 note(client, info, What::Disconnected { reason: reason.to_string().into() });

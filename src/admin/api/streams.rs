@@ -136,7 +136,13 @@ pub(super) fn shown(call: &Call, happened: &Happened) -> Value {
             put("clean_session", (*clean_session).into());
             put("session_present", (*session_present).into());
         }
-        What::Disconnect(reason) => put("reason", reason.to_string().into()),
+        What::Disconnect { reason, duration, received_bytes, sent_bytes } => {
+            put("reason", reason.to_string().into());
+            // known to a tenth of a second
+            put("duration_seconds", ((duration.as_millis() / 100) as f64 / 10.0).into());
+            put("received_bytes", (*received_bytes).into());
+            put("sent_bytes", (*sent_bytes).into());
+        }
         What::Subscribe(filter, options) => {
             put("filter", (&**filter).into());
             put("qos", (options.qos as u8).into());
@@ -144,7 +150,7 @@ pub(super) fn shown(call: &Call, happened: &Happened) -> Value {
         What::Unsubscribe(filter) => put("filter", (&**filter).into()),
         What::Message { topic, qos, retain, payload, content, properties: all } => {
             put("topic", (&**topic).into());
-            put("qos", qos.map(|qos| qos as u8).into());
+            put("qos", (*qos as u8).into());
             put("retain", (*retain).into());
             put("size", (*payload).into());
             put("properties", properties(all.as_properties()));

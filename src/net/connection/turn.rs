@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     codec::{self, Connect, Cut, Frame, Packet, PacketType, ReasonCode},
-    router::{Admitted, Count, Handled},
+    router::{Admitted, Count, Handled, Tally},
     session::{CloseReason, ProtocolError},
     trace::Direction,
     types::{ClientId, ProtocolVersion},
@@ -54,12 +54,17 @@ impl<S: Stream> Connection<S> {
             true => self.drain(worker, cx, now),
             false => self.exchange(worker, cx, now),
         };
-        if let Phase::Open(open) = &mut self.phase {
-            let Worker { shared, local, written, .. } = worker;
-            shared.router.note_turn(local, &mut open.client, &before, *written, || shared.clock.now());
-        }
+        self.note(worker, &before);
         result?;
         self.check_deadlines(worker, cx, now)
+    }
+
+    /// Adds the traffic since `before` to the client's figures.
+    fn note(&mut self, worker: &mut Worker, before: &Tally) {
+        if let Phase::Open(open) = &mut self.phase {
+            let Worker { shared, local, written, .. } = worker;
+            shared.router.note_turn(local, &mut open.client, before, *written, || shared.clock.now());
+        }
     }
 
     /// Reads, handles and writes.
@@ -508,6 +513,8 @@ impl<S: Stream> Future for Connection<S> {
                 worker.local.wake();
                 return Poll::Pending;
             };
+            let before = worker.local.tally();
+            worker.written = 0;
             let reason = this.why(worker, reason);
             this.give_up_exchange(worker, &reason);
             // answers that are due go out before the reason for closing, as far as the socket accepts them
@@ -518,6 +525,7 @@ impl<S: Stream> Future for Connection<S> {
             let now = worker.now();
             this.say_why(worker, cx, now, &reason);
             this.socket.goodbye(cx, &reason);
+            this.note(worker, &before);
             this.end(worker, &reason);
             Poll::Ready(())
         })

@@ -283,12 +283,12 @@ impl Router {
             return Ok(Some(begins));
         }
         let claim = self.claim(local, client, &state, begins.whose.as_deref())?;
-        taken_over.old = slot.detach(&mut state);
         let (mut will, mut was_due) = (None, false);
-        if taken_over.old.is_some() {
+        if let Some((old, presence)) = slot.detach(&mut state) {
+            taken_over.old = Some(old);
             will = state.session.detach(&mut self.turn(local));
-            let reason = CloseReason::SessionTakenOver;
-            local.observers.observe(&Event::Disconnect { client, info: state.info(), reason: &reason });
+            let (reason, now) = (CloseReason::SessionTakenOver, local.observers.now);
+            local.observers.disconnected(client, state.info(), &reason, &presence, now);
         } else if let Some(waiting) = state.waiting.take() {
             was_due = waiting.is_due(local.observers.now);
             will = Some(waiting.will);

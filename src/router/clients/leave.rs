@@ -37,7 +37,7 @@ impl Router {
         }
         let dropped = state.session.take_dropped();
         let is_inside = state.session.is_inside();
-        slot.detach(&mut state);
+        let detached = slot.detach(&mut state);
         let client = state.session.id().clone();
         let will = state.session.detach(&mut self.turn(local)).filter(|_| reason.publishes_will());
         let will_number = state.will_number.take();
@@ -70,9 +70,9 @@ impl Router {
             key = state.leave(kept.and_then(|kept| now.checked_add(kept)), waits, due, connection.0);
         }
         // with the lock held, so that it precedes the client's next connection
-        if !is_inside {
+        if let Some((_, presence)) = detached.filter(|_| !is_inside) {
             self.sessions.client_left();
-            local.observers.observe(&Event::Disconnect { client: &client, info: state.info(), reason });
+            local.observers.disconnected(&client, state.info(), reason, &presence, now);
         }
         drop(state);
 

@@ -54,7 +54,16 @@ pub enum What {
         session_present: bool,
     },
     /// A client's connection ended.
-    Disconnect(CloseReason),
+    Disconnect {
+        /// The reason.
+        reason: CloseReason,
+        /// How long it was connected, to a tenth of a second.
+        duration: Duration,
+        /// Bytes of packets that it sent.
+        received_bytes: u64,
+        /// Bytes of packets to it.
+        sent_bytes: u64,
+    },
     /// A subscription to this filter was granted.
     Subscribe(Box<str>, SubscriptionOptions),
     /// A subscription to this filter was removed.
@@ -63,8 +72,8 @@ pub enum What {
     Message {
         /// Topic Name.
         topic: Box<str>,
-        /// QoS of the message or of its delivery; a Will has none here.
-        qos: Option<QoS>,
+        /// QoS of the message or of its delivery.
+        qos: QoS,
         /// RETAIN of the PUBLISH.
         retain: bool,
         /// Bytes of the payload.
@@ -297,7 +306,10 @@ impl Happened {
             Event::Connect { client, info, peer, clean_session, session_present, .. } => {
                 (Some(client), Some(info), What::Connect { peer, clean_session, session_present })
             }
-            Event::Disconnect { client, info, reason } => (Some(client), Some(info), What::Disconnect(reason.clone())),
+            Event::Disconnect { client, info, reason, duration, received_bytes, sent_bytes } => {
+                let reason = reason.clone();
+                (Some(client), Some(info), What::Disconnect { reason, duration, received_bytes, sent_bytes })
+            }
             Event::Subscribe { client, info, filter, options, .. } => {
                 (Some(client), Some(info), What::Subscribe(filter.as_str().into(), options))
             }
@@ -305,13 +317,13 @@ impl Happened {
                 (Some(client), Some(info), What::Unsubscribe(filter.as_str().into()))
             }
             Event::Publish { client, topic, qos, retain, payload, content, properties, .. } => {
-                (client, None, message(topic.as_str(), Some(qos), retain, payload, Some(content), properties))
+                (client, None, message(topic.as_str(), qos, retain, payload, Some(content), properties))
             }
             Event::Deliver { client, topic, qos, payload, properties, .. } => {
-                (Some(client), None, message(topic.as_str(), Some(qos), false, payload, None, properties))
+                (Some(client), None, message(topic.as_str(), qos, false, payload, None, properties))
             }
-            Event::Will { client, topic, content, properties, .. } => {
-                (Some(client), None, message(topic.as_str(), None, false, content.len(), Some(content), properties))
+            Event::Will { client, topic, qos, retain, content, properties, .. } => {
+                (Some(client), None, message(topic.as_str(), qos, retain, content.len(), Some(content), properties))
             }
             Event::Drop { client, topic, payload, reason } => {
                 (Some(client), None, What::Drop { topic: topic.as_str().into(), payload, reason })
@@ -424,5 +436,53 @@ mod tests {
         }
         threads.into_iter().for_each(|thread| thread.join().unwrap());
         assert_eq!(stream.lost(), 0);
+    }
+
+    /// A message with this payload was published.
+    fn publish(streams: &EventStreams, content: &[u8]) {
+        let none = PropertiesBuf::default();
+        streams.observe(&Event::Publish {
+            client: None,
+            user: None,
+            topic: TopicName::new("t").unwrap(),
+            qos: QoS::AtMostOnce,
+            retain: false,
+            payload: content.len(),
+            content,
+            properties: none.as_properties(),
+            expires: None,
+        });
+    }
+
+    #[test]
+    fn events_beyond_a_full_ring_are_counted_as_lost_and_those_in_it_stay() {
+        let streams = Arc::new(EventStreams::default());
+        let mut stream = streams.open(EventKinds::PUBLISH);
+        (0..MOST_EVENTS + 100).for_each(|_| publish(&streams, b""));
+        let numbers: Vec<_> = std::iter::from_fn(|| stream.try_recv()).map(|happened| happened.number).collect();
+        assert_eq!(numbers, (0..MOST_EVENTS as u64).collect::<Vec<_>>());
+        assert_eq!(stream.lost(), 100);
+        // there is room again
+        publish(&streams, b"");
+        assert!(stream.try_recv().is_some());
+        assert_eq!(stream.lost(), 100);
+    }
+
+    #[test]
+    fn payloads_in_a_ring_are_bounded() {
+        let streams = Arc::new(EventStreams::default());
+        let mut stream = streams.open(EventKinds::PUBLISH | EventKinds::PAYLOADS);
+        let payload = vec![0; MOST_BYTES / 4];
+        (0..10).for_each(|_| publish(&streams, &payload));
+        assert_eq!(std::iter::from_fn(|| stream.try_recv()).count(), 4);
+        assert_eq!(stream.lost(), 6);
+        // one that is larger than the ring may have is alone in it
+        publish(&streams, &vec![0; MOST_BYTES + 1]);
+        publish(&streams, b"1");
+        assert_eq!((std::iter::from_fn(|| stream.try_recv()).count(), stream.lost()), (1, 7));
+        // without payloads there is no such bound
+        let mut stream = streams.open(EventKinds::PUBLISH);
+        (0..10).for_each(|_| publish(&streams, &payload));
+        assert_eq!((std::iter::from_fn(|| stream.try_recv()).count(), stream.lost()), (10, 0));
     }
 }

@@ -138,6 +138,12 @@ pub enum Event<'a> {
         info: ClientInfo<'a>,
         /// The reason.
         reason: &'a CloseReason,
+        /// How long it was connected, to a tenth of a second.
+        duration: Duration,
+        /// Bytes of packets that it sent, without those of TLS or WebSocket.
+        received_bytes: u64,
+        /// The same of packets to it.
+        sent_bytes: u64,
     },
     /// A subscription was granted.
     Subscribe {
@@ -227,6 +233,10 @@ pub enum Event<'a> {
         user: Option<&'a str>,
         /// The Topic Name.
         topic: &'a TopicName,
+        /// The QoS.
+        qos: QoS,
+        /// RETAIN.
+        retain: bool,
         /// The payload.
         content: &'a [u8],
         /// Its properties, including User Properties; empty before MQTT 5.

@@ -318,10 +318,10 @@ impl Router {
         match self.publish_as(local, || Ok(Publisher::default()), &mut published, &outgoing, &mut Leave::nowhere()) {
             // a Will has no acknowledgement
             Ok(_) if published.is_some() => {
-                let Outgoing { topic, payload: content, qos, extras, .. } = outgoing;
+                let Outgoing { topic, payload: content, qos, retain, extras, .. } = outgoing;
                 local.observers.traffic().was_will(qos, content.len());
                 let (user, properties) = (user.map(UserName::as_str), extras.properties);
-                local.observers.observe(&Event::Will { client, user, topic, content, properties });
+                local.observers.observe(&Event::Will { client, user, topic, qos, retain, content, properties });
             }
             // not admitted, which was logged
             Ok(_) => {}

@@ -170,8 +170,8 @@ impl SlotRef {
         state.attachment = Attachment::Attached { waker, presence };
     }
 
-    /// Detaches the connection. Returns its waker.
-    pub(crate) fn detach(&self, state: &mut SlotState) -> Option<Waker> {
+    /// Detaches the connection. Returns its waker and its figures.
+    pub(crate) fn detach(&self, state: &mut SlotState) -> Option<(Waker, Arc<Presence>)> {
         self.0.owner.store(NOBODY, Ordering::Release);
         self.0.signalled.store(false, Ordering::Relaxed);
         state.forget_closing();
@@ -179,7 +179,7 @@ impl SlotRef {
             return None;
         }
         match std::mem::replace(&mut state.attachment, Attachment::Away(None)) {
-            Attachment::Attached { waker, .. } => Some(waker),
+            Attachment::Attached { waker, presence } => Some((waker, presence)),
             Attachment::Away(_) => None,
         }
     }

@@ -11,8 +11,8 @@ use std::{
 use super::{
     super::{
         QueuedCopy, RouterLimits,
-        ports::{DropReason, Event, EventKinds, Observe, Publisher, caught},
-        sessions::{Access, Moments, Tick},
+        ports::{ClientInfo, DropReason, Event, EventKinds, Observe, Publisher, caught},
+        sessions::{Access, Moments, Presence, Tick},
         subscriptions::MatchCache,
     },
     connections::LoginMethod,
@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     codec::{PacketType, Properties, PropertiesBuf},
-    session::{Backlog, BufPool, Message, Outgoing, Way},
+    session::{Backlog, BufPool, CloseReason, Message, Outgoing, Way},
     topic::TopicName,
     types::{ClientId, QoS, UserName},
 };
@@ -122,6 +122,26 @@ impl Observers {
         for other in self.others.iter().filter(|other| other.wants.have(event.kind())) {
             self.call((), || other.observe.observe(event));
         }
+    }
+
+    /// A client's connection ended; `presence`: its figures.
+    pub(crate) fn disconnected(
+        &self,
+        client: &ClientId,
+        info: ClientInfo<'_>,
+        reason: &CloseReason,
+        presence: &Presence,
+        now: Instant,
+    ) {
+        let (mut duration, mut received_bytes, mut sent_bytes) = Default::default();
+        // the counters use none of them
+        if self.wanted.have(EventKinds::DISCONNECT) {
+            let since = self.moments.at(presence.since());
+            duration = since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
+            let (received, sent) = presence.flows();
+            (received_bytes, sent_bytes) = (received.bytes, sent.bytes);
+        }
+        self.observe(&Event::Disconnect { client, info, reason, duration, received_bytes, sent_bytes });
     }
 
     #[inline(never)]
