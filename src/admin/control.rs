@@ -228,6 +228,10 @@ pub type Reloading = Pin<Box<dyn Future<Output = Option<Result<Vec<String>, Stri
 pub struct LoginServiceState {
     /// Its name.
     pub name: String,
+    /// Where it is.
+    pub url: String,
+    /// It is the provider that is asked about tokens.
+    pub is_introspection: bool,
     /// Number of requests by answer.
     pub requests: [(&'static str, u64); 4],
     /// Logins that a cached answer decided.
@@ -240,11 +244,15 @@ pub struct LoginServiceState {
     pub waiting: usize,
     /// The last request was answered.
     pub up: bool,
+    /// Why the last failed request failed, and when.
+    pub error: Option<(String, SystemTime)>,
 }
 
 /// The keys of tokens that are fetched.
 #[derive(Clone, Debug)]
 pub struct TokenKeysState {
+    /// Where they are fetched.
+    pub url: String,
     /// Requests that were answered with keys.
     pub fetched: u64,
     /// Requests that were not.
@@ -255,6 +263,8 @@ pub struct TokenKeysState {
     pub waiting: usize,
     /// The last request was answered with keys.
     pub up: bool,
+    /// Why the last request that was not failed, and when.
+    pub error: Option<(String, SystemTime)>,
 }
 
 /// State of a bridge to another broker.

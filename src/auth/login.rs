@@ -9,7 +9,7 @@ use std::{
     slice,
     sync::{Arc, OnceLock},
     task::Poll,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use super::{
@@ -121,7 +121,8 @@ impl Logins {
     fn elsewhere(self: &Arc<Self>, service: Arc<Service>, policy: Arc<Policy>, asked: Asked, at: usize) -> Verdict {
         let asks_about_will = asked.will.is_some() && service.checks_topics();
         if !asks_about_will
-            && let Some(Outcome::Yes(identity)) = self.desks.known(&service, &asked, policy.settings.failed_login_delay)
+            && let Some(Outcome::Yes(identity)) =
+                self.desks.accepts(&service, &asked, policy.settings.failed_login_delay)
             && let Ok(identity) = named(identity, &service, &asked)
         {
             return Ok(identity).into();
@@ -242,7 +243,14 @@ impl Logins {
         let all: Vec<_> = policy.services.iter().chain(&policy.introspection).cloned().collect();
         let mut figures = self.desks.figures(&all);
         for (figures, service) in figures.iter_mut().zip(&all).filter(|(_, service)| service.checks_topics()) {
-            figures.checks = self.checks.of(service).figures();
+            let checks = self.checks.of(service);
+            figures.checks = checks.figures();
+            let (down, error) = checks.failure();
+            figures.down |= down;
+            let at = |error: &Option<(String, SystemTime)>| error.as_ref().map(|(_, at)| *at);
+            if at(&error) > at(&figures.error) {
+                figures.error = error;
+            }
         }
         figures
     }

@@ -50,6 +50,8 @@ pub struct Ctl {
 pub enum CtlAction {
     /// Show version, uptime and counters.
     Broker,
+    /// List the services that are asked about logins.
+    Logins,
     /// List the bridges to other brokers, or pause or resume one.
     Bridges {
         /// Pause this bridge.

@@ -173,16 +173,13 @@ impl Control for Desk {
 
     fn login_services(&self) -> Vec<LoginServiceState> {
         let figures = self.policies.auth.as_ref().map(|auth| auth.service_figures()).unwrap_or_default();
-        let state = |auth::ServiceFigures { name, requests, cache_hits, stale, checks, waiting, down }| {
-            LoginServiceState { name, requests, cache_hits, stale, checks, waiting, up: !down }
-        };
-        figures.into_iter().map(state).collect()
+        figures.into_iter().map(state_of_service).collect()
     }
 
     fn token_keys(&self) -> Option<TokenKeysState> {
-        let auth::TokenKeyFigures { fetched, failed, keys, waiting, down } =
+        let auth::TokenKeyFigures { url, fetched, failed, keys, waiting, down, error } =
             self.policies.auth.as_ref()?.token_key_figures()?;
-        Some(TokenKeysState { fetched, failed, keys, waiting, up: !down })
+        Some(TokenKeysState { url, fetched, failed, keys, waiting, up: !down, error })
     }
 
     fn pause_bridge(&self, name: &str, paused: bool) -> bool {
@@ -365,6 +362,12 @@ fn state_of(view: View) -> BridgeState {
         error,
         counts: counts.all().into(),
     }
+}
+
+fn state_of_service(figures: auth::ServiceFigures) -> LoginServiceState {
+    let auth::ServiceFigures { name, url, is_introspection, requests, cache_hits, stale, checks, waiting, down, error } =
+        figures;
+    LoginServiceState { name, url, is_introspection, requests, cache_hits, stale, checks, waiting, up: !down, error }
 }
 
 fn state_of_sink(view: hooks::SinkView) -> SinkState {

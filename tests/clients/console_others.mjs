@@ -1,5 +1,5 @@
-// Pages of the web console in chromium, for tests/clients/console_others: node console_others.mjs URL PORT, and the same
-// of `dunlin test`.
+// Pages of the web console in chromium, for tests/clients/console_others: node console_others.mjs URL PORT, the same of
+// `dunlin test`, and of a broker with logins.
 import { execFileSync } from "node:child_process";
 import { mkdirSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -10,7 +10,7 @@ const require = createRequire(`${process.env.CONSOLE_ROOT}/`);
 const { chromium } = require("playwright-core");
 const axe = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
 
-const [url, port, benchUrl, benchPort] = process.argv.slice(2);
+const [url, port, benchUrl, benchPort, guardedUrl, guardedPort] = process.argv.slice(2);
 const shots = process.env.DUNLIN_SHOTS;
 if (shots) mkdirSync(shots, { recursive: true });
 
@@ -95,6 +95,50 @@ await test("a bridge is paused and goes on", async () => {
     await page.locator("tr", { hasText: "upward" }).getByText("paused").waitFor();
     await page.getByRole("button", { name: "Resume" }).click();
     await page.getByRole("button", { name: "Pause" }).waitFor();
+});
+
+await test("sinks show what they wrote, and why they cannot write", async () => {
+    await show(page, url, "links");
+    await page.getByText("File sinks", { exact: true }).waitFor();
+    const cell = (sink, column) => page.locator("tr", { hasText: sink }).locator(`td[data-name="${column}"]`);
+    const written = Number(await cell("archive", "Written").innerText());
+    publish(port, "up/2", "x");
+    await cell("archive", "Written").getByText(String(written + 1), { exact: true }).waitFor();
+    await page.locator("tr", { hasText: "archive" }).getByText("working").waitFor();
+    expect((await cell("archive", "Queued").innerText()) === "0", "messages are queued");
+    const lost = page.locator("tr", { hasText: "lost-disk" });
+    await lost.getByText("failing").waitFor();
+    await lost.getByText(/No such file or directory/).waitFor();
+    // two messages, of this test and of the one before
+    await cell("lost-disk", "Queued").getByText("2", { exact: true }).waitFor();
+    expect((await cell("lost-disk", "Written").innerText()) === "0", "it has written");
+    expect(!(await page.getByText("Login services").count()), "there is none");
+});
+
+await test("a login service that is down says why, without its key", async () => {
+    const other = await open();
+    await other.goto(guardedUrl);
+    await other.getByLabel("User name").fill("vera");
+    await other.getByLabel("Password").fill("vera's secret");
+    await other.getByRole("button", { name: "Log in", exact: true }).click();
+    await other.getByRole("heading", { name: "Overview" }).waitFor();
+    await show(other, guardedUrl, "links");
+    const office = other.locator("tr", { hasText: "office" });
+    await office.getByText("working").waitFor();
+    let refused = false;
+    try {
+        publish(guardedPort, "a", "x", "-u", "nobody", "-P", "x");
+    } catch {
+        refused = true;
+    }
+    expect(refused, "nobody is let in");
+    await office.getByText("failing").waitFor();
+    await office.getByText(/refused/i).waitFor();
+    const cell = (column) => office.locator(`td[data-name="${column}"]`);
+    const numbers = await Promise.all(["Requests", "Failed", "Cache hits"].map((column) => cell(column).innerText()));
+    expect(Number(numbers[0]) > 0 && numbers[0] === numbers[1] && numbers[2] === "0", JSON.stringify(numbers));
+    expect(!(await other.locator("main").innerText()).includes("hidden"), "its key is shown");
+    await other.context().close();
 });
 
 await test("the bench is under dunlin test alone", async () => {

@@ -9,7 +9,7 @@
 //! | `parameters` | parameters of requests |
 //! | `schema` | types of objects in answers and bodies |
 //! | `selection` | selects clients by filters |
-//! | `clients`, `messages`, `subscriptions`, `retained`, `publish`, `bridges`, `webhooks`, `sinks`, `broker` | answers |
+//! | `clients`, `messages`, `subscriptions`, `retained`, `publish`, `bridges`, `webhooks`, `sinks`, `logins`, `broker` | answers |
 //! | `history` | rates and levels of the last 15 minutes |
 //! | `session`, `keys` | logins of browsers and of programs |
 //! | `topics` | the busiest topics |
@@ -31,6 +31,7 @@ mod document;
 mod history;
 mod keys;
 mod live;
+mod logins;
 mod messages;
 mod parameters;
 mod publish;

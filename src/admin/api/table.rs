@@ -9,7 +9,7 @@ use axum::{
 use super::{
     bans, bridges, broker,
     call::{Answer, Answering, Call, LIST},
-    carry, clients, history, keys, live,
+    carry, clients, history, keys, live, logins,
     messages::{self, PAYLOAD},
     parameters::Parameter,
     publish, retained,
@@ -80,7 +80,7 @@ macro_rules! route {
 use Gives::{Document, Either, List, One, Stream};
 use Takes::Nothing;
 
-pub(super) static ROUTES: [Route; 60] = [
+pub(super) static ROUTES: [Route; 61] = [
     route!(GET "openapi.json" Viewer "This document", [], Nothing => Document, document),
     route!(GET "session" Viewer "The caller and the role of this request", [],
         Nothing => One(&session::SESSION), session::show),
@@ -94,6 +94,8 @@ pub(super) static ROUTES: [Route; 60] = [
         Nothing => One(&bridges::PAUSED), bridges::pause),
     route!(POST "bridges/{id}/resume" Operator "Resumes a paused bridge", [],
         Nothing => One(&bridges::PAUSED), bridges::resume),
+    route!(GET "logins" Viewer "Services that are asked about logins", [],
+        Nothing => List(&logins::LOGIN_SERVICE), logins::list),
     route!(GET "sinks" Viewer "File sinks", [], Nothing => List(&sinks::SINK), sinks::list),
     route!(GET "webhooks" Viewer "Webhooks", [], Nothing => List(&webhooks::WEBHOOK), webhooks::list),
     route!(GET "clients" Viewer "Clients and sessions", [LIST, STATE, FILTERS, clients::SHOWN],

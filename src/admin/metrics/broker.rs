@@ -194,7 +194,7 @@ fn login_services(out: &mut Numbers<'_>, services: &[LoginServiceState]) -> fmt:
 
 /// Of the keys of tokens that are fetched.
 fn token_keys(out: &mut Numbers<'_>, keys: Option<TokenKeysState>) -> fmt::Result {
-    let Some(TokenKeysState { fetched, failed, keys, waiting, up }) = keys else { return Ok(()) };
+    let Some(TokenKeysState { fetched, failed, keys, waiting, up, .. }) = keys else { return Ok(()) };
     let requests = [("keys", fetched), ("error", failed)].into_iter();
     out.counters("auth_token_keys_requests", "Requests for keys of tokens, by the answer", "answer", requests)?;
     out.gauge("auth_token_keys", "Keys of tokens that were fetched and are known", keys as i64)?;

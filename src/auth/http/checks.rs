@@ -11,7 +11,7 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
     task::Waker,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use parking_lot::Mutex;
@@ -50,6 +50,10 @@ struct State {
     bytes: usize,
     /// Number of concurrent requests.
     running: usize,
+    /// The last request failed.
+    down: bool,
+    /// Why the last failed request failed, and when.
+    error: Option<(String, SystemTime)>,
     /// Time of the last log line about a failure.
     told: Option<Instant>,
 }
@@ -211,6 +215,12 @@ impl Checks {
         all.map(|(name, count)| (name, count.load(Ordering::Relaxed)))
     }
 
+    /// Did the last request fail? And why the last failed one did, and when.
+    pub(in super::super) fn failure(&self) -> (bool, Option<(String, SystemTime)>) {
+        let state = self.state.lock();
+        (state.down, state.error.clone())
+    }
+
     /// Sends as many requests as allowed now.
     fn pump(self: &Arc<Self>) {
         let mut state = self.state.lock();
@@ -251,6 +261,7 @@ impl Checks {
         let count = |count: &AtomicU64| _ = count.fetch_add(1, Ordering::Relaxed);
         let mut state = self.state.lock();
         state.running -= 1;
+        state.down = answer.is_err();
         let known = match answer {
             Ok(true) => {
                 count(&self.counts.allowed);
@@ -268,6 +279,7 @@ impl Checks {
                     tracing::error!(service = settings.name, error, "a login service is down (auth.http.aclcheck_url)");
                     state.told = Some(now);
                 }
+                state.error = Some((error, self.clock.wall()));
                 let old = state.known.get(&*job.key);
                 let old = old.filter(|old| old.answer == Said::Yes && now < old.stale);
                 let (answer, stale) = old.map_or((Said::Nothing, now), |old| (Said::Yes, old.stale));

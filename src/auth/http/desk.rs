@@ -11,7 +11,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use parking_lot::Mutex;
@@ -63,6 +63,8 @@ struct State {
     most: usize,
     /// The last request failed.
     down: bool,
+    /// Why the last failed request failed, and when.
+    error: Option<(String, SystemTime)>,
     /// Time of the last log line about that.
     told: Option<Instant>,
 }
@@ -122,6 +124,10 @@ struct Counts {
 pub struct ServiceFigures {
     /// Name of the service.
     pub name: String,
+    /// Where it is, without the query, which may contain a key.
+    pub url: String,
+    /// It is the provider that is asked about tokens.
+    pub is_introspection: bool,
     /// Number of answers `allow`, `deny` and `ignore`, and of failed requests (`error`).
     pub requests: [(&'static str, u64); 4],
     /// Logins that a cached answer decided.
@@ -134,6 +140,8 @@ pub struct ServiceFigures {
     pub waiting: usize,
     /// The last request failed.
     pub down: bool,
+    /// Why the last failed request failed, and when; also one about a topic.
+    pub error: Option<(String, SystemTime)>,
 }
 
 const ODD: &str = "its names cannot be sent to a login service (auth.http)";
@@ -181,8 +189,8 @@ impl Desks {
         }
     }
 
-    /// The cached decision about a login.
-    pub(in super::super) fn known(
+    /// The cached answer about a login, if it accepts it.
+    pub(in super::super) fn accepts(
         &self,
         service: &Arc<Service>,
         asked: &Asked,
@@ -190,7 +198,7 @@ impl Desks {
     ) -> Option<Outcome> {
         let desk = self.desk(&service.settings.name);
         let calls = service.requests(asked)?;
-        desk.known(&desk.tag(service, asked, &calls), service, first)
+        desk.accepts(&desk.tag(service, asked, &calls), service, first)
     }
 
     /// Number of logins that wait.
@@ -200,8 +208,7 @@ impl Desks {
 
     /// The counters of these services.
     pub(in super::super) fn figures(&self, services: &[Arc<Service>]) -> Vec<ServiceFigures> {
-        let figures = services.iter().map(|service| self.desk(&service.settings.name).figures(&service.settings.name));
-        figures.collect()
+        services.iter().map(|service| self.desk(&service.settings.name).figures(service)).collect()
     }
 
     fn desk(&self, name: &str) -> Arc<Desk> {
@@ -256,6 +263,15 @@ impl Desk {
         let mut tag = [0; 32];
         tag.copy_from_slice(context.sign().as_ref());
         tag
+    }
+
+    /// The cached answer, if it accepts the login. Others are looked up by [`Desks::ask`], which counts them.
+    fn accepts(&self, tag: &Tag, service: &Arc<Service>, first: Option<Duration>) -> Option<Outcome> {
+        let now = Now::of(&self.clock);
+        let outcome = self.state.lock().known(tag, service, first, now)?;
+        let is_accepted = matches!(outcome, Outcome::Yes(_));
+        self.counts.cache_hits.fetch_add(u64::from(is_accepted), Ordering::Relaxed);
+        is_accepted.then_some(outcome)
     }
 
     fn known(&self, tag: &Tag, service: &Arc<Service>, first: Option<Duration>) -> Option<Outcome> {
@@ -356,6 +372,9 @@ impl Desk {
         let answer = job.service.ask(&job.calls, &job.asked, &desk.clock).await;
         let now = Now::of(&desk.clock);
         let mut state = desk.state.lock();
+        if let Err(error) = &answer {
+            state.error = Some((error.clone(), desk.clock.wall()));
+        }
         let outcome = state.note(&job, whose, answer, now, &desk.counts);
         let waiters = state.sent.remove(&job.tag).unwrap_or_default();
         drop(state);
@@ -365,11 +384,18 @@ impl Desk {
         waiters.into_iter().for_each(|waiter| _ = waiter.send(outcome.clone()));
     }
 
-    fn figures(&self, name: &str) -> ServiceFigures {
+    fn figures(&self, service: &Service) -> ServiceFigures {
+        let ServiceSettings { name, url, .. } = &service.settings;
         let get = |count: &AtomicU64| count.load(Ordering::Relaxed);
         let Counts { allowed, denied, ignored, failed, cache_hits, stale } = &self.counts;
+        let (down, error) = {
+            let state = self.state.lock();
+            (state.down, state.error.clone())
+        };
         ServiceFigures {
-            name: name.into(),
+            name: name.clone(),
+            url: url.split('?').next().unwrap_or_default().to_owned(),
+            is_introspection: service.is_introspection(),
             requests: [
                 ("allow", get(allowed)),
                 ("deny", get(denied)),
@@ -380,7 +406,8 @@ impl Desk {
             stale: get(stale),
             checks: Default::default(),
             waiting: self.waiting.load(Ordering::Relaxed),
-            down: self.state.lock().down,
+            down,
+            error,
         }
     }
 }
@@ -519,4 +546,20 @@ fn accepted(service: &Arc<Service>, yes: &Arc<Yes>, now: Now) -> Option<Outcome>
 pub(super) fn jittered(time: Duration) -> Duration {
     let part = RandomState::new().hash_one(0) % 1_000;
     time - time / 5_000 * part as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn cached_answers_end_at_different_times_within_a_fifth() {
+        let time = Duration::from_secs(100);
+        let all: BTreeSet<_> = (0..1_000).map(|_| jittered(time)).collect();
+        assert!(all.iter().all(|one| *one <= time && *one > time / 5 * 4), "{:?} to {:?}", all.first(), all.last());
+        assert!(all.len() > 300, "{} different times", all.len());
+        assert_eq!(jittered(Duration::ZERO), Duration::ZERO);
+    }
 }

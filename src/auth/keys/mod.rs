@@ -25,7 +25,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use parking_lot::Mutex;
@@ -81,6 +81,8 @@ pub(super) enum NoKeys {
 /// The figures of the keys of tokens that are fetched.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenKeyFigures {
+    /// Where they are fetched, without the query, which may contain a key.
+    pub url: String,
     /// Requests for keys that were answered with some.
     pub fetched: u64,
     /// Requests without such an answer.
@@ -91,6 +93,8 @@ pub struct TokenKeyFigures {
     pub waiting: usize,
     /// The last request had no answer.
     pub down: bool,
+    /// Why the last request without an answer had none, and when.
+    pub error: Option<(String, SystemTime)>,
 }
 
 /// The longest time that a login waits for a request.
@@ -117,7 +121,7 @@ impl KeySets {
 
     /// The figures of the keys of these tokens.
     pub(super) fn figures(&self, tokens: &impl NeedsKeys) -> Option<TokenKeyFigures> {
-        tokens.source().map(|source| self.set(source).figures())
+        tokens.source().map(|source| self.set(source).figures(source.url()))
     }
 
     /// Number of logins that wait.
@@ -191,19 +195,25 @@ impl KeySet {
         let answer = source.fetch(&set.clock).await;
         let count = if answer.is_ok() { &set.fetched } else { &set.failed };
         count.fetch_add(1, Ordering::Relaxed);
-        set.state.lock().ended(source.url(), began, set.clock.now(), answer);
+        let error = answer.as_ref().err().cloned().map(|error| (error, set.clock.wall()));
+        let mut state = set.state.lock();
+        state.error = error.or(state.error.take());
+        state.ended(source.url(), began, set.clock.now(), answer);
+        drop(state);
         ends.has_ended = true;
     }
 
-    fn figures(&self) -> TokenKeyFigures {
+    fn figures(&self, url: &HttpUrl) -> TokenKeyFigures {
         let waiting = self.places.count();
         let state = self.state.lock();
         TokenKeyFigures {
+            url: url.to_string().split('?').next().unwrap_or_default().to_owned(),
             fetched: self.fetched.load(Ordering::Relaxed),
             failed: self.failed.load(Ordering::Relaxed),
             keys: state.keys().map_or(0, |keys| keys.keys.len()),
             waiting,
             down: state.is_failing(),
+            error: state.error.clone(),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     sync::Arc,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use super::{
@@ -41,6 +41,8 @@ pub(super) struct State {
     /// The last fetch failed: when the next one may begin.
     again: Option<Instant>,
     backoff: Backoff,
+    /// Why the last failed fetch failed, and when.
+    pub(super) error: Option<(String, SystemTime)>,
     /// When a log line last told of a failure.
     told: Option<Instant>,
 }
@@ -70,9 +72,9 @@ const LINE_EVERY: Duration = Duration::from_secs(60);
 
 impl State {
     pub(super) fn new(now: Instant) -> Self {
-        let (keys, began, runs, ended, again, told) = Default::default();
+        let (keys, began, runs, ended, again, error, told) = Default::default();
         let backoff = Backoff::new(AGAIN[0], AGAIN[1]);
-        Self { keys, due: now, stale: now, began, runs, ended, again, backoff, told }
+        Self { keys, due: now, stale: now, began, runs, ended, again, backoff, error, told }
     }
 
     pub(super) fn keys(&self) -> Option<&Arc<Keys>> {

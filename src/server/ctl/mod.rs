@@ -171,6 +171,7 @@ fn request(action: &CtlAction) -> Result<(&'static str, String, Option<Value>), 
     let of = |id: &str, what: &str| format!("clients/{}{what}", encode(id));
     match action {
         CtlAction::Broker => get("broker".into()),
+        CtlAction::Logins => get("logins".into()),
         CtlAction::Bridges { pause: Some(name), .. } => Ok(("POST", format!("bridges/{}/pause", encode(name)), None)),
         CtlAction::Bridges { resume: Some(name), .. } => Ok(("POST", format!("bridges/{}/resume", encode(name)), None)),
         CtlAction::Bridges { .. } => get("bridges".into()),

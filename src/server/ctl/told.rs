@@ -10,6 +10,7 @@ use crate::config::{CtlAction, RuleFor, RulesAction, Target, TraceAction, UsersA
 pub(super) fn nothing(action: &CtlAction, value: &Value) -> Option<&'static str> {
     let is_empty = value.get("data")?.as_array()?.is_empty() && value.get("next").is_none_or(Value::is_null);
     is_empty.then_some(match action {
+        CtlAction::Logins => "No login services.",
         CtlAction::Bridges { .. } => "No bridges.",
         CtlAction::Webhooks => "No webhooks.",
         CtlAction::Routes { .. } => "No subscribers.",
@@ -63,6 +64,7 @@ pub(super) fn people(action: &CtlAction, value: &Value) -> String {
         CtlAction::Bridges { resume: Some(name), .. } => format!("The bridge {name} runs again.\n"),
         CtlAction::Bridges { .. } => shown::people(&with_counters(value), Some(&BRIDGE_COLUMNS)),
         CtlAction::Webhooks => shown::people(&with_counters(value), Some(&WEBHOOK_COLUMNS)),
+        CtlAction::Logins => shown::people(&with_counters(value), Some(&LOGIN_COLUMNS)),
         CtlAction::Kick { id: Some(id), .. } => match value["result"].as_str() {
             Some("away") => format!("The client {id} is not connected; its session is kept.\n"),
             _ => format!("Disconnected the client {id}.\n"),
@@ -187,6 +189,9 @@ const BRIDGE_COLUMNS: [&str; 9] =
 const WEBHOOK_COLUMNS: [&str; 9] =
     ["name", "state", "url", "queued", "sent", "failed", "dropped", "lost", "last_error"];
 
+/// The columns of a table of login services.
+const LOGIN_COLUMNS: [&str; 8] = ["name", "state", "url", "waiting", "requests", "failed", "cache_hits", "last_error"];
+
 /// The conditions of a ban.
 fn named(target: &Target) -> String {
     let Target { id, of_user, network } = target;
@@ -246,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn bridges_and_webhooks_have_their_counters_as_columns() {
+    fn bridges_webhooks_and_login_services_have_their_counters_as_columns() {
         let list = json!({ "data": [{
             "name": "up", "state": "connected", "address": "b:1883", "protocol": "5", "since": "2026-01-02T03:04:06Z",
             "error": "no route", "error_at": "2026-01-02T03:04:05Z",
@@ -263,7 +268,16 @@ mod tests {
         let expected = "NAME  STATE    URL       QUEUED  SENT  FAILED  DROPPED  LOST\n\
                         hook  working  http://h  0       2     0       0        0\n";
         assert_eq!(people(&CtlAction::Webhooks, &list), expected);
+        let list = json!({ "data": [{
+            "name": "house", "kind": "http", "state": "failing", "url": "http://h/mqtt", "error": "no answer",
+            "error_at": "2026-01-02T03:04:05Z",
+            "counters": { "waiting": 1, "requests": 7, "allowed": 4, "failed": 3, "cache_hits": 2 },
+        }], "next": null });
+        let expected = "NAME   STATE    URL            WAITING  REQUESTS  FAILED  CACHE_HITS  LAST_ERROR\n\
+                        house  failing  http://h/mqtt  1        7         3       2           2026-01-02T03:04:05Z no answer\n";
+        assert_eq!(people(&CtlAction::Logins, &list), expected);
         let none = json!({ "data": [], "next": null });
+        assert_eq!(nothing(&CtlAction::Logins, &none), Some("No login services."));
         assert_eq!(nothing(&bridges, &none), Some("No bridges."));
         assert_eq!(nothing(&CtlAction::Webhooks, &none), Some("No webhooks."));
     }

@@ -2,10 +2,12 @@
 
 use std::{
     fs::{self, Permissions},
+    net::TcpListener,
     os::unix::fs::PermissionsExt,
     time::Duration,
 };
 
+use base64::{Engine, prelude::BASE64_STANDARD as STANDARD};
 use dunlin::{
     Config,
     config::{AuthConfig, LoginWay, Secret},
@@ -248,6 +250,72 @@ fn what_the_provider_does_not_know_may_be_a_password_for_a_service() {
     broker.connect(&Connect::new("c").user("ann", "another"), 0).disconnect();
     broker.connect(&Connect::new("c").user("eve", "opaque"), 0).disconnect();
     assert_eq!((provider.asked(), service.asked()), (4, 4));
+}
+
+#[test]
+fn a_provider_that_is_asked_about_tokens_closes_the_http_side() {
+    let (provider, files) = (Service::new(&[]), Files::new());
+    let config = config(&provider, &files, |_| ());
+    let broker = Broker::new(Config { http: crate::http::http(""), ..config });
+    let at = crate::http::address(&broker);
+    assert_eq!(crate::http::get(at, "/metrics").code(), "no-users");
+    assert_eq!((crate::http::get(at, "/readyz").status, provider.asked()), (200, 0));
+}
+
+#[test]
+fn the_admin_api_shows_all_that_are_asked_about_logins() {
+    let (provider, service, files) = (Service::new(&[]), Service::new(&[("ann", 204, "")]), Files::new());
+    let keys = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut config = config(&provider, &files, |auth| {
+        auth.services = vec![service.config(|service| service.url += "?key=k")];
+        auth.password_file = Some(files.users(&["op"]));
+        auth.token_issuer = Some("us".into());
+        // nothing listens there any more
+        auth.token_jwks_url = Some(format!("http://{keys}/keys?key=k").parse().unwrap());
+    });
+    config.http = crate::http::http("users = ['op:viewer']");
+    let broker = Broker::new(config);
+    answers(&provider, json!({ "active": false }));
+    let ann = Connect::new("c").user("ann", "secret");
+    // the provider does not know it; the service accepts it; then both are cached
+    broker.connect(&ann, 0).disconnect();
+    broker.connect(&ann, 0).disconnect();
+    // a JWT of ES256, whose key has to be fetched
+    broker.refuses(&login("c", "eyJhbGciOiJFUzI1NiIsImtpZCI6IngifQ.e30.AA"), 3);
+    service.is_down(true);
+    broker.refuses(&Connect::new("c").user("bob", "not a token"), 3);
+    let basic = format!("Authorization: Basic {}", STANDARD.encode(format!("op:{}", password("op"))));
+    let body = crate::http::ask(crate::http::address(&broker), "GET", "/api/v1/logins", &[&basic]).body;
+    let mut all: Value = serde_json::from_str(&body).unwrap();
+    let mut errors = Vec::new();
+    for one in all["data"].as_array_mut().unwrap() {
+        let at = one["error_at"].take();
+        assert!(at.is_null() || humantime::parse_rfc3339(at.as_str().unwrap()).is_ok(), "{at}");
+        errors.push(one["error"].take());
+    }
+    let shown = |name: &str, kind: &str, url: String, state: &str, counters: Value| {
+        json!({ "name": name, "kind": kind, "url": url, "state": state, "error": null, "error_at": null,
+                "counters": counters })
+    };
+    let of_service = json!({ "waiting": 0, "requests": 2, "allowed": 1, "denied": 0, "ignored": 0, "failed": 1,
+                             "cache_hits": 1, "stale": 0 });
+    let of_provider = json!({ "waiting": 0, "requests": 1, "allowed": 0, "denied": 0, "ignored": 1, "failed": 0,
+                              "cache_hits": 1, "stale": 0 });
+    let of_keys = json!({ "waiting": 0, "requests": 1, "failed": 1, "keys": 0 });
+    let expected = [
+        shown("http", "http", format!("http://{}/mqtt", service.address), "failing", of_service),
+        shown(
+            "$introspection",
+            "introspection",
+            format!("http://{}/introspect", provider.address),
+            "working",
+            of_provider,
+        ),
+        shown("$keys", "keys", format!("http://{keys}/keys"), "failing", of_keys),
+    ];
+    assert_eq!(all["data"], json!(expected));
+    assert!(errors[0].is_string() && errors[1].is_null(), "{errors:?}");
+    assert!(errors[2].as_str().unwrap().contains("refused"), "{errors:?}");
 }
 
 #[test]

@@ -492,6 +492,51 @@ fn login_methods_are_tried_in_their_order() {
 }
 
 #[test]
+fn a_user_of_a_file_logs_in_with_a_token_unless_files_are_first() {
+    let files = Files::new();
+    let mut config = crate::support::config();
+    config.auth.password_file = Some(files.users(&["ann"]));
+    config.auth.token_secret = Some(Secret(SECRET.into()));
+    config.auth.failed_login_delay = None;
+    let mut broker = Broker::new(config);
+    let with_token = Connect::new("c").user("ann", &for_an_hour("ann"));
+    broker.connect(&with_token, 0).disconnect();
+    broker.connect(&login("c", "ann"), 0).disconnect();
+    // a token of another user is no password of hers
+    broker.refuses(&Connect::new("c").user("ann", &for_an_hour("bob")), 4);
+    broker.reload(|config| config.auth.order = [LoginWay::Files, LoginWay::Token, LoginWay::Http]);
+    broker.refuses(&with_token, 4);
+    broker.connect(&login("c", "ann"), 0).disconnect();
+    // `files` does not know him
+    broker.connect(&Connect::new("c").user("bob", &for_an_hour("bob")), 0).disconnect();
+}
+
+#[test]
+fn a_cached_answer_is_for_one_listener() {
+    let service = Service::new(&[("ann", 200, ALLOW)]);
+    let mut config = asks(vec![service.config(|_| ())]);
+    config.listeners.push(config.listeners[0].clone());
+    let broker = Broker::new(config);
+    let addresses = broker.server.local_addrs();
+    for (listener, asked) in [(0, 1), (1, 2), (0, 2), (1, 2)] {
+        Client::accepted(addresses[listener], &login("c", "ann"), 0).disconnect();
+        assert_eq!(service.asked(), asked);
+    }
+}
+
+#[test]
+fn a_login_service_closes_the_http_side() {
+    let service = Service::new(&[("ann", 200, ALLOW)]);
+    let config = asks(vec![service.config(|_| ())]);
+    let broker = Broker::new(Config { http: crate::http::http(""), ..config });
+    let at = crate::http::address(&broker);
+    for path in ["/metrics", "/api/v1/broker", "/api/v1/logins"] {
+        assert_eq!(crate::http::get(at, path).code(), "no-users", "{path}");
+    }
+    assert_eq!((crate::http::get(at, "/readyz").status, service.asked()), (200, 0));
+}
+
+#[test]
 fn removing_a_service_closes_connections_of_its_logins() {
     let service = Service::new(&[("ann", 200, ALLOW)]);
     let mut broker = service.broker(|_| ());

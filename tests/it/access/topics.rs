@@ -107,6 +107,36 @@ fn a_message_that_may_not_be_read_is_skipped_and_counted() {
 }
 
 #[test]
+fn a_failed_question_about_a_topic_is_in_the_admin_api() {
+    let (service, files) = (service(&["ann"], &["ann 2 a"]), Files::new());
+    let mut config = config(&service, |_| ());
+    config.http = crate::http::http("users = ['op:viewer']");
+    config.auth.password_file = Some(files.users(&["op"]));
+    let broker = Broker::new(config);
+    let mut ann = broker.connect(&login("c1", "ann"), 0);
+    ann.publish(Message::new("a", "1").qos(1));
+    let shown = || -> Value {
+        let headers = ["Authorization: Basic b3A6cG8="];
+        let body = crate::http::ask(crate::http::address(&broker), "GET", "/api/v1/logins", &headers).body;
+        serde_json::from_str::<Value>(&body).unwrap()["data"][0].take()
+    };
+    let one = shown();
+    assert_eq!((&one["state"], &one["error"]), (&json!("working"), &json!(null)), "{one}");
+    service.is_down(true);
+    ann.publish(Message::new("b", "2").qos(1));
+    let one = shown();
+    assert_eq!((&one["state"], one["error"].is_string()), (&json!("failing"), true), "{one}");
+    let counters = ["requests", "allowed", "denied", "failed", "cache_hits"];
+    let counters = counters.map(|name| one["counters"][format!("topics_{name}")].as_u64().unwrap());
+    assert_eq!(counters, [2, 1, 0, 1, 0], "{one}");
+    service.is_down(false);
+    ann.publish(Message::new("c", "3").qos(1));
+    let one = shown();
+    // the last failure stays
+    assert_eq!((&one["state"], one["error"].is_string()), (&json!("working"), true), "{one}");
+}
+
+#[test]
 fn retained_messages_are_asked_about() {
     let service = service(&["ann"], &["ann 4 #", "ann 1 a", "ann 1 c"]);
     let broker = broker(&service);

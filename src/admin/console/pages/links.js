@@ -1,4 +1,4 @@
-// Bridges to other brokers, webhooks and file sinks.
+// Bridges to other brokers, webhooks, file sinks and login services.
 import { html } from "../kit.js";
 import { t } from "../texts.js";
 import { get, id, may, post } from "../api.js";
@@ -7,8 +7,8 @@ import { count, short, when } from "../format.js";
 
 export const Page = () => {
     const c = t.links;
-    const { data, error, again } = useAsk(async (signal) => ({ bridges: (await get("bridges", {}, signal)).data, webhooks: (await get("webhooks", {}, signal)).data, sinks: (await get("sinks", {}, signal)).data }), "", 3000);
-    return html`<${Head} title=${c.title} /><div class="stack"><${Failure} error=${error} />${data && html`<${Bridges} rows=${data.bridges} again=${again} /><${Webhooks} rows=${data.webhooks} />${data.sinks.length > 0 && html`<${Sinks} rows=${data.sinks} />`}`}</div>`;
+    const { data, error, again } = useAsk(async (signal) => ({ bridges: (await get("bridges", {}, signal)).data, webhooks: (await get("webhooks", {}, signal)).data, sinks: (await get("sinks", {}, signal)).data, logins: (await get("logins", {}, signal)).data }), "", 3000);
+    return html`<${Head} title=${c.title} /><div class="stack"><${Failure} error=${error} />${data && html`<${Bridges} rows=${data.bridges} again=${again} /><${Webhooks} rows=${data.webhooks} />${data.sinks.length > 0 && html`<${Sinks} rows=${data.sinks} />`}${data.logins.length > 0 && html`<${Logins} rows=${data.logins} />`}`}</div>`;
 };
 
 const KINDS = { connected: "good", working: "good", paused: "warn", failing: "bad", stopped: "bad" };
@@ -44,4 +44,11 @@ const Sinks = ({ rows }) => {
     const names = ["queued", "written", "failed", "rotated", "lost"];
     return html`<${Card} bare title=${c.sinks}><div class="scroll"><table class="is-list"><thead><tr><th>${c.name}</th><th>${c.state}</th>${heads(names)}</tr></thead><tbody>
         ${rows.map((one) => html`<tr key=${one.name}><td class="is-title"><${Text}>${one.name}<//><div class="soft"><${Text} mono>${one.file}<//></div></td><td class="wide" data-name=${c.state}><div><${State} state=${one.state} error=${one.error} at=${one.error_at} /></div></td><${Numbers} counters=${one.counters} names=${names} /></tr>`)}</tbody></table></div><//>`;
+};
+
+const Logins = ({ rows }) => {
+    const c = t.links;
+    const names = ["waiting", "requests", "failed", "cache_hits"];
+    return html`<${Card} bare title=${c.logins}><div class="scroll"><table class="is-list"><thead><tr><th>${c.name}</th><th>${c.state}</th>${heads(names)}</tr></thead><tbody>
+        ${rows.map((one) => html`<tr key=${one.name}><td class="is-title">${one.kind === "http" ? html`<${Text}>${one.name}<//>` : c.kinds[one.kind]}<div class="soft"><${Text} mono>${one.url}<//></div></td><td class="wide" data-name=${c.state}><div><${State} state=${one.state} error=${one.error} at=${one.error_at} /></div></td><${Numbers} counters=${one.counters} names=${names} /></tr>`)}</tbody></table></div><//>`;
 };
