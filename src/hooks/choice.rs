@@ -107,6 +107,30 @@ mod tests {
     use super::*;
 
     #[test]
+    fn each_event_comes_from_its_own_kind_and_no_other() {
+        let names = [
+            (EventKinds::CONNECT, "client.connected"),
+            (EventKinds::DISCONNECT, "client.disconnected"),
+            (EventKinds::REFUSE, "client.refused"),
+            (EventKinds::BAN, "client.banned"),
+            (EventKinds::SUBSCRIBE, "client.subscribed"),
+            (EventKinds::UNSUBSCRIBE, "client.unsubscribed"),
+            (EventKinds::SESSION_EXPIRED, "session.expired"),
+            (EventKinds::PUBLISH, "message.published"),
+            (EventKinds::DELIVER, "message.delivered"),
+            (EventKinds::DROP, "message.dropped"),
+            (EventKinds::WILL, "will.published"),
+            (EventKinds::STORE, "store.condition"),
+            (EventKinds::BRIDGE, "bridge.up"),
+            (EventKinds::BRIDGE, "bridge.down"),
+        ];
+        for (told, _) in KINDS {
+            let expected = names.iter().find(|(_, name)| *name == told.name()).map(|(kind, _)| *kind);
+            assert_eq!(Some(Choice::of_all([told].into_iter()).kinds(PayloadForm::None)), expected, "{}", told.name());
+        }
+    }
+
+    #[test]
     fn a_star_in_a_pattern_matches_any_characters_of_a_client_identifier() {
         let table = [
             ("*", "", true),

@@ -245,6 +245,34 @@ fn a_sink_that_cannot_write_raises_an_alarm_and_loses_messages_only_beyond_its_b
 }
 
 #[test]
+fn the_queue_of_a_sink_is_bounded_in_bytes() {
+    for is_stored in [true, false] {
+        let dir = dir();
+        let place = dir.path().join("place");
+        fs::create_dir(&place).unwrap();
+        let sinks = sunk(&place, "linger = '0s'\nqueue_bytes = 5000\nbatch = 1").sinks;
+        let data_dir = is_stored.then(|| dir.path().join("data"));
+        let server = start(Builder::new(Config { sinks, data_dir, ..config() }));
+        let mut one = client(&server, "a");
+        fs::remove_dir_all(&place).unwrap();
+        // topic and payload have 1,000 bytes
+        let text = "x".repeat(999);
+        one.publish(Message::new("t", &text).qos(1));
+        wait_until(|| view(&server).fails, || format!("{:?}", view(&server)));
+        // each of them is acknowledged; the first one is being written
+        (1..20).for_each(|_| one.publish(Message::new("t", &text).qos(1)));
+        let counts = view(&server).counts;
+        assert_eq!((counts.queued, counts.lost), (6, 14), "stored: {is_stored}");
+        fs::create_dir(&place).unwrap();
+        wait_until_written(&server, 6);
+        shut_down(server);
+        let lines = recording(&place.join("w.jsonl"));
+        assert_eq!(payloads(&lines).len(), 6);
+        assert_eq!(lines.iter().filter_map(|line| line["lost"].as_u64()).sum::<u64>(), 14);
+    }
+}
+
+#[test]
 fn a_sink_without_a_data_dir_writes_its_queue_at_the_end() {
     let dir = dir();
     let server = start(Builder::new(sunk(dir.path(), "linger = '1h'")));

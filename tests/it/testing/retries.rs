@@ -51,7 +51,7 @@ fn a_client_is_disconnected_when_the_clock_passes_the_end_of_its_token() {
 
 #[test]
 fn a_webhook_tries_again_when_the_clock_is_advanced() {
-    let service = Service::new(|number| if number == 0 { Does::Later(3600) } else { Does::Answers(200) });
+    let service = Service::new(|number| if number == 0 { Does::RetryAfter(503, 3600) } else { Does::Answers(200) });
     let url = format!("http://{}/hook", service.address);
     let bench =
         bench(&format!("[[webhook]]\nname = 'w'\nurl = '{url}'\nevents = ['client.connected']\nlinger = '1ms'\n"));

@@ -48,16 +48,20 @@ fn no_acknowledged_message_of_a_durable_webhook_is_lost_by_kill_9() {
     let seed = seed.unwrap_or_else(|| RandomState::new().hash_one(rounds)) | 1;
     println!("DUNLIN_HOOKS_SEED={seed}");
     let mut random = Random::new(seed);
-    let service = Service::new(|number| match number % 16 {
+    // it dies, too: see below
+    let service = Service::new(|number| match number % 32 {
         3 => Does::Ends,
         9 => Does::Answers(503),
+        15 => Does::Sleeps,
+        21 => Does::Garbage,
+        27 => Does::Redirects,
         _ => Does::Answers(200),
     });
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let file = dir.path().join("dunlin.toml");
     let text = format!(
         "data_dir = '{}'\n[http]\nlisten = 'off'\n[sys]\ninterval = 'off'\n[[webhook]]\nname = 'w'\nurl = 'http://{}/'\nevents = \
-         ['message.published']\nfilter = ['n/#']\npayload = 'text'\ndurable = true\nlinger = '1ms'\nbatch = 7\n",
+         ['message.published']\nfilter = ['n/#']\npayload = 'text'\ndurable = true\nlinger = '1ms'\nbatch = 7\ntimeout = '500ms'\n",
         dir.path().join("data").display(),
         service.address
     );
@@ -69,15 +73,28 @@ fn no_acknowledged_message_of_a_durable_webhook_is_lost_by_kill_9() {
         let here: BTreeSet<_> = texts(&service.events()).into_iter().collect();
         acknowledged.is_subset(&here)
     };
+    let mut lives = true;
     for _ in 0..rounds {
         let mut publisher = broker.client("p");
         acknowledged.extend(publish_some(&mut publisher, &mut next, 40, &mut random));
+        // over a kill, or between two
+        if random.once_in(4) {
+            if lives {
+                service.dies()
+            } else {
+                service.lives()
+            }
+            lives = !lives;
+        }
         // sometimes the queue is empty at the kill: numbers in the session begin again
-        if random.once_in(3) {
+        if lives && random.once_in(3) {
             wait_until(|| has_all(&acknowledged), || "not all messages arrived".into());
         }
         broker.kill();
         broker = Running::start(&["--config", &file]);
+    }
+    if !lives {
+        service.lives();
     }
     broker.client("p").publish(Message::new("n/x", "last").qos(1));
     acknowledged.insert("last".into());

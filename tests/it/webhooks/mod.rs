@@ -4,12 +4,14 @@
 //! |---|---|
 //! | this one | the tests |
 //! | `durable` | durable messages |
-//! | `events` | refused and banned clients, the store's condition, bridges |
+//! | `events` | refused and banned clients, Wills, dropped messages, ended sessions, the store's condition, bridges |
+//! | `failures` | services that answer late, ask for patience or use TLS; the bounds of the queue |
 //! | `published` | events as MQTT messages |
 //! | `service` | a service that a test controls |
 
 mod durable;
 mod events;
+mod failures;
 mod published;
 pub mod service;
 
@@ -36,7 +38,8 @@ const ALL: &str = "'client.connected', 'client.disconnected', 'client.subscribed
 /// A broker with a webhook at that service; `more` are further keys of it.
 fn hooked(service: &Service, events: &str, more: &str) -> Config {
     let url = format!("http://{}/hook?key=k", service.address);
-    let text = format!("[[webhook]]\nname = 'w'\nurl = '{url}'\nevents = [{events}]\nlinger = '1ms'\n{more}\n");
+    let linger = if more.contains("linger") { "" } else { "linger = '1ms'\n" };
+    let text = format!("[[webhook]]\nname = 'w'\nurl = '{url}'\nevents = [{events}]\n{linger}{more}\n");
     let webhooks = dunlin::config::parse(&text, "test").expect("the webhook is right").webhooks;
     Config { webhooks, ..config() }
 }
@@ -206,12 +209,15 @@ fn an_unresponsive_webhook_service_slows_no_client_and_losses_are_reported() {
 fn the_events_of_each_client_are_in_order_over_many_clients_and_failures() {
     const CLIENTS: usize = 8;
     const MESSAGES: usize = 100;
-    let service = Service::new(|number| match number % 16 {
+    let service = Service::new(|number| match number % 32 {
         7 => Does::Answers(503),
         11 => Does::Ends,
+        16 => Does::Sleeps,
+        21 => Does::Garbage,
+        27 => Does::Redirects,
         _ => Does::Answers(200),
     });
-    let more = "payload = 'text'\nbatch = 50";
+    let more = "payload = 'text'\nbatch = 50\ntimeout = '500ms'";
     let server =
         start(Builder::new(hooked(&service, "'message.published', 'client.connected', 'client.disconnected'", more)));
     std::thread::scope(|scope| {

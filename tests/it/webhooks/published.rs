@@ -71,6 +71,38 @@ fn an_operator_with_a_rule_reads_the_events_of_another_client_as_messages() {
 }
 
 #[test]
+fn events_about_messages_are_not_published_as_messages() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = publishing(dir.path(), None);
+    let asked = InsideClient { id: "$reader".into(), filters: vec!["$events/#".into()], ..InsideClient::default() };
+    let reader = run(server.client(asked)).expect("a client within the process");
+    let mut one =
+        Client::accepted(server.local_addrs()[0], &Connect::new("one").will(&Message::new("a/will", "gone").qos(1)), 0);
+    let mut two = client(&server, "two");
+    two.subscribe(&[("a/#", 1)]);
+    one.publish(Message::new("a/b", "1").qos(1));
+    // dropped
+    one.publish(Message::new("$SYS/a", "2").qos(1));
+    two.expect_message("a/b", "1", 1);
+    one.abort();
+    two.expect_message("a/will", "gone", 1);
+    drop(client(&server, "last"));
+    let mut topics = Vec::new();
+    while topics.last().is_none_or(|topic| topic != "$events/client/connected/last") {
+        topics.push(run(reader.recv()).expect("an event").topic().to_owned());
+    }
+    let expected = [
+        "$events/client/connected/one",
+        "$events/client/connected/two",
+        "$events/client/subscribed/two",
+        "$events/client/disconnected/one",
+        "$events/client/connected/last",
+    ];
+    assert_eq!(topics, expected);
+    shut_down(server);
+}
+
+#[test]
 fn without_rules_no_client_of_the_network_reads_events() {
     let dir = tempfile::tempdir().unwrap();
     let server = publishing(dir.path(), None);

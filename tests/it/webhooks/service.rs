@@ -2,24 +2,32 @@
 
 use std::{
     io::{Read, Write},
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    thread,
+    thread::{self, JoinHandle},
 };
 
 use parking_lot::{Condvar, Mutex};
 use serde_json::Value;
+use socket2::{Domain, Socket, Type};
+use tokio_rustls::rustls::{
+    ServerConfig, ServerConnection, StreamOwned,
+    crypto::ring::default_provider,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+};
+
+use crate::support::secure::Certs;
 
 /// An answer to a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Does {
     /// Answers this status.
     Answers(u16),
-    /// Answers 503, and asks for the next request after these seconds.
-    Later(u32),
+    /// The same, with these seconds in `Retry-After`.
+    RetryAfter(u16, u64),
     /// Sends the client elsewhere.
     Redirects,
     /// Answers with bytes that are not HTTP.
@@ -28,6 +36,8 @@ pub enum Does {
     Ends,
     /// Answers 200 after [`Service::go_on`].
     Waits,
+    /// Answers nothing, until the client closes the connection.
+    Sleeps,
 }
 
 /// A request.
@@ -51,6 +61,10 @@ impl Request {
 pub struct Service {
     pub address: SocketAddr,
     shared: Arc<Shared>,
+    /// Keeps the port while nothing listens there.
+    port: Socket,
+    /// `None`: it is dead.
+    thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 /// The answer to a request, by its number.
@@ -61,32 +75,69 @@ struct Shared {
     number: AtomicUsize,
     requests: Mutex<Vec<Request>>,
     goes_on: (Mutex<bool>, Condvar),
+    /// `None`: without TLS.
+    tls: Option<Arc<ServerConfig>>,
+    is_dead: AtomicBool,
+    open: Mutex<Vec<TcpStream>>,
 }
 
 impl Service {
     /// `does` is asked for each request, by its number.
     pub fn new(does: impl Fn(usize) -> Does + Send + Sync + 'static) -> Self {
-        Self::run(Box::new(move |number, _| does(number)))
+        Self::run(Box::new(move |number, _| does(number)), None)
+    }
+
+    /// Over TLS, with the certificate for localhost.
+    pub fn secured(certs: &Certs, does: impl Fn(usize) -> Does + Send + Sync + 'static) -> Self {
+        let key = PrivateKeyDer::from_pem_file(certs.path("server.key")).unwrap();
+        let chain = CertificateDer::pem_file_iter(certs.path("server.pem")).unwrap().map(Result::unwrap).collect();
+        let config = ServerConfig::builder_with_provider(default_provider().into());
+        let config = config.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
+        let config = config.with_single_cert(chain, key).unwrap();
+        Self::run(Box::new(move |number, _| does(number)), Some(Arc::new(config)))
     }
 
     /// `does` is asked for each request.
     pub fn judging(does: impl Fn(&Request) -> Does + Send + Sync + 'static) -> Self {
-        Self::run(Box::new(move |_, request| does(request)))
+        Self::run(Box::new(move |_, request| does(request)), None)
     }
 
-    fn run(does: Decide) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        let (number, requests, goes_on) = Default::default();
-        let shared = Arc::new(Shared { does, number, requests, goes_on });
-        let service = Arc::downgrade(&shared);
-        thread::spawn(move || {
+    fn run(does: Decide, tls: Option<Arc<ServerConfig>>) -> Self {
+        let port = socket(([127, 0, 0, 1], 0).into());
+        let address = port.local_addr().unwrap().as_socket().unwrap();
+        let (number, requests, goes_on, is_dead, open) = Default::default();
+        let shared = Arc::new(Shared { does, number, requests, goes_on, tls, is_dead, open });
+        let service = Self { address, shared, port, thread: Mutex::default() };
+        service.lives();
+        service
+    }
+
+    /// Listens again.
+    pub fn lives(&self) {
+        self.shared.is_dead.store(false, Ordering::SeqCst);
+        let listener = socket(self.port.local_addr().unwrap().as_socket().unwrap());
+        listener.listen(128).unwrap();
+        let (listener, service) = (TcpListener::from(listener), Arc::downgrade(&self.shared));
+        let accept = move || {
             for stream in listener.incoming().map_while(Result::ok) {
-                let Some(shared) = service.upgrade() else { return };
-                thread::spawn(move || shared.serve(stream));
+                let Some(shared) = service.upgrade().filter(|shared| !shared.is_dead.load(Ordering::SeqCst)) else {
+                    return;
+                };
+                shared.open.lock().push(stream.try_clone().unwrap());
+                thread::spawn(move || shared.accept(stream));
             }
-        });
-        Self { address, shared }
+        };
+        *self.thread.lock() = Some(thread::spawn(accept));
+    }
+
+    /// Ends all connections, and refuses others at its port, as if its process had ended.
+    pub fn dies(&self) {
+        self.shared.is_dead.store(true, Ordering::SeqCst);
+        let thread = self.thread.lock().take().expect("it lives");
+        // wakes it
+        drop(TcpStream::connect(self.address));
+        thread.join().unwrap();
+        self.shared.open.lock().drain(..).for_each(|stream| _ = stream.shutdown(Shutdown::Both));
     }
 
     /// All requests so far.
@@ -107,8 +158,26 @@ impl Service {
     }
 }
 
+/// A socket at this address, which others may have too.
+fn socket(address: SocketAddr) -> Socket {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).unwrap();
+    socket.set_reuse_port(true).unwrap();
+    socket.bind(&address.into()).unwrap();
+    socket
+}
+
 impl Shared {
-    fn serve(&self, mut stream: TcpStream) {
+    fn accept(&self, stream: TcpStream) {
+        let kept = stream.try_clone().unwrap();
+        match &self.tls {
+            None => self.serve(stream),
+            Some(tls) => self.serve(StreamOwned::new(ServerConnection::new(tls.clone()).unwrap(), stream)),
+        }
+        // `open` has it, too
+        let _ = kept.shutdown(Shutdown::Both);
+    }
+
+    fn serve(&self, mut stream: impl Read + Write) {
         let mut read = Vec::new();
         while let Some(request) = next(&mut stream, &mut read) {
             let does = {
@@ -118,10 +187,14 @@ impl Shared {
                 does
             };
             let answer = match does {
-                Does::Answers(status) => format!("HTTP/1.1 {status} X\r\nContent-Length: 0\r\n\r\n"),
-                Does::Later(seconds) => {
-                    format!("HTTP/1.1 503 X\r\nRetry-After: {seconds}\r\nContent-Length: 0\r\n\r\n")
+                Does::RetryAfter(status, seconds) => {
+                    format!("HTTP/1.1 {status} X\r\nRetry-After: {seconds}\r\nContent-Length: 0\r\n\r\n")
                 }
+                Does::Sleeps => {
+                    while stream.read(&mut [0; 64]).is_ok_and(|bytes| bytes > 0) {}
+                    return;
+                }
+                Does::Answers(status) => format!("HTTP/1.1 {status} X\r\nContent-Length: 0\r\n\r\n"),
                 Does::Redirects => {
                     "HTTP/1.1 307 X\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n".into()
                 }
@@ -143,7 +216,7 @@ impl Shared {
 }
 
 /// The next request on a connection; `None`: it ended.
-fn next(stream: &mut TcpStream, read: &mut Vec<u8>) -> Option<Request> {
+fn next(stream: &mut impl Read, read: &mut Vec<u8>) -> Option<Request> {
     loop {
         if let Some(end) = read.windows(4).position(|four| four == b"\r\n\r\n") {
             let head = String::from_utf8(read[..end].to_vec()).unwrap();
