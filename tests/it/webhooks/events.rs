@@ -15,7 +15,7 @@ use dunlin::{
     config::{Limits, SysConfig},
     inspect::{Ban, BanTarget},
     router::{Condition, QueuedCopy, Record, Store},
-    session::{CommitSeq, Message, Stored},
+    session::{self, CommitSeq, Stored},
 };
 use serde_json::{Value, json};
 
@@ -188,7 +188,7 @@ impl Store for Full {
         CommitSeq(0)
     }
 
-    fn append_copies(&self, _: &Message, _: &QueuedCopy, _: &[QueuedCopy]) -> Stored {
+    fn append_copies(&self, _: &session::Message, _: &QueuedCopy, _: &[QueuedCopy]) -> Stored {
         Stored::Done
     }
 
