@@ -1,5 +1,5 @@
 //! [`Slow`]: the subscribers with the longest times to acknowledge a message, and the topics. Only a sample of messages
-//! is timed: see [`Event::Acknowledge`].
+//! is timed: see [`Event::Timed`].
 
 use std::{
     collections::HashMap,
@@ -69,7 +69,7 @@ impl Took {
 
 impl Observe for Slow {
     fn observe(&self, event: &Event<'_>) {
-        let Event::Acknowledge { client, topic, qos, queued, unacknowledged } = *event else { return };
+        let Event::Timed { client, topic, qos, queued, unacknowledged } = *event else { return };
         let now = self.clock.now();
         let took = Took { qos, queued, unacknowledged, acknowledged: Some(now) };
         let mut pairs = self.pairs.lock();
@@ -95,7 +95,7 @@ impl Observe for Slow {
     }
 
     fn wants(&self) -> EventKinds {
-        EventKinds::ACKNOWLEDGE
+        EventKinds::TIMED
     }
 }
 
@@ -105,7 +105,7 @@ mod tests {
     use crate::{clock::TestClock, topic::TopicName};
 
     fn took(slow: &Slow, client: &str, milliseconds: u64) {
-        slow.observe(&Event::Acknowledge {
+        slow.observe(&Event::Timed {
             client: &ClientId::from(client),
             topic: TopicName::new("a").unwrap(),
             qos: QoS::AtLeastOnce,

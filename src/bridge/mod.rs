@@ -67,6 +67,8 @@ pub struct Bridges {
     broker: Arc<str>,
     own: Own,
     running: Mutex<Vec<Running>>,
+    /// Held while bridges are replaced or ended.
+    replacing: Mutex<()>,
     thread: TaskThread,
 }
 
@@ -102,8 +104,8 @@ pub fn client_of(name: &str) -> ClientId {
 impl Bridges {
     /// No bridges yet. `broker`: this broker's name in User Property `dunlin-via`.
     pub fn new(inside: Arc<Inside>, broker: &str) -> Self {
-        let (own, running) = Default::default();
-        Self { inside, broker: broker.into(), own, running, thread: TaskThread::new("dunlin-bridge") }
+        let (own, running, replacing) = Default::default();
+        Self { inside, broker: broker.into(), own, running, replacing, thread: TaskThread::new("dunlin-bridge") }
     }
 
     /// Ends the sessions of bridges that an earlier process had and that are configured no more.
@@ -114,27 +116,30 @@ impl Bridges {
     /// Replaces the bridges: a bridge whose options differ ends and starts anew, others stay connected. Blocks until
     /// each new bridge has its session. `own`: the addresses of this broker's listeners, to which none connects.
     pub fn replace(&self, all: Vec<Options>, own: Vec<SocketAddr>) -> Result<(), BridgeError> {
+        let _one_at_a_time = self.replacing.lock();
         *self.own.lock() = own;
-        let mut running = self.running.lock();
-        let (stay, go): (Vec<_>, Vec<_>) = running.drain(..).partition(|one| all.contains(&one.options));
-        *running = stay;
-        for one in go {
-            let session_ends = all.iter().all(|options| options.name != one.options.name);
-            end(one, if session_ends { Wish::EndWithSession } else { Wish::End });
-        }
+        let go: Vec<_> = self.running.lock().extract_if(.., |one| !all.contains(&one.options)).collect();
+        end(go, |one| match all.iter().any(|options| options.name == one.options.name) {
+            true => Wish::End,
+            false => Wish::EndWithSession,
+        });
         if !all.is_empty() {
             self.inside.set_bridge_name(&self.broker);
         }
         // one that fails does not keep others from beginning
         let mut failed = None;
-        for options in all {
-            if running.iter().all(|one| one.options != options) {
-                match self.thread.handle().map_err(BridgeError::from).and_then(|handle| self.begin(options, &handle)) {
-                    Ok(begun) => running.push(begun),
-                    Err(error) => failed = failed.or(Some(error)),
-                }
+        for options in &all {
+            if self.running.lock().iter().any(|one| one.options == *options) {
+                continue;
+            }
+            let handle = self.thread.handle().map_err(BridgeError::from);
+            match handle.and_then(|handle| self.begin(options.clone(), &handle)) {
+                Ok(begun) => self.running.lock().push(begun),
+                Err(error) => failed = failed.or(Some(error)),
             }
         }
+        let mut running = self.running.lock();
+        running.sort_by_key(|one| all.iter().position(|options| *options == one.options));
         if running.is_empty() {
             self.thread.stop();
         }
@@ -184,9 +189,9 @@ impl Bridges {
 
     /// Ends all bridges with DISCONNECT; their sessions stay. Blocks until then.
     pub fn stop(&self) {
+        let _one_at_a_time = self.replacing.lock();
         let all = std::mem::take(&mut *self.running.lock());
-        all.iter().for_each(|one| _ = one.wish.send_replace(Wish::End));
-        all.into_iter().for_each(|one| end(one, Wish::End));
+        end(all, |_| Wish::End);
         self.thread.stop();
     }
 }
@@ -197,9 +202,9 @@ impl Drop for Bridges {
     }
 }
 
-/// Ends a bridge, and waits until it has ended.
-fn end(one: Running, wish: Wish) {
-    one.wish.send_replace(wish);
+/// Ends these bridges, and waits until they have ended.
+fn end(all: Vec<Running>, wish: impl Fn(&Running) -> Wish) {
+    all.iter().for_each(|one| _ = one.wish.send_replace(wish(one)));
     // an error: the bridge ended with a panic
-    let _ = one.ended.recv();
+    all.into_iter().for_each(|one| _ = one.ended.recv());
 }

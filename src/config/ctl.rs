@@ -63,6 +63,8 @@ pub enum CtlAction {
     },
     /// List the webhooks.
     Webhooks,
+    /// List the file sinks.
+    Sinks,
     /// List clients and sessions.
     Clients {
         /// Filters such as user=alice, queued_min=100 or idle_min=10m, and sort=, limit=, fields=, cursor=. The table

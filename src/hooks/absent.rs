@@ -4,16 +4,17 @@
 mod options;
 #[path = "sinks/options.rs"]
 mod sink_options;
+#[path = "sinks/view.rs"]
+mod sink_view;
+#[path = "view.rs"]
+mod view;
 
-use std::{
-    io,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::SystemTime,
-};
+use std::{io, path::Path, sync::Arc};
 
 pub use options::{Keeps, Options};
 pub use sink_options::{Rotation, SinkOptions};
+pub use sink_view::{SinkCounts, SinkView};
+pub use view::{Counts, View};
 
 use crate::{clock::Clock, inside::Inside, router::inspect::EventStreams, types::Told};
 
@@ -22,34 +23,6 @@ pub struct Hooks;
 
 /// Has no secrets.
 pub struct Secrets;
-
-/// State of a webhook.
-#[derive(Clone, Debug)]
-pub struct View {
-    /// Its name.
-    pub name: String,
-    /// Where events are sent.
-    pub url: String,
-    /// The last request failed.
-    pub fails: bool,
-    /// Nothing is sent, because messages that the service refused cannot be kept.
-    pub is_stopped: bool,
-    /// The error and the time of the last failed request.
-    pub error: Option<(String, SystemTime)>,
-    /// Counters since the start.
-    pub counts: Counts,
-}
-
-/// Has no counters.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts;
-
-impl Counts {
-    /// Returns no counters.
-    pub fn all(&self) -> [(&'static str, &'static str, u64); 0] {
-        []
-    }
-}
 
 /// Has no values: nothing can fail.
 #[derive(Debug, thiserror::Error)]
@@ -95,24 +68,6 @@ impl Hooks {
 
 /// Has no file sinks.
 pub struct Sinks;
-
-/// State of a file sink.
-#[derive(Clone, Debug)]
-pub struct SinkView {
-    /// Its name.
-    pub name: String,
-    /// The file.
-    pub file: PathBuf,
-    /// The last write failed.
-    pub fails: bool,
-    /// The error and the time of the last failed write.
-    pub error: Option<(String, SystemTime)>,
-    /// Counters since the start.
-    pub counts: SinkCounts,
-}
-
-/// Has no counters.
-pub type SinkCounts = Counts;
 
 impl Sinks {
     /// Without sinks.

@@ -2,10 +2,7 @@
 
 use super::options::Options;
 use crate::{
-    router::{
-        EventKinds,
-        inspect::{Happened, What},
-    },
+    router::{EventKinds, inspect::Happened},
     topic::{TopicFilter, TopicName},
     types::{PayloadForm, Told},
 };
@@ -17,54 +14,30 @@ pub(super) struct Choice {
     clients: String,
 }
 
-/// The kinds of events that come from the stream.
-const KINDS: [(Told, EventKinds); 14] = [
-    (Told::ClientConnected, EventKinds::CONNECT),
-    (Told::ClientDisconnected, EventKinds::DISCONNECT),
-    (Told::ClientRefused, EventKinds::REFUSE),
-    (Told::ClientBanned, EventKinds::BAN),
-    (Told::ClientSubscribed, EventKinds::SUBSCRIBE),
-    (Told::ClientUnsubscribed, EventKinds::UNSUBSCRIBE),
-    (Told::SessionExpired, EventKinds::SESSION_EXPIRED),
-    (Told::MessagePublished, EventKinds::PUBLISH),
-    (Told::MessageDelivered, EventKinds::DELIVER),
-    (Told::MessageDropped, EventKinds::DROP),
-    (Told::WillPublished, EventKinds::WILL),
-    (Told::StoreCondition, EventKinds::STORE),
-    (Told::BridgeUp, EventKinds::BRIDGE),
-    (Told::BridgeDown, EventKinds::BRIDGE),
-];
-
 impl Choice {
     pub(super) fn new(options: &Options) -> Self {
         let Options { events, filter, clients, durable, .. } = options;
         // messages of a durable webhook come from its session
         let is_of_session = |told: Told| durable.is_some() && told == Told::MessagePublished;
-        let events = events.iter().copied().filter(|told| !is_of_session(*told)).collect();
+        let events = events.iter().copied().filter(|told| is_of_stream(*told) && !is_of_session(*told)).collect();
         Self { events, filter: filter.clone(), clients: clients.clone() }
     }
 
     /// These events of all clients.
     pub(super) fn of_all(events: impl Iterator<Item = Told>) -> Self {
-        Self { events: events.collect(), filter: Vec::new(), clients: "*".into() }
+        Self { events: events.filter(|told| is_of_stream(*told)).collect(), filter: Vec::new(), clients: "*".into() }
     }
 
     /// The kinds of events that the selected events are made of.
     pub(super) fn kinds(&self, payload: PayloadForm) -> EventKinds {
-        let wanted = KINDS.iter().filter(|(told, _)| self.events.contains(told));
-        let kinds = wanted.fold(EventKinds::NONE, |all, (_, kind)| all | *kind);
+        let kinds = self.events.iter().fold(EventKinds::NONE, |all, told| all | EventKinds::of(*told));
         let has_payload = kinds.have(EventKinds::PUBLISH | EventKinds::WILL) && payload != PayloadForm::None;
         if has_payload { kinds | EventKinds::PAYLOADS } else { kinds }
     }
 
     /// The name under which this event is sent; `None`: it is not sent.
     pub(super) fn told(&self, happened: &Happened) -> Option<Told> {
-        let is_it = |told: Told| match (&happened.what, told) {
-            (What::Bridge { down, .. }, told) => down.is_some() == (told == Told::BridgeDown),
-            _ => true,
-        };
-        let is_wanted = |told: Told| self.events.contains(&told) && is_it(told);
-        let (told, _) = KINDS.iter().find(|(told, kind)| *kind == happened.kind && is_wanted(*told))?;
+        let told = happened.told().filter(|told| self.events.contains(told))?;
         let client = happened.client.as_ref().map(|client| client.as_str());
         // clients within the process are not reported, but messages that they publish are; no client of the network
         // that is refused is one of them
@@ -74,12 +47,8 @@ impl Choice {
             Some(client) => is_match(&self.clients, client),
             None => self.clients == "*" || told.is_of_broker(),
         };
-        let topic = match &happened.what {
-            What::Message { topic, .. } | What::Drop { topic, .. } => Some(topic),
-            _ => None,
-        };
-        let is_of_topic = topic.is_none_or(|topic| self.has_topic(topic));
-        (!is_own && is_of_client && is_of_topic).then_some(*told)
+        let is_of_topic = happened.topic().is_none_or(|topic| self.has_topic(topic));
+        (!is_own && is_of_client && is_of_topic).then_some(told)
     }
 
     fn has_topic(&self, topic: &str) -> bool {
@@ -87,6 +56,11 @@ impl Choice {
         let matches = |filter: &String| TopicFilter::new(filter).is_ok_and(|filter| filter.matches(name));
         !topic.starts_with('$') && self.filter.iter().any(matches)
     }
+}
+
+/// Does the event come from a stream? The others are passed to [`Hooks::tell`](super::Hooks::tell).
+fn is_of_stream(told: Told) -> bool {
+    !matches!(told, Told::BrokerStarted | Told::BrokerStopping)
 }
 
 /// Does the pattern, in which `*` means any characters, match the whole text?

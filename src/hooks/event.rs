@@ -55,8 +55,8 @@ impl Teller {
             "datacontenttype": "application/json",
             "data": self.data(happened),
         });
-        if let What::Message { topic, .. } | What::Drop { topic, .. } = &happened.what {
-            event["subject"] = (&**topic).into();
+        if let Some(topic) = happened.topic() {
+            event["subject"] = topic.into();
         }
         event.to_string()
     }
@@ -170,6 +170,15 @@ impl Teller {
                 put("size", (*payload).into());
                 put("reason", reason.why().into());
             }
+            What::Acknowledge { topic, qos, payload, properties, error } => {
+                put("topic", (&**topic).into());
+                put("qos", (*qos as u8).into());
+                put("size", (*payload).into());
+                if let Some(error) = error {
+                    put("reason_code", (*error as u8).into());
+                }
+                properties_of(properties.as_properties(), &mut put);
+            }
             What::Refuse { peer, reason } => {
                 put("peer", peer.to_string().into());
                 put("reason", reason.to_string().into());
@@ -182,6 +191,8 @@ impl Teller {
                 put("by", (&**by).into());
                 put("until", until.map_or(Value::Null, |until| time(until).into()));
             }
+            // these come from `Hooks::tell`
+            What::Start | What::Stop => {}
             What::Store(condition) => put("condition", condition.to_string().into()),
             What::Bridge { name, address, down } => {
                 put("name", (&**name).into());
@@ -192,7 +203,7 @@ impl Teller {
             }
             What::SessionExpired(after) => put("away_seconds", after.as_secs().into()),
             // sampled messages are for measurements and never reach a webhook
-            What::Acknowledge { .. } | What::Ping => {}
+            What::Timed { .. } | What::Ping => {}
         }
         data.into()
     }

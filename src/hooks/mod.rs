@@ -12,6 +12,7 @@
 //! | `lanes` | the queues of events |
 //! | `mqtt` | events as MQTT messages (`sys.events`) |
 //! | `state` | the counters and the last error of a webhook |
+//! | `view` | the same, as shown |
 //! | `signature` | signs requests (Standard Webhooks) |
 //! | `posting` | sends a request until the service accepts or refuses it |
 //! | `outcome` | the meaning of an answer |
@@ -38,6 +39,7 @@ mod signature;
 mod sinks;
 mod state;
 mod task;
+mod view;
 
 use std::{
     hash::{BuildHasher, RandomState},
@@ -55,7 +57,7 @@ use tokio::{runtime::Handle, sync::watch};
 pub use options::{Keeps, Options};
 pub use signature::Secrets;
 pub use sinks::{Rotation, SinkCounts, SinkOptions, SinkView, Sinks};
-pub use state::{Counts, View};
+pub use view::{Counts, View};
 
 use crate::{
     clock::Clock,

@@ -98,7 +98,7 @@ use crate::{
     inside::{Client, ClientError, Inside, InsideClient, Publication, PublishError, Published},
     net::{PassedSockets, Tap, Workers},
     router::{
-        Authenticate, Authorize, Command, Counters, Forward, Observe, Ports, Restored, Router, Store,
+        Authenticate, Authorize, Command, Counters, Event, Forward, Observe, Ports, Restored, Router, Store,
         inspect::{EventStreams, Operator},
     },
     store::{self, DiskStore},
@@ -358,6 +358,7 @@ impl Server {
         let operator = Arc::new(Operator::new(router.clone(), clock.now()));
         http.serves(&operator, &inside, (&events, workers.traces()), desk.clone());
         outward.hooks.tell(Told::BrokerStarted);
+        router.tell_observers(&Event::Start);
         Ok(Self {
             router,
             workers,
@@ -475,6 +476,7 @@ impl Server {
         // a separate thread: a caller that gives up waiting does not stop the shutdown
         std::thread::spawn(move || {
             outward.hooks.tell(Told::BrokerStopping);
+            router.tell_observers(&Event::Stop);
             http::wait(&clock, drain);
             // while the subscribers are still connected
             router.publish_all_wills(&mut router.local(clock.now()));

@@ -6,7 +6,7 @@ use super::{
     Attached, BufPool, CommitSeq, Gone, How, Journal, LARGE_PAYLOAD, Message, OutBuf, Outgoing, Session, SessionChange,
     SessionLimits, SessionNumber, Stored, Turn, Way,
     identifiers::SubIds,
-    inflight::{InFlight, SendState},
+    inflight::{InFlight, SendState, is_kept},
     outbound::{Outbound, QueueLimits},
     packet_ids,
     queue::Queued,
@@ -73,8 +73,7 @@ impl Session {
         let Some(attached) = &mut self.attached else { return self.enqueue(outgoing, how, turn) };
         let waiting = attached.pending();
         let fits = waiting == 0 || waiting + outgoing.size() <= turn.limits.max_outbound_bytes;
-        // messages of a group that are not acknowledged move to another member when the session ends
-        let keep = self.expiry.outlives_connection() || how.share.is_some() && how.qos == QoS::AtLeastOnce;
+        let keep = is_kept((self.expiry, how.share, how.qos), &turn.journal);
         let outbound = self.outbound.get_or_insert_default();
         if !(fits && outbound.is_clear() && outbound.has_place(attached.window(turn.limits))) {
             return self.enqueue(outgoing, how, turn);
@@ -316,7 +315,7 @@ impl Session {
             let by = if attached.dialect.is_some() { Way::Five } else { Way::Plain };
             let mut id = None;
             if qos != QoS::AtMostOnce {
-                let keep = self.expiry.outlives_connection() || share.is_some() && qos == QoS::AtLeastOnce;
+                let keep = is_kept((self.expiry, share, qos), journal);
                 let keep = keep.then(|| message.clone());
                 if let Some(message) = &keep {
                     outbound.count_in(message);
@@ -370,7 +369,7 @@ fn resend(
         && outbound.resent() < attached.window(turn.limits).max(1)
         && let Some((sent, identifiers)) = outbound.next_resend()
     {
-        if let (SendState::Released, Some(session)) = (&sent.state, session) {
+        if let (SendState::Released { .. }, Some(session)) = (&sent.state, session) {
             // the release may not be durable yet, even if an earlier connection was owed the first PUBREL
             let (seq, released) = (sent.seq, SessionChange::Released { number: sent.number });
             if let Stored::By(commit) = turn.journal.changed(session, released) {
@@ -542,7 +541,7 @@ impl Attached {
             SendState::Published { message: None, .. } => {
                 debug_assert!(false, "a session that outlives its connections keeps its messages");
             }
-            SendState::Released => codec::encode::pubrel(self.out(pool).bytes_mut(), sent.packet_id()),
+            SendState::Released { .. } => codec::encode::pubrel(self.out(pool).bytes_mut(), sent.packet_id()),
         }
     }
 

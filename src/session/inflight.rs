@@ -1,6 +1,6 @@
 //! [`InFlight`]: a message that was sent and is not completely acknowledged (MQTT 3.1.1 sections 4.3, 4.4).
 
-use super::{identifiers::SubIds, message::Message, packet_ids, share::Share};
+use super::{Journal, expiry::Expiry, identifiers::SubIds, message::Message, packet_ids, share::Share};
 use crate::types::{PacketId, QoS};
 
 /// A message that was sent and not completed.
@@ -20,15 +20,29 @@ const _: () = assert!(size_of::<InFlight>() == 32);
 pub(super) enum SendState {
     /// PUBLISH was sent; PUBACK or PUBREC is expected. The message is kept if it may have to be sent again.
     Published { qos: QoS, retain: bool, share: Share, ids: SubIds, message: Option<Message> },
-    /// PUBREC arrived and PUBREL was sent; PUBCOMP is expected.
-    Released,
+    /// PUBREC arrived and PUBREL was sent; PUBCOMP is expected. The message is kept if its acknowledgement is
+    /// [followed](super::Journal::follows).
+    Released { message: Option<Message> },
 }
 
 impl SendState {
     /// PUBREC arrived.
     pub(super) fn is_released(&self) -> bool {
-        matches!(self, Self::Released)
+        matches!(self, Self::Released { .. })
     }
+
+    /// The message that is kept.
+    pub(super) fn message(&self) -> Option<&Message> {
+        let (Self::Published { message, .. } | Self::Released { message }) = self;
+        message.as_ref()
+    }
+}
+
+/// Is a message that is sent in a session with this expiry kept until it is acknowledged?
+#[inline(always)]
+pub(super) fn is_kept((expiry, share, qos): (Expiry, Share, QoS), journal: &impl Journal) -> bool {
+    // messages of a group that are not acknowledged move to another member when the session ends
+    expiry.outlives_connection() || share.is_some() && qos == QoS::AtLeastOnce || journal.follows()
 }
 
 impl InFlight {
@@ -40,7 +54,7 @@ impl InFlight {
     pub(super) fn ids(&self) -> SubIds {
         match self.state {
             SendState::Published { ids, .. } => ids,
-            SendState::Released => SubIds::NONE,
+            SendState::Released { .. } => SubIds::NONE,
         }
     }
 
@@ -48,7 +62,7 @@ impl InFlight {
     pub(super) fn qos(&self) -> Option<QoS> {
         match self.state {
             SendState::Published { qos, .. } => Some(qos),
-            SendState::Released => None,
+            SendState::Released { .. } => None,
         }
     }
 
@@ -56,7 +70,7 @@ impl InFlight {
     pub(super) fn sent_again(&self) -> Option<&Message> {
         match &self.state {
             SendState::Published { message, .. } => message.as_ref(),
-            SendState::Released => None,
+            SendState::Released { .. } => None,
         }
     }
 }

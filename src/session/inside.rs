@@ -3,8 +3,11 @@
 
 use std::time::Instant;
 
-use super::{Gone, Journal, Message, Session, SessionChange, Stored, Turn, Way, queue::Queued};
-use crate::types::{ClientId, QoS, QueueFull, UserName};
+use super::{Gone, Journal, Message, Session, SessionChange, Stored, Turn, Way, inflight::is_kept, queue::Queued};
+use crate::{
+    codec::ReasonCode,
+    types::{ClientId, QoS, QueueFull, UserName},
+};
 
 /// The queue limits of a client within this process, which replace those of the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,7 +116,7 @@ impl Session {
 
     /// The next message that was not taken before. `waits`: gives when it is durable that one of QoS 2 is in flight.
     pub(super) fn take_next(&mut self, waits: bool, turn: &mut Turn<'_, impl Journal>) -> Option<(Taken, Stored)> {
-        let keeps = self.expiry.outlives_connection();
+        let expiry = self.expiry;
         let outbound = self.outbound.as_mut()?;
         let next = loop {
             let next = outbound.next_inside()?;
@@ -134,8 +137,7 @@ impl Session {
         if qos == QoS::AtMostOnce {
             return Some((Taken { message, number, qos, retain, dup: false, ack: None, note }, Stored::Done));
         }
-        // messages of a group that are not acknowledged move to another member when the session ends
-        let keep = keeps || share.is_some() && qos == QoS::AtLeastOnce;
+        let keep = is_kept((expiry, share, qos), &turn.journal);
         let keep = keep.then(|| message.clone());
         if let Some(message) = &keep {
             outbound.count_in(message);
@@ -155,7 +157,12 @@ impl Session {
 
     /// The client acknowledges a message that it took. `false`: it was acknowledged before.
     pub fn acknowledge(&mut self, ack: u64, turn: &mut Turn<'_, impl Journal>) -> bool {
+        let followed =
+            self.outbound.as_ref().filter(|_| turn.journal.follows()).and_then(|outbound| outbound.taken(ack));
         let completed = self.outbound.as_mut().and_then(|outbound| outbound.acknowledge(ack));
+        if let Some((message, qos)) = followed {
+            turn.journal.acknowledged(&self.id, &message, qos, ReasonCode::Success);
+        }
         self.forget(completed, turn);
         self.tell_backlog(&mut turn.journal);
         completed.is_some()

@@ -5,7 +5,7 @@ use std::{num::NonZeroU64, time::Instant};
 
 use super::{CommitSeq, Message, Stored, Timed};
 use crate::{
-    codec::PacketType,
+    codec::{PacketType, ReasonCode},
     types::{ClientId, PacketId, QoS},
 };
 
@@ -152,8 +152,19 @@ pub trait Journal {
     /// A message for this client was dropped.
     fn dropped(&mut self, client: &ClientId, message: &Message, why: Gone);
 
+    /// Must [`acknowledged`](Self::acknowledged) be called? Then the session keeps each message until it is.
+    fn follows(&self) -> bool {
+        false
+    }
+
+    /// The client acknowledged a message that it was sent at this QoS. `reason`: of its PUBACK or PUBCOMP, or of a
+    /// PUBREC that refuses the message.
+    fn acknowledged(&mut self, client: &ClientId, message: &Message, qos: QoS, reason: ReasonCode) {
+        let _ = (client, message, qos, reason);
+    }
+
     /// The client acknowledged a message that was timed.
-    fn acknowledged(&mut self, client: &ClientId, timed: &Timed, now: Instant) {
+    fn timed(&mut self, client: &ClientId, timed: &Timed, now: Instant) {
         let _ = (client, timed, now);
     }
 
@@ -198,8 +209,17 @@ impl<J: Journal> Journal for &mut J {
         (**self).dropped(client, message, why);
     }
 
-    fn acknowledged(&mut self, client: &ClientId, timed: &Timed, now: Instant) {
-        (**self).acknowledged(client, timed, now);
+    #[inline]
+    fn follows(&self) -> bool {
+        (**self).follows()
+    }
+
+    fn acknowledged(&mut self, client: &ClientId, message: &Message, qos: QoS, reason: ReasonCode) {
+        (**self).acknowledged(client, message, qos, reason);
+    }
+
+    fn timed(&mut self, client: &ClientId, timed: &Timed, now: Instant) {
+        (**self).timed(client, timed, now);
     }
 
     fn changed(&mut self, session: SessionNumber, change: SessionChange<'_>) -> Stored {

@@ -91,7 +91,7 @@ impl Session {
             packet_id: sent.packet_id(),
             stage: match sent.state {
                 SendState::Published { qos, .. } => Stage::Published(qos),
-                SendState::Released => Stage::Released,
+                SendState::Released { .. } => Stage::Released,
             },
             message: sent.sent_again().cloned(),
         });

@@ -394,20 +394,16 @@ impl Session {
                 None => return Ok(Action::Publish(publish)),
                 Some(id) => return self.receive(id, publish, turn.limits),
             },
-            Packet::Puback(ack) => self.handle_puback(ack.packet_id, turn)?,
+            Packet::Puback(ack) => self.handle_puback(ack.packet_id, ack.reason, turn)?,
             Packet::Pubrec(ack) => {
                 if ack.reason.is_error() {
                     // the client refused the message, which completes it (MQTT 5 section 4.3.3)
-                    if let Some(outbound) = &mut self.outbound {
-                        let refused = outbound.handle_refused(ack.packet_id)?;
-                        self.forget(refused, turn);
-                        self.fill(turn);
-                    }
+                    self.complete_sent(ack.packet_id, ack.reason, Outbound::handle_refused, turn)?;
                     return Ok(Action::None);
                 }
                 let mut stored = Stored::Done;
                 let found = match &mut self.outbound {
-                    Some(outbound) => outbound.handle_pubrec(ack.packet_id)?,
+                    Some(outbound) => outbound.handle_pubrec(ack.packet_id, turn.journal.follows())?,
                     None => None,
                 };
                 if let (Some(number), Some(session)) = (found, self.number) {
@@ -417,11 +413,7 @@ impl Session {
                 return Ok(Action::Release(ack.packet_id, known(found.is_some()), stored));
             }
             Packet::Pubcomp(ack) => {
-                if let Some(outbound) = &mut self.outbound {
-                    let completed = outbound.handle_pubcomp(ack.packet_id)?;
-                    self.forget(completed, turn);
-                    self.fill(turn);
-                }
+                self.complete_sent(ack.packet_id, ack.reason, Outbound::handle_pubcomp, turn)?;
             }
             Packet::Pubrel(ack) => {
                 return Ok(self.complete(ack.packet_id, turn));
@@ -441,12 +433,31 @@ impl Session {
 
     /// Handles a PUBACK with any Reason Code.
     #[inline(always)]
-    pub fn handle_puback(&mut self, id: PacketId, turn: &mut Turn<'_, impl Journal>) -> Result<(), ProtocolError> {
-        if let Some(outbound) = &mut self.outbound {
-            let completed = outbound.handle_puback(id)?;
-            self.forget(completed, turn);
-            self.fill(turn);
-        }
+    pub fn handle_puback(
+        &mut self,
+        id: PacketId,
+        reason: ReasonCode,
+        turn: &mut Turn<'_, impl Journal>,
+    ) -> Result<(), ProtocolError> {
+        self.complete_sent(id, reason, Outbound::handle_puback, turn)
+    }
+
+    /// Handles an acknowledgement that completes a message to the client.
+    #[inline(always)]
+    fn complete_sent(
+        &mut self,
+        id: PacketId,
+        reason: ReasonCode,
+        complete: impl Fn(&mut Outbound, PacketId) -> Result<Option<u64>, ProtocolError>,
+        turn: &mut Turn<'_, impl Journal>,
+    ) -> Result<(), ProtocolError> {
+        let Some(outbound) = &mut self.outbound else { return Ok(()) };
+        let completed = match turn.journal.follows() {
+            false => complete(outbound, id)?,
+            true => complete_and_tell(outbound, (&self.id, id, reason), complete, &mut turn.journal)?,
+        };
+        self.forget(completed, turn);
+        self.fill(turn);
         Ok(())
     }
 
@@ -523,7 +534,7 @@ impl Session {
     #[cold]
     fn end_timing(&mut self, number: u64, turn: &mut Turn<'_, impl Journal>) {
         if let Some(timed) = self.outbound.as_mut().and_then(|outbound| outbound.take_timed(number)) {
-            turn.journal.acknowledged(&self.id, &timed, turn.now);
+            turn.journal.timed(&self.id, &timed, turn.now);
         }
     }
 
@@ -564,4 +575,21 @@ const FEW_ALIASES: usize = 4 << 10;
 /// The Reason Code of an answer to an acknowledgement: was its Packet Identifier in use?
 fn known(found: bool) -> ReasonCode {
     if found { ReasonCode::Success } else { ReasonCode::PacketIdentifierNotFound }
+}
+
+/// Completes a message, and tells the journal that it is acknowledged.
+#[cold]
+#[inline(never)]
+fn complete_and_tell(
+    outbound: &mut Outbound,
+    (client, id, reason): (&ClientId, PacketId, ReasonCode),
+    complete: impl Fn(&mut Outbound, PacketId) -> Result<Option<u64>, ProtocolError>,
+    journal: &mut impl Journal,
+) -> Result<Option<u64>, ProtocolError> {
+    let sent = outbound.sent(id);
+    let completed = complete(outbound, id)?;
+    if let Some((message, qos)) = sent.filter(|_| completed.is_some()) {
+        journal.acknowledged(client, &message, qos, reason);
+    }
+    Ok(completed)
 }

@@ -62,7 +62,7 @@ impl Session {
 
     /// PUBREC arrived for a QoS 2 message: send its PUBREL once this is durable. `None`: it is not in flight.
     pub fn release_relayed(&mut self, ack: u64, turn: &mut Turn<'_, impl Journal>) -> Option<Stored> {
-        let number = self.outbound.as_mut()?.release(ack)?;
+        let number = self.outbound.as_mut()?.release(ack, turn.journal.follows())?;
         self.tell_backlog(&mut turn.journal);
         let release = |session| turn.journal.changed(session, SessionChange::Released { number });
         let stored = self.number.map_or(Stored::Done, release);

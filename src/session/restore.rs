@@ -72,7 +72,9 @@ impl Session {
                     let state = SendState::Published { qos, retain, share, ids, message: Some(message) };
                     outbound.restore_inflight(sent, number, state);
                 }
-                RestoredState::Released { sent } => outbound.restore_inflight(sent, number, SendState::Released),
+                RestoredState::Released { sent } => {
+                    outbound.restore_inflight(sent, number, SendState::Released { message: None })
+                }
             }
         }
         for packet_id in received {

@@ -21,6 +21,8 @@ pub enum Told {
     MessagePublished,
     /// A message was sent to a subscriber.
     MessageDelivered,
+    /// A subscriber acknowledged a message.
+    MessageAcknowledged,
     /// A message was dropped.
     MessageDropped,
     /// A Will was published.
@@ -39,7 +41,7 @@ pub enum Told {
 
 impl Told {
     /// Each with its name.
-    pub const WORDS: [(&'static str, Self); 16] = [
+    pub const WORDS: [(&'static str, Self); 17] = [
         ("client.connected", Self::ClientConnected),
         ("client.disconnected", Self::ClientDisconnected),
         ("client.refused", Self::ClientRefused),
@@ -49,6 +51,7 @@ impl Told {
         ("session.expired", Self::SessionExpired),
         ("message.published", Self::MessagePublished),
         ("message.delivered", Self::MessageDelivered),
+        ("message.acknowledged", Self::MessageAcknowledged),
         ("message.dropped", Self::MessageDropped),
         ("will.published", Self::WillPublished),
         ("broker.started", Self::BrokerStarted),
@@ -73,7 +76,14 @@ impl Told {
 
     /// Has it a topic?
     pub fn is_of_message(self) -> bool {
-        matches!(self, Self::MessagePublished | Self::MessageDelivered | Self::MessageDropped | Self::WillPublished)
+        matches!(
+            self,
+            Self::MessagePublished
+                | Self::MessageDelivered
+                | Self::MessageAcknowledged
+                | Self::MessageDropped
+                | Self::WillPublished
+        )
     }
 }
 

@@ -220,6 +220,47 @@ fn ctl_reload_prints_the_changes_or_the_error() {
 }
 
 #[test]
+fn ctl_config_prints_the_webhooks_and_sinks_of_the_last_reload() {
+    let place = Place::new();
+    let file = place.path().join("dunlin.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    let tables = |url: &str, filter: &str| {
+        let webhook = format!("[[webhook]]\nname = 'w'\nurl = 'http://{url}/'\nevents = ['client.connected']\n");
+        let sink = place.path().join("sink.jsonl").display().to_string();
+        format!("{text}{webhook}[[sink]]\nname = 's'\nfile = '{sink}'\nfilter = ['{filter}']\n")
+    };
+    let shown = || {
+        let config = place.json(&["config"]);
+        let all = config["data"].as_array().unwrap().iter();
+        let of_tables = |key: &str| key.starts_with("webhook.") || key.starts_with("sink.");
+        let all = all.filter(|one| one["key"].as_str().is_some_and(of_tables));
+        all.map(|one| (one["key"].clone(), one["value"].as_str().unwrap().to_owned())).collect::<Vec<_>>()
+    };
+    assert!(shown().is_empty(), "{:?}", shown());
+    for (url, filter) in [("127.0.0.1:1", "a/#"), ("127.0.0.1:2", "b/#")] {
+        fs::write(&file, tables(url, filter)).unwrap();
+        let changes = place.ctl(&["reload"]);
+        assert!(changes.contains(url) && changes.contains(filter), "{changes}");
+        let shown = shown();
+        let [(webhook, set), (sink, written)] = &shown[..] else { panic!("{shown:?}") };
+        assert_eq!((webhook, sink), (&json!("webhook.w"), &json!("sink.s")));
+        assert!(set.contains(&format!("url = \"http://{url}/\"")), "{set}");
+        assert!(written.contains(&format!("filter = [\"{filter}\"]")), "{written}");
+        let table = place.ctl(&["sinks"]);
+        assert!(table.starts_with("NAME  STATE") && table.contains("sink.jsonl"), "{table}");
+    }
+    fs::write(&file, &text).unwrap();
+    place.ctl(&["reload"]);
+    assert!(shown().is_empty(), "{:?}", shown());
+    let none = dunlin(place.path(), &[], &["ctl", "-c", "dunlin.toml", "sinks"]);
+    assert_eq!(
+        (crate::support::command::text(&none.stdout), crate::support::command::text(&none.stderr)),
+        (String::new(), "No sinks.\n".to_owned())
+    );
+    place.broker.stop();
+}
+
+#[test]
 fn ctl_prints_messages_and_events_as_they_happen() {
     let place = Place::new();
     place.broker.client("keeper").publish(Message::new("home/door", "open").qos(1).retain());

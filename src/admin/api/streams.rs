@@ -30,7 +30,7 @@ use crate::{
     },
     session::Missed,
     trace::{properties, put_payload},
-    types::{QoS, Role},
+    types::{QoS, Role, Told},
 };
 
 /// Most streams at the same time.
@@ -39,30 +39,47 @@ const MOST_STREAMS: usize = 32;
 /// Events in the channel to a connection: more wait in the bounded ring.
 const ON_THEIR_WAY: usize = 16;
 
-/// Names of the kinds of events.
-pub(super) const KINDS: [(&str, EventKinds); 8] = [
-    ("connect", EventKinds::CONNECT),
-    ("disconnect", EventKinds::DISCONNECT),
-    ("subscribe", EventKinds::SUBSCRIBE),
-    ("unsubscribe", EventKinds::UNSUBSCRIBE),
-    ("publish", EventKinds::PUBLISH),
-    ("drop", EventKinds::DROP),
-    ("will", EventKinds::WILL),
-    ("session_expired", EventKinds::SESSION_EXPIRED),
-];
+/// The type of an event in these streams; `None`: it is in none of them.
+const fn type_of(told: Told) -> Option<&'static str> {
+    Some(match told {
+        Told::ClientConnected => "connect",
+        Told::ClientDisconnected => "disconnect",
+        Told::ClientRefused => "refuse",
+        Told::ClientBanned => "ban",
+        Told::ClientSubscribed => "subscribe",
+        Told::ClientUnsubscribed => "unsubscribe",
+        Told::SessionExpired => "session_expired",
+        Told::MessagePublished => "publish",
+        Told::MessageDropped => "drop",
+        Told::WillPublished => "will",
+        Told::BrokerStarted => "broker_started",
+        Told::BrokerStopping => "broker_stopping",
+        Told::StoreCondition => "store",
+        Told::BridgeUp => "bridge_up",
+        Told::BridgeDown => "bridge_down",
+        Told::MessageDelivered | Told::MessageAcknowledged => return None,
+    })
+}
 
-const WORDS: [&str; KINDS.len()] = {
-    let mut words = [""; KINDS.len()];
-    let mut at = 0;
-    while at < words.len() {
-        words[at] = KINDS[at].0;
+/// The type of bans, which operators see.
+const BAN: &str = "ban";
+
+/// All types.
+const TYPES: [&str; Told::WORDS.len() - 2] = {
+    let mut types = [""; Told::WORDS.len() - 2];
+    let (mut at, mut next) = (0, 0);
+    while at < Told::WORDS.len() {
+        if let Some(word) = type_of(Told::WORDS[at].1) {
+            types[next] = word;
+            next += 1;
+        }
         at += 1;
     }
-    words
+    types
 };
 
 pub(super) static EVENTS: [Parameter; 3] = [
-    Parameter::new("types", Kind::Words(&WORDS), "These events; default: all but publish"),
+    Parameter::new("types", Kind::Words(&TYPES), "These events; default: all but publish; ban: operator or higher"),
     Parameter::new("client_id", Kind::Text, "Of this client"),
     Parameter::new("payload", Kind::Flag, "With payloads: operator or higher"),
 ];
@@ -81,12 +98,13 @@ pub(super) async fn events(call: Call) -> Answer {
             "payloads require the role \"operator\" or a higher one",
         ));
     }
-    let is_wanted = |word: &str| match call.query.text("types") {
-        Some(words) => words.split(',').any(|wanted| wanted == word),
-        None => word != "publish",
-    };
+    let types = call.query.text("types");
+    if types.is_some_and(|types| types.split(',').any(|word| word == BAN)) && call.caller.role < Role::Operator {
+        return Err(Problem::new(StatusCode::FORBIDDEN, "role", "bans require the role \"operator\" or a higher one"));
+    }
     let payloads = if shows_payload { EventKinds::PAYLOADS } else { EventKinds::NONE };
-    let kinds = KINDS.iter().filter(|(word, _)| is_wanted(word)).fold(payloads, |all, (_, kind)| all | *kind);
+    let kinds = kinds(&call, types) | payloads;
+    let types = types.map(str::to_owned);
     let of = call.query.text("client_id").map(str::to_owned);
     let (sender, response) = stream(&call.state)?;
     let mut events = call.desk.events.open(kinds);
@@ -108,13 +126,31 @@ pub(super) async fn events(call: Call) -> Answer {
             if !of.as_ref().is_none_or(is_of) {
                 continue;
             }
-            let word = KINDS.iter().find(|(_, kind)| *kind == happened.kind).map_or("", |(word, _)| word);
+            let Some(word) = word_of(&happened).filter(|word| is_wanted(types.as_deref(), word)) else { continue };
             if sender.send(event(word, &shown(&call, &happened))).await.is_err() {
                 return;
             }
         }
     });
     Ok(response)
+}
+
+/// Is an event of this type to be sent? `types`: a list of those to be sent; `None`: all but publish.
+fn is_wanted(types: Option<&str>, word: &str) -> bool {
+    types.map_or(word != "publish", |types| types.split(',').any(|wanted| wanted == word))
+}
+
+/// The kinds of the events of these types, as far as the caller may see them.
+pub(super) fn kinds(call: &Call, types: Option<&str>) -> EventKinds {
+    let sees = |word: &str| word != BAN || call.caller.role >= Role::Operator;
+    let is_seen = |told: &Told| type_of(*told).is_some_and(|word| is_wanted(types, word) && sees(word));
+    let seen = Told::WORDS.iter().map(|(_, told)| *told).filter(is_seen);
+    seen.fold(EventKinds::NONE, |all, told| all | EventKinds::of(told))
+}
+
+/// The type of this event.
+pub(super) fn word_of(happened: &Happened) -> Option<&'static str> {
+    type_of(happened.told()?)
 }
 
 pub(super) fn shown(call: &Call, happened: &Happened) -> Value {
@@ -162,13 +198,25 @@ pub(super) fn shown(call: &Call, happened: &Happened) -> Value {
             put("reason", reason.why().into());
         }
         What::SessionExpired(after) => put("away", after.as_secs().into()),
+        What::Refuse { peer, reason } => {
+            put("peer", peer.to_string().into());
+            put("reason", reason.to_string().into());
+        }
+        What::Ban { network, reason, by, until } => {
+            put("network", network.map(|network| network.to_string()).into());
+            put("reason", (&**reason).into());
+            put("by", (&**by).into());
+            put("until", until.map(time).into());
+        }
+        What::Start | What::Stop => put("version", env!("CARGO_PKG_VERSION").into()),
+        What::Store(condition) => put("condition", condition.to_string().into()),
+        What::Bridge { name, address, down } => {
+            put("name", (&**name).into());
+            put("address", (&**address).into());
+            down.iter().for_each(|reason| put("reason", (&**reason).into()));
+        }
         // no stream asks for these
-        What::Ping
-        | What::Acknowledge { .. }
-        | What::Refuse { .. }
-        | What::Ban { .. }
-        | What::Store(_)
-        | What::Bridge { .. } => {}
+        What::Ping | What::Timed { .. } | What::Acknowledge { .. } => {}
     }
     shown
 }

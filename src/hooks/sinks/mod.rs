@@ -9,12 +9,14 @@
 //! | `file` | the file |
 //! | `rotated` | rotated files: names, compression, removal |
 //! | `state` | the counters and the last error of a sink |
+//! | `view` | the same, as shown |
 
 mod file;
 mod options;
 mod rotated;
 mod state;
 mod task;
+mod view;
 
 use std::{
     pin::pin,
@@ -26,7 +28,7 @@ use parking_lot::Mutex;
 use tokio::{runtime::Handle, sync::watch, task::JoinSet};
 
 pub use options::{Rotation, SinkOptions};
-pub use state::{SinkCounts, SinkView};
+pub use view::{SinkCounts, SinkView};
 
 use super::{
     HookError,

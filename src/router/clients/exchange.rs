@@ -90,7 +90,10 @@ impl Router {
             client.may_be_owed_more(turn.limits)?;
             let action = match frame.plain_puback() {
                 // most are like this, and are not decoded further
-                Some(id) => state.session.handle_puback(id, &mut turn).map(|()| Action::None)?,
+                Some(id) => {
+                    state.session.handle_puback(id, ReasonCode::Success, &mut turn)?;
+                    Action::None
+                }
                 None => {
                     *others += 1;
                     turn.journal.recorder.observers.traffic().heard(frame.first >> 4);

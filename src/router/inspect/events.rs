@@ -5,7 +5,7 @@ use std::{
     collections::VecDeque,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU16, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, SystemTime},
 };
@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 
 use super::super::ports::{Condition, DropReason, Event, EventKinds, Observe, PeerAddress};
 use crate::{
-    codec::{Properties, PropertiesBuf},
+    codec::{Properties, PropertiesBuf, ReasonCode},
     session::CloseReason,
     types::{ClientId, Network, ProtocolVersion, QoS, SubscriptionOptions},
 };
@@ -96,8 +96,21 @@ pub enum What {
     Ping,
     /// A session expired after its client was away for this time.
     SessionExpired(Duration),
-    /// A message that was timed was acknowledged.
+    /// A message that was sent to a client was acknowledged.
     Acknowledge {
+        /// Topic Name.
+        topic: Box<str>,
+        /// The QoS of the delivery.
+        qos: QoS,
+        /// Bytes of the payload.
+        payload: usize,
+        /// Its properties.
+        properties: PropertiesBuf,
+        /// The Reason Code of the acknowledgement, if it is an error of 0x80 or more.
+        error: Option<ReasonCode>,
+    },
+    /// A message that was timed was acknowledged.
+    Timed {
         /// Topic Name.
         topic: Box<str>,
         /// The QoS of the delivery.
@@ -126,6 +139,10 @@ pub enum What {
         /// Its end; `None`: an administrator ends it.
         until: Option<SystemTime>,
     },
+    /// The broker started.
+    Start,
+    /// The broker stops.
+    Stop,
     /// The condition of the store has changed to this one.
     Store(Condition),
     /// A bridge connected, or its connection ended or did not begin.
@@ -153,7 +170,7 @@ pub struct EventStream {
 #[derive(Default)]
 pub(crate) struct EventStreams {
     /// The kinds of events that they want together.
-    wanted: AtomicU16,
+    wanted: AtomicU32,
     /// The number of the next event.
     next: AtomicU64,
     list: ArcSwap<Vec<Arc<Stream>>>,
@@ -297,6 +314,17 @@ impl Drop for EventStream {
 }
 
 impl Happened {
+    /// The topic of the message that the event is about.
+    pub fn topic(&self) -> Option<&str> {
+        match &self.what {
+            What::Message { topic, .. }
+            | What::Drop { topic, .. }
+            | What::Acknowledge { topic, .. }
+            | What::Timed { topic, .. } => Some(topic),
+            _ => None,
+        }
+    }
+
     fn of(event: &Event<'_>, number: u64, wants_payload: bool) -> Self {
         let message = |topic: &str, qos, retain, payload, content: Option<&[u8]>, properties: Properties<'_>| {
             let content = content.filter(|_| wants_payload).map(Into::into);
@@ -330,9 +358,13 @@ impl Happened {
             }
             Event::Ping { client } => (Some(client), None, What::Ping),
             Event::SessionExpired { client, after } => (Some(client), None, What::SessionExpired(after)),
-            Event::Acknowledge { client, topic, qos, queued, unacknowledged } => {
+            Event::Acknowledge { client, topic, qos, payload, properties, error } => {
+                let (topic, properties) = (topic.as_str().into(), properties.into());
+                (Some(client), None, What::Acknowledge { topic, qos, payload, properties, error })
+            }
+            Event::Timed { client, topic, qos, queued, unacknowledged } => {
                 let topic = topic.as_str().into();
-                (Some(client), None, What::Acknowledge { topic, qos, queued, unacknowledged })
+                (Some(client), None, What::Timed { topic, qos, queued, unacknowledged })
             }
             Event::Refuse { info, peer, reason, .. } => {
                 (None, Some(info), What::Refuse { peer, reason: reason.clone() })
@@ -340,6 +372,8 @@ impl Happened {
             Event::Ban { network, reason, by, until, .. } => {
                 (None, None, What::Ban { network, reason: reason.into(), by: by.into(), until })
             }
+            Event::Start => (None, None, What::Start),
+            Event::Stop => (None, None, What::Stop),
             Event::Store(condition) => (None, None, What::Store(condition)),
             Event::Bridge { name, address, down } => {
                 let down = down.map(Into::into);

@@ -11,6 +11,7 @@
 //! | `clients` | walks over clients and their sessions; the contents of one session |
 //! | `subscriptions` | lists of subscriptions, and the subscribers of a topic |
 //! | `events` | events from all threads for one task |
+//! | `told` | the names of events |
 //! | `retained` | walks over retained messages, and their removal |
 //! | `actions` | closes connections, ends sessions |
 //! | `bans` | clients that are refused |
@@ -23,6 +24,7 @@ mod events;
 mod operator;
 mod retained;
 mod subscriptions;
+mod told;
 mod views;
 
 pub use super::clients::{NotAdopted, NotSubscribed};

@@ -8,7 +8,7 @@ use std::{
 
 use super::{clients::PeerAddress, drop_reason::DropReason, store::Condition};
 use crate::{
-    codec::Properties,
+    codec::{Properties, ReasonCode},
     session::CloseReason,
     topic::{TopicFilter, TopicName},
     types::{ClientId, Network, ProtocolVersion, QoS, SubscriptionOptions},
@@ -16,13 +16,14 @@ use crate::{
 
 /// Kinds of events, as a set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct EventKinds(u16);
+pub struct EventKinds(u32);
 
 impl EventKinds {
     /// None: nothing is computed for such an observer.
     pub const NONE: Self = Self(0);
-    /// All but [`ACKNOWLEDGE`](Self::ACKNOWLEDGE), [`REFUSE`](Self::REFUSE), [`BAN`](Self::BAN), [`STORE`](Self::STORE)
-    /// and [`BRIDGE`](Self::BRIDGE), which have to be asked for.
+    /// All but [`TIMED`](Self::TIMED), [`REFUSE`](Self::REFUSE), [`BAN`](Self::BAN), [`STORE`](Self::STORE),
+    /// [`BRIDGE`](Self::BRIDGE), [`ACKNOWLEDGE`](Self::ACKNOWLEDGE), [`START`](Self::START) and [`STOP`](Self::STOP),
+    /// which have to be asked for.
     pub const ALL: Self = Self(0x3FF);
     /// `Event::Connect`.
     pub const CONNECT: Self = Self(1);
@@ -49,8 +50,8 @@ impl EventKinds {
     /// get them.
     pub const PAYLOADS: Self = Self(1 << 10);
 
-    /// `Event::Acknowledge`: of few messages. An observer that wants it has some messages timed.
-    pub const ACKNOWLEDGE: Self = Self(1 << 11);
+    /// `Event::Timed`: of few messages. An observer that wants it has some messages timed.
+    pub const TIMED: Self = Self(1 << 11);
 
     /// `Event::Refuse`.
     pub const REFUSE: Self = Self(1 << 12);
@@ -60,14 +61,20 @@ impl EventKinds {
     pub const STORE: Self = Self(1 << 14);
     /// `Event::Bridge`.
     pub const BRIDGE: Self = Self(1 << 15);
+    /// `Event::Acknowledge`. While an observer wants it, every session keeps its messages until they are acknowledged.
+    pub const ACKNOWLEDGE: Self = Self(1 << 16);
+    /// `Event::Start`.
+    pub const START: Self = Self(1 << 17);
+    /// `Event::Stop`.
+    pub const STOP: Self = Self(1 << 18);
 
     /// As a number.
-    pub(crate) const fn bits(self) -> u16 {
+    pub(crate) const fn bits(self) -> u32 {
         self.0
     }
 
     /// The set with this number.
-    pub(crate) const fn from_bits(bits: u16) -> Self {
+    pub(crate) const fn from_bits(bits: u32) -> Self {
         Self(bits)
     }
 
@@ -249,8 +256,23 @@ pub enum Event<'a> {
         /// The least time that the client was away.
         after: Duration,
     },
-    /// A subscriber acknowledged a message that was timed. Few are: one of a session at a time.
+    /// A subscriber acknowledged a message that was sent to it: with PUBACK, at QoS 2 with PUBCOMP, or with an error.
     Acknowledge {
+        /// The subscriber.
+        client: &'a ClientId,
+        /// The Topic Name.
+        topic: &'a TopicName,
+        /// The QoS of the delivery.
+        qos: QoS,
+        /// Bytes of the payload.
+        payload: usize,
+        /// Its properties from the publisher.
+        properties: Properties<'a>,
+        /// The Reason Code of the acknowledgement, if it is an error of 0x80 or more.
+        error: Option<ReasonCode>,
+    },
+    /// A subscriber acknowledged a message that was timed. Few are: one of a session at a time.
+    Timed {
         /// The subscriber.
         client: &'a ClientId,
         /// The Topic Name.
@@ -288,6 +310,10 @@ pub enum Event<'a> {
         /// Its end; `None`: an administrator ends it.
         until: Option<SystemTime>,
     },
+    /// The broker started.
+    Start,
+    /// The broker stops.
+    Stop,
     /// The condition of the store has changed to this one.
     Store(Condition),
     /// A bridge connected, or its connection ended or did not begin.
@@ -317,8 +343,11 @@ impl Event<'_> {
             Self::Will { .. } => EventKinds::WILL,
             Self::SessionExpired { .. } => EventKinds::SESSION_EXPIRED,
             Self::Acknowledge { .. } => EventKinds::ACKNOWLEDGE,
+            Self::Timed { .. } => EventKinds::TIMED,
             Self::Refuse { .. } => EventKinds::REFUSE,
             Self::Ban { .. } => EventKinds::BAN,
+            Self::Start => EventKinds::START,
+            Self::Stop => EventKinds::STOP,
             Self::Store(_) => EventKinds::STORE,
             Self::Bridge { .. } => EventKinds::BRIDGE,
         }

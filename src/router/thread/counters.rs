@@ -400,9 +400,10 @@ impl Observe for Shard {
             Event::Will { .. } => self.add(Count::Wills, 1),
             Event::SessionExpired { .. } => self.add(Count::SessionsExpired, 1),
             // its times are in the histograms, where they are of other messages
-            Event::Acknowledge { .. } => {}
+            Event::Timed { .. } | Event::Acknowledge { .. } => {}
             // a refused client is counted by its reason
-            Event::Refuse { .. } | Event::Ban { .. } | Event::Store(_) | Event::Bridge { .. } => {}
+            Event::Refuse { .. } | Event::Ban { .. } => {}
+            Event::Start | Event::Stop | Event::Store(_) | Event::Bridge { .. } => {}
         }
     }
 }

@@ -25,7 +25,7 @@ use super::{
     work::Work,
 };
 use crate::{
-    codec::{PacketType, Properties, PropertiesBuf},
+    codec::{PacketType, Properties, PropertiesBuf, ReasonCode},
     session::{Backlog, BufPool, CloseReason, Message, Outgoing, Way},
     topic::TopicName,
     types::{ClientId, QoS, UserName},
@@ -245,7 +245,21 @@ impl Observers {
     /// Does an observer want to know how long messages take until they are acknowledged?
     #[inline]
     pub(crate) fn times(&self) -> bool {
+        self.wanted.have(EventKinds::TIMED)
+    }
+
+    /// Does an observer want to know of acknowledgements?
+    #[inline]
+    pub(crate) fn follows(&self) -> bool {
         self.wanted.have(EventKinds::ACKNOWLEDGE)
+    }
+
+    /// `client` acknowledged a message.
+    #[cold]
+    pub(crate) fn acknowledged(&self, client: &ClientId, message: &Message, qos: QoS, reason: ReasonCode) {
+        let (topic, payload, properties) = (message.topic(), message.payload().len(), message.extras().properties);
+        let error = Some(reason).filter(|reason| reason.is_error());
+        self.observe(&Event::Acknowledge { client, topic, qos, payload, properties, error });
     }
 
     /// How long some messages took.

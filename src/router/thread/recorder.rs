@@ -13,7 +13,7 @@ use super::{
     pressure::Refused,
 };
 use crate::{
-    codec::PacketType,
+    codec::{PacketType, ReasonCode},
     session::{
         Backlog, CloseReason, CommitSeq, Gone, Journal, Message, Outgoing, SessionChange, SessionNumber, Stored, Timed,
         Turn, Way, one_identifier,
@@ -83,10 +83,19 @@ impl Journal for Recorder<'_, '_> {
         }
     }
 
-    fn acknowledged(&mut self, client: &ClientId, timed: &Timed, now: Instant) {
+    #[inline]
+    fn follows(&self) -> bool {
+        self.observers.follows()
+    }
+
+    fn acknowledged(&mut self, client: &ClientId, message: &Message, qos: QoS, reason: ReasonCode) {
+        self.observers.acknowledged(client, message, qos, reason);
+    }
+
+    fn timed(&mut self, client: &ClientId, timed: &Timed, now: Instant) {
         let (queued, unacknowledged) = timed.times(now);
         let (topic, qos) = (timed.topic(), timed.qos);
-        self.observers.observe(&Event::Acknowledge { client, topic, qos, queued, unacknowledged });
+        self.observers.observe(&Event::Timed { client, topic, qos, queued, unacknowledged });
     }
 
     fn changed(&mut self, session: SessionNumber, change: SessionChange<'_>) -> Stored {
@@ -149,8 +158,17 @@ impl Journal for Coalescing<'_> {
         self.recorder.dropped(client, message, why);
     }
 
-    fn acknowledged(&mut self, client: &ClientId, timed: &Timed, now: Instant) {
-        self.recorder.acknowledged(client, timed, now);
+    #[inline]
+    fn follows(&self) -> bool {
+        self.recorder.follows()
+    }
+
+    fn acknowledged(&mut self, client: &ClientId, message: &Message, qos: QoS, reason: ReasonCode) {
+        self.recorder.acknowledged(client, message, qos, reason);
+    }
+
+    fn timed(&mut self, client: &ClientId, timed: &Timed, now: Instant) {
+        self.recorder.timed(client, timed, now);
     }
 
     fn changed(&mut self, session: SessionNumber, change: SessionChange<'_>) -> Stored {

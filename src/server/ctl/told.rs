@@ -13,6 +13,7 @@ pub(super) fn nothing(action: &CtlAction, value: &Value) -> Option<&'static str>
         CtlAction::Logins => "No login services.",
         CtlAction::Bridges { .. } => "No bridges.",
         CtlAction::Webhooks => "No webhooks.",
+        CtlAction::Sinks => "No sinks.",
         CtlAction::Routes { .. } => "No subscribers.",
         CtlAction::Clients { .. } => "No clients.",
         CtlAction::Closed { .. } => "No clients went.",
@@ -65,6 +66,7 @@ pub(super) fn people(action: &CtlAction, value: &Value) -> String {
         CtlAction::Bridges { .. } => shown::people(&with_counters(value), Some(&BRIDGE_COLUMNS)),
         CtlAction::Webhooks => shown::people(&with_counters(value), Some(&WEBHOOK_COLUMNS)),
         CtlAction::Logins => shown::people(&with_counters(value), Some(&LOGIN_COLUMNS)),
+        CtlAction::Sinks => shown::people(&with_counters(value), Some(&SINK_COLUMNS)),
         CtlAction::Kick { id: Some(id), .. } => match value["result"].as_str() {
             Some("away") => format!("The client {id} is not connected; its session is kept.\n"),
             _ => format!("Disconnected the client {id}.\n"),
@@ -192,6 +194,9 @@ const WEBHOOK_COLUMNS: [&str; 9] =
 /// The columns of a table of login services.
 const LOGIN_COLUMNS: [&str; 8] = ["name", "state", "url", "waiting", "requests", "failed", "cache_hits", "last_error"];
 
+/// The columns of a table of file sinks.
+const SINK_COLUMNS: [&str; 8] = ["name", "state", "file", "queued", "written", "lost", "failed", "last_error"];
+
 /// The conditions of a ban.
 fn named(target: &Target) -> String {
     let Target { id, of_user, network } = target;
@@ -251,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn bridges_webhooks_and_login_services_have_their_counters_as_columns() {
+    fn bridges_webhooks_sinks_and_login_services_have_their_counters_as_columns() {
         let list = json!({ "data": [{
             "name": "up", "state": "connected", "address": "b:1883", "protocol": "5", "since": "2026-01-02T03:04:06Z",
             "error": "no route", "error_at": "2026-01-02T03:04:05Z",
@@ -276,10 +281,17 @@ mod tests {
         let expected = "NAME   STATE    URL            WAITING  REQUESTS  FAILED  CACHE_HITS  LAST_ERROR\n\
                         house  failing  http://h/mqtt  1        7         3       2           2026-01-02T03:04:05Z no answer\n";
         assert_eq!(people(&CtlAction::Logins, &list), expected);
+            "name": "log", "state": "failing", "file": "/l", "error": "disk full", "error_at": "2026-01-02T03:04:05Z",
+            "counters": { "written": 5, "bytes": 600, "failed": 1, "rotated": 0, "lost": 2, "queued": 3 },
+        }], "next": null });
+        let expected = "NAME  STATE    FILE  QUEUED  WRITTEN  LOST  FAILED  LAST_ERROR\n\
+                        log   failing  /l    3       5        2     1       2026-01-02T03:04:05Z disk full\n";
+        assert_eq!(people(&CtlAction::Sinks, &list), expected);
         let none = json!({ "data": [], "next": null });
         assert_eq!(nothing(&CtlAction::Logins, &none), Some("No login services."));
         assert_eq!(nothing(&bridges, &none), Some("No bridges."));
         assert_eq!(nothing(&CtlAction::Webhooks, &none), Some("No webhooks."));
+        assert_eq!(nothing(&CtlAction::Sinks, &none), Some("No sinks."));
     }
 
     #[test]

@@ -68,7 +68,7 @@ impl Outbound {
 
     #[inline]
     pub(super) fn count_out_sent(&mut self, state: &SendState) {
-        if let SendState::Published { message: Some(message), .. } = state {
+        if let Some(message) = state.message() {
             self.count_out(message);
         }
     }
@@ -92,7 +92,7 @@ impl Outbound {
     #[cfg(test)]
     pub(in super::super) fn costs(&self, mut name: impl FnMut(&Message)) -> usize {
         self.queue.for_each(|m| name(&m.message));
-        self.inflight.iter().filter_map(|sent| sent.sent_again()).for_each(&mut name);
+        self.inflight.iter().filter_map(|sent| sent.state.message()).for_each(&mut name);
         self.unreadable.iter().flat_map(|unreadable| unreadable.counted()).for_each(name);
         self.places() + self.cost_of_ids()
     }

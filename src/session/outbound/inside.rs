@@ -12,7 +12,7 @@ use super::{
     },
     FIRST_WINDOW, InFlight, Outbound, QueueLimits, Queued, SendState,
 };
-use crate::types::PacketId;
+use crate::types::{PacketId, QoS};
 
 /// A client within this process.
 #[derive(Debug)]
@@ -179,12 +179,16 @@ impl Outbound {
     }
 
     /// PUBREC arrived for a message that the client took: returns its number. `None`: it is not in flight.
-    pub(in super::super) fn release(&mut self, seq: u64) -> Option<u64> {
+    /// `follows`: the message is kept until it is acknowledged.
+    pub(in super::super) fn release(&mut self, seq: u64, follows: bool) -> Option<u64> {
         let at = self.inflight.binary_search_by_key(&seq, |sent| sent.seq).ok()?;
-        let number = self.inflight[at].number;
-        let published = std::mem::replace(&mut self.inflight[at].state, SendState::Released);
-        self.count_out_sent(&published);
-        Some(number)
+        self.release_at(at, follows);
+        Some(self.inflight[at].number)
+    }
+
+    /// The message that the client took under this number, if it is kept, and its QoS.
+    pub(in super::super) fn taken(&self, seq: u64) -> Option<(Message, QoS)> {
+        self.kept_at(self.inflight.binary_search_by_key(&seq, |sent| sent.seq).ok()?)
     }
 
     /// The client acknowledges a message. Returns its number; `None`: it was acknowledged before.

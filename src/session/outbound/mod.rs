@@ -282,21 +282,41 @@ impl Outbound {
     }
 
     /// PUBREC [MQTT-4.3.3-1]: forgets the message, but keeps its identifier and its number, which is returned. A PUBREL
-    /// is due in any case.
-    pub(super) fn handle_pubrec(&mut self, id: PacketId) -> Result<Option<u64>, ProtocolError> {
+    /// is due in any case. `follows`: the message is kept until PUBCOMP.
+    pub(super) fn handle_pubrec(&mut self, id: PacketId, follows: bool) -> Result<Option<u64>, ProtocolError> {
         let Some(at) = self.find(id, self.last_seq + 1) else { return Ok(None) };
-        let InFlight { number, state, .. } = &mut self.inflight[at];
-        let number = *number;
+        let InFlight { number, ref state, .. } = self.inflight[at];
         match state {
             SendState::Published { qos: QoS::AtLeastOnce, .. } => Err(ProtocolError::WrongAcknowledgement(id.get())),
             SendState::Published { .. } => {
-                let published = std::mem::replace(state, SendState::Released);
-                self.count_out_sent(&published);
+                self.release_at(at, follows);
                 self.acknowledged = self.acknowledged.saturating_add(1);
                 Ok(Some(number))
             }
-            SendState::Released => Ok(Some(number)),
+            SendState::Released { .. } => Ok(Some(number)),
         }
+    }
+
+    /// PUBREC arrived for the message at this place in `inflight`.
+    fn release_at(&mut self, at: usize, follows: bool) {
+        let state = &mut self.inflight[at].state;
+        let message = state.message().filter(|_| follows).cloned();
+        let is_kept = message.is_some();
+        let published = std::mem::replace(state, SendState::Released { message });
+        if !is_kept {
+            self.count_out_sent(&published);
+        }
+    }
+
+    /// The message in flight with this identifier, and the QoS of its delivery.
+    pub(super) fn sent(&self, id: PacketId) -> Option<(Message, QoS)> {
+        self.kept_at(self.find(id, self.last_seq + 1)?)
+    }
+
+    /// The message at this place in `inflight`, if it is kept, and the QoS of its delivery.
+    fn kept_at(&self, at: usize) -> Option<(Message, QoS)> {
+        let sent = self.inflight.get(at)?;
+        Some((sent.state.message()?.clone(), sent.qos().unwrap_or(QoS::ExactlyOnce)))
     }
 
     /// A PUBREC with an error completes the message, like a PUBACK.
@@ -312,7 +332,7 @@ impl Outbound {
     pub(super) fn handle_pubcomp(&mut self, id: PacketId) -> Result<Option<u64>, ProtocolError> {
         let Some(at) = self.find(id, self.last_seq + 1) else { return Ok(None) };
         match self.inflight[at].state {
-            SendState::Released => Ok(self.complete(at)),
+            SendState::Released { .. } => Ok(self.complete(at)),
             SendState::Published { .. } => Err(ProtocolError::WrongAcknowledgement(id.get())),
         }
     }

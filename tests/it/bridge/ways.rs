@@ -1,16 +1,24 @@
 //! How a bridge connects: over TLS and WebSocket, to which address, and when; its rate; and changes by a reload.
 
-use std::{fs, net::SocketAddr, time::Duration};
+use std::{
+    fs,
+    io::{Read, Write},
+    net::{SocketAddr, TcpListener},
+    sync::mpsc,
+    thread,
+    time::Duration,
+};
 
 use dunlin::{
-    BridgePhase, BridgeView, Builder, ClientId, Config, ProtocolVersion, Server, TestClock,
+    BridgePhase, BridgeView, Builder, ClientId, Config, ProtocolVersion, Publication, QoS, Server, TestClock,
     inspect::{ByAdministrator, Closed},
 };
 
 use super::{bridged, view, wait_until_connected};
 use crate::support::{
-    Broker, config, five,
+    Broker, GUARD, config, five,
     raw::{Client, Connect, Message},
+    reload, run,
     secure::Certs,
     shut_down, start, wait_until,
 };
@@ -331,4 +339,51 @@ fn the_file_with_the_password_is_read_at_each_connect() {
     fs::write(&password, "right\n").unwrap();
     wait_for(&here, |view| view.phase == BridgePhase::Connected);
     shut_down(here);
+}
+
+/// A server that accepts one client and then reads nothing until it is told to end.
+fn deaf() -> (SocketAddr, mpsc::Sender<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let (end, ended) = mpsc::channel();
+    thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let read = stream.read(&mut [0; 4096]).unwrap();
+        assert!(read > 0);
+        stream.write_all(&[0x20, 2, 0, 0]).unwrap();
+        let _ = ended.recv();
+    });
+    (address, end)
+}
+
+#[test]
+fn bridges_are_shown_while_one_of_them_ends() {
+    let (address, _deaf) = deaf();
+    let clock = TestClock::new();
+    let bridged = bridge_to(&[address.to_string()], "protocol = '3.1.1'\ntopics = ['a out 1']");
+    let broker = Broker::with_clock(bridged, clock.clone());
+    let server = &broker.server;
+    wait_until(|| view(server).phase == BridgePhase::Connected, || format!("{:?}", view(server)));
+    // more than sockets hold, so that the bridge can write no DISCONNECT; it waits for a second of this clock
+    for _ in 0..40 {
+        run(server.publish(Publication::new("a", vec![0; 1 << 20]).qos(QoS::AtLeastOnce))).expect("it is published");
+    }
+    wait_until(|| view(server).counts.sent > 0, || format!("{:?}", view(server)));
+    clock.pause();
+    thread::scope(|scope| {
+        let reloading = scope.spawn(|| reload(server, &config()).expect("it can be put in force"));
+        let (told, heard) = mpsc::channel();
+        scope.spawn(move || {
+            while !server.bridges().is_empty() {
+                thread::yield_now();
+            }
+            let _ = told.send(());
+        });
+        let are_shown = heard.recv_timeout(GUARD);
+        while !reloading.is_finished() {
+            clock.turn(Duration::from_secs(1));
+            thread::yield_now();
+        }
+        are_shown.expect("the bridges, while one of them ends");
+    });
 }

@@ -15,11 +15,18 @@ use dunlin::{
     Builder, Config, Server, TestClock,
     auth::{PasswordChange, edit},
     config::AuthConfig,
+    inspect::{Ban, BanTarget},
 };
 use tempfile::TempDir;
 
-use super::{Answer, address, ask, broker, get, http, send};
-use crate::support::{Broker, GUARD, config, raw, running::Running, wait_until};
+use super::{Answer, address, api::Stream, ask, broker, get, http, send};
+use crate::support::{
+    Broker, GUARD, config,
+    raw::{self, Connect},
+    run,
+    running::Running,
+    wait_until,
+};
 
 /// Users alice and bob, whose passwords are "secret".
 fn with_users(dir: &TempDir, lines: &str) -> Config {
@@ -78,6 +85,22 @@ fn an_unconfigured_login_and_a_low_role_are_refused() {
     let broker = Broker::new(with_users(&dir, "users = [\"alice:viewer\"]"));
     let viewer = ask(address(&broker), "GET", "/api/v1/retained", &[&basic("alice:secret")]);
     assert!(viewer.body.contains("needs the role operator or admin, and alice has the role viewer"), "{viewer:?}");
+}
+
+#[test]
+fn a_viewer_sees_no_bans_in_the_stream_of_events() {
+    let dir = tempfile::tempdir().unwrap();
+    let broker = Broker::new(with_users(&dir, "users = [\"alice:viewer\", \"bob:operator\"]"));
+    let at = address(&broker);
+    let asked = ask(at, "GET", "/api/v1/events?types=connect,ban", &[&basic("alice:secret")]);
+    assert_eq!((asked.status, asked.code().as_str()), (403, "role"));
+    let mut viewer = Stream::open_with(at, "events", &[&basic("alice:secret")]);
+    let mut operator = Stream::open_with(at, "events?types=ban,refuse", &[&basic("bob:secret")]);
+    let ban = Ban { target: BanTarget::client("lamp"), reason: "".into(), by: "ann".into(), until: None };
+    run(broker.server.ban(ban)).expect("a ban");
+    broker.refuses(&Connect::new("lamp"), 5);
+    assert_eq!([operator.next().0, operator.next().0], ["ban", "refuse"]);
+    assert_eq!(viewer.next().0, "refuse");
 }
 
 #[test]

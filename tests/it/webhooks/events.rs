@@ -177,7 +177,7 @@ fn refused_and_banned_clients_are_webhook_events() {
 
 /// A store that stores nothing and is full when the test says so.
 #[derive(Default)]
-struct Full(AtomicBool);
+pub struct Full(pub AtomicBool);
 
 impl Store for Full {
     fn append(&self, _: Record) -> Stored {

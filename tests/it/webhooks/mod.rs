@@ -3,15 +3,19 @@
 //! | file | has |
 //! |---|---|
 //! | this one | the tests |
+//! | `acknowledged` | acknowledgements |
 //! | `durable` | durable messages |
 //! | `events` | refused and banned clients, Wills, dropped messages, ended sessions, the store's condition, bridges |
 //! | `failures` | services that answer late, ask for patience or use TLS; the bounds of the queue |
+//! | `latency` | round trips of publishers beside services that fail |
 //! | `published` | events as MQTT messages |
 //! | `service` | a service that a test controls |
 
+mod acknowledged;
 mod durable;
 mod events;
 mod failures;
+mod latency;
 mod published;
 pub mod service;
 
@@ -21,19 +25,20 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use dunlin::{Builder, Config, Server, WebhookView};
 use serde_json::{Value, json};
 
+pub use self::events::Full;
 use self::service::{Does, Request, Service};
 use crate::{
     http,
     support::{
         config,
         raw::{Client, Connect, Message},
-        shut_down, start, wait_until,
+        reload, shut_down, start, wait_until,
     },
 };
 
 const ALL: &str = "'client.connected', 'client.disconnected', 'client.subscribed', 'client.unsubscribed', \
-                   'session.expired', 'message.published', 'message.delivered', 'message.dropped', 'will.published', \
-                   'broker.started', 'broker.stopping'";
+                   'session.expired', 'message.published', 'message.delivered', 'message.acknowledged', \
+                   'message.dropped', 'will.published', 'broker.started', 'broker.stopping'";
 
 /// A broker with a webhook at that service; `more` are further keys of it.
 fn hooked(service: &Service, events: &str, more: &str) -> Config {
@@ -73,7 +78,7 @@ fn webhooks_send_cloud_events_in_order() {
     one.unsubscribe(&["t/#"]);
     one.publish(Message::new("$other", "no").qos(1));
     one.disconnect();
-    wait_until_sent(&server, 7);
+    wait_until_sent(&server, 8);
     shut_down(server);
     let events = service.events();
     let of_broker = |event: &&Value| event["type"].as_str().unwrap().starts_with("dunlin.broker.");
@@ -84,6 +89,7 @@ fn webhooks_send_cloud_events_in_order() {
         "dunlin.client.subscribed",
         "dunlin.message.published",
         "dunlin.message.delivered",
+        "dunlin.message.acknowledged",
         "dunlin.client.unsubscribed",
         "dunlin.client.disconnected",
     ];
@@ -167,6 +173,27 @@ fn webhook_requests_are_signed_and_retried_unchanged() {
         assert_eq!(request.header("content-type"), "application/cloudevents-batch+json; charset=UTF-8");
         assert_eq!(request.header("webhook-signature"), signature(secret, request));
     }
+}
+
+#[test]
+fn requests_of_a_webhook_have_other_identifiers_after_a_reload() {
+    let service = Service::new(|_| Does::Answers(200));
+    let server = start(Builder::new(hooked(&service, "'message.published'", "")));
+    let mut one = client(&server, "a");
+    one.publish(Message::new("t", "1").qos(1));
+    wait_until_sent(&server, 1);
+    // it begins anew: the numbers of its requests and its counters, too
+    reload(&server, &hooked(&service, "'message.published'", "batch = 7")).unwrap();
+    one.publish(Message::new("t", "2").qos(1));
+    wait_until_sent(&server, 1);
+    shut_down(server);
+    let requests = service.requests();
+    let ids: Vec<Vec<&str>> =
+        requests.iter().map(|request| request.header("webhook-id").split('_').collect()).collect();
+    let [[_, boot, turn, lane, number], [_, next_boot, next_turn, next_lane, next_number]] =
+        [0, 1].map(|place| <[&str; 5]>::try_from(ids[place].clone()).expect("five parts"));
+    assert_eq!((requests.len(), boot, lane, number), (2, next_boot, next_lane, next_number));
+    assert_ne!(turn, next_turn);
 }
 
 #[test]

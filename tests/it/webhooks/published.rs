@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use super::client;
 use crate::support::{
     argon2id, config,
-    raw::{Client, Connect, Message},
+    five::{Connect as Connect5, Five, Properties},
+    raw::{self, Client, Connect, Message},
     run, shut_down, start,
 };
 
@@ -68,6 +69,66 @@ fn an_operator_with_a_rule_reads_the_events_of_another_client_as_messages() {
     shut_down(server);
     let (topic, event) = next(&mut ann);
     assert_eq!((&*topic, &event["type"]), ("$events/broker/stopping", &json!("dunlin.broker.stopping")));
+}
+
+/// The codes of the SUBACK for these filters at QoS 0, for a client of MQTT 3.1.1 and one of MQTT 5 without a login.
+fn granted(server: &Server, filters: &[&str; 4]) -> [Vec<u8>; 2] {
+    let filters: Vec<_> = filters.iter().map(|filter| (*filter, 0)).collect();
+    let mut plain = client(server, "plain");
+    plain.send(&raw::subscribe(7, &filters));
+    let suback = plain.expect_any().bytes();
+    assert_eq!(suback[..4], [0x90, 6, 0, 7]);
+    let mut five = Five::accepted(server.local_addrs()[0], &Connect5::new("five"), 0);
+    [suback[4..].to_vec(), five.ask(&Properties::new(), &filters)]
+}
+
+const OF_EVENTS: [&str; 4] = ["$events/#", "$events/client/connected/+", "$share/g/$events/#", "t"];
+
+#[test]
+fn subscriptions_to_events_without_a_rule_are_refused_to_clients_of_mqtt_5() {
+    const RULES: &str = "topic readwrite #\ntopic readwrite $SYS/#\nuser ann\ntopic read $events/#\n";
+    let dir = tempfile::tempdir().unwrap();
+    for rules in [None, Some(RULES)] {
+        let server = publishing(dir.path(), rules);
+        // before MQTT 5 every filter is granted, and nothing is delivered
+        assert_eq!(granted(&server, &OF_EVENTS), [[0, 0, 0, 0], [0x87, 0x87, 0x87, 0]], "{rules:?}");
+        shut_down(server);
+    }
+}
+
+/// With dynamic security, clients of all versions are refused filters that they may not subscribe to.
+#[test]
+fn the_defaults_of_dynamic_security_do_not_allow_events() {
+    let acl = |kind: &str| json!({ "acltype": kind, "topic": "$events/#", "allow": true });
+    let with_role = |acls: &[Value]| {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("dynsec.json");
+        let yes = true;
+        let text = json!({
+            "clients": [],
+            "groups": [{ "groupname": "all", "roles": [{ "rolename": "reader" }] }],
+            "roles": [{ "rolename": "reader", "acls": acls }],
+            "anonymousGroup": "all",
+            "defaultACLAccess": {
+                "publishClientSend": yes, "publishClientReceive": yes, "subscribe": yes, "unsubscribe": yes,
+            },
+        });
+        fs::write(&file, text.to_string()).unwrap();
+        let mut config = Config { allow_anonymous: Some(true), ..config() };
+        config.sys = SysConfig { events: true, ..config.sys };
+        config.auth.dynsec_file = Some(file);
+        (start(Builder::new(config)), dir)
+    };
+    let (server, _dir) = with_role(&[]);
+    assert_eq!(granted(&server, &OF_EVENTS), [[0x80, 0x80, 0x80, 0], [0x87, 0x87, 0x87, 0]]);
+    shut_down(server);
+    let (server, _dir) = with_role(&[acl("subscribePattern"), acl("publishClientReceive")]);
+    assert_eq!(granted(&server, &OF_EVENTS), [[0; 4]; 2]);
+    let mut reader = client(&server, "reader");
+    reader.subscribe(&[("$events/client/connected/#", 0)]);
+    let _other = client(&server, "other");
+    assert_eq!(next(&mut reader).0, "$events/client/connected/other");
+    shut_down(server);
 }
 
 #[test]

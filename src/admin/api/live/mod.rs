@@ -32,13 +32,9 @@ use super::{
     call::{Answer, Call, time},
     history::show,
     parameters::{Kind, Parameter, bad},
-    streams::{self, KINDS},
+    streams,
 };
-use crate::{
-    router::{EventKinds, inspect::EventStream},
-    topic::TopicFilter,
-    types::Role,
-};
+use crate::{router::inspect::EventStream, topic::TopicFilter, types::Role};
 
 pub(super) static LIVE: [Parameter; 8] = [
     Parameter::new("points", Kind::Flag, "A point of history each second"),
@@ -136,9 +132,7 @@ pub(super) async fn live(call: Call) -> Answer {
         }
         None => None,
     };
-    let kinds =
-        KINDS.iter().filter(|(word, _)| *word != "publish").fold(EventKinds::NONE, |all, (_, kind)| all | *kind);
-    let events = call.query.flag("events").then(|| call.desk.events.open(kinds));
+    let events = call.query.flag("events").then(|| call.desk.events.open(streams::kinds(&call, None)));
     let points = call.query.flag("points").then_some(0);
     let live = Live { call, points, events, events_lost: 0, topics, shown, delivered, lanes };
     tokio::spawn(live.run(sender));
@@ -203,7 +197,7 @@ impl Live {
         while data.len() < MOST_EVENTS
             && let Some(happened) = events.try_recv()
         {
-            let word = KINDS.iter().find(|(_, kind)| *kind == happened.kind).map_or("", |(word, _)| word);
+            let Some(word) = streams::word_of(&happened) else { continue };
             let mut shown = streams::shown(&self.call, &happened);
             shown["type"] = word.into();
             data.push(shown);

@@ -52,7 +52,7 @@ const Events = () => {
     });
     const small = text.toLowerCase();
     const rows = all.current.filter((one) => (!type || one.type === type) && (!small || JSON.stringify(one).toLowerCase().includes(small))).slice(0, 200);
-    const kinds = ["connect", "disconnect", "subscribe", "unsubscribe", "drop", "will", "session_expired"];
+    const kinds = Object.keys(t.events.types);
     return html`<div class="stack"><div class="toolbar"><${Input} type="search" value=${text} onInput=${setText} placeholder=${t.search} aria-label=${t.search} />
         <${Select} aria-label=${t.messages.kind} value=${type} onInput=${setType} options=${[["", t.messages.kinds.all], ...kinds.map((one) => [one, one.replace("_", " ")])]} />
         <${Button} icon=${paused ? "play" : "pause"} aria-pressed=${String(paused)} onClick=${() => pause(!paused)}>${paused ? t.messages.go : t.messages.pause}<//>

@@ -114,13 +114,13 @@ const First = ({ broker }) => {
 
 // One line for an event of the broker.
 export const Event = ({ event }) => {
-    const { type, client_id, topic, filter, peer, reason } = event;
-    const what = topic ?? filter;
-    const kind = { connect: "good", disconnect: /DISCONNECT/.test(reason) ? "" : "warn", drop: "bad", will: "warn" }[type] ?? "";
+    const { type, client_id, user, topic, filter, network, peer, reason, condition, name } = event;
+    const what = topic ?? filter ?? condition ?? name ?? (type === "ban" ? network ?? (client_id ? "" : user) : "");
+    const kind = { connect: "good", disconnect: /DISCONNECT/.test(reason) ? "" : "warn", drop: "bad", will: "warn", refuse: "warn", ban: "warn", bridge_up: "good", bridge_down: "bad" }[type] ?? "";
     return html`<li><time>${hour(new Date(event.at))}</time><span class=${`dot ${kind ? `is-${kind}` : ""}`}></span><span class="grow">
         ${client_id && html`<a href=${`#/clients/${encodeURIComponent(client_id)}`}><${Text}>${client_id.slice(0, 120)}<//></a> `}
-        <span class="soft">${t.events[type] ?? type}</span> ${what && html`<${Text} mono>${what.slice(0, 300)}<//>`}
-        ${type === "connect" && peer && html`<span class="soft"> ${t.events.from} ${peer}</span>`}
+        <span class="soft">${t.events.types[type] ?? type}</span> ${what && html`<${Text} mono>${what.slice(0, 300)}<//>`}
+        ${(type === "connect" || type === "refuse") && peer && html`<span class="soft"> ${t.events.from} ${peer}</span>`}
         ${reason && html`<span class="soft"> (<${Text}>${reason}<//>)</span>`}</span></li>`;
 };
 

@@ -3,13 +3,24 @@
 use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpStream},
+    sync::{Arc, atomic::Ordering},
 };
 
-use dunlin::{Publication, QoS};
-use serde_json::Value;
+use dunlin::{
+    Builder, Config, Publication, QoS,
+    inspect::{Ban, BanTarget},
+};
+use serde_json::{Value, json};
 
-use super::{address, ask, broker, client};
-use crate::support::{GUARD, raw::Message, run, wait_until};
+use super::{address, ask, broker, client, http};
+use crate::{
+    support::{
+        GUARD, config,
+        raw::{Client, Connect, Message},
+        reload, run, shut_down, start, wait_until,
+    },
+    webhooks::Full,
+};
 
 /// A stream that is read: its head has come.
 pub struct Stream(BufReader<TcpStream>);
@@ -95,6 +106,55 @@ fn events_are_streamed_as_they_happen() {
         }
     }
     assert_eq!(of_lamp, ["connect", "subscribe", "disconnect"]);
+}
+
+#[test]
+fn events_of_the_broker_and_of_refused_clients_are_streamed() {
+    let other = start(Builder::new(config()));
+    let bridge = format!(
+        "[[bridge]]\nname = 'b'\naddresses = ['{}']\nreconnect_min = '10ms'\ntopics = ['# out']",
+        other.local_addrs()[0]
+    );
+    let bridges = dunlin::config::parse(&bridge, "test").expect("the bridge is right").bridges;
+    let store = Arc::new(Full::default());
+    // the broker waits, so that the last event is read
+    let config = Config { http: http("drain_delay = \"1s\""), ..config() };
+    let server = start(Builder::new(config.clone()).store(store.clone()));
+    let at = server.http_urls()[0].strip_prefix("http://").unwrap().parse().unwrap();
+    let mut stream = Stream::open(at, "events");
+    let mut only = Stream::open(at, "events?types=bridge_down");
+    let mut expect = |wanted: &str| loop {
+        let (name, mut event) = stream.next();
+        if name == wanted {
+            event.as_object_mut().unwrap().remove("at").expect("a time");
+            return event;
+        }
+    };
+    let mut refused = Client::open(server.local_addrs()[0]);
+    refused.send(&Connect::new("$own").user("eve", "x").frame());
+    let event = expect("refuse");
+    assert_eq!((&event["client_id"], &event["user"]), (&json!("$own"), &json!("eve")));
+    assert!(event["reason"].as_str().unwrap().contains("begin with $"), "{event}");
+    assert!(event["peer"].as_str().unwrap().starts_with("127.0.0.1:"), "{event}");
+    let target = BanTarget { network: Some("192.0.2.0/24".parse().unwrap()), ..BanTarget::client("lamp") };
+    run(server.ban(Ban { target, reason: "noise".into(), by: "ann".into(), until: None })).expect("a ban");
+    let ban = json!({ "client_id": "lamp", "network": "192.0.2.0/24", "reason": "noise", "by": "ann", "until": null });
+    assert_eq!(expect("ban"), ban);
+    store.0.store(true, Ordering::Relaxed);
+    assert_eq!(expect("store"), json!({ "condition": "full" }));
+    reload(&server, &Config { bridges, ..config }).unwrap();
+    let address = other.local_addrs()[0].to_string();
+    assert_eq!(expect("bridge_up"), json!({ "name": "b", "address": address }));
+    shut_down(other);
+    let down = expect("bridge_down");
+    assert_eq!((&down["name"], &down["address"]), (&json!("b"), &json!(address)));
+    assert!(!down["reason"].as_str().unwrap().is_empty(), "{down}");
+    // of two events of one kind, the one that was asked for
+    assert_eq!(only.next().0, "bridge_down");
+    std::thread::scope(|scope| {
+        scope.spawn(|| shut_down(server));
+        assert_eq!(expect("broker_stopping"), json!({ "version": env!("CARGO_PKG_VERSION") }));
+    });
 }
 
 #[test]
