@@ -281,6 +281,7 @@ mod tests {
         let expected = "NAME   STATE    URL            WAITING  REQUESTS  FAILED  CACHE_HITS  LAST_ERROR\n\
                         house  failing  http://h/mqtt  1        7         3       2           2026-01-02T03:04:05Z no answer\n";
         assert_eq!(people(&CtlAction::Logins, &list), expected);
+        let list = json!({ "data": [{
             "name": "log", "state": "failing", "file": "/l", "error": "disk full", "error_at": "2026-01-02T03:04:05Z",
             "counters": { "written": 5, "bytes": 600, "failed": 1, "rotated": 0, "lost": 2, "queued": 3 },
         }], "next": null });
