@@ -174,10 +174,8 @@ impl Teller {
                 put("topic", (&**topic).into());
                 put("qos", (*qos as u8).into());
                 put("size", (*payload).into());
-                if let Some(error) = error {
-                    put("reason_code", (*error as u8).into());
-                }
                 properties_of(properties.as_properties(), &mut put);
+                error.into_iter().for_each(|error| put("reason_code", (*error as u8).into()));
             }
             What::Refuse { peer, reason } => {
                 put("peer", peer.to_string().into());
