@@ -53,7 +53,7 @@ namespace Dunlin.Testing
             var start = new ProcessStartInfo(program) { RedirectStandardInput = true, UseShellExecute = false };
             // not ArgumentList, which Mono ignores
             var arguments = new[] { "test", "--exit-with-parent", "--ready-file", file }.Concat(flags);
-            start.Arguments = string.Join(" ", arguments.Select(one => "\"" + one.Replace("\"", "\\\"") + "\""));
+            start.Arguments = string.Join(" ", arguments.Select(one => "\"" + Regex.Replace(one, "(\\\\*)(\"|$)", "$1$1$2").Replace("\"", "\\\"") + "\""));
             var process = Process.Start(start);
             try
             {
@@ -66,6 +66,11 @@ namespace Dunlin.Testing
                     await Task.Delay(2).ConfigureAwait(false);
                 }
                 return new DunlinBroker(process, File.ReadAllText(file));
+            }
+            catch
+            {
+                process.Dispose();
+                throw;
             }
             finally
             {

@@ -174,8 +174,12 @@ impl Bridges {
 
     /// The state of each bridge, in the order of the configuration.
     pub fn views(&self) -> Vec<View> {
-        let view = |one: &Running| one.shared.view(&one.options, self.inside.waiting_of(&client_of(&one.options.name)));
-        self.running.lock().iter().map(view).collect()
+        let all: Vec<_> = self.running.lock().iter().map(|one| (one.shared.clone(), one.options.clone())).collect();
+        // sessions are locked after the lock is released
+        let view = |(shared, options): &(Arc<Shared>, Options)| {
+            shared.view(options, self.inside.waiting_of(&client_of(&options.name)))
+        };
+        all.iter().map(view).collect()
     }
 
     /// Pauses or resumes a bridge. `false`: there is no bridge of this name.

@@ -152,8 +152,10 @@ impl Shared {
 
     /// What its queue dropped since the start.
     pub(super) fn note_missed(&self, missed: Missed) {
-        self.set(Count::QueueFull, missed.queue_full);
-        self.set(Count::Expired, missed.expired + self.expired_late.load(Ordering::Relaxed));
+        // of two threads that note it, one may come late: a counter never falls
+        let raise = |count: Count, to: u64| _ = self.counts[count as usize].fetch_max(to, Ordering::Relaxed);
+        raise(Count::QueueFull, missed.queue_full);
+        raise(Count::Expired, missed.expired + self.expired_late.load(Ordering::Relaxed));
     }
 
     fn get(&self, count: Count) -> u64 {

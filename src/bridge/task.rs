@@ -22,6 +22,7 @@ use super::{
     topics::Topics,
 };
 use crate::{
+    clock::Clock,
     codec::Properties,
     inside::{ClientError, Incoming, Inside, InsideClient},
     outbound::{Accepted, Backoff, Line, NotAccepted, Target, connect, load_tls},
@@ -182,11 +183,14 @@ impl Task {
 
     /// Waits for another wanted state. `false`: the senders are gone.
     async fn wished_otherwise(&mut self) -> bool {
+        let clock = self.kept.relay.clock().clone();
         loop {
             self.kept.count();
+            let sums = self.kept.losses.next();
             tokio::select! {
                 changed = self.wishes.changed() => return changed.is_ok(),
                 () = self.kept.relay.rings() => {}
+                () = until(&clock, sums) => {}
             }
         }
     }
@@ -196,9 +200,11 @@ impl Task {
         let clock = self.kept.relay.clock().clone();
         loop {
             self.kept.count();
+            let sums = self.kept.losses.next();
             tokio::select! {
                 () = clock.sleep_until(at) => return true,
                 () = self.kept.relay.rings() => {}
+                () = until(&clock, sums) => {}
                 _ = self.wishes.changed() => return false,
             }
         }
@@ -206,12 +212,15 @@ impl Task {
 
     /// Waits until so many messages wait. `false`: something else is wished.
     async fn has_enough(&mut self, threshold: usize) -> bool {
+        let clock = self.kept.relay.clock().clone();
         loop {
             if self.kept.count() >= threshold {
                 return true;
             }
+            let sums = self.kept.losses.next();
             tokio::select! {
                 () = self.kept.relay.rings() => {}
+                () = until(&clock, sums) => {}
                 _ = self.wishes.changed() => return false,
             }
         }
@@ -298,4 +307,12 @@ impl Task {
 fn password_in(file: &Path) -> std::io::Result<Vec<u8>> {
     let text = std::fs::read(file)?;
     Ok(text.trim_ascii_end().to_vec())
+}
+
+/// Waits until then; `None`: without end.
+async fn until(clock: &Clock, at: Option<Instant>) {
+    match at {
+        Some(at) => clock.sleep_until(at).await,
+        None => std::future::pending().await,
+    }
 }

@@ -366,6 +366,11 @@ impl PropertiesBuf {
         self.push(id, PropertyValue::Text(text))
     }
 
+    /// Their length in bytes, as they are encoded.
+    pub fn size(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// The properties so far.
     pub fn as_properties(&self) -> Properties<'_> {
         Properties { bytes: &self.bytes, there: self.there }

@@ -36,6 +36,7 @@ pub fn check(cli: &Cli) -> Result<String, Vec<String>> {
         Ok(warnings) => found.warnings.extend(warnings),
         Err(error) => found.wrong(error),
     }
+    webhooks::check_origin(&config).unwrap_or_else(|error| found.wrong(error));
     match sinks::check(&config) {
         Ok(warnings) => found.warnings.extend(warnings),
         Err(error) => found.wrong(error),

@@ -27,18 +27,19 @@ impl Bench {
         // faults that are set would hit later packets
         self.faults.forget(reset);
         self.strict.forget(reset);
-        let mut forgotten = Forgotten::default();
+        let (mut forgotten, mut answered) = (Forgotten::default(), true);
         if let Some(server) = self.server().await {
             forgotten.sessions = end_sessions(&server, reset);
             // a connection may still handle a packet that it had read
             let pulse = server.pulse();
-            let _ = tokio::task::spawn_blocking(move || pulse.threads_answer(SETTLES_WITHIN)).await;
+            let answer = tokio::task::spawn_blocking(move || pulse.threads_answer(SETTLES_WITHIN)).await;
+            answered = answer.unwrap_or(false);
             forgotten.retained = remove_retained(&server, reset).await;
         }
         if reset.is_all() {
             self.clock.resume();
         }
-        forgotten.settled = self.is_quiet(SETTLES_WITHIN).await;
+        forgotten.settled = self.is_quiet(SETTLES_WITHIN).await && answered;
         self.journal.forget(reset);
         forgotten
     }

@@ -391,7 +391,7 @@ export default async ({ test, expect, until, open, enter, show, publish, api, ur
             await page.getByLabel("Open a file").setInputFiles(file(line(0, "tempo/a"), line(900, "tempo/b", true), line(1800, "tempo/c")));
             const [slow, fast] = [await play("1"), await play("10")];
             expect(times.map(([text]) => text).join() === "tempo/a,tempo/b,tempo/c", JSON.stringify(times));
-            expect(slow > 1600 && fast > 120 && fast < slow, `${slow} ms and ${fast} ms`);
+            expect(fast < slow, `${slow} ms and ${fast} ms`);
             expect(!(await api("GET", "retained?filter=tempo/%23")).data.length, "it is retained without the option");
             await page.getByLabel("Keep the Retain flag").check();
             await play("max");

@@ -215,10 +215,13 @@ impl Checks {
         all.map(|(name, count)| (name, count.load(Ordering::Relaxed)))
     }
 
-    /// Did the last request fail? And why the last failed one did, and when.
+    /// Did the last request fail, within the last minute? And why the last failed one did, and when. While the service is
+    /// down, messages that wait ask again; later, nobody asks.
     pub(in super::super) fn failure(&self) -> (bool, Option<(String, SystemTime)>) {
         let state = self.state.lock();
-        (state.down, state.error.clone())
+        let now = self.clock.wall();
+        let is_recent = |(_, at): &(String, SystemTime)| now.duration_since(*at).unwrap_or_default() < LINE_EVERY;
+        (state.down && state.error.as_ref().is_some_and(is_recent), state.error.clone())
     }
 
     /// Sends as many requests as allowed now.
@@ -279,7 +282,7 @@ impl Checks {
                     tracing::error!(service = settings.name, error, "a login service is down (auth.http.aclcheck_url)");
                     state.told = Some(now);
                 }
-                state.error = Some((error, self.clock.wall()));
+                state.error = Some((format!("aclcheck_url: {error}"), self.clock.wall()));
                 let old = state.known.get(&*job.key);
                 let old = old.filter(|old| old.answer == Said::Yes && now < old.stale);
                 let (answer, stale) = old.map_or((Said::Nothing, now), |old| (Said::Yes, old.stale));

@@ -2,7 +2,7 @@
 //! client wait in its session, until the answer is known. Only this client waits. Answers about a packet are kept until
 //! the packet is handled: the service's cache may forget them meanwhile.
 
-use std::sync::Arc;
+use std::{sync::Arc, task::Waker};
 
 use super::{
     super::{
@@ -151,7 +151,9 @@ impl Router {
             let Some(may) = access.as_ref().map_or(Some(true), ask) else { return false };
             client.flush_due = true;
             if !may {
-                self.together(|| self.refuse_delivery(local, client, number));
+                if !self.together(|| self.refuse_delivery(local, client, number)) {
+                    return false;
+                }
             } else if let Ok(mut state) = self.own(client) {
                 state.session.allow(number);
             }
@@ -159,13 +161,22 @@ impl Router {
         false
     }
 
+    /// Nothing is written that would bring the client's task back: what was allowed may have expired. Then the task is woken.
+    #[cold]
+    pub(super) fn ask_further(&self, client: &Client) {
+        let Ok(state) = self.own(client) else { return };
+        let waker = state.waker().filter(|_| !state.session.has_enough_allowed()).cloned();
+        drop(state);
+        waker.into_iter().for_each(Waker::wake);
+    }
+
     /// The client may not receive this message: it is dropped. If it is of a group, it goes to another member that may.
     ///
-    /// Call it within a group of records, so that removal and delivery are stored together.
-    fn refuse_delivery(&self, local: &mut RouterThread, client: &Client, number: u64) {
-        let Ok(mut state) = self.own(client) else { return };
+    /// Call it within a group of records, so that removal and delivery are stored together. `false`: the message is gone.
+    fn refuse_delivery(&self, local: &mut RouterThread, client: &Client, number: u64) -> bool {
+        let Ok(mut state) = self.own(client) else { return false };
         let SlotState { session, shared, access, .. } = &mut *state;
-        let Some(moved) = session.refuse_unasked(number, &mut self.turn(local).journal) else { return };
+        let Some(moved) = session.refuse_unasked(number, &mut self.turn(local).journal) else { return false };
         let slot = &client.slot;
         let passed = shared.as_mut().and_then(|shared| shared.pass_on(slot, moved.clone()));
         match passed.filter(|Passed { group, not_to, .. }| not_to.len() < MOST_ASKED && group.has_others(slot)) {
@@ -176,5 +187,6 @@ impl Router {
             }
             None => local.observers.may_not_receive(&client.id, access.as_deref(), moved.message.topic()),
         }
+        true
     }
 }

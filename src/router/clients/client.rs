@@ -1,6 +1,6 @@
 //! [`Client`]: a connected client, owned by its connection: its pending acknowledgements and output.
 
-use std::{sync::Arc, task::Waker, time::Instant};
+use std::{sync::Arc, time::Instant};
 
 use super::{
     super::{
@@ -328,7 +328,7 @@ impl Router {
                 Err(reason) => return Flush::Close(reason),
             }
         }
-        let mut are_left = client.asks() && self.ask_about_deliveries(local, client);
+        let are_left = client.asks() && self.ask_about_deliveries(local, client);
         if replies.is_empty() && !client.flush_due && !client.slot.is_signalled() {
             return Flush::Write(None);
         }
@@ -341,7 +341,7 @@ impl Router {
         if !replies.is_empty() {
             session.append(replies, &mut local.pool);
         }
-        let (mut out, mut held, mut again) = (None, None, None);
+        let (mut out, mut held) = (None, None);
         if unwritten == 0 {
             client.slot.clear_signal();
             if session.has_waiting() {
@@ -351,9 +351,6 @@ impl Router {
             }
             out = session.take_out();
             held = session.waits_for(&local.limits.session);
-            // what was allowed has expired: nothing is written that would bring the task back
-            are_left &= out.is_none() && !session.has_enough_allowed();
-            again = state.waker().filter(|_| are_left).cloned();
         }
         if let SlotState { shared: Some(shared), session, .. } = &mut *state
             && shared.is_full()
@@ -362,7 +359,9 @@ impl Router {
             shared.note_ready(&client.slot);
         }
         drop(state);
-        again.into_iter().for_each(Waker::wake);
+        if are_left && unwritten == 0 && out.is_none() {
+            self.ask_further(client);
+        }
         // call again after the write: this output is bounded, and queued messages signal no task
         client.is_welcomed |= out.is_some();
         client.flush_due = unwritten > 0 || out.is_some();

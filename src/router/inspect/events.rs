@@ -399,10 +399,13 @@ impl Happened {
         }
     }
 
-    /// Bytes of its payload.
+    /// Bytes of its payload and of its properties.
     fn held(&self) -> usize {
         match &self.what {
-            What::Message { content: Some(content), .. } => content.len(),
+            What::Message { content, properties, .. } => {
+                content.as_ref().map_or(0, |content| content.len()) + properties.size()
+            }
+            What::Acknowledge { properties, .. } => properties.size(),
             _ => 0,
         }
     }

@@ -1,7 +1,10 @@
 //! A message to the group of a shared subscription (MQTT 5 section 4.8.2): one member gets it. Candidates are tried
 //! one by one, each with only its own session locked.
 
-use std::hash::{BuildHasher, Hash};
+use std::{
+    cell::Cell,
+    hash::{BuildHasher, Hash},
+};
 
 use foldhash::fast::FixedState;
 
@@ -59,11 +62,13 @@ impl Router {
         };
         let sticks = delivering.policy == SharedSubscriptions::Sticky;
         let mut refused = None;
+        let lacks_room = Cell::new(false);
         let mut offer = |member: &Member, room| {
             let offered = self.offer(delivering, group, member, room);
             if matches!(offered, Offered::NotAllowed | Offered::TooLarge) {
                 refused = Some((offered, member.slot.clone()));
             }
+            lacks_room.set(lacks_room.get() || offered == Offered::NoRoom);
             offered
         };
         if let Some(key) = key {
@@ -89,6 +94,9 @@ impl Router {
             passed += usize::from(group.is_ready(&member.slot));
         }
         for room in [Room::InQueue, Room::Any] {
+            if room == Room::Any && !lacks_room.get() {
+                break;
+            }
             if let Some(key) = key
                 && group.by_key(key, false, 0).is_some_and(|member| offer(&member, room) == Offered::Taken)
             {
@@ -122,11 +130,14 @@ impl Router {
     ) -> Offered {
         let Delivering { outgoing, turn, wakes, not_to, .. } = delivering;
         let Member { slot, options, share } = member;
+        if not_to.contains(slot) {
+            return Offered::NotAllowed;
+        }
         let mut state = slot.lock();
         if state.ended || !state.shared.as_ref().is_some_and(|shared| shared.has(group)) {
             return Offered::Gone;
         }
-        if not_to.contains(slot) || !state.may_receive(outgoing.topic, turn.journal.observers) {
+        if !state.may_receive(outgoing.topic, turn.journal.observers) {
             return Offered::NotAllowed;
         }
         let mut identifiers = smallvec::SmallVec::<[u8; 16]>::new();
@@ -171,9 +182,9 @@ impl Router {
                 self.list_expiring(slot, &mut state);
             }
             self.requeues.note_queued(slot, &mut state, turn.now);
-            let number = state.session.last_number();
+            let (number, first_open) = (state.session.last_number(), state.session.first_open());
             if let Some(shared) = state.shared.as_mut().filter(|_| !not_to.is_empty()) {
-                shared.note_refused(number, not_to, limits.max_queued_messages);
+                shared.note_refused(number, not_to, first_open);
             }
         }
         Offered::Taken
@@ -217,7 +228,7 @@ fn hash_of(key: impl Hash) -> u64 {
 }
 
 /// Most members in one state whose rights are checked for one message: rules are mostly the same for all.
-pub(crate) const MOST_ASKED: usize = 256;
+pub(crate) const MOST_ASKED: usize = 32;
 
 /// Most members without room whose queues are checked for a place.
 const MOST_ASKED_FOR_PLACE: usize = 16;

@@ -10,7 +10,7 @@ use super::{
     ring::Place,
 };
 use crate::{
-    session::{Moved, Share},
+    session::{Message, Moved, Share},
     topic::{TopicFilter, TopicName},
 };
 
@@ -26,7 +26,12 @@ pub(crate) struct Memberships<S> {
     /// Queued messages, by number, that other members may not read: so that a message does not go round between them.
     /// Mostly none.
     refused: BTreeMap<u64, Vec<S>>,
+    /// The last message that was passed on and whose group is unknown, and how many of its copies were.
+    passed: Option<Box<(Message, usize)>>,
 }
+
+/// Most messages of a session of which it is noted who may not read them. Of others, members may be asked again.
+const MOST_NOTED: usize = 10_000;
 
 /// A message of a group that goes from one member to another.
 pub(crate) struct Passed<S> {
@@ -38,7 +43,7 @@ pub(crate) struct Passed<S> {
 
 impl<S> Default for Memberships<S> {
     fn default() -> Self {
-        Self { list: Vec::new(), last: 0, full_in: Vec::new(), due: None, refused: BTreeMap::new() }
+        Self { list: Vec::new(), last: 0, full_in: Vec::new(), due: None, refused: BTreeMap::new(), passed: None }
     }
 }
 
@@ -121,15 +126,32 @@ impl<S: Place> Memberships<S> {
 
     /// This session's client may not read a message. `None`: it is of no group.
     pub(crate) fn pass_on(&mut self, slot: &S, moved: Moved) -> Option<Passed<S>> {
-        let group = self.group_of(moved.share, moved.message.topic(), 0)?.clone();
+        let earlier = if moved.share == Share::SOME { self.passed_before(&moved.message) } else { 0 };
+        let group = self.group_of(moved.share, moved.message.topic(), earlier)?.clone();
         let mut not_to = self.refused.remove(&moved.number).unwrap_or_default();
         not_to.push(slot.clone());
         Some(Passed { group, moved, not_to })
     }
 
-    /// A message is queued that other members may not read. At most `most` messages are noted: no more are queued.
-    pub(crate) fn note_refused(&mut self, number: u64, by: &[S], most: usize) {
-        while self.refused.len() >= most.max(1) {
+    /// How many copies of this message were passed on before: a message that matched several groups is queued once for
+    /// each.
+    fn passed_before(&mut self, message: &Message) -> usize {
+        match &mut self.passed {
+            Some(passed) if passed.0.address() == message.address() => {
+                passed.1 += 1;
+                passed.1
+            }
+            passed => {
+                *passed = Some(Box::new((message.clone(), 0)));
+                0
+            }
+        }
+    }
+
+    /// A message is queued that other members may not read. `first_open`: messages with lower numbers are gone.
+    pub(crate) fn note_refused(&mut self, number: u64, by: &[S], first_open: Option<u64>) {
+        self.refused = self.refused.split_off(&first_open.unwrap_or(number));
+        while self.refused.len() >= MOST_NOTED {
             self.refused.pop_first();
         }
         self.refused.insert(number, by.to_vec());

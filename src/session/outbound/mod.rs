@@ -506,7 +506,12 @@ impl Outbound {
         self.note_expiry(&message);
         self.qos0 += usize::from(qos == QoS::AtMostOnce);
         let ids = self.identify(identifiers);
-        self.brought.push_back(Queued { number, message, qos, retain: true, share: Share::NONE, ids });
+        let brought = Queued { number, message, qos, retain: true, share: Share::NONE, ids };
+        // two lookups in steps may take turns
+        match self.brought.back().is_some_and(|last| last.number > number) {
+            true => self.brought.insert(self.brought.partition_point(|m| m.number < number), brought),
+            false => self.brought.push_back(brought),
+        }
         Some(number)
     }
 

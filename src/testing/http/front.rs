@@ -97,10 +97,16 @@ async fn listen(listener: TcpListener, bench: Arc<Bench>) {
         match listener.accept().await {
             Ok((socket, peer)) => {
                 let _ = socket.set_nodelay(true);
-                let (routes, behind) = (routes.clone(), bench.behind());
+                let (routes, bench) = (routes.clone(), bench.clone());
                 tokio::spawn(async move {
                     let clock = Clock::system();
-                    let socket = match behind {
+                    // a browser may open a connection long before it sends a request, and the broker restart between them
+                    let mut first = [0];
+                    let has_come = clock.timeout(LONGEST_HEAD, Box::pin(socket.peek(&mut first))).await;
+                    if !matches!(has_come, Ok(Ok(1..))) {
+                        return;
+                    }
+                    let socket = match bench.behind() {
                         Some(behind) => behind.take_mqtt(socket, (peer, local), &clock).await,
                         None => Some(socket),
                     };

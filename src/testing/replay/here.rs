@@ -2,6 +2,7 @@
 //! it as to others.
 
 use std::{
+    io::Read,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     path::Path,
     sync::atomic::{AtomicU64, Ordering},
@@ -28,6 +29,9 @@ pub(in super::super) struct Here {
     pub(in super::super) login: Option<(String, Vec<u8>)>,
 }
 
+/// Most bytes of a recording once it is decompressed: what is behind them is an incomplete line.
+const LARGEST: u64 = 1 << 30;
+
 impl Bench {
     /// Publishes the messages of a recording. Returns when the broker has acknowledged all of them.
     pub(in super::super) async fn replay(&self, recording: &[u8], options: &Here) -> Result<Replayed, ReplayError> {
@@ -35,7 +39,12 @@ impl Bench {
         let name = Path::new("the body");
         let unread = |error| RecordingError::Read { path: name.to_owned(), error };
         let Here { speed, filter, rewrite, login } = options;
-        let plan = Plan::read(name, plain(recording).map_err(unread)?, filter, rewrite)?;
+        // it takes long for a large recording; meanwhile others are answered
+        let (recording, filter, rewrite) = (recording.to_vec(), filter.clone(), rewrite.clone());
+        let read = move || Plan::read(name, plain(&*recording).map_err(unread)?.take(LARGEST), &filter, &rewrite);
+        let plan = tokio::task::spawn_blocking(read)
+            .await
+            .unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?;
         let listening = self.listening().await;
         let target = listening.iter().find_map(target).ok_or_else(|| {
             let why = "no listener of this broker accepts TCP or WebSocket without TLS: see dunlin replay --to";
@@ -46,7 +55,7 @@ impl Bench {
             to: format!("{}:{}", target.host, target.port),
             target,
             tls: None,
-            client_id: format!("dunlin-replay-{number}"),
+            client_id: format!("dunlin-replay-here-{number}"),
             user: login.as_ref().map(|(user, _)| &**user),
             password: login.as_ref().map(|(_, password)| &**password),
         };

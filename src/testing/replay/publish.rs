@@ -28,6 +28,8 @@ pub(super) struct Publishing<'a> {
     next: usize,
     began: Instant,
     last_sent: Instant,
+    /// When an acknowledgement came, or a message was sent, last.
+    moved: Instant,
     /// Unacknowledged QoS 1 and 2 messages. `true`: PUBREL was sent.
     in_flight: HashMap<PacketId, bool>,
     last_id: u16,
@@ -39,6 +41,8 @@ pub(super) struct Publishing<'a> {
 const MOST_IN_FLIGHT: u16 = 100;
 /// Size at which collected bytes are written.
 const FILL_BELOW: usize = 256 << 10;
+/// The longest wait for the next packet of the broker while messages are unacknowledged.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// Size of a read.
 const READ: usize = 64 << 10;
 
@@ -61,6 +65,7 @@ impl<'a> Publishing<'a> {
             next: 0,
             began: now,
             last_sent: now,
+            moved: now,
             in_flight,
             last_id: 0,
             out,
@@ -85,6 +90,10 @@ impl<'a> Publishing<'a> {
             let len = self.handle_packets(&read)?;
             read.drain(..len);
             let wake = self.fill();
+            let given_up = self.moved + LONGEST_WAIT;
+            if !self.in_flight.is_empty() && clock.now() >= given_up {
+                return Err(format!("no acknowledgement came for {} s", LONGEST_WAIT.as_secs()));
+            }
             if self.next == self.messages.len() && self.in_flight.is_empty() {
                 return self.end(&mut to).await;
             }
@@ -98,7 +107,7 @@ impl<'a> Publishing<'a> {
                         to.flush().await.map_err(lost)?;
                     }
                 }
-                () = clock.sleep_until(wake) => {}
+                () = clock.sleep_until(if self.in_flight.is_empty() { wake } else { wake.min(given_up) }) => {}
             }
         }
     }
@@ -169,6 +178,7 @@ impl<'a> Publishing<'a> {
         self.replayed.sent += 1;
         if let Some(id) = packet_id {
             self.in_flight.insert(id, false);
+            self.moved = self.clock.now();
         }
     }
 
@@ -195,6 +205,7 @@ impl<'a> Publishing<'a> {
                 Packet::Pubrec(ack) => {
                     if let Some(released) = self.in_flight.get_mut(&ack.packet_id) {
                         *released = true;
+                        self.moved = self.clock.now();
                     }
                     encode::pubrel(&mut self.out, ack.packet_id);
                 }
@@ -211,8 +222,11 @@ impl<'a> Publishing<'a> {
     }
 
     fn complete(&mut self, id: PacketId, reason: ReasonCode) {
-        if self.in_flight.remove(&id).is_some() && reason.is_error() {
-            *self.replayed.refused.entry(reason as u8).or_default() += 1;
+        if self.in_flight.remove(&id).is_some() {
+            self.moved = self.clock.now();
+            if reason.is_error() {
+                *self.replayed.refused.entry(reason as u8).or_default() += 1;
+            }
         }
     }
 
