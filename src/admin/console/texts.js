@@ -111,7 +111,6 @@ export const t = {
             store: "condition of the store:",
             bridge_up: "bridge connected:",
             bridge_down: "bridge disconnected:",
-            broker_started: "broker started",
             broker_stopping: "broker stops",
         },
         from: "from",
