@@ -72,7 +72,7 @@ pub(super) fn check(data_dir: &Path) -> Result<(), OriginError> {
 /// webhook before.
 pub(super) fn begin(data_dir: &Path, now: SystemTime) -> Option<u64> {
     // no durable webhook is configured: otherwise it was checked
-    let warn = |error: &OriginError| tracing::warn!(%error, "no durable webhook can begin before the next start");
+    let warn = |error: &OriginError| tracing::warn!(%error, "no durable webhook can begin until it is mended");
     let before = Origin::read(data_dir).inspect_err(warn).ok().flatten()?;
     // The time is for a directory that was restored from a backup, which has an earlier number. It fits in 32 bits
     // until 2106. The file is for a clock that was turned back.

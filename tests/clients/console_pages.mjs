@@ -167,6 +167,8 @@ export default async ({ test, expect, until, open, enter, show, publish, api, ur
         await page.getByLabel("Filter", { exact: true }).fill("pin/#");
         await page.getByLabel("Filter", { exact: true }).press("Enter");
         publish("pin/a/b", "kept", "-r");
+        // the tree of the filter alone
+        await until(async () => (await page.getByRole("treeitem").count()) === 3, "three rows");
         await row(/^b/).locator(".pin").waitFor();
         // an empty retained message takes it away
         publish("pin/a/b", "", "-r");

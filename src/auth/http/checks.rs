@@ -215,8 +215,8 @@ impl Checks {
         all.map(|(name, count)| (name, count.load(Ordering::Relaxed)))
     }
 
-    /// Did the last request fail, within the last minute? And why the last failed one did, and when. While the service is
-    /// down, messages that wait ask again; later, nobody asks.
+    /// Did the last request fail, within the last minute? And why the last failed one did, and when. While the service
+    /// is down, messages that wait ask again; later, nobody asks.
     pub(in super::super) fn failure(&self) -> (bool, Option<(String, SystemTime)>) {
         let state = self.state.lock();
         let now = self.clock.wall();

@@ -161,7 +161,8 @@ impl Router {
         false
     }
 
-    /// Nothing is written that would bring the client's task back: what was allowed may have expired. Then the task is woken.
+    /// Nothing is written that would bring the client's task back: what was allowed may have expired. Then the task is
+    /// woken.
     #[cold]
     pub(super) fn ask_further(&self, client: &Client) {
         let Ok(state) = self.own(client) else { return };
@@ -172,7 +173,8 @@ impl Router {
 
     /// The client may not receive this message: it is dropped. If it is of a group, it goes to another member that may.
     ///
-    /// Call it within a group of records, so that removal and delivery are stored together. `false`: the message is gone.
+    /// Call it within a group of records, so that removal and delivery are stored together. `false`: the message is
+    /// gone.
     fn refuse_delivery(&self, local: &mut RouterThread, client: &Client, number: u64) -> bool {
         let Ok(mut state) = self.own(client) else { return false };
         let SlotState { session, shared, access, .. } = &mut *state;

@@ -196,19 +196,22 @@ impl Observers {
             true => self.shard.traffic.delivered_5(qos, payload),
         }
         if self.wanted.have(EventKinds::DELIVER) {
-            self.tell_delivered(client, outgoing.topic, qos, outgoing.payload, outgoing.extras.properties);
+            self.tell_delivered(client, outgoing, qos);
         }
     }
 
+    #[cold]
     #[inline(never)]
-    fn tell_delivered(
-        &self,
-        client: &ClientId,
-        topic: &TopicName,
-        qos: QoS,
-        content: &[u8],
-        properties: Properties<'_>,
-    ) {
+    fn tell_delivered(&self, client: &ClientId, outgoing: &Outgoing<'_>, qos: QoS) {
+        let Outgoing { topic, payload: content, extras, .. } = *outgoing;
+        let (payload, properties) = (content.len(), extras.properties);
+        self.tell_others(&Event::Deliver { client, topic, qos, payload, content, properties });
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn tell_sent(&self, client: &ClientId, message: &Message, qos: QoS) {
+        let (topic, content, properties) = (message.topic(), message.payload(), message.extras().properties);
         self.tell_others(&Event::Deliver { client, topic, qos, payload: content.len(), content, properties });
     }
 
@@ -222,7 +225,7 @@ impl Observers {
             Way::Inside => {}
         }
         if self.wanted.have(EventKinds::DELIVER) {
-            self.tell_delivered(client, message.topic(), qos, message.payload(), message.extras().properties);
+            self.tell_sent(client, message, qos);
         }
     }
 

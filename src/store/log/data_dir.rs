@@ -101,6 +101,7 @@ fn is_directory(path: &Path) -> Result<fs::Metadata, OpenError> {
     let (failed, what) = (path.to_owned(), "cannot look at the data directory");
     let metadata = fs::metadata(path).map_err(|error| OpenError::Io { path: failed, what, error })?;
     match metadata.is_dir() {
+        true if path.join(names::INCOMPLETE).exists() => Err(OpenError::Incomplete { path: path.to_owned() }),
         true => Ok(metadata),
         false => Err(OpenError::NotADirectory { path: path.to_owned() }),
     }

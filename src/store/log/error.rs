@@ -23,6 +23,12 @@ pub enum OpenError {
         /// The path.
         path: PathBuf,
     },
+    /// `dunlin store backup` did not finish it.
+    #[error("{}: is an incomplete copy, because the backup that made it failed or was ended; delete it, and make the copy again", path.display())]
+    Incomplete {
+        /// The directory.
+        path: PathBuf,
+    },
     /// The user that runs dunlin lacks a permission.
     #[error("{}: {what}: {error}; {}, or change data_dir", path.display(), chown.as_deref().unwrap_or(GIVE))]
     Permission {

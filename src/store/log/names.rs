@@ -7,6 +7,9 @@ pub(crate) const END: &str = "END";
 /// The number of the last segment.
 pub(crate) const LAST: &str = "LAST";
 
+/// In a copy while it is made: without it, a copy of which a part is missing would look like a whole one.
+pub(crate) const INCOMPLETE: &str = "INCOMPLETE";
+
 pub(crate) fn segment(id: u64) -> String {
     format!("{id:016x}.log")
 }

@@ -366,6 +366,32 @@ fn an_export_to_format_1_reports_the_fields_that_it_drops() {
     open(&options(&to)).unwrap().0.close().unwrap();
 }
 
+#[test]
+fn a_copy_that_is_not_finished_is_not_used_and_a_finished_one_is_private() {
+    let dir = tempfile::tempdir().unwrap();
+    let (from, to) = (dir.path().join("from"), dir.path().join("to"));
+    fill_with_all(&from);
+    // a name that is taken lets the last step of the copy fail, when all segments are there
+    std::fs::create_dir(from.join("ORIGIN")).unwrap();
+    let failed = tools::backup(&from, &to, &mut std::io::sink()).expect_err("ORIGIN is a directory");
+    assert!(failed.to_string().contains("ORIGIN"), "{failed}");
+    for error in [
+        open(&options(&to)).map(drop).expect_err("an incomplete copy").to_string(),
+        tools::check(&to, &mut std::io::sink()).map(drop).expect_err("an incomplete copy").to_string(),
+    ] {
+        assert!(error.contains("is an incomplete copy"), "{error}");
+    }
+    std::fs::remove_dir(from.join("ORIGIN")).unwrap();
+    let whole = dir.path().join("whole");
+    std::fs::create_dir(&whole).unwrap();
+    run(|out| tools::backup(&from, &whole, out).map(|()| true));
+    for entry in std::fs::read_dir(&whole).unwrap().map(Result::unwrap) {
+        let mode = std::os::unix::fs::PermissionsExt::mode(&entry.metadata().unwrap().permissions());
+        assert_eq!(mode & 0o077, 0, "{:?} has {mode:o}", entry.file_name());
+    }
+    open(&options(&whole)).unwrap().0.close().unwrap();
+}
+
 /// Segments are filled, cleaned and recycled during the copy.
 #[test]
 fn a_backup_during_writes_is_complete_and_has_all_acknowledged_records() {

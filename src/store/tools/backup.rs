@@ -19,7 +19,7 @@ use super::{
     },
     ToolError, damaged, finish, kept,
 };
-use crate::platform::DirBuilderExt;
+use crate::platform::{DirBuilderExt, OpenOptionsExt};
 
 /// Files of other parts of the broker in `data_dir`: bans, the names of the store for webhooks and of the broker for
 /// bridges, and messages that a webhook's service refused, which are in no queue any more.
@@ -44,18 +44,21 @@ fn copy(data_dir: &Path, to: &Path, others: &[&str], out: &mut impl Write) -> Re
         let path = path.to_owned();
         move |error| ToolError::Open(OpenError::Io { path, what: "cannot copy it", error })
     };
+    let (incomplete, files) = (to.join(names::INCOMPLETE), Disk::new(to, false));
+    fs::File::create(&incomplete).and_then(|file| file.sync_all()).map_err(failed(to))?;
+    files.sync_dir().map_err(failed(to))?;
     copy_segments(data_dir, to).map_err(failed(data_dir))?;
     // after the log: a message that is refused meanwhile is in both, and not in neither
     for name in others {
         copy_if_there(&data_dir.join(name), &to.join(name)).map_err(failed(&data_dir.join(name)))?;
     }
-    let files = Disk::new(to, false);
     let recovered = recover(&files, &mut |_, _| {}).map_err(|error| error.within(to))?;
     damaged(data_dir, &recovered)?;
     for name in &recovered.obsolete {
         files.remove(name).map_err(failed(to))?;
     }
     finish(&files, &recovered).map_err(failed(to))?;
+    fs::remove_file(&incomplete).and_then(|()| files.sync_dir()).map_err(failed(to))?;
     writeln!(out, "kept: {}", kept(&recovered.index))?;
     writeln!(out, "{} is a data directory with all that was acknowledged before this began", to.display())?;
     Ok(())
@@ -107,7 +110,8 @@ fn copy_segments(data_dir: &Path, to: &Path) -> io::Result<()> {
         let name = names::segment(last);
         match read_last(&data_dir.join(&name)) {
             Ok(bytes) => {
-                let mut file = fs::File::create(to.join(&name))?;
+                let mut options = fs::File::options();
+                let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(to.join(&name))?;
                 file.write_all(&bytes)?;
                 file.sync_all()?;
             }

@@ -100,7 +100,7 @@ async fn listen(listener: TcpListener, bench: Arc<Bench>) {
                 let (routes, bench) = (routes.clone(), bench.clone());
                 tokio::spawn(async move {
                     let clock = Clock::system();
-                    // a browser may open a connection long before it sends a request, and the broker restart between them
+                    // a browser may open a connection long before it sends a request, and the broker restart meanwhile
                     let mut first = [0];
                     let has_come = clock.timeout(LONGEST_HEAD, Box::pin(socket.peek(&mut first))).await;
                     if !matches!(has_come, Ok(Ok(1..))) {

@@ -94,7 +94,7 @@ pub enum ReplayError {
         why: String,
     },
     /// The connection was lost.
-    #[error("{to}: {why}, after {sent} messages, of which {waiting} are not acknowledged")]
+    #[error("{to}: {why}, after {sent} messages; not acknowledged: {waiting}")]
     Lost {
         /// The broker.
         to: String,

@@ -41,7 +41,11 @@ pub(super) fn messages(
     let wrong = |line, problem: String| RecordingError::Line { path: path.to_owned(), line, problem };
     let (mut messages, mut first) = (Vec::new(), None);
     let (mut sent, mut left_out) = (HashSet::new(), 0);
-    for (number, line) in (1..).zip(recording.lines()) {
+    let mut lines = (1..).zip(recording.lines()).peekable();
+    if lines.peek().is_none() {
+        return Err(wrong(1, "there is nothing: the first line of a recording is missing".into()));
+    }
+    for (number, line) in lines {
         let line = line.map_err(read)?;
         let value: Value = serde_json::from_str(&line).map_err(|error| wrong(number, error.to_string()))?;
         if number == 1 {
