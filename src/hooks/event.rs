@@ -175,7 +175,7 @@ impl Teller {
                 put("qos", (*qos as u8).into());
                 put("size", (*payload).into());
                 properties_of(properties.as_properties(), &mut put);
-                error.into_iter().for_each(|error| put("reason_code", (*error as u8).into()));
+                error.iter().for_each(|error| put("reason_code", (*error as u8).into()));
             }
             What::Refuse { peer, reason } => {
                 put("peer", peer.to_string().into());

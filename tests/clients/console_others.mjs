@@ -22,7 +22,9 @@ const open = async (options = {}) => {
     const context = await browser.newContext({ viewport: { width: 1280, height: 860 }, acceptDownloads: true, ...options });
     const page = await context.newPage();
     page.setDefaultTimeout(15_000);
-    page.on("console", (message) => ["error", "warning"].includes(message.type()) && complaints.push(`${page.url()}: ${message.text()}`));
+    // the browser itself reports that a login is asked for
+    const isComplaint = (message) => ["error", "warning"].includes(message.type()) && !message.text().includes("status of 401");
+    page.on("console", (message) => isComplaint(message) && complaints.push(`${page.url()}: ${message.text()}`));
     page.on("pageerror", (error) => complaints.push(`${page.url()}: ${error.stack}`));
     return page;
 };
