@@ -127,7 +127,8 @@ fn the_defaults_of_dynamic_security_do_not_allow_events() {
     let mut reader = client(&server, "reader");
     reader.subscribe(&[("$events/client/connected/#", 0)]);
     let _other = client(&server, "other");
-    assert_eq!(next(&mut reader).0, "$events/client/connected/other");
+    // those of clients that came before may be late
+    while next(&mut reader).0 != "$events/client/connected/other" {}
     shut_down(server);
 }
 
