@@ -177,7 +177,8 @@ impl Bridges {
         let all: Vec<_> = self.running.lock().iter().map(|one| (one.shared.clone(), one.options.clone())).collect();
         // sessions are locked after the lock is released
         let view = |(shared, options): &(Arc<Shared>, Options)| {
-            shared.view(options, self.inside.waiting_of(&client_of(&options.name)))
+            let (queued, missed) = self.inside.waiting_of(&client_of(&options.name));
+            shared.view(options, queued, missed)
         };
         all.iter().map(view).collect()
     }

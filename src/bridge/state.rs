@@ -197,8 +197,8 @@ impl Shared {
         self.told.lock().is_logged = false;
     }
 
-    /// With the number of messages in its session, and what that dropped.
-    pub(super) fn view(&self, options: &Options, (queued, missed): (usize, Missed)) -> View {
+    /// `queued`: the number of messages in its session; `missed`: what that dropped.
+    pub(super) fn view(&self, options: &Options, queued: usize, missed: Missed) -> View {
         self.set(Count::Queued, queued as u64);
         self.note_missed(missed);
         let Told { phase, address, version, since, error, is_subscribed, .. } = self.told.lock().clone();

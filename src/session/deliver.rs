@@ -73,7 +73,7 @@ impl Session {
         let Some(attached) = &mut self.attached else { return self.enqueue(outgoing, how, turn) };
         let waiting = attached.pending();
         let fits = waiting == 0 || waiting + outgoing.size() <= turn.limits.max_outbound_bytes;
-        let keep = is_kept((self.expiry, how.share, how.qos), &turn.journal);
+        let keep = is_kept(self.expiry, how.share, how.qos, &turn.journal);
         let outbound = self.outbound.get_or_insert_default();
         if !(fits && outbound.is_clear() && outbound.has_place(attached.window(turn.limits))) {
             return self.enqueue(outgoing, how, turn);
@@ -315,7 +315,7 @@ impl Session {
             let by = if attached.dialect.is_some() { Way::Five } else { Way::Plain };
             let mut id = None;
             if qos != QoS::AtMostOnce {
-                let keep = is_kept((self.expiry, share, qos), journal);
+                let keep = is_kept(self.expiry, share, qos, journal);
                 let keep = keep.then(|| message.clone());
                 if let Some(message) = &keep {
                     outbound.count_in(message);

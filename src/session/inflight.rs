@@ -40,7 +40,7 @@ impl SendState {
 
 /// Is a message that is sent in a session with this expiry kept until it is acknowledged?
 #[inline(always)]
-pub(super) fn is_kept((expiry, share, qos): (Expiry, Share, QoS), journal: &impl Journal) -> bool {
+pub(super) fn is_kept(expiry: Expiry, share: Share, qos: QoS, journal: &impl Journal) -> bool {
     // messages of a group that are not acknowledged move to another member when the session ends
     expiry.outlives_connection() || share.is_some() && qos == QoS::AtLeastOnce || journal.follows()
 }

@@ -137,7 +137,7 @@ impl Session {
         if qos == QoS::AtMostOnce {
             return Some((Taken { message, number, qos, retain, dup: false, ack: None, note }, Stored::Done));
         }
-        let keep = is_kept((expiry, share, qos), &turn.journal);
+        let keep = is_kept(expiry, share, qos, &turn.journal);
         let keep = keep.then(|| message.clone());
         if let Some(message) = &keep {
             outbound.count_in(message);
